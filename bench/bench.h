@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The harness of softhca-bench: loops are calibrated, run in turns for many rounds,
+ * and each figure is a median, printed beside a floor or a peer that was measured
+ * in the same rounds. So noise of the machine hits both, and the ratio stays true.
+ *
+ * A part (struct bench_part) is a file or two that measures one room of the tree.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <math.h>
+
+#include "softhca/hca_types.h"
+
+/* The value may be anything from here on: what depends on it can't be computed before the loop. */
+#define bench_hide(x) __asm__ volatile("" : "+r"(x))
+/* The value is needed, and memory may have changed: nothing is left out, or kept in registers, from one iteration to the next. */
+#define bench_use(x) __asm__ volatile("" : : "r"(x) : "memory")
+
+/* A loop shouldn't be merged into its caller, so that a profile shows it by its name. */
+#define BENCH_LOOP __attribute__((noinline, aligned(64)))
+
+#define BENCH_LOOPS 8
+
+/**
+ * struct bench_loop - something that can be done n times
+ * @run: does it
+ * @ctx: handed to @run
+ * @per: operations in one of the n, for a figure per operation; 0: 1
+ * @against: index of the loop that it is compared with
+ */
+struct bench_loop {
+	void (*run)(void *ctx, u64 n);
+	void *ctx;
+	double per;
+	int against;
+};
+
+/**
+ * struct bench_times - what bench_measure() found, by loop
+ * @ns: nanoseconds an operation, median of the rounds
+ * @ratio: how many times what the loop it is compared with takes, median of the rounds' own ratios
+ */
+struct bench_times {
+	double ns[BENCH_LOOPS];
+	double ratio[BENCH_LOOPS];
+};
+
+/** bench_measure() - run @count loops in turns. Return: 0; -1 if one of them called bench_fail(). */
+int bench_measure(const struct bench_loop *loops, int count, struct bench_times *t);
+
+/**
+ * struct bench_pair - the same work for two threads
+ * @ns: out: nanoseconds an operation when the first does it alone
+ * @scale: out: how many times as much two threads do together in the same time
+ */
+struct bench_pair {
+	struct bench_loop first, second;
+	double ns;
+	double scale;
+};
+
+/** bench_measure_pairs() - one thread alone, then two pinned to two CPUs, in turns. Return: 0; -1 without two CPUs, or on bench_fail(). */
+int bench_measure_pairs(struct bench_pair *pairs, int count);
+
+/** bench_fail() - the part can't measure what it should; says why on standard error. Any thread. Return: -1. */
+int bench_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** enum bench_limit - what a goal is about: the figure itself, or its ratio */
+enum bench_limit { BENCH_END, OURS_AT_MOST, OURS_AT_LEAST, RATIO_AT_MOST, RATIO_AT_LEAST };
+
+struct bench_goal {
+	enum bench_limit limit;
+	double value;
+};
+
+#define BENCH_GOALS(...) ((const struct bench_goal[]){ __VA_ARGS__, { BENCH_END, 0 } })
+#define BENCH_NO_GOAL ((const struct bench_goal[]){ { BENCH_END, 0 } })
+
+/** bench_title() - a heading within a part, with the names of the columns */
+void bench_title(const char *title);
+
+/**
+ * bench_row() - print a line and count its verdict
+ * @name: the figure, and after a slash what it is compared with
+ * @unit: of @ours and @other: "ns", "B", "x"
+ * @ours: what was measured
+ * @other: what it is compared with; NAN: nothing
+ * @ratio: of the two; NAN: none
+ * @goals: all must be met; none: the line is for information
+ */
+void bench_row(const char *name, const char *unit, double ours, double other, double ratio,
+	       const struct bench_goal *goals);
+
+/** struct bench_part - what can be named on the command line. @run: 0, or -1 if something couldn't be measured */
+struct bench_part {
+	const char *name;
+	const char *about;
+	int (*run)(void);
+};
+
+extern const struct bench_part bench_dma;
+
+/** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */
+void bench_init(u64 count);
+
+/** bench_bracket() - print how long a cache line takes from one CPU to the other right now */
+void bench_bracket(const char *when);
+
+/** bench_totals() - print how many goals were met */
+void bench_totals(void);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The platform's mapping calls, dma_map_*(), for a device on a machine's bus.
+ *
+ * Verbs code calls ib_dma_*() (softhca/ib_dma.h) and lets the device decide; this is
+ * what that comes to for an adapter that does DMA. Names and argument orders are
+ * Linux's. Any context unless said otherwise: nothing here sleeps but the creation
+ * of devices and coherent memory.
+ */
+#ifndef SOFTHCA_DMA_MAPPING_H
+#define SOFTHCA_DMA_MAPPING_H
+
+#include "softhca/scatterlist.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+typedef hca_dma_addr_t dma_addr_t;
+
+enum dma_data_direction {
+	DMA_BIDIRECTIONAL = HCA_DMA_BIDIRECTIONAL,
+	DMA_TO_DEVICE = HCA_DMA_TO_DEVICE,
+	DMA_FROM_DEVICE = HCA_DMA_FROM_DEVICE,
+	DMA_NONE = HCA_DMA_NONE,
+};
+
+/* One of the addresses that stand for an error; ask dma_mapping_error(), which knows them all. */
+#define DMA_MAPPING_ERROR hca_dma_addr(~(u64)0)
+#define DMA_BIT_MASK(n) ((n) == 64 ? ~(u64)0 : ((u64)1 << (n)) - 1)
+
+/** DMA_ATTR_SKIP_CPU_SYNC - the mapping doesn't make the bytes visible; the caller syncs what it needs */
+#define DMA_ATTR_SKIP_CPU_SYNC (1UL << 5)
+
+struct machine;
+
+/**
+ * struct device - a device on a machine's bus
+ * @machine: the machine
+ * @dma_mask: the highest bus address it can send
+ * @max_seg_size: the longest piece of a list it takes, bytes
+ * @seg_boundary_mask: a piece of a list doesn't cross a multiple of this plus 1
+ * @name: for messages and fault records
+ * @platform: the machine's platform's own
+ */
+struct device {
+	struct machine *machine;
+	u64 dma_mask;
+	u32 max_seg_size;
+	u64 seg_boundary_mask;
+	char name[32];
+	void *platform;
+};
+
+/** struct device_attr - how a device is made; 0 anywhere asks for the default: 64-bit mask (bounce machine: 32), 2 GiB, 4 GiB - 1 */
+struct device_attr {
+	const char *name;
+	u64 dma_mask;
+	u32 max_seg_size;
+	u64 seg_boundary_mask;
+};
+
+/** device_create() - put a device on the machine's bus. May sleep. Return: 0; -EINVAL for a mask or limit it can't live with; -ENOMEM. */
+int device_create(struct machine *m, const struct device_attr *attr, struct device **out);
+
+/** device_destroy() - take it off. What is still mapped is gone: its I/O page table goes with it. May sleep. */
+void device_destroy(struct device *dev);
+
+/**
+ * dma_map_page_attrs() - give a range of a page, or of pages that follow each other, to the device
+ * @offset: below PAGE_SIZE
+ * @size: bytes, at least 1
+ * @dir: what the device will do
+ *
+ * The device owns the bytes until the unmap or a sync for the CPU.
+ * Return: a bus address, or one that dma_mapping_error() knows: -EINVAL, -EFAULT (bad arguments: never worth a
+ * retry), -ENOMEM (no table or pool memory left now), -ENOSPC (no I/O addresses left now), -EIO (beyond the
+ * device's mask, and no way around).
+ */
+dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offset, size_t size,
+			      enum dma_data_direction dir, unsigned long attrs);
+
+/** dma_map_single_attrs() - the same for bytes in low memory */
+dma_addr_t dma_map_single_attrs(struct device *dev, void *ptr, size_t size, enum dma_data_direction dir,
+				unsigned long attrs);
+
+/** dma_unmap_page_attrs() - the CPU owns the bytes again. The arguments are the map's; what was never mapped is left alone, and logged. */
+void dma_unmap_page_attrs(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			  unsigned long attrs);
+
+void dma_unmap_single_attrs(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			    unsigned long attrs);
+
+/**
+ * dma_map_sg_attrs() - give a list to the device
+ * Return: entries that the device sees, at least 1 and at most @nents; 0 if it can't be done, and then nothing
+ * of it is mapped. dma_map_sgtable() says why.
+ */
+int dma_map_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+		     unsigned long attrs);
+
+/** dma_map_sgtable() - the same for a table, whose nents it sets. Return: 0, or -errno as dma_map_page_attrs(). */
+int dma_map_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_direction dir, unsigned long attrs);
+
+/** dma_unmap_sg_attrs() - with the @nents of the map, not with what it returned */
+void dma_unmap_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+			unsigned long attrs);
+
+void dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir);
+void dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir);
+void dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir);
+void dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir);
+
+/** dma_alloc_coherent() - zeroed low memory that CPU and device may touch at once. May sleep if @gfp says so. NULL if there is none. */
+void *dma_alloc_coherent(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp);
+void dma_free_coherent(struct device *dev, size_t size, void *cpu_addr, dma_addr_t handle);
+
+/** dma_max_mapping_size() - the longest single mapping, bytes */
+size_t dma_max_mapping_size(struct device *dev);
+
+/** dma_mapping_error() - 0 for an address, the errno for an error */
+static inline int dma_mapping_error(struct device *dev, dma_addr_t addr)
+{
+	(void)dev;
+	return hca_dma_errno(addr);
+}
+
+static inline unsigned int dma_get_max_seg_size(const struct device *dev)
+{
+	return dev->max_seg_size;
+}
+
+/** enum fault_reason - why a device's access was refused */
+enum fault_reason {
+	FAULT_NOT_MAPPED, /* the address has no mapping */
+	FAULT_NO_READ, /* it is mapped, but not for the device to read */
+	FAULT_NO_WRITE, /* it is mapped, but not for the device to write */
+	FAULT_NO_MEMORY, /* the bus address leads to no memory of this machine */
+	FAULT_BEYOND_MASK, /* the device can't send this address */
+};
+
+/** fault_reason_str() - the reason in words */
+const char *fault_reason_str(enum fault_reason reason);
+
+/** struct bus_fault - one refused access. @access: 1 read, 2 write, 3 both; @serial counts from 1 */
+struct bus_fault {
+	u64 serial;
+	char device[32];
+	dma_addr_t addr;
+	int access;
+	enum fault_reason reason;
+	u64 time_ns;
+};
+
+/**
+ * machine_faults() - the latest fault records
+ * @max: room in @buf; older ones are left out, 256 at most are kept
+ * @total: faults since the machine was made, or NULL
+ *
+ * Return: how many were written, oldest first.
+ */
+int machine_faults(struct machine *m, struct bus_fault *buf, int max, u64 *total);
+
+/** struct device_stats - a device's mappings; IOTLB and I/O address fields stay 0 without an IOMMU, pool fields without a pool */
+struct device_stats {
+	u64 maps;
+	u64 unmaps;
+	u64 refused_unmaps;
+	u64 iotlb_hits;
+	u64 iotlb_misses;
+	u64 iotlb_invalidations;
+	u64 iotlb_flushes;
+	u64 lazy_pending; /* unmapped, but perhaps still in the IOTLB */
+	u64 iova_pages; /* I/O pages in use, with the pending ones */
+	u64 bounced; /* mappings that took room in the pool */
+	u64 bounce_slots; /* slots in use now */
+};
+
+/** device_get_stats() - a snapshot */
+void device_get_stats(struct device *dev, struct device_stats *st);
+
+/** device_flush() - what lazy invalidation put off is done when this returns */
+void device_flush(struct device *dev);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#define dma_map_single(d, p, s, r) dma_map_single_attrs(d, p, s, r, 0)
+#define dma_unmap_single(d, a, s, r) dma_unmap_single_attrs(d, a, s, r, 0)
+#define dma_map_page(d, p, o, s, r) dma_map_page_attrs(d, p, o, s, r, 0)
+#define dma_unmap_page(d, a, s, r) dma_unmap_page_attrs(d, a, s, r, 0)
+#define dma_map_sg(d, s, n, r) dma_map_sg_attrs(d, s, n, r, 0)
+#define dma_unmap_sg(d, s, n, r) dma_unmap_sg_attrs(d, s, n, r, 0)
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Scatterlists with Linux's API, in one of three layouts.
+ *
+ * What a scatterlist entry says of memory (page, offset, length) is for everybody.
+ * What the platform writes back (the mapped fields) is the platform's: its layout
+ * differs from one architecture to the next, so it is reached by ib_sg_dma_address()
+ * and ib_sg_dma_len() alone. The library is built with one of three:
+ *
+ *   split    today's 64-bit machines: an address and a length of their own, so that entries can be merged
+ *   joined   machines without a mapped length: it is the entry's own length, and nothing is merged
+ *   classic  the layout of 2006: a bare page pointer, flags beside it, mapped fields with names of their own
+ */
+#ifndef SOFTHCA_SCATTERLIST_H
+#define SOFTHCA_SCATTERLIST_H
+
+#include "softhca/config.h"
+#include "softhca/machine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define SG_CHAIN 1UL
+#define SG_END 2UL
+
+#if defined(SOFTHCA_SG_LAYOUT_SPLIT)
+struct scatterlist {
+	uintptr_t page_link;
+	unsigned int offset;
+	unsigned int length;
+	u64 dma_address;
+	unsigned int dma_length;
+};
+#elif defined(SOFTHCA_SG_LAYOUT_JOINED)
+struct scatterlist {
+	uintptr_t page_link;
+	unsigned int offset;
+	unsigned int length;
+	u64 dma_address;
+};
+#elif defined(SOFTHCA_SG_LAYOUT_CLASSIC)
+struct scatterlist {
+	struct page *page;
+	unsigned int offset;
+	u64 iova;
+	unsigned int iova_length;
+	unsigned int flags;
+	unsigned int length;
+};
+#else
+#error "softhca/config.h names no scatterlist layout"
+#endif
+
+/** struct sg_table - a list, the entries it has and the entries the device sees */
+struct sg_table {
+	struct scatterlist *sgl;
+	unsigned int nents; /* mapped entries */
+	unsigned int orig_nents;
+};
+
+/* What stands in the entry's first word: the page or the next list, with SG_CHAIN and SG_END in the low bits. */
+static inline uintptr_t sg_link(const struct scatterlist *sg)
+{
+#ifdef SOFTHCA_SG_LAYOUT_CLASSIC
+	return (uintptr_t)sg->page | sg->flags;
+#else
+	return sg->page_link;
+#endif
+}
+
+static inline void sg_set_link(struct scatterlist *sg, uintptr_t link)
+{
+#ifdef SOFTHCA_SG_LAYOUT_CLASSIC
+	sg->page = (struct page *)(link & ~(SG_CHAIN | SG_END));
+	sg->flags = (unsigned int)(link & (SG_CHAIN | SG_END));
+#else
+	sg->page_link = link;
+#endif
+}
+
+static inline bool sg_is_chain(const struct scatterlist *sg)
+{
+	return sg_link(sg) & SG_CHAIN;
+}
+
+static inline bool sg_is_last(const struct scatterlist *sg)
+{
+	return sg_link(sg) & SG_END;
+}
+
+static inline struct scatterlist *sg_chain_ptr(const struct scatterlist *sg)
+{
+	return (struct scatterlist *)(sg_link(sg) & ~(SG_CHAIN | SG_END));
+}
+
+static inline struct page *sg_page(const struct scatterlist *sg)
+{
+	return (struct page *)(sg_link(sg) & ~(SG_CHAIN | SG_END));
+}
+
+static inline void sg_assign_page(struct scatterlist *sg, struct page *page)
+{
+	sg_set_link(sg, (sg_link(sg) & SG_END) | (uintptr_t)page);
+}
+
+/** sg_set_page() - the entry stands for @len bytes from @offset (below PAGE_SIZE) of @page on */
+static inline void sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset)
+{
+	sg_assign_page(sg, page);
+	sg->offset = offset;
+	sg->length = len;
+}
+
+/** sg_set_buf() - the entry stands for @len bytes of low memory at @buf */
+static inline void sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len)
+{
+	sg_set_page(sg, virt_to_page(buf), len, (unsigned int)((uintptr_t)buf & ~PAGE_MASK));
+}
+
+static inline void sg_mark_end(struct scatterlist *sg)
+{
+	sg_set_link(sg, (sg_link(sg) | SG_END) & ~SG_CHAIN);
+}
+
+static inline void sg_unmark_end(struct scatterlist *sg)
+{
+	sg_set_link(sg, sg_link(sg) & ~SG_END);
+}
+
+/** sg_next() - the entry after @sg, across chains; NULL after the last */
+static inline struct scatterlist *sg_next(struct scatterlist *sg)
+{
+	if (sg_is_last(sg))
+		return NULL;
+	sg++;
+	/*
+	 * A branch, and a predicted one: with a conditional move, which is what compilers make of it, the next entry's
+	 * address would wait for this one's load. The empty statement keeps them from it.
+	 */
+	if (__builtin_expect(sg_is_chain(sg), 0)) {
+		sg = sg_chain_ptr(sg);
+		__asm__ volatile("" : "+r"(sg));
+	}
+	return sg;
+}
+
+#define for_each_sg(sglist, sg, nr, i) for (i = 0, sg = (sglist); i < (nr); i++, sg = sg_next(sg))
+#define for_each_sgtable_sg(sgt, sg, i) for_each_sg((sgt)->sgl, sg, (sgt)->orig_nents, i)
+#define for_each_sgtable_dma_sg(sgt, sg, i) for_each_sg((sgt)->sgl, sg, (sgt)->nents, i)
+
+/** sg_phys() - physical address of the entry's first byte */
+static inline phys_addr_t sg_phys(const struct scatterlist *sg)
+{
+	return page_to_phys(sg_page(sg)) + sg->offset;
+}
+
+/** sg_virt() - virtual address of the entry's first byte; the page must be in low memory */
+static inline void *sg_virt(const struct scatterlist *sg)
+{
+	return (char *)page_address(sg_page(sg)) + sg->offset;
+}
+
+/**
+ * sg_dma_address() - what the platform wrote into a mapped entry
+ *
+ * For the platform and for ib_sg_dma_address(), which is what everybody else calls: on a device with
+ * addresses of its own nothing is written here.
+ */
+static inline hca_dma_addr_t sg_dma_address(const struct scatterlist *sg)
+{
+#ifdef SOFTHCA_SG_LAYOUT_CLASSIC
+	return hca_dma_addr(sg->iova);
+#else
+	return hca_dma_addr(sg->dma_address);
+#endif
+}
+
+/** sg_dma_len() - bytes of a mapped entry; as sg_dma_address() */
+static inline unsigned int sg_dma_len(const struct scatterlist *sg)
+{
+#if defined(SOFTHCA_SG_LAYOUT_CLASSIC)
+	return sg->iova_length;
+#elif defined(SOFTHCA_SG_LAYOUT_SPLIT)
+	return sg->dma_length;
+#else
+	return sg->length;
+#endif
+}
+
+/** sg_init_table() - @nents empty entries, the last one marked */
+void sg_init_table(struct scatterlist *sgl, unsigned int nents);
+
+/** sg_init_one() - a list of the @len bytes of low memory at @buf */
+void sg_init_one(struct scatterlist *sg, const void *buf, unsigned int len);
+
+/** sg_chain() - the last of @prv's @prv_nents entries becomes a link to @sgl */
+void sg_chain(struct scatterlist *prv, unsigned int prv_nents, struct scatterlist *sgl);
+
+/** sg_nents() - entries up to the end mark */
+int sg_nents(struct scatterlist *sg);
+
+/** sg_nents_for_len() - entries that hold the first @len bytes; -EINVAL if the list is shorter */
+int sg_nents_for_len(struct scatterlist *sg, u64 len);
+
+/** sg_last() - the last of @nents entries */
+struct scatterlist *sg_last(struct scatterlist *sgl, unsigned int nents);
+
+/** sg_alloc_table() - a table of @nents entries, chained where it is longer than a page of them. Return: 0 or -ENOMEM, -EINVAL. */
+int sg_alloc_table(struct sg_table *table, unsigned int nents, gfp_t gfp);
+
+/** sg_free_table() - what sg_alloc_table() made; the pages stay the caller's */
+void sg_free_table(struct sg_table *table);
+
+/**
+ * sg_pcopy_from_buffer() - bytes from @buf into the list, @skip bytes in; high memory is mapped page by page
+ * Return: bytes copied.
+ */
+size_t sg_pcopy_from_buffer(struct scatterlist *sgl, unsigned int nents, const void *buf, size_t buflen, u64 skip);
+
+/** sg_pcopy_to_buffer() - the other way */
+size_t sg_pcopy_to_buffer(struct scatterlist *sgl, unsigned int nents, void *buf, size_t buflen, u64 skip);
+
+static inline size_t sg_copy_from_buffer(struct scatterlist *sgl, unsigned int nents, const void *buf, size_t buflen)
+{
+	return sg_pcopy_from_buffer(sgl, nents, buf, buflen, 0);
+}
+
+static inline size_t sg_copy_to_buffer(struct scatterlist *sgl, unsigned int nents, void *buf, size_t buflen)
+{
+	return sg_pcopy_to_buffer(sgl, nents, buf, buflen, 0);
+}
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

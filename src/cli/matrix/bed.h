@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The bed that a row of the matrix stands on: a machine with two devices on its bus
+ * and a verbs adapter on each, the initiator's and the target's. Made for a row,
+ * and asked in the end what the row left behind.
+ */
+#ifndef MATRIX_BED_H
+#define MATRIX_BED_H
+
+#include "softhca/ib_dma.h"
+
+/** enum adapter - the two kinds of adapter: one that does DMA, one whose CPU copies */
+enum adapter { ADAPTER_DMA, ADAPTER_SOFT };
+
+/** adapter_name() - "dma" or "soft" */
+const char *adapter_name(enum adapter kind);
+
+/* The kinds of machine, by index; NULL at the end. */
+#define MACHINE_KINDS 5
+extern const char *const machine_kinds[MACHINE_KINDS + 1];
+
+/** struct why - the first thing that went wrong, in words; empty if nothing did */
+struct why {
+	char text[240];
+};
+
+/** why_set() - note what went wrong, unless something else did before. Return: @err */
+__attribute__((format(printf, 3, 4))) int why_set(struct why *why, int err, const char *fmt, ...);
+
+/** struct bed_end - one adapter and its place on the bus */
+struct bed_end {
+	enum adapter kind;
+	struct device *dev;
+	struct ib_device *ib;
+	u64 misuses; /* what its ledger reported */
+};
+
+struct bed {
+	struct machine *machine;
+	struct bed_end initiator;
+	struct bed_end target;
+};
+
+/** struct bed_account - what a row has done and left, on both adapters together */
+struct bed_account {
+	u64 mappings;
+	u64 faults;
+	u64 leaks;
+};
+
+/** bed_open() - @machine: an index of machine_kinds. Return: 0, or -errno with @why */
+int bed_open(struct bed *bed, int machine, enum adapter initiator, enum adapter target, struct why *why);
+
+/** bed_close() - take everything down, count, and say in @why what shouldn't have been there */
+void bed_close(struct bed *bed, struct bed_account *acc, struct why *why);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Carries the image through one row; see row.h. The initiator fills lists with the
+ * file's bytes and hands them to the mover, reads them back into fresh pages that held something else, and
+ * a row passes only if nothing at all is wrong with it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <nettle/sha2.h>
+
+#include "row.h"
+
+/* Requests have the sizes of disk requests: whole blocks, and no more than this. */
+#define BLOCK 512u
+#define REQUEST_MAX (512u << 10)
+
+/* What fresh pages hold before the read: not zeros, which images are full of. */
+#define POISON 0xdb
+
+struct run {
+	const struct job *job;
+	struct row *row;
+	struct bed bed;
+	struct mover *mv;
+	struct shapes shapes;
+	struct sha256_ctx in;
+	struct sha256_ctx out;
+	u8 *buf; /* REQUEST_MAX */
+	int copy; /* descriptor, or -1 */
+};
+
+static u32 request_size(struct shapes *s, u64 left)
+{
+	u32 len = shapes_upto(s, 2) == 1 ? shapes_upto(s, 16) * BLOCK : shapes_upto(s, REQUEST_MAX / BLOCK) * BLOCK;
+
+	return len < left ? len : (u32)left;
+}
+
+static int write_one(struct run *r, u64 at, u32 len)
+{
+	struct why *why = &r->row->why;
+	struct shape_list list;
+	int err;
+
+	err = image_read(r->job->image, at, r->buf, len, why);
+	if (err)
+		return err;
+	sha256_update(&r->in, len, r->buf);
+	err = shape_list_make(&r->shapes, r->bed.machine, len, &list);
+	if (err)
+		return why_set(why, err, "no memory for the initiator's list");
+	if (sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, len) != len)
+		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be filled", len);
+	else
+		err = r->job->mover->write(r->mv, at, &list.table.sgt, len, why);
+	shape_list_free(&list);
+	return err;
+}
+
+static int read_one(struct run *r, u64 at, u32 len)
+{
+	struct why *why = &r->row->why;
+	struct shape_list list;
+	int err;
+
+	err = shape_list_make(&r->shapes, r->bed.machine, len, &list);
+	if (err)
+		return why_set(why, err, "no memory for the initiator's list");
+	memset(r->buf, POISON, len);
+	sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, len);
+	err = r->job->mover->read(r->mv, at, &list.table.sgt, len, why);
+	if (!err && sg_copy_to_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, len) != len)
+		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be looked at", len);
+	shape_list_free(&list);
+	if (err)
+		return err;
+	sha256_update(&r->out, len, r->buf);
+	r->row->bytes += len;
+	return r->copy < 0 ? 0 : copy_write_at(r->copy, at, r->buf, len, why);
+}
+
+static int each_request(struct run *r, u64 from, u64 to, int (*one)(struct run *r, u64 at, u32 len))
+{
+	while (from < to) {
+		u32 len = request_size(&r->shapes, to - from);
+		int err = one(r, from, len);
+
+		if (err)
+			return err;
+		from += len;
+	}
+	return 0;
+}
+
+static int carry(struct run *r)
+{
+	u64 bytes = r->job->image->bytes, window = r->job->mover->window;
+	u64 at = 0;
+
+	while (at < bytes) {
+		u64 end = bytes - at < window ? bytes : at + window;
+		int err = each_request(r, at, end, write_one);
+
+		if (!err)
+			err = each_request(r, at, end, read_one);
+		if (err)
+			return err;
+		at = end;
+		if (r->job->progress)
+			r->job->progress(r->job->ctx, at);
+	}
+	return 0;
+}
+
+static void hex_digest(struct sha256_ctx *ctx, char *out)
+{
+	static const char digit[] = "0123456789abcdef";
+	u8 sum[SHA256_DIGEST_SIZE];
+	int i;
+
+	sha256_digest(ctx, sizeof(sum), sum);
+	for (i = 0; i < SHA256_DIGEST_SIZE; i++) {
+		*out++ = digit[sum[i] >> 4];
+		*out++ = digit[sum[i] & 15];
+	}
+	*out = 0;
+}
+
+static void compare(struct run *r)
+{
+	const struct image *img = r->job->image;
+	struct row *row = r->row;
+	int status;
+
+	hex_digest(&r->in, row->sha256_in);
+	hex_digest(&r->out, row->sha256_out);
+	if (strcmp(row->sha256_in, row->sha256_out) != 0)
+		why_set(&row->why, 0, "what came back isn't what was sent: SHA-256 %.16s... instead of %.16s...",
+			row->sha256_out, row->sha256_in);
+	if (r->copy < 0)
+		return;
+	status = image_fsck(img, r->copy);
+	if (status != img->fsck_status)
+		why_set(&row->why, 0, "e2fsck -fn says %d of what came back, %d of the image", status,
+			img->fsck_status);
+}
+
+bool row_run(const struct job *job, struct row *row)
+{
+	struct run r = { .job = job, .row = row, .copy = -1 };
+	int err;
+
+	r.shapes.state = job->seed;
+	sha256_init(&r.in);
+	sha256_init(&r.out);
+	r.buf = malloc(REQUEST_MAX);
+	err = r.buf ? 0 : why_set(&row->why, -ENOMEM, "no memory");
+	if (!err && job->image->fsck[0]) {
+		r.copy = copy_create(&row->why);
+		err = r.copy < 0 ? r.copy : 0;
+	}
+	if (!err)
+		err = bed_open(&r.bed, row->machine, row->initiator, row->target, &row->why);
+	if (!err)
+		err = job->mover->open(&r.bed, ~job->seed, &r.mv, &row->why);
+	if (!err) {
+		err = carry(&r);
+		row->seconds = (double)job->mover->close(r.mv) / 1e9;
+	}
+	bed_close(&r.bed, &row->account, &row->why);
+	if (!err)
+		compare(&r);
+	if (r.copy >= 0)
+		close(r.copy);
+	free(r.buf);
+	return !row->why.text[0];
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The ledger: every live mapping of one device, and the recently ended ones.
+ *
+ * The verbs layer tells it of each map after it is made and of each unmap before
+ * it is done; the memory accessor tells it of each access. It judges, reports, and
+ * says whether an unmap may go on. Finding a mapping from any address inside it
+ * takes a bounded number of hash probes however many there are.
+ *
+ * Locks: one spin lock a ledger, taken by every call, never while a report is
+ * made: the report callback may call back into the verbs.
+ */
+#ifndef HCA_DMA_LEDGER_H
+#define HCA_DMA_LEDGER_H
+
+#include "dma/mem.h"
+#include "port.h"
+#include "softhca/hca_ledger.h"
+
+struct hca_ledger;
+struct hca_ledger_rec;
+
+/**
+ * struct hca_ledger_attr - how a ledger is made
+ * @device: name for the reports; copied
+ * @history: how many ended mappings are remembered, to tell an unmap done twice from one of nothing; 0: 1,024
+ * @report: called once a misuse with no lock held, in the context of the call that revealed it; may not be NULL
+ * @ctx: handed to @report
+ */
+struct hca_ledger_attr {
+	const char *device;
+	u32 history;
+	void (*report)(void *ctx, const struct hca_misuse_report *r);
+	void *ctx;
+};
+
+/** struct hca_ledger_totals - what went through: mappings made, live now, their bytes, and the misuses reported by kind */
+struct hca_ledger_totals {
+	u64 made;
+	u64 live;
+	u64 live_bytes;
+	u64 misuse[HCA_MISUSE_KINDS];
+};
+
+/** hca_ledger_create() - Return: 0 or -ENOMEM; may sleep */
+int hca_ledger_create(const struct hca_ledger_attr *attr, struct hca_ledger **out);
+
+/**
+ * hca_ledger_destroy() - report what is still mapped, and free the ledger
+ *
+ * No other call may be under way. Return: number of mappings that had leaked.
+ */
+u64 hca_ledger_destroy(struct hca_ledger *l);
+
+/**
+ * hca_ledger_prepare() - room for one mapping, before it is made
+ * @segs: pieces; a list has one an entry that the device will see
+ *
+ * Taken first, so that a mapping which was made can always be entered. Any context.
+ * Return: a record for hca_ledger_enter() or hca_ledger_abandon(), or NULL.
+ */
+struct hca_ledger_rec *hca_ledger_prepare(u32 segs);
+
+/** hca_ledger_abandon() - the mapping wasn't made */
+void hca_ledger_abandon(struct hca_ledger_rec *rec);
+
+/** hca_ledger_seg() - piece @i of a prepared record is @len bytes at @addr */
+void hca_ledger_seg(struct hca_ledger_rec *rec, u32 i, hca_dma_addr_t addr, u64 len);
+
+/**
+ * struct hca_mapping - a mapping as a caller describes it
+ * @kind: family of calls
+ * @addr: where it begins
+ * @size: bytes; of a list, its entries as the caller counts them
+ * @dir: direction
+ * @list: what a list or coherent memory is known by besides its address, else NULL; an unmap must name the same
+ */
+struct hca_mapping {
+	enum hca_map_kind kind;
+	hca_dma_addr_t addr;
+	u64 size;
+	int dir;
+	const void *list;
+};
+
+/** hca_ledger_enter() - the mapping @m, with @segs pieces set, was made at @site. The record is the ledger's now. */
+void hca_ledger_enter(struct hca_ledger *l, struct hca_ledger_rec *rec, const struct hca_mapping *m, u32 segs,
+		      hca_site_t site);
+
+/**
+ * hca_ledger_end() - an unmap is about to be done
+ * @m: in: as the caller of unmap describes it; out: as it was made
+ *
+ * Reports what is wrong. Return: 0, the mapping is ended and the backend is to unmap what @m now says;
+ * -ENOENT, there is nothing to unmap; -EINVAL, it is of a family that this call can't unmap, and stays.
+ */
+int hca_ledger_end(struct hca_ledger *l, struct hca_mapping *m, hca_site_t site);
+
+/**
+ * hca_ledger_sync() - @size bytes at @addr change owner
+ *
+ * Return: 0; -ENOENT: no mapping covers them; -EINVAL: one does, and wasn't made for this direction.
+ */
+int hca_ledger_sync(struct hca_ledger *l, hca_dma_addr_t addr, u64 size, int dir, enum hca_map_kind kind,
+		    hca_site_t site);
+
+/** hca_ledger_use() - the adapter tried to access @len bytes at @addr for the work posted at @site, with the result @outcome */
+void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca_access access, hca_site_t site,
+		    int outcome);
+
+/** hca_ledger_checked() - the caller of the map looked whether @addr is an error */
+void hca_ledger_checked(struct hca_ledger *l, hca_dma_addr_t addr);
+
+/** hca_ledger_report_write() - the CPU wrote at @addr, inside a mapping that the device owned, from @site */
+void hca_ledger_report_write(struct hca_ledger *l, hca_dma_addr_t addr, hca_site_t site);
+
+/**
+ * hca_ledger_find_live() - go through the live mappings' pieces until one is accepted
+ * @match: true ends the search and is to leave what it found in @ctx; called under the ledger's lock, so it must not
+ *	call the ledger
+ *
+ * Slow; for events that are errors by themselves. Return: whether one was accepted.
+ */
+bool hca_ledger_find_live(struct hca_ledger *l, bool (*match)(void *ctx, hca_dma_addr_t addr, u64 len), void *ctx);
+
+/** hca_ledger_report_list() - a list's entry @index (of @nents) can't be mapped, or isn't there */
+void hca_ledger_report_list(struct hca_ledger *l, u32 index, u32 nents, int dir, hca_site_t site);
+
+/** hca_ledger_totals() - what went through so far */
+void hca_ledger_totals(struct hca_ledger *l, struct hca_ledger_totals *t);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The memory accessor: how an adapter reaches the memory behind a DMA address.
+ *
+ * A driver fills in struct hca_mem_ops; the engine reads, writes and copies with
+ * hca_mem_read/write/copy and knows nothing else about addresses. An accessor
+ * opens a window on as much of a range as it can show in one piece, and closes it
+ * when the bytes are moved: a page without a mapping is mapped just that long, and
+ * an IOMMU's invalidation waits just that long.
+ */
+#ifndef HCA_DMA_MEM_H
+#define HCA_DMA_MEM_H
+
+#include "port.h"
+#include "softhca/hca_ledger.h"
+
+/** enum hca_access - what the adapter does to memory, in the IOMMU's words */
+enum hca_access {
+	HCA_ACCESS_READ = 1,
+	HCA_ACCESS_WRITE = 2,
+	HCA_ACCESS_ATOMIC = HCA_ACCESS_READ | HCA_ACCESS_WRITE,
+};
+
+struct hca_mem;
+struct hca_ledger;
+
+/**
+ * struct hca_mem_window - bytes that may be touched until the window is closed
+ * @ptr: the first byte
+ * @len: bytes, at least 1 and at most what was asked
+ * @cookie: the accessor's own
+ */
+struct hca_mem_window {
+	void *ptr;
+	u64 len;
+	uintptr_t cookie;
+};
+
+/**
+ * struct hca_mem_ops - one driver's way to memory
+ * @open: a window on the first bytes of [@addr, @addr + @len). -EFAULT where the address isn't mapped or the
+ *	access isn't allowed, -ENOMEM where the page can't be shown now. Must not sleep; windows nest at most 4 deep.
+ * @close: done with the window; windows are closed last opened first.
+ */
+struct hca_mem_ops {
+	int (*open)(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
+		    struct hca_mem_window *w);
+	void (*close)(struct hca_mem *mem, struct hca_mem_window *w);
+};
+
+/**
+ * struct hca_mem - an accessor; a driver embeds it
+ * @ops: never NULL
+ * @ledger: is told of every access; NULL: nobody looks
+ */
+struct hca_mem {
+	const struct hca_mem_ops *ops;
+	struct hca_ledger *ledger;
+};
+
+/**
+ * hca_mem_read() - bytes at a DMA address into the adapter's own memory
+ * @site: the post that this is done for, or NULL; the ledger names it
+ *
+ * Return: 0, or the accessor's error; the destination may then be partly written.
+ */
+int hca_mem_read(struct hca_mem *mem, hca_dma_addr_t addr, void *dst, u64 len, hca_site_t site);
+
+/** hca_mem_write() - the adapter's own bytes to a DMA address; as hca_mem_read() */
+int hca_mem_write(struct hca_mem *mem, hca_dma_addr_t addr, const void *src, u64 len, hca_site_t site);
+
+/**
+ * hca_mem_copy() - from one adapter's memory to another's, in one pass
+ *
+ * @dst_failed: if given and the copy fails: was it the destination that was refused?
+ *
+ * The two may be one accessor. Return: 0, or the accessor's error; the destination may then be partly written.
+ */
+int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 len,
+		 hca_site_t site, bool *dst_failed);
+
+/** enum hca_atomic - what hca_mem_atomic() does */
+enum hca_atomic { HCA_ATOMIC_CMP_SWAP, HCA_ATOMIC_FETCH_ADD };
+
+/**
+ * hca_mem_atomic() - an atomic operation on 8 bytes at @addr, which must be a multiple of 8
+ * @arg: what to compare with, or to add
+ * @swap: what to store if the comparison holds
+ * @old: set to what was there
+ *
+ * Atomic with respect to the CPU's own and to every adapter's of this machine.
+ * Return: 0; -EINVAL: not aligned; or the accessor's error.
+ */
+int hca_mem_atomic(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op, u64 arg, u64 swap, u64 *old,
+		   hca_site_t site);
+
+#endif

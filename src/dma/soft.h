@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The software adapter's side of the mapping layer: what it answers to a map, and
+ * its accessor, by which the CPU touches what a virtual or tagged address names.
+ * Used by the ipath driver in the library and by the module in a kernel.
+ */
+#ifndef HCA_DMA_SOFT_H
+#define HCA_DMA_SOFT_H
+
+#include "dma/addr.h"
+#include "dma/mem.h"
+
+/** enum hca_soft_highmem - what the device does with a page that has no mapping */
+enum hca_soft_highmem {
+	HCA_SOFT_TAGGED, /* answer with a tagged physical address */
+	HCA_SOFT_REFUSE, /* answer with a clean error */
+};
+
+/**
+ * struct hca_soft_home - what the accessor needs of the machine it runs on
+ * @virt: where the adapter touches @len bytes at the virtual address @addr; NULL if they aren't all mapped memory
+ * @kmap: map the page @pfn for this thread for a short time; NULL: no such page (*@err = -EFAULT) or no room (-ENOMEM)
+ * @kunmap: give back what @kmap returned, last mapped first
+ */
+struct hca_soft_home {
+	void *(*virt)(void *ctx, u64 addr, u64 len);
+	void *(*kmap)(void *ctx, u64 pfn, int *err);
+	void (*kunmap)(void *ctx, void *at);
+};
+
+/** struct hca_soft - a software device's accessor; the driver embeds it and hands &soft->mem to the engine */
+struct hca_soft {
+	struct hca_mem mem;
+	const struct hca_soft_home *home;
+	void *ctx;
+	enum hca_soft_highmem highmem;
+};
+
+/** hca_soft_init() - an accessor over @home; @ctx is handed to its calls */
+void hca_soft_init(struct hca_soft *soft, const struct hca_soft_home *home, void *ctx, enum hca_soft_highmem highmem);
+
+/**
+ * hca_soft_map() - the DMA address of a byte
+ * @virt: its virtual address, or NULL if it has none
+ * @phys: its physical address
+ *
+ * Return: an address, or hca_dma_error(-EOPNOTSUPP) for a byte without a virtual address on a device
+ * made to refuse such pages, hca_dma_error(-EFAULT) for a physical address that a tag can't carry.
+ * Allocates nothing, so nothing has to be undone.
+ */
+static inline hca_dma_addr_t hca_soft_map(const struct hca_soft *soft, const void *virt, u64 phys)
+{
+	if (hca_likely(virt))
+		return hca_addr_from_ptr(virt);
+	if (soft->highmem == HCA_SOFT_REFUSE)
+		return hca_dma_error(-EOPNOTSUPP);
+	if (phys & ~HCA_TAG_PHYS_MASK)
+		return hca_dma_error(-EFAULT);
+	return hca_tag_addr(phys);
+}
+
+#endif

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Devices on a machine's bus, and dma_map_*(): arguments are checked here, once and
+ * for all platforms, then the machine's platform does its part. Called by upper
+ * layers through ib_dma_*() or directly, in any context but for creation,
+ * destruction and coherent memory.
+ *
+ * Nothing of a caller's that is refused may reach a platform.
+ */
+#include "platform.h"
+
+#define DEFAULT_MAX_SEG (2u << 30)
+#define DEFAULT_BOUNDARY DMA_BIT_MASK(32)
+#define BOUNCE_MASK DMA_BIT_MASK(32)
+
+enum { LOGGED_UNMAP = 1, LOGGED_SYNC = 2, LOGGED_FREE = 4 };
+
+/*
+ * Counted by the slot, each on a line of its own, with plain loads and stores: a mapping must not cost two threads
+ * a fight over a line. Threads that share a slot may lose a count.
+ */
+struct device_count {
+	u64 maps;
+	u64 unmaps;
+	u64 refused;
+} HCA_ALIGNED(HCA_CACHE_LINE);
+
+struct bus_device {
+	struct device dev;
+	u32 logged; /* atomic */
+	struct device_count count[HCA_SLOTS];
+};
+
+static struct bus_device *to_bus(struct device *dev)
+{
+	return hca_container_of(dev, struct bus_device, dev);
+}
+
+static inline struct device_count *count_here(struct device *dev)
+{
+	return &to_bus(dev)->count[hca_slot()];
+}
+
+static inline void count_one(u64 *n)
+{
+	hca_store(n, hca_load(n) + 1);
+}
+
+/* Once a device, so that a broken driver doesn't fill the log. */
+static bool first_time(struct device *dev, u32 what)
+{
+	return !(hca_load(&to_bus(dev)->logged) & what) && !(hca_fetch_or(&to_bus(dev)->logged, what) & what);
+}
+
+static int refuse(struct device *dev, u32 kind, const char *what, hca_dma_addr_t addr, u64 size, int dir, int err)
+{
+	if (kind == LOGGED_UNMAP)
+		count_one(&count_here(dev)->refused);
+	if (first_time(dev, kind))
+		hca_log(HCA_LOG_ERR,
+			"%s: %s refused: address 0x%llx, size %llu, direction %d (%d); further ones aren't logged",
+			dev->name, what, (unsigned long long)hca_dma_u64(addr), (unsigned long long)size, dir, err);
+	return err;
+}
+
+static bool fill_device(struct device *dev, const struct device_attr *a)
+{
+	const struct machine *m = dev->machine;
+
+	dev->dma_mask = a->dma_mask;
+	if (!dev->dma_mask)
+		dev->dma_mask = m->ops == &platform_bounce ? BOUNCE_MASK : ~(u64)0;
+	dev->max_seg_size = a->max_seg_size ? a->max_seg_size : DEFAULT_MAX_SEG;
+	dev->seg_boundary_mask = a->seg_boundary_mask ? a->seg_boundary_mask : DEFAULT_BOUNDARY;
+	hca_snprintf(dev->name, sizeof(dev->name), "%s", a->name ? a->name : "device");
+	/* A device that can't take one page in one piece can be given nothing. */
+	return dev->dma_mask >= PAGE_SIZE - 1 && dev->max_seg_size >= PAGE_SIZE &&
+	       dev->seg_boundary_mask >= PAGE_SIZE - 1 && !(dev->seg_boundary_mask & (dev->seg_boundary_mask + 1));
+}
+
+int device_create(struct machine *m, const struct device_attr *attr, struct device **out)
+{
+	struct bus_device *bus;
+	int err;
+
+	if (!m || !attr || !out)
+		return -EINVAL;
+	bus = hca_alloc(sizeof(*bus), HCA_MAY_SLEEP);
+	if (!bus)
+		return -ENOMEM;
+	bus->dev.machine = m;
+	err = -EINVAL;
+	if (!fill_device(&bus->dev, attr))
+		goto free_device;
+	err = m->ops->attach(&bus->dev);
+	if (err)
+		goto free_device;
+	hca_fetch_add(&m->devices, 1);
+	*out = &bus->dev;
+	return 0;
+free_device:
+	hca_free(bus);
+	return err;
+}
+
+void device_destroy(struct device *dev)
+{
+	struct machine *m;
+
+	if (!dev)
+		return;
+	m = dev->machine;
+	m->ops->detach(dev);
+	hca_free(to_bus(dev));
+	hca_fetch_add(&m->devices, (u32)-1);
+}
+
+/* --- one range --- */
+
+hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs)
+{
+	const struct machine *m = dev->machine;
+	hca_dma_addr_t addr;
+	int err = hca_dma_check(&m->space, off, size, dir);
+
+	if (hca_unlikely(err))
+		return hca_dma_error(err);
+	addr = m->ops->map(dev, off, size, dir, attrs);
+	if (hca_likely(!hca_dma_errno(addr)))
+		count_one(&count_here(dev)->maps);
+	return addr;
+}
+
+int platform_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs)
+{
+	int err = -EINVAL;
+
+	if (hca_likely(size && hca_dma_dir_valid(dir) && !hca_dma_errno(addr)))
+		err = dev->machine->ops->unmap(dev, addr, size, dir, attrs);
+	if (hca_unlikely(err))
+		return refuse(dev, LOGGED_UNMAP, "unmap", addr, size, dir, err);
+	count_one(&count_here(dev)->unmaps);
+	return 0;
+}
+
+dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offset, size_t size,
+			      enum dma_data_direction dir, unsigned long attrs)
+{
+	if (!dev)
+		return hca_dma_error(-EINVAL);
+	return platform_map(dev, machine_page_offset(dev->machine, page, offset), size, (int)dir, attrs);
+}
+
+dma_addr_t dma_map_single_attrs(struct device *dev, void *ptr, size_t size, enum dma_data_direction dir,
+				unsigned long attrs)
+{
+	if (!dev)
+		return hca_dma_error(-EINVAL);
+	return platform_map(dev, machine_ptr_offset(dev->machine, ptr), size, (int)dir, attrs);
+}
+
+void dma_unmap_page_attrs(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			  unsigned long attrs)
+{
+	if (dev)
+		platform_unmap(dev, addr, size, (int)dir, attrs);
+}
+
+void dma_unmap_single_attrs(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			    unsigned long attrs)
+{
+	if (dev)
+		platform_unmap(dev, addr, size, (int)dir, attrs);
+}
+
+static void sync_range(struct device *dev, dma_addr_t addr, u64 size, int dir, bool for_cpu)
+{
+	int err = -EINVAL;
+
+	if (size && hca_dma_dir_valid(dir) && !hca_dma_errno(addr))
+		err = dev->machine->ops->sync(dev, addr, size, dir, for_cpu);
+	if (hca_unlikely(err))
+		refuse(dev, LOGGED_SYNC, for_cpu ? "sync for the CPU" : "sync for the device", addr, size, dir, err);
+}
+
+void dma_sync_single_for_cpu(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir)
+{
+	if (dev)
+		sync_range(dev, addr, size, (int)dir, true);
+}
+
+void dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir)
+{
+	if (dev)
+		sync_range(dev, addr, size, (int)dir, false);
+}
+
+/* --- lists --- */
+
+int list_check(const struct machine *m, struct scatterlist *sgl, int nents, int dir, u64 max_seg, bool low_only,
+	       int *bad)
+{
+	struct scatterlist *sg = sgl;
+	int err = 0;
+	int i = 0;
+	u64 off;
+
+	if (!sgl || nents <= 0 || !hca_dma_dir_valid(dir))
+		err = -EINVAL;
+	for (; !err && i < nents; i++, sg = sg_next(sg)) {
+		err = -EINVAL;
+		if (!sg)
+			break;
+		off = sg_entry_offset(m, sg);
+		err = hca_dma_check(&m->space, off, sg->length, dir);
+		if (!err && max_seg && sg->length > max_seg)
+			err = -EINVAL;
+		if (!err && low_only && off >= m->space.low)
+			err = -EOPNOTSUPP;
+		if (err)
+			break;
+	}
+	if (err && bad)
+		*bad = i;
+	return err;
+}
+
+static void unmap_first(struct device *dev, struct scatterlist *sgl, int n, int dir)
+{
+	struct scatterlist *sg;
+	int i;
+
+	/* The device never saw these bytes, so none of them need to come back. */
+	for_each_sg(sgl, sg, n, i)
+		dev->machine->ops->unmap(dev, sg_dma_address(sg), sg->length, dir, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+/* A device that can't carry past a boundary must not be given a piece that lies across one. */
+static bool crosses(const struct device *dev, hca_dma_addr_t addr, u64 len)
+{
+	return (hca_dma_u64(addr) & dev->seg_boundary_mask) > dev->seg_boundary_mask - (len - 1) ||
+	       len - 1 > dev->seg_boundary_mask;
+}
+
+int list_map_each(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
+{
+	const struct machine *m = dev->machine;
+	struct scatterlist *sg;
+	hca_dma_addr_t addr;
+	int err, i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		addr = m->ops->map(dev, sg_entry_offset(m, sg), sg->length, dir, attrs);
+		err = hca_dma_errno(addr);
+		if (!err && crosses(dev, addr, sg->length)) {
+			m->ops->unmap(dev, addr, sg->length, dir, DMA_ATTR_SKIP_CPU_SYNC);
+			err = -EIO;
+		}
+		if (err) {
+			unmap_first(dev, sgl, i, dir);
+			return err;
+		}
+		sg_set_mapped(sg, addr, sg->length);
+	}
+	return nents;
+}
+
+/* Every entry is tried: one that is no longer mapped must not keep the others. */
+int list_unmap_each(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
+{
+	struct scatterlist *sg = sgl;
+	int err = 0;
+	int i;
+
+	for (i = 0; i < nents && sg; i++, sg = sg_next(sg)) {
+		int e = dev->machine->ops->unmap(dev, sg_dma_address(sg), sg_dma_len(sg), dir, attrs);
+
+		err = err ? err : e;
+	}
+	return err;
+}
+
+int platform_map_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
+{
+	const struct machine *m = dev->machine;
+	int n = list_check(m, sgl, nents, dir, dev->max_seg_size, false, NULL);
+
+	if (hca_unlikely(n))
+		return n;
+	n = m->ops->map_list(dev, sgl, nents, dir, attrs);
+	if (hca_likely(n > 0))
+		count_one(&count_here(dev)->maps);
+	return n;
+}
+
+int platform_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
+{
+	hca_dma_addr_t addr = sgl ? sg_dma_address(sgl) : hca_dma_addr(0);
+	int err = -EINVAL;
+
+	if (hca_likely(sgl && nents > 0 && hca_dma_dir_valid(dir)))
+		err = dev->machine->ops->unmap_list(dev, sgl, nents, dir, attrs);
+	if (hca_unlikely(err))
+		return refuse(dev, LOGGED_UNMAP, "unmap of a list", addr, (u64)(s64)nents, dir, err);
+	count_one(&count_here(dev)->unmaps);
+	return 0;
+}
+
+int dma_map_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+		     unsigned long attrs)
+{
+	int n = dev ? platform_map_list(dev, sgl, nents, (int)dir, attrs) : 0;
+
+	return HCA_MAX(n, 0);
+}
+
+int dma_map_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_direction dir, unsigned long attrs)
+{
+	int n;
+
+	if (!dev || !sgt)
+		return -EINVAL;
+	n = platform_map_list(dev, sgt->sgl, (int)sgt->orig_nents, (int)dir, attrs);
+	if (n < 0)
+		return n;
+	sgt->nents = (unsigned int)n;
+	return 0;
+}
+
+void dma_unmap_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+			unsigned long attrs)
+{
+	if (dev)
+		platform_unmap_list(dev, sgl, nents, (int)dir, attrs);
+}
+
+/* Behind the last entry that the device sees stands one without a length, where entries were merged. */
+static void sync_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, bool for_cpu)
+{
+	struct scatterlist *sg = sgl;
+	int i;
+
+	if (!sgl || nents <= 0)
+		refuse(dev, LOGGED_SYNC, "sync of a list", hca_dma_addr(0), (u64)(s64)nents, dir, -EINVAL);
+	for (i = 0; i < nents && sg && sg_dma_len(sg); i++, sg = sg_next(sg))
+		sync_range(dev, sg_dma_address(sg), sg_dma_len(sg), dir, for_cpu);
+}
+
+void dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir)
+{
+	if (dev)
+		sync_list(dev, sgl, nents, (int)dir, true);
+}
+
+void dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir)
+{
+	if (dev)
+		sync_list(dev, sgl, nents, (int)dir, false);
+}
+
+/* --- the rest --- */
+
+void *dma_alloc_coherent(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp)
+{
+	hca_dma_addr_t addr;
+	void *cpu;
+
+	if (!dev || !handle || !size || dev->machine->ops->alloc(dev, size, gfp, &cpu, &addr))
+		return NULL;
+	*handle = addr;
+	return cpu;
+}
+
+void dma_free_coherent(struct device *dev, size_t size, void *cpu_addr, dma_addr_t handle)
+{
+	int err = -EINVAL;
+
+	if (!dev || !cpu_addr)
+		return;
+	if (size)
+		err = dev->machine->ops->free(dev, size, cpu_addr, handle);
+	if (err)
+		refuse(dev, LOGGED_FREE, "free of coherent memory", handle, size, HCA_DMA_BIDIRECTIONAL, err);
+}
+
+size_t dma_max_mapping_size(struct device *dev)
+{
+	u64 most = dev->machine->ops->max_mapping(dev);
+
+	return (size_t)HCA_MIN(most, (u64)(size_t)-1);
+}
+
+void device_get_stats(struct device *dev, struct device_stats *st)
+{
+	struct bus_device *bus = to_bus(dev);
+	u32 i;
+
+	hca_memset(st, 0, sizeof(*st));
+	for (i = 0; i < HCA_SLOTS; i++) {
+		st->maps += hca_load(&bus->count[i].maps);
+		st->unmaps += hca_load(&bus->count[i].unmaps);
+		st->refused_unmaps += hca_load(&bus->count[i].refused);
+	}
+	dev->machine->ops->stats(dev, st);
+}
+
+void device_flush(struct device *dev)
+{
+	dev->machine->ops->flush(dev);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Write protection of low memory that a device owns, and the CPU writes that it
+ * catches. src/ib says which ranges; a fault handler notes who wrote and lets the
+ * write happen: it's a report, not a punishment.
+ *
+ * The one file above the port that speaks to the system, because a fault is a
+ * signal here. The handler may run at any instruction of any thread: it takes no
+ * lock, allocates nothing, and leaves alone whatever isn't its own. Of the port it
+ * calls hca_arena_protect() alone; its atomics are the compiler's, because a home
+ * may do more in its own than a handler can.
+ */
+#include <signal.h>
+#include <ucontext.h>
+
+#include "platform.h"
+
+#define MAX_GUARDED 16u
+#define MAX_HITS 256u
+
+/* A hit goes from FREE through BUSY to FULL, and from there through BUSY to FREE. */
+enum { HIT_FREE, HIT_BUSY, HIT_FULL };
+
+struct guard_hits {
+	u32 lost; /* atomic */
+	struct {
+		u32 state; /* atomic; what follows belongs to whoever made it BUSY */
+		u64 off;
+		const void *code;
+	} hit[MAX_HITS];
+};
+
+/* The handler's view: machines that guard, and how many handlers are looking at them. Atomic. */
+static struct machine *guarded[MAX_GUARDED];
+static u32 looking;
+
+/* Under busy, which is a word and no spin lock because nobody could initialise one; but the handler reads old. */
+static struct {
+	u32 busy;
+	u32 machines;
+	bool installed;
+	struct sigaction old;
+} takeover;
+
+static bool is_write(const ucontext_t *uc)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return uc->uc_mcontext.gregs[REG_ERR] & 2;
+#else
+	(void)uc;
+	return true; /* low memory can always be read, so nothing else is refused there */
+#endif
+}
+
+static const void *code_address(const ucontext_t *uc)
+{
+#if defined(__x86_64__)
+	return (const void *)(uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+#elif defined(__i386__)
+	return (const void *)(uintptr_t)uc->uc_mcontext.gregs[REG_EIP];
+#else
+	(void)uc;
+	return NULL;
+#endif
+}
+
+static void note_hit(struct guard_hits *hits, u64 off, const void *code)
+{
+	u32 i;
+
+	for (i = 0; i < MAX_HITS; i++) {
+		u32 state = HIT_FREE;
+
+		if (!__atomic_compare_exchange_n(&hits->hit[i].state, &state, HIT_BUSY, false, __ATOMIC_ACQUIRE,
+						 __ATOMIC_RELAXED))
+			continue;
+		hits->hit[i].off = off;
+		hits->hit[i].code = code;
+		__atomic_store_n(&hits->hit[i].state, HIT_FULL, __ATOMIC_RELEASE);
+		return;
+	}
+	__atomic_fetch_add(&hits->lost, 1, __ATOMIC_RELAXED);
+}
+
+static bool let_write(struct machine *m, u64 off, const void *code)
+{
+	struct page *page = &m->map.pages[off >> PAGE_SHIFT];
+	void *at = machine_offset_virt(m, off & ~(u64)(PAGE_SIZE - 1));
+
+	if (__atomic_load_n(&page->guards, __ATOMIC_ACQUIRE)) {
+		note_hit(m->guard_hits, off, code);
+		return !hca_arena_protect(at, PAGE_SIZE, HCA_PROT_RW);
+	}
+	/*
+	 * Another thread is just giving the page back, or has while we got here: no hit. If it is guarded once more
+	 * in the meantime, the write faults again and is one.
+	 */
+	if (hca_arena_protect(at, PAGE_SIZE, HCA_PROT_RW))
+		return false;
+	if (__atomic_load_n(&page->guards, __ATOMIC_ACQUIRE))
+		hca_arena_protect(at, PAGE_SIZE, HCA_PROT_READ);
+	return true;
+}
+
+static bool ours(const siginfo_t *info, const ucontext_t *uc)
+{
+	bool done = false;
+	u32 i;
+
+	if (info->si_code != SEGV_ACCERR || !is_write(uc))
+		return false;
+	__atomic_fetch_add(&looking, 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < MAX_GUARDED; i++) {
+		struct machine *m = __atomic_load_n(&guarded[i], __ATOMIC_SEQ_CST);
+		u64 off = m ? machine_ptr_offset(m, info->si_addr) : NO_MEMORY_HERE;
+
+		if (off == NO_MEMORY_HERE)
+			continue;
+		done = let_write(m, off, code_address(uc));
+		break;
+	}
+	__atomic_fetch_sub(&looking, 1, __ATOMIC_SEQ_CST);
+	return done;
+}
+
+/* As if we weren't there. */
+static void pass_on(int sig, siginfo_t *info, void *uc)
+{
+	const struct sigaction *old = &takeover.old;
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	bool sent = info->si_code <= 0; /* by kill() and the like: it doesn't come again by itself */
+
+	if (old->sa_flags & SA_SIGINFO) {
+		old->sa_sigaction(sig, info, uc);
+	} else if (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN) {
+		/* A fault can't be ignored: the kernel would kill us just the same. */
+		if (sent && old->sa_handler == SIG_IGN)
+			return;
+		sigaction(sig, &dfl, NULL);
+		if (sent)
+			raise(sig);
+	} else {
+		old->sa_handler(sig);
+	}
+}
+
+static void on_fault(int sig, siginfo_t *info, void *uc)
+{
+	int saved = errno;
+
+	if (!ours(info, uc))
+		pass_on(sig, info, uc);
+	errno = saved;
+}
+
+static void takeover_begin(void)
+{
+	while (hca_cmpxchg(&takeover.busy, 0, 1))
+		hca_pause();
+}
+
+static void takeover_end(void)
+{
+	hca_store_release(&takeover.busy, 0);
+}
+
+/* The mask and the ways of the handler we may have to call are its owner's choice. */
+static void install(void)
+{
+	struct sigaction sa;
+
+	HCA_ASSERT(hca_load(&takeover.busy));
+	if (takeover.installed)
+		return;
+	sigaction(SIGSEGV, NULL, &takeover.old);
+	sa = takeover.old;
+	sa.sa_sigaction = on_fault;
+	sa.sa_flags = SA_SIGINFO | (takeover.old.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
+	sigaction(SIGSEGV, &sa, NULL);
+	takeover.installed = true;
+}
+
+/* If somebody has put a handler on top of ours since, it may call us: we stay, and do no harm. */
+static void uninstall(void)
+{
+	struct sigaction sa;
+
+	HCA_ASSERT(hca_load(&takeover.busy));
+	sigaction(SIGSEGV, NULL, &sa);
+	if (!(sa.sa_flags & SA_SIGINFO) || sa.sa_sigaction != on_fault)
+		return;
+	sigaction(SIGSEGV, &takeover.old, NULL);
+	takeover.installed = false;
+}
+
+static bool enter(struct machine *m)
+{
+	u32 i;
+
+	for (i = 0; i < MAX_GUARDED; i++)
+		if (!hca_load(&guarded[i]) && !hca_cmpxchg(&guarded[i], NULL, m))
+			return true;
+	return false;
+}
+
+int guard_init(struct machine *m)
+{
+	if (!m->guard)
+		return 0;
+	m->guard_hits = hca_alloc(sizeof(struct guard_hits), HCA_MAY_SLEEP);
+	if (!m->guard_hits)
+		return -ENOMEM;
+	if (!enter(m)) {
+		hca_free(m->guard_hits);
+		return -ENOMEM;
+	}
+	takeover_begin();
+	takeover.machines++;
+	install();
+	takeover_end();
+	return 0;
+}
+
+void guard_fini(struct machine *m)
+{
+	u32 i;
+
+	if (!m->guard)
+		return;
+	for (i = 0; i < MAX_GUARDED; i++)
+		hca_cmpxchg(&guarded[i], m, NULL);
+	while (hca_fetch_add(&looking, 0))
+		hca_pause();
+	takeover_begin();
+	if (!--takeover.machines)
+		uninstall();
+	takeover_end();
+	hca_free(m->guard_hits);
+}
+
+/* Return: did the page's protection change with its count? */
+static bool count_page(struct page *page, enum guard_how how)
+{
+	u32 old = hca_load(&page->guards);
+	u32 now = 0;
+
+	switch (how) {
+	case GUARD_MAP:
+		now = old + 1;
+		break;
+	case GUARD_UNMAP:
+		now = old ? old - 1 : 0;
+		break;
+	case GUARD_TO_CPU:
+		break;
+	case GUARD_TO_DEVICE:
+		now = old ? old : 1;
+		break;
+	}
+	if (now != old)
+		hca_store_release(&page->guards, now);
+	return !now != !old;
+}
+
+static void protect_pages(struct machine *m, u64 first, u64 end, enum guard_how how)
+{
+	enum hca_prot prot = how == GUARD_MAP || how == GUARD_TO_DEVICE ? HCA_PROT_READ : HCA_PROT_RW;
+	void *at = machine_offset_virt(m, first << PAGE_SHIFT);
+
+	hca_spin_assert(&m->guard_lock);
+	if (first < end && hca_arena_protect(at, (size_t)((end - first) << PAGE_SHIFT), prot))
+		hca_log(HCA_LOG_WARN, "%s: the host refuses to protect memory; writes into it go unseen", m->name);
+}
+
+void guard_range(struct machine *m, u64 off, u64 len, enum guard_how how)
+{
+	hca_irqflags_t flags;
+	u64 first, end, run, i;
+
+	if (!m->guard || off >= m->map.low_bytes)
+		return;
+	end = (off + HCA_MIN(len, m->map.low_bytes - off)) >> PAGE_SHIFT;
+	first = (off + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	hca_spin_lock(&m->guard_lock, flags);
+	for (i = run = first; i < end; i++) {
+		if (count_page(&m->map.pages[i], how))
+			continue;
+		protect_pages(m, run, i, how);
+		run = i + 1;
+	}
+	protect_pages(m, run, end, how);
+	hca_spin_unlock(&m->guard_lock, flags);
+}
+
+void guard_take_hits(struct machine *m, void (*hit)(void *ctx, u64 off, const void *code), void *ctx)
+{
+	struct guard_hits *hits = m->guard_hits;
+	const void *code;
+	u32 i, lost;
+	u64 off;
+
+	if (!m->guard)
+		return;
+	for (i = 0; i < MAX_HITS; i++) {
+		if (hca_load(&hits->hit[i].state) != HIT_FULL ||
+		    hca_cmpxchg(&hits->hit[i].state, HIT_FULL, HIT_BUSY) != HIT_FULL)
+			continue;
+		off = hits->hit[i].off;
+		code = hits->hit[i].code;
+		hca_store_release(&hits->hit[i].state, HIT_FREE);
+		hit(ctx, off, code);
+	}
+	lost = hca_xchg(&hits->lost, 0);
+	if (lost)
+		hca_log(HCA_LOG_WARN, "%s: %u CPU writes into device memory weren't noted, for want of room", m->name,
+			lost);
+}

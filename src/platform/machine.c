@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Machines: how one is made and unmade, and which one an address belongs to.
+ * Called by programs and tests, and by the rest of this folder for machine_at().
+ * Nothing here may look at a page's state: that is page.c's.
+ */
+#include "platform.h"
+
+#define MAX_MACHINES 64
+#define DEFAULT_LOW (64ull << 20)
+#define DEFAULT_PHYS (1ull << 30)
+#define DEFAULT_APERTURE (64ull << 30)
+
+/* A tagged address carries no more than 52 bits of a physical one. */
+#define PHYS_END (1ull << 52)
+
+/*
+ * Bus address of physical address 0. On a direct machine so far up that no bus address of a machine of default
+ * sizes is a physical address of it, nor a virtual one of a 32-bit process. On a bounce machine it must leave
+ * something below 4 GiB to be reached, so it is merely not 0.
+ */
+#define DIRECT_BUS (256ull << 30)
+#define BOUNCE_BUS (256ull << 20)
+#define BOUNCE_REACH (4ull << 30)
+
+/* The living machines. Read under RCU; written by compare and exchange, as nobody could initialise a lock. */
+static struct machine *machines[MAX_MACHINES];
+static struct machine *current_machine;
+
+static const struct platform_ops *platform_of(enum machine_platform p)
+{
+	switch (p) {
+	case MACHINE_DIRECT:
+		return &platform_direct;
+	case MACHINE_IOMMU:
+		return &platform_iommu;
+	case MACHINE_BOUNCE:
+		return &platform_bounce;
+	}
+	return NULL;
+}
+
+static u64 huge_down(u64 bytes)
+{
+	return bytes & ~(HUGE_SIZE - 1);
+}
+
+/* The pool and half of low memory within reach of 32 bits, the rest beyond. */
+static u64 default_phys(const struct machine_attr *a)
+{
+	u64 below;
+
+	if (a->platform != MACHINE_BOUNCE)
+		return DEFAULT_PHYS;
+	below = HCA_MIN(a->bounce_bytes + huge_down(a->low_bytes / 2), a->low_bytes);
+	below = HCA_MIN(below, BOUNCE_REACH - BOUNCE_BUS - HUGE_SIZE);
+	return BOUNCE_REACH - BOUNCE_BUS - below;
+}
+
+static int fill_attr(struct machine_attr *a)
+{
+	if (!a->name)
+		a->name = "machine";
+	if (!a->low_bytes)
+		a->low_bytes = DEFAULT_LOW;
+	if (!a->iommu_aperture)
+		a->iommu_aperture = DEFAULT_APERTURE;
+	if (!a->bounce_bytes)
+		a->bounce_bytes = HCA_MAX(HUGE_SIZE, huge_down(a->low_bytes / 16));
+	if ((a->low_bytes | a->high_bytes | a->phys | a->iommu_aperture | a->bounce_bytes) & (HUGE_SIZE - 1))
+		return -EINVAL;
+	if (!platform_of(a->platform))
+		return -EINVAL;
+	if (a->platform == MACHINE_BOUNCE && a->bounce_bytes >= a->low_bytes)
+		return -EINVAL;
+	if (!hca_dma_in_range(a->low_bytes, a->high_bytes, PHYS_END))
+		return -EINVAL;
+	if (!a->phys)
+		a->phys = default_phys(a);
+	return hca_dma_in_range(a->phys, a->low_bytes + a->high_bytes, PHYS_END) ? 0 : -EINVAL;
+}
+
+static void set_up(struct machine *m, const struct machine_attr *a)
+{
+	m->map.low_bytes = a->low_bytes;
+	m->map.all_bytes = a->low_bytes + a->high_bytes;
+	m->map.phys = a->phys;
+	m->space.low = m->map.low_bytes;
+	m->space.all = m->map.all_bytes;
+	m->ops = platform_of(a->platform);
+	m->lazy = a->iommu_lazy;
+	m->aperture = a->iommu_aperture;
+	m->guard = a->guard;
+	m->bus_base = a->phys + (a->platform == MACHINE_BOUNCE ? BOUNCE_BUS : DIRECT_BUS);
+	m->reserved = a->platform == MACHINE_BOUNCE ? a->bounce_bytes : 0;
+	hca_snprintf(m->name, sizeof(m->name), "%s", a->name);
+	hca_spin_init(&m->pages_lock);
+	hca_spin_init(&m->kmap_lock);
+	hca_spin_init(&m->guard_lock);
+	hca_spin_init(&m->fault_lock);
+}
+
+/* A reservation with the arena's first bytes in it. */
+static void *show_all(const struct machine *m, u64 bytes)
+{
+	void *at = hca_arena_reserve((size_t)bytes);
+
+	if (at && hca_arena_show(at, m->arena, 0, (size_t)bytes, HCA_PROT_RW)) {
+		hca_arena_release(at, (size_t)bytes);
+		at = NULL;
+	}
+	return at;
+}
+
+static int arena_init(struct machine *m)
+{
+	void *low;
+
+	/* A 32-bit process has no room for it, however it is asked. */
+	if (!hca_dma_in_range(0, m->map.all_bytes, (size_t)-1) || m->map.all_bytes >> PAGE_SHIFT >= ~0u)
+		return -ENOMEM;
+	m->arena = hca_arena_open(m->name, m->map.all_bytes);
+	if (m->arena < 0)
+		return -ENOMEM;
+	low = show_all(m, m->map.low_bytes);
+	if (!low)
+		goto close;
+	m->bus_view = show_all(m, m->map.all_bytes);
+	if (!m->bus_view)
+		goto release;
+	m->map.virt = (uintptr_t)low;
+	return 0;
+release:
+	hca_arena_release(low, (size_t)m->map.low_bytes);
+close:
+	hca_arena_close(m->arena);
+	return -ENOMEM;
+}
+
+static void arena_fini(struct machine *m)
+{
+	hca_arena_release(m->bus_view, (size_t)m->map.all_bytes);
+	hca_arena_release((void *)m->map.virt, (size_t)m->map.low_bytes);
+	hca_arena_close(m->arena);
+}
+
+static int publish(struct machine *m)
+{
+	u32 i;
+
+	for (i = 0; i < MAX_MACHINES; i++) {
+		if (hca_load(&machines[i]) || hca_cmpxchg(&machines[i], NULL, m))
+			continue;
+		hca_cmpxchg(&current_machine, NULL, m);
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static void unpublish(struct machine *m)
+{
+	u32 i;
+
+	hca_cmpxchg(&current_machine, m, NULL);
+	for (i = 0; i < MAX_MACHINES; i++)
+		hca_cmpxchg(&machines[i], m, NULL);
+	/* Somebody who asks whose an unrelated address is may be looking at this machine. */
+	hca_rcu_synchronize();
+}
+
+int machine_create(const struct machine_attr *attr, struct machine **out)
+{
+	struct machine_attr a;
+	struct machine *m;
+	int err;
+
+	if (!attr || !out)
+		return -EINVAL;
+	a = *attr;
+	err = fill_attr(&a);
+	if (err)
+		return err;
+	m = hca_alloc(sizeof(*m), HCA_MAY_SLEEP);
+	if (!m)
+		return -ENOMEM;
+	set_up(m, &a);
+	err = arena_init(m);
+	if (err)
+		goto free_machine;
+	err = page_init(m);
+	if (err)
+		goto fini_arena;
+	err = kmap_init(m);
+	if (err)
+		goto fini_pages;
+	err = fault_init(m);
+	if (err)
+		goto fini_kmap;
+	err = guard_init(m);
+	if (err)
+		goto fini_faults;
+	err = m->ops->init(m, &a);
+	if (err)
+		goto fini_guard;
+	err = publish(m);
+	if (err)
+		goto fini_platform;
+	*out = m;
+	return 0;
+fini_platform:
+	m->ops->fini(m);
+fini_guard:
+	guard_fini(m);
+fini_faults:
+	fault_fini(m);
+fini_kmap:
+	kmap_fini(m);
+fini_pages:
+	page_fini(m);
+fini_arena:
+	arena_fini(m);
+free_machine:
+	hca_free(m);
+	return err;
+}
+
+static bool machine_busy(struct machine *m)
+{
+	u64 pages = ((m->map.all_bytes - m->reserved) >> PAGE_SHIFT) - machine_free_pages(m);
+	u32 devices = hca_load_acquire(&m->devices);
+
+	if (devices)
+		hca_log(HCA_LOG_ERR, "%s: not destroyed, %u devices are on it", m->name, devices);
+	if (pages)
+		hca_log(HCA_LOG_ERR, "%s: not destroyed, %llu pages weren't freed", m->name, (unsigned long long)pages);
+	return devices || pages;
+}
+
+int machine_destroy(struct machine *m)
+{
+	if (!m)
+		return -EINVAL;
+	if (machine_busy(m))
+		return -EBUSY;
+	unpublish(m);
+	m->ops->fini(m);
+	guard_fini(m);
+	fault_fini(m);
+	kmap_fini(m);
+	page_fini(m);
+	arena_fini(m);
+	hca_free(m);
+	return 0;
+}
+
+static bool inside(const void *ptr, const void *first, u64 bytes)
+{
+	return (uintptr_t)ptr - (uintptr_t)first < bytes;
+}
+
+static bool machine_has(const struct machine *m, const void *ptr, enum machine_part *part)
+{
+	if (inside(ptr, (const void *)m->map.virt, m->map.low_bytes))
+		*part = MACHINE_LOW;
+	else if (inside(ptr, m->map.pages, m->map.all_bytes >> (PAGE_SHIFT - STRUCT_PAGE_SHIFT)))
+		*part = MACHINE_PAGES;
+	else if (inside(ptr, m->bus_view, m->map.all_bytes))
+		*part = MACHINE_BUS_VIEW;
+	else if (inside(ptr, m->kmap_window, KMAP_SLOTS * PAGE_SIZE))
+		*part = MACHINE_KMAP;
+	else
+		return false;
+	return true;
+}
+
+struct machine *machine_at(const void *ptr, enum machine_part *part)
+{
+	struct machine *m = NULL;
+	u32 i;
+
+	hca_rcu_read_lock();
+	for (i = 0; i < MAX_MACHINES; i++) {
+		m = hca_rcu_deref(machines[i]);
+		if (m && machine_has(m, ptr, part))
+			break;
+		m = NULL;
+	}
+	hca_rcu_read_unlock();
+	return m;
+}
+
+const struct machine_map *machine_map(const struct machine *m)
+{
+	return &m->map;
+}
+
+const char *machine_name(const struct machine *m)
+{
+	return m->name;
+}
+
+void machine_set_current(struct machine *m)
+{
+	hca_store_release(&current_machine, m);
+}
+
+struct machine *machine_current(void)
+{
+	return hca_load_acquire(&current_machine);
+}

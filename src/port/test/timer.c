@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Virtual time and its timers. The clock stands still until sched.c moves it; timers
+ * wait in a list by time, and for equal times by the order of their start. sched.c calls
+ * test_timer_run() in a context that may not sleep. Never calls back by itself.
+ */
+#include "internal.h"
+
+u64 test_now = TEST_CLOCK_START;
+
+static struct hca_timer *first, *last;
+static const struct hca_timer *running;
+static u32 storm; /* callbacks since the clock moved */
+static u64 storm_at;
+
+#define STORM_LIMIT 1000000u
+
+u64 hca_now_ns(void)
+{
+	return test_now;
+}
+
+u64 test_next_timer(void)
+{
+	return first ? first->when : FOREVER;
+}
+
+bool test_timer_idle(void)
+{
+	return !running && test_next_timer() > test_now;
+}
+
+const struct hca_timer *test_timer_running(void)
+{
+	return running;
+}
+
+static void disarm(struct hca_timer *t)
+{
+	if (!t->armed)
+		return;
+	t->armed = false;
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		first = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	else
+		last = t->prev;
+}
+
+static void arm(struct hca_timer *t, u64 when)
+{
+	struct hca_timer *before = last;
+
+	while (before && before->when > when)
+		before = before->prev;
+	t->when = when;
+	t->armed = true;
+	t->prev = before;
+	t->next = before ? before->next : first;
+	if (t->prev)
+		t->prev->next = t;
+	else
+		first = t;
+	if (t->next)
+		t->next->prev = t;
+	else
+		last = t;
+}
+
+void test_timer_run(struct test_ctx *c)
+{
+	struct hca_timer *t = first;
+	void (*fn)(void *arg) = t->fn;
+	void *arg = t->arg;
+
+	if (storm_at != test_now)
+		storm = 0;
+	storm_at = test_now;
+	if (++storm > STORM_LIMIT)
+		test_bug("timers start each other without end at one moment");
+	disarm(t);
+	running = t;
+	c->in_timer = true;
+	fn(arg);
+	c->in_timer = false;
+	running = NULL;
+	if (c->nheld)
+		test_bug("a timer's callback returned with a lock held, taken at %s:%d", c->held[0].file,
+			 c->held[0].line);
+	if (c->rcu_nest)
+		test_bug("a timer's callback returned in a read section");
+}
+
+void test_timer_unwind(void)
+{
+	running = NULL;
+	test_timer_ctx.in_timer = false;
+}
+
+static void check_live(const struct hca_timer *t, const char *call)
+{
+	const struct test_ctx *c = test_self();
+
+	if (!test_find(OBJ_TIMER, t))
+		test_bug("%s() at %s:%d of a timer that was not initialised, or destroyed", call, c->file, c->line);
+}
+
+int hca_timer_init(struct hca_timer *t, void (*fn)(void *arg), void *arg)
+{
+	struct test_ctx *c = test_enter(TEST_TIMER);
+
+	if (test_find(OBJ_TIMER, t))
+		test_bug("hca_timer_init() at %s:%d of a timer that lives", c->file, c->line);
+	if (test_fails())
+		return -ENOMEM;
+	hca_memset(t, 0, sizeof(*t));
+	t->fn = fn;
+	t->arg = arg;
+	test_track(&t->obj, OBJ_TIMER, t, 0);
+	return 0;
+}
+
+void hca_timer_start(struct hca_timer *t, u64 when_ns)
+{
+	test_enter(TEST_TIMER);
+	check_live(t, "hca_timer_start");
+	if (t->dying)
+		return;
+	disarm(t);
+	arm(t, HCA_MIN(when_ns, FOREVER - 1));
+}
+
+void hca_timer_stop(struct hca_timer *t)
+{
+	test_enter(TEST_TIMER);
+	check_live(t, "hca_timer_stop");
+	disarm(t);
+}
+
+void hca_timer_destroy(struct hca_timer *t)
+{
+	test_enter(TEST_TIMER);
+	check_live(t, "hca_timer_destroy");
+	test_atomic_check("hca_timer_destroy");
+	t->dying = true;
+	disarm(t);
+	if (running == t)
+		test_block(WAIT_TIMER_END, t, FOREVER);
+	test_untrack(&t->obj);
+}
+
+const struct hca_timer *test_timer_within(const void *mem, size_t size)
+{
+	const struct hca_timer *t = first;
+
+	while (t && ((uintptr_t)t < (uintptr_t)mem || (uintptr_t)t - (uintptr_t)mem >= size))
+		t = t->next;
+	return t;
+}
+
+void test_timer_reset(void)
+{
+	first = NULL;
+	last = NULL;
+	running = NULL;
+	storm = 0;
+	test_now = TEST_CLOCK_START;
+}

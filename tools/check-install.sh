@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tools/check-install.sh DIR - `make install` into DIR, then what a user of the
+# library would do with it, as TAP: each public header alone in C and in C++, a
+# program that takes the address of every exported function (so each is declared,
+# has C linkage and can be linked) in C, in C++ and statically, and the man pages.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+dest=$1
+prefix=/opt/softhca
+there=$dest$prefix
+number=0 failures=0
+
+# verdict NAME STATUS OUTPUT - one TAP line
+verdict() {
+	number=$((number + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $number - $1"
+	else
+		awk '{ print "# " $0 }' <<<"$3"
+		echo "not ok $number - $1"
+		failures=$((failures + 1))
+	fi
+}
+
+# try NAME COMMAND... - one TAP line
+try() {
+	local name=$1 out
+	shift
+	out=$("$@" 2>&1)
+	verdict "$name" $? "$out"
+}
+
+rm -rf "$dest"
+mkdir -p "$dest"
+try 'make install DESTDIR= PREFIX=' env SOFTHCA_DEPS=skip make --no-print-directory install \
+	DESTDIR="$dest" PREFIX="$prefix"
+if [ "$failures" -gt 0 ]; then
+	echo "1..$number"
+	exit 1
+fi
+for f in lib/libsofthca.so lib/libsofthca.so.0 lib/libsofthca.a lib/pkgconfig/softhca.pc include/softhca/config.h \
+	bin/softhca; do
+	try "installed: $f" test -e "$there/$f"
+done
+
+export PKG_CONFIG_PATH=$there/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
+version=$(sed -n "s/^ *version: '\(.*\)',$/\1/p" meson.build | head -n 1)
+try "pkg-config says version $version" test "$(pkg-config --modversion softhca)" = "$version"
+read -ra cflags < <(pkg-config --cflags softhca)
+read -ra libs < <(pkg-config --libs softhca)
+strict=(-Wall -Wextra -Werror)
+
+mapfile -t headers < <(cd "$there/include" && find softhca -name '*.h' | sort)
+kept=$(cd include && find softhca -name '*.h' | sort)
+made=$(printf '%s\n' "${headers[@]}" | grep -vx softhca/config.h)
+try 'the installed headers are those of the tree' test "$kept" = "$made"
+for h in "${headers[@]}"; do
+	echo "#include <$h>" >"$dest/one.c"
+	cp "$dest/one.c" "$dest/one.cc"
+	try "$h alone, C" gcc -std=gnu11 "${strict[@]}" "${cflags[@]}" -fsyntax-only "$dest/one.c"
+	try "$h alone, C++" g++ -std=c++17 "${strict[@]}" "${cflags[@]}" -fsyntax-only "$dest/one.cc"
+done
+
+mapfile -t exported < <(nm -D --defined-only "$there/lib/libsofthca.so" | awk '$2 ~ /[TDBRWV]/ { print $3 }' | sort)
+try "the library exports something (${#exported[@]} names)" test "${#exported[@]}" -gt 0
+{
+	printf '#include <%s>\n' "${headers[@]}"
+	echo 'static const void *volatile all[] = {'
+	printf '\t(const void *)&%s,\n' "${exported[@]}"
+	echo '};'
+	echo 'int main(void)'
+	echo '{'
+	echo '	for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++)'
+	echo '		if (!all[i])'
+	echo '			return 1;'
+	echo '	return 0;'
+	echo '}'
+} >"$dest/every.c"
+cp "$dest/every.c" "$dest/every.cc"
+try 'a program with every function, C' gcc -std=gnu11 "${strict[@]}" -Wno-address "${cflags[@]}" "$dest/every.c" \
+	-o "$dest/every-c" "${libs[@]}"
+try 'it runs' env LD_LIBRARY_PATH="$there/lib" "$dest/every-c"
+try 'a program with every function, C++' g++ -std=c++17 "${strict[@]}" -Wno-address "${cflags[@]}" "$dest/every.cc" \
+	-o "$dest/every-cc" "${libs[@]}"
+try 'it runs' env LD_LIBRARY_PATH="$there/lib" "$dest/every-cc"
+unset PKG_CONFIG_SYSROOT_DIR
+read -ra needs < <(pkg-config --static --libs softhca | sed "s|-L$prefix/lib||; s|-lsofthca\b||")
+try 'the same against the static library' gcc -std=gnu11 "${strict[@]}" -Wno-address "${cflags[@]}" "$dest/every.c" \
+	-o "$dest/every-static" "$there/lib/libsofthca.a" "${needs[@]}"
+try 'it runs' "$dest/every-static"
+
+# The examples, and programs written for this check: built as C and as C++, and run.
+for f in examples/*.c tests/install/*.c; do
+	[ -f "$f" ] || continue
+	name=$(basename "$f" .c)
+	try "$f, C" gcc -std=gnu11 "${strict[@]}" "${cflags[@]}" "$f" -o "$dest/$name-c" "${libs[@]}"
+	try "$f runs" env LD_LIBRARY_PATH="$there/lib" "$dest/$name-c"
+	try "$f, C++" g++ -x c++ -std=c++20 "${strict[@]}" "${cflags[@]}" "$f" -o "$dest/$name-cc" "${libs[@]}"
+	try "$f runs, C++" env LD_LIBRARY_PATH="$there/lib" "$dest/$name-cc"
+done
+
+kept=$(cd man && find . -name '*.[1-9]' -printf '%f\n' | sort)
+made=$(find "$there/share/man" -type f -printf '%f\n' 2>/dev/null | sort)
+try 'the installed man pages are those of the tree' test "$kept" = "$made"
+for f in man/*.[1-9]; do
+	[ -f "$f" ] && try "$f: mandoc" mandoc -T lint -W warning "$f"
+done
+
+echo "1..$number"
+exit $((failures > 0))

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tools/check.sh [VARIANT...] - build and test the tree in every variant, or in
+# those named. Prints a line for each program, and in the end the totals alone on
+# a line. A variant without a single test is a failure.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+. tools/variants.sh
+
+all='gcc clang joined classic asan tsan m32 lint install fuzz run'
+for v in "$@"; do
+	case " $all " in
+	*" $v "*) ;;
+	*)
+		echo "check: no variant '$v'; there are: $all" >&2
+		exit 2
+		;;
+	esac
+done
+
+mkdir -p "$CHECK"
+exec 9>"$CHECK/.lock"
+flock -n 9 || {
+	echo 'check: another check runs in this tree; waiting for it'
+	flock 9
+}
+rm -rf "$TAP_LOGS"
+: >"$TAP_TOTALS"
+
+# shellcheck disable=SC2086 # a list of names
+[ $# -gt 0 ] || set -- $all
+for v in "$@"; do
+	began=$SECONDS
+	before=$(wc -l <"$TAP_TOTALS")
+	echo "$v: $(about "$v")"
+	case $v in
+	lint) build_variant gcc && tap lint 900 tools/lint.sh ;;
+	install) tap install 600 tools/check-install.sh "$CHECK/install" ;;
+	fuzz) build_variant fuzz && fuzz_short ;;
+	run) tap run 300 tools/check-run.sh "$CHECK/run" ;;
+	m32)
+		if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+			build_variant m32 && run_tests m32
+		else
+			total m32/no-32-bit-libraries-for-this-machine 0 0 1
+		fi
+		;;
+	*) build_variant "$v" && run_tests "$v" ;;
+	esac
+	if [ "$(wc -l <"$TAP_TOTALS")" = "$before" ]; then
+		echo "    FAILED $v: the variant ran no test"
+		total "$v/no-test" 0 1 0
+	fi
+	echo "$v: $((SECONDS - began)) s"
+done
+
+summary

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tools/lint.sh - everything that can be known without running the code, as TAP:
+# format, static analysis, and the rules of tools/rules.sh. Needs config.h from
+# build/check/gcc, where tools/check.sh puts it.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+export LC_ALL=C
+shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
+. tools/rules.sh
+
+config=build/check/gcc/include
+BARE=build/check/bare
+number=0 failures=0
+
+# verdict NAME - one TAP line; what stands on standard input is what's wrong
+verdict() {
+	local out
+	out=$(cat)
+	number=$((number + 1))
+	if [ -z "$out" ]; then
+		echo "ok $number - $1"
+	else
+		echo "not ok $number - $1"
+		awk 'NR <= 200 { print "# " $0 }' <<<"$out"
+		failures=$((failures + 1))
+	fi
+}
+
+# The files of the tree, also those not yet committed, without what was built.
+tree() {
+	git -c safe.directory='*' ls-files -co --exclude-standard 2>/dev/null | grep . ||
+		find . -path ./build -prune -o -path ./.git -prune -o -type f -printf '%P\n'
+}
+
+mapfile -t all < <(tree | sort -u | while read -r f; do if [ -f "$f" ]; then echo "$f"; fi; done)
+
+# pick REGEX - those files of the tree whose path matches
+pick() {
+	printf '%s\n' "${all[@]}" | grep -E "$1"
+}
+
+mapfile -t c < <(pick '\.[ch]$')
+mapfile -t lib_c < <(pick '^src/.*\.c$' | grep -v '^src/port/test/')
+mapfile -t test_home_c < <(pick '^src/port/test/.*\.c$')
+mapfile -t core < <(pick '^src/(dma|hca)/.*\.[ch]$')
+mapfile -t core_c < <(pick '^src/(dma|hca)/.*\.c$')
+mapfile -t below < <(pick '^src/(port|dma|hca|wire|platform)/.*\.[ch]$')
+mapfile -t port < <(pick '^src/port/.*\.[ch]$')
+mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
+mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
+
+flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/port)
+user=("${flags[@]}" -Isrc/port/user)
+test=("${flags[@]}" -Isrc/port/test)
+
+# tidy_one FILE FLAG... - a finding in a header of the system, reached from a file of ours, is dropped with all its notes
+# shellcheck disable=SC2317 # called by the inner shell of run_tidy
+tidy_one() {
+	clang-tidy --quiet --config-file=.clang-tidy "$1" -- "${@:2}" -Wall -Wextra 2>&1 |
+		awk '/^[^ ]+:[0-9]+:[0-9]+: (error|warning): / { theirs = /^\/usr\// }
+			!theirs && !/^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header-filter/'
+}
+export -f tidy_one
+
+run_tidy() {
+	# shellcheck disable=SC2016 # the inner shell's "$@"
+	printf '%s\n' "$@" | xargs -r -P 2 -I{} bash -c 'tidy_one "$@"' tidy {} "${home[@]}"
+}
+
+# Only what it says of our own files: the system's headers are not ours to mend, nor is how their
+# initializers (PTHREAD_MUTEX_INITIALIZER) write a null pointer.
+run_sparse() {
+	printf '%s\n' "$@" | xargs -r -P 2 -I{} sparse "${home[@]}" -Wno-unknown-attribute -Wno-non-pointer-null {} 2>&1 |
+		grep -E "^(src|include|build|$bad)/" | grep -v ': note: in included file'
+}
+
+run_cppcheck() {
+	cppcheck --enable=warning,performance,portability --inline-suppr --std=c11 --quiet -j2 --platform=unix64 \
+		--suppressions-list=tools/cppcheck.supp --template='{file}:{line}: {severity}: {message} [{id}]' \
+		"${user[@]:1}" "$@" 2>&1
+}
+
+# For what the rules must refuse, at the end.
+bad=$(mktemp -d)
+trap 'rm -rf "$bad"' EXIT
+
+if [ ${#c[@]} -eq 0 ] || [ ${#core_c[@]} -eq 0 ] || [ ! -f "$config/softhca/config.h" ]; then
+	echo "lint finds no sources, or no $config/softhca/config.h" | verdict 'sources are there'
+	exit 1
+fi
+
+clang-format --dry-run -Werror "${c[@]}" 2>&1 | verdict 'clang-format'
+home=("${user[@]}")
+run_tidy "${lib_c[@]}" | verdict 'clang-tidy'
+run_sparse "${lib_c[@]}" | verdict 'sparse'
+home=("${test[@]}")
+run_tidy "${test_home_c[@]}" | verdict 'clang-tidy, test home'
+run_sparse "${test_home_c[@]}" | verdict 'sparse, test home'
+run_cppcheck src include | verdict 'cppcheck'
+
+rule_core_includes "${core[@]}" | verdict 'core: includes only the contract and itself'
+rule_core_conditions "${core[@]}" | verdict 'core: no platform #if'
+rule_core_floats "${core[@]}" | verdict 'core: no floating point'
+rule_core_bare "${core_c[@]}" | verdict 'core: compiles in the bare home, small frames, no recursion'
+rule_arrows "${below[@]}" | verdict 'no room includes a face above it'
+rule_port_arrows "${port[@]}" | verdict 'the contract and its homes include no room'
+rule_dma_fields "${c[@]}" | verdict 'mapped fields of a scatterlist only in the platform'
+rule_spdx "${sources[@]}" | verdict 'an SPDX line in every source'
+rule_length "${sources[@]}" | verdict 'no source over 1,000 lines'
+rule_machine_paths "${all[@]}" | verdict 'no path of somebody'\''s machine'
+rule_listed "${all[@]}" | verdict 'every source is in a meson.build'
+rule_scripts "${scripts[@]}" | verdict 'scripts: bash -n and shellcheck'
+
+# A rule that can't say no is worthless: each gets a file that breaks it, and one that doesn't.
+# refuses RULE TEXT [FILE] - the rule must print something about the text
+refuses() {
+	local file=$bad/${3:-bad.c}
+	mkdir -p "$(dirname "$file")"
+	printf '%b\n' "$2" >"$file"
+	[ -n "$("$1" "$file")" ] || echo "$1 lets this pass: $2"
+}
+
+# accepts RULE TEXT [FILE] - and here it must be silent
+accepts() {
+	local file=$bad/${3:-good.c} out
+	mkdir -p "$(dirname "$file")"
+	printf '%b\n' "$2" >"$file"
+	out=$("$1" "$file")
+	[ -z "$out" ] || echo "$1 refuses this: $2: $out"
+}
+
+{
+	refuses rule_core_includes '#include <string.h>'
+	refuses rule_core_includes '#include "softhca/ib_dma.h"'
+	refuses rule_core_includes '#include "platform/iommu.h"'
+	accepts rule_core_includes '#include "port.h"\n#include "dma/check.h"\n#include "softhca/hca_types.h"'
+	refuses rule_core_conditions '#ifdef __linux__\n#endif'
+	refuses rule_core_conditions '#if defined(HCA_X) && defined(__x86_64__)\n#endif'
+	refuses rule_core_conditions '#if 0\n#endif'
+	accepts rule_core_conditions '#ifndef HCA_DMA_CHECK_H\n#define HCA_DMA_CHECK_H\n#endif'
+	refuses rule_core_floats 'int f(void) { return (int)(double)1; }'
+	accepts rule_core_floats '/* a double unmap */ const char *s = "double unmap"; int doubled;'
+	refuses rule_arrows '#include "ib/device.h"'
+	refuses rule_arrows '#include "softhca/ib_verbs.h"'
+	accepts rule_arrows '#include "port.h"'
+	refuses rule_port_arrows '#include "dma/check.h"'
+	refuses rule_port_arrows '#include "softhca/machine.h"'
+	accepts rule_port_arrows '#include "softhca/hca_types.h"'
+	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg->dma_address; }'
+	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg_dma_len (sg); }'
+	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg[1].dma_length; }'
+	accepts rule_dma_fields 'u64 f(void) { return dev->ops->sg_dma_address(dev, sg); }'
+	accepts rule_dma_fields '/* sg_dma_len(sg) */ u64 f(void) { return ib_sg_dma_address(dev, sg); }'
+	refuses rule_spdx 'int x;'
+	accepts rule_spdx '/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */'
+	refuses rule_length "$(seq 1001)"
+	accepts rule_length "$(seq 1000)"
+	refuses rule_machine_paths "cd /""work/main"
+	refuses rule_machine_paths "x = '/""root/x'"
+	accepts rule_machine_paths 'docs/work/x and a/root/b'
+	refuses rule_scripts 'if true; then' bad.sh
+	# shellcheck disable=SC2016 # the $1 is for the bad script
+	refuses rule_scripts '#!/bin/bash\nrm $1' bad.sh
+} | verdict 'the rules refuse what they must, and nothing else'
+
+BARE=$bad/bare
+{
+	refuses rule_core_bare '#include <string.h>'
+	refuses rule_core_bare 'int puts(const char *s);\nint f(void);\nint f(void)\n{\n\treturn puts("x") + 1;\n}'
+	refuses rule_core_bare 'void hca_x(char *);\nvoid f(void);\nvoid f(void)\n{\n\tchar a[2000];\n\thca_x(a);\n\thca_x(a);\n}'
+	refuses rule_core_bare 'int g(int);\nint f(int x);\nint f(int x)\n{\n\treturn x ? g(x - 1) * x + f(x - 2) : 1;\n}\nint g(int x)\n{\n\treturn x ? f(x - 1) * x + g(x - 3) : 2;\n}'
+	[ "$(uname -m)" != x86_64 ] || refuses rule_core_bare 'int f(int x);\nint f(int x)\n{\n\treturn (int)(x * 1.5);\n}'
+	accepts rule_core_bare '#include "port.h"\n#include "dma/check.h"\nint hca_f(int);\nint hca_f(int x)\n{\n\treturn x + 1;\n}'
+} | verdict 'the bare home refuses what it must, and nothing else'
+
+(
+	mkdir -p "$bad/tree/src/dma" && cd "$bad/tree" || exit
+	echo "dma = files('dma/a.c')" >src/meson.build
+	touch src/dma/a.c src/dma/b.c
+	[ -z "$(rule_listed src/dma/a.c)" ] || echo 'rule_listed refuses a source that is listed'
+	[ -n "$(rule_listed src/dma/b.c)" ] || echo 'rule_listed lets a forgotten source pass'
+) | verdict 'a forgotten source is seen'
+
+{
+	home=("${user[@]}")
+	refuses run_tidy 'int f(int *p);\nint f(int *p)\n{\n\tif (!p)\n\t\treturn *p;\n\treturn 0;\n}'
+	accepts run_tidy 'int f(int x);\nint f(int x)\n{\n\treturn x;\n}'
+	refuses run_cppcheck 'int f(void);\nint f(void)\n{\n\tint a[2] = { 0 };\n\treturn a[3];\n}'
+	accepts run_cppcheck 'int f(int x);\nint f(int x)\n{\n\treturn x;\n}'
+	accepts run_sparse 'int f(int x);\nint f(int x)\n{\n\treturn x;\n}'
+	refuses run_sparse '#include "softhca/hca_types.h"\nu32 f(hca_dma_addr_t a);\nu32 f(hca_dma_addr_t a)\n{\n\treturn a;\n}'
+} | verdict 'clang-tidy, cppcheck and sparse are awake'
+
+echo "1..$number"
+exit $((failures > 0))
