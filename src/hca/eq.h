@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The event queue: calls of the consumer's handlers, put off until the engine holds
+ * no lock and is inside nothing, and made one at a time for a wire.
+ *
+ * So a handler may post, poll and modify, and one that posts to a queue pair whose
+ * completion calls a handler that posts ... is a loop and no recursion.
+ */
+#ifndef HCA_EQ_H
+#define HCA_EQ_H
+
+#include "port.h"
+
+/**
+ * struct hca_eq_node - something that can have an event; embedded in a CQ, QP or SRQ
+ * @fire: makes the calls. What is added again meanwhile fires again.
+ */
+struct hca_eq_node {
+	void (*fire)(struct hca_eq_node *node);
+	struct hca_eq_node *next;
+	bool queued;
+};
+
+struct hca_eq {
+	struct hca_spinlock lock; /* what follows, and the nodes' next and queued */
+	struct hca_eq_node *first;
+	struct hca_eq_node *last;
+	struct hca_eq_node *firing;
+	bool running;
+};
+
+void hca_eq_init(struct hca_eq *eq);
+
+/** hca_eq_add() - the node has something to tell; any context */
+void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node);
+
+/** hca_eq_run() - make the calls that wait, unless somebody is at it: then that one makes them. No lock held, not inside. */
+void hca_eq_run(struct hca_eq *eq);
+
+/** hca_eq_cancel() - no call for the node begins after this, and none is under way when it returns. Not from its handler. */
+void hca_eq_cancel(struct hca_eq *eq, struct hca_eq_node *node);
+
+#endif

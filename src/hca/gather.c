@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Walking lists of entries; see gather.h. */
+#include "hca/gather.h"
+
+int hca_gather_check(const struct hca_gather *g, u64 len, u64 *total)
+{
+	u64 sum = 0;
+	u32 i;
+
+	for (i = 0; i < g->num_sge; i++) {
+		const struct hca_sge *s = &g->sge[i];
+		u64 need = sum < len ? HCA_MIN((u64)s->length, len - sum) : 0;
+
+		sum += s->length;
+		if (!need)
+			continue;
+		if (!hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access))
+			return -EACCES;
+	}
+	if (total)
+		*total = sum;
+	return 0;
+}
+
+/*
+ * The piece at the place we are: its DMA address, and in @len how much of what is wanted lies there. The key was
+ * checked and can't have gone away for good while we are inside, but it may have been retracted meanwhile: then the rest of
+ * the message is refused.
+ */
+static int piece(struct hca_gather *g, hca_dma_addr_t *addr, u64 *len)
+{
+	const struct hca_key_entry *e;
+	u64 at;
+
+	while (g->num_sge && g->off == g->sge->length) {
+		g->sge++;
+		g->num_sge--;
+		g->off = 0;
+	}
+	if (!g->num_sge)
+		return -EFAULT;
+	*len = HCA_MIN(*len, (u64)(g->sge->length - g->off));
+	at = g->sge->addr + g->off;
+	e = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qp, at, *len, g->access);
+	if (hca_unlikely(!e))
+		return -EACCES;
+	*addr = hca_region_run(e->region, hca_key_offset(e, at), len);
+	return 0;
+}
+
+static void advance(struct hca_gather *g, u64 len)
+{
+	g->off += (u32)len;
+}
+
+int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
+		    enum hca_gather_side *side)
+{
+	while (len) {
+		hca_dma_addr_t to, from;
+		u64 run = len;
+		bool at_dst;
+		int err;
+
+		*side = HCA_GATHER_SRC;
+		err = piece(src, &from, &run);
+		if (err)
+			return err;
+		*side = HCA_GATHER_DST;
+		err = piece(dst, &to, &run);
+		if (err)
+			return err;
+		err = hca_mem_copy(dst->mem, to, src->mem, from, run, site, &at_dst);
+		if (hca_unlikely(err)) {
+			*side = at_dst ? HCA_GATHER_DST : HCA_GATHER_SRC;
+			return err;
+		}
+		advance(src, run);
+		advance(dst, run);
+		len -= run;
+	}
+	return 0;
+}
+
+int hca_gather_put(struct hca_gather *dst, const void *src, u64 len, hca_site_t site)
+{
+	const u8 *own = src;
+
+	while (len) {
+		hca_dma_addr_t to;
+		u64 run = len;
+		int err = piece(dst, &to, &run);
+
+		if (!err)
+			err = hca_mem_write(dst->mem, to, own, run, site);
+		if (err)
+			return err;
+		advance(dst, run);
+		own += run;
+		len -= run;
+	}
+	return 0;
+}
+
+int hca_gather_get(struct hca_gather *src, void *dst, u64 len, hca_site_t site)
+{
+	u8 *own = dst;
+
+	while (len) {
+		hca_dma_addr_t from;
+		u64 run = len;
+		int err = piece(src, &from, &run);
+
+		if (!err)
+			err = hca_mem_read(src->mem, from, own, run, site);
+		if (err)
+			return err;
+		advance(src, run);
+		own += run;
+		len -= run;
+	}
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From scatter/gather entries and keys to DMA addresses, piece by piece, and the
+ * copies between two such lists. Used by the requester and the responder; always
+ * inside the engine (hca/inflight.h).
+ */
+#ifndef HCA_GATHER_H
+#define HCA_GATHER_H
+
+#include "hca/region.h"
+#include "hca/wr.h"
+
+/**
+ * struct hca_gather - a place in a list of entries
+ * @mem: the accessor of the device that the keys belong to
+ * @keys: that device's keys
+ * @pd: whose keys may be used
+ * @qp: who asks (type 2 windows)
+ * @access: rights needed
+ * @sge: the entry we are in; the first one when set
+ * @num_sge: entries from there on
+ * @off: bytes of it that are done
+ *
+ * The caller sets all of it, @off to 0.
+ */
+struct hca_gather {
+	struct hca_mem *mem;
+	const struct hca_keys *keys;
+	const struct hca_pd *pd;
+	const void *qp;
+	u32 access;
+	const struct hca_sge *sge;
+	u32 num_sge;
+	u32 off;
+};
+
+/**
+ * hca_gather_check() - may the first @len bytes of the list be used? (~0: all of it)
+ * @total: bytes in the whole list, or NULL
+ *
+ * Return: 0; -EACCES: a key, a right or a bound; entries of no bytes are passed over.
+ */
+int hca_gather_check(const struct hca_gather *g, u64 len, u64 *total);
+
+/** enum hca_gather_side - which end of a copy refused */
+enum hca_gather_side { HCA_GATHER_SRC, HCA_GATHER_DST };
+
+/** hca_gather_copy() - @len bytes from @src to @dst; both were checked. Return: 0, or an accessor's error with its end in @side. */
+int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
+		    enum hca_gather_side *side);
+
+/** hca_gather_put() - bytes of the engine's own into the list */
+int hca_gather_put(struct hca_gather *dst, const void *src, u64 len, hca_site_t site);
+
+/** hca_gather_get() - bytes of the list into the engine's own */
+int hca_gather_get(struct hca_gather *src, void *dst, u64 len, hca_site_t site);
+
+#endif

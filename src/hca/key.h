@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Keys: an L_Key or R_Key is an index of 24 bits and a generation of 8, and the
+ * table holds beside each what a check needs, one cache line a key. So a check is a
+ * bounds test, a load and a compare, however many regions there are.
+ *
+ * A look-up and all that is done with its result happen inside the engine
+ * (hca/inflight.h); who retracts a key waits for those before the entry changes. An
+ * index comes back late and never with the generation it had last, so that a stale
+ * key finds nothing.
+ */
+#ifndef HCA_KEY_H
+#define HCA_KEY_H
+
+#include "hca/inflight.h"
+#include "port.h"
+#include "softhca/hca_verbs.h"
+
+#define HCA_KEY_INDEX_BITS 24
+#define HCA_KEY_CHUNK_BITS 9
+#define HCA_KEY_CHUNK (1u << HCA_KEY_CHUNK_BITS)
+
+struct hca_pd;
+struct hca_region;
+
+/* In an entry's access: it is a window's. A window has an R_Key alone: it can't be used locally, not even to read. */
+#define HCA_KEY_WINDOW (1u << 31)
+
+/**
+ * struct hca_key_entry - one key
+ * @key: the key, 0 while there is none
+ * @access: enum hca_access_flags, HCA_KEY_WINDOW
+ * @iova: the first address it covers
+ * @length: bytes from there on
+ * @offset: where in @region that first address is; 0 but for windows
+ * @pd: the protection domain that may use it
+ * @qp: of a type 2 window: the queue pair that may use it, else NULL
+ * @region: where the bytes are
+ * @last: the last key that was handed out or published here
+ *
+ * From @access to @region all is constant while @key is not 0.
+ */
+struct hca_key_entry {
+	u32 key; /* atomic */
+	u32 access;
+	u64 iova;
+	u64 length;
+	u64 offset;
+	const struct hca_pd *pd;
+	const void *qp;
+	struct hca_region *region;
+	u32 last; /* who owns the index */
+	u32 next_free; /* the table's lock */
+} HCA_ALIGNED(HCA_CACHE_LINE);
+
+_Static_assert(sizeof(struct hca_key_entry) == HCA_MAX(64, HCA_CACHE_LINE), "a key is a cache line");
+
+struct hca_keys {
+	struct hca_key_entry **chunk; /* entries atomic: set once */
+	u32 indexes; /* atomic: how many there are room for; grows a chunk at a time */
+	u32 limit;
+	u32 first_generation; /* of an index that was never used; another one in each table, so that keys aren't mixed up */
+
+	struct hca_spinlock lock; /* what follows, and growth */
+	u32 first_free; /* index, 0: none; index 0 is never used, so that no key is 0 */
+	u32 last_free;
+	u32 used;
+};
+
+/** hca_keys_init() - room for @limit keys, taken as they come. May sleep. Return: 0, -EINVAL or -ENOMEM. */
+int hca_keys_init(struct hca_keys *keys, u32 limit);
+
+/** hca_keys_fini() - all keys were freed */
+void hca_keys_fini(struct hca_keys *keys);
+
+/**
+ * hca_key_alloc() - a key that nobody uses, from the index that was free for longest
+ * @key: set to the key, which isn't valid before hca_key_publish()
+ * @e: set to its entry, the caller's until hca_key_free()
+ *
+ * Doesn't sleep. Return: 0; -ENOMEM; -ENOSPC: as many are in use as there may be.
+ */
+int hca_key_alloc(struct hca_keys *keys, u32 *key, struct hca_key_entry **e);
+
+/** hca_key_free() - @key, or another one of its index, was retracted and waited for: the index may go to others */
+void hca_key_free(struct hca_keys *keys, u32 key);
+
+/** hca_key_next() - the next generation of a key, never 0 in all */
+static inline u32 hca_key_next(u32 key)
+{
+	return (key & ~0xffu) | ((key + 1) & 0xff);
+}
+
+/** hca_key_publish() - the entry's other fields are set: the key may be used */
+static inline void hca_key_publish(struct hca_key_entry *e, u32 key)
+{
+	e->last = key;
+	hca_store_release(&e->key, key);
+}
+
+/** hca_key_retract() - from now on look-ups fail; who is inside may go on until hca_inflight_wait(). Return: was it there? */
+static inline bool hca_key_retract(struct hca_key_entry *e, u32 key)
+{
+	return hca_cmpxchg(&e->key, key, 0u) == key;
+}
+
+/** hca_key_find() - the entry of a key that is valid now, or NULL; inside the engine only */
+static inline const struct hca_key_entry *hca_key_find(const struct hca_keys *keys, u32 key)
+{
+	u32 index = key >> 8;
+	const struct hca_key_entry *e;
+
+	if (hca_unlikely(index >= hca_load_acquire(&keys->indexes)))
+		return NULL;
+	e = &hca_load(&keys->chunk[index >> HCA_KEY_CHUNK_BITS])[index & (HCA_KEY_CHUNK - 1)];
+	if (hca_unlikely(hca_load_acquire(&e->key) != key || !key))
+		return NULL;
+	return e;
+}
+
+static inline bool hca_key_window_allows(const struct hca_key_entry *e, const void *qp, u32 access)
+{
+	return access & HCA_ACCESS_REMOTE && (!e->qp || e->qp == qp);
+}
+
+/**
+ * hca_key_check() - may this key be used so?
+ * @qp: who asks; a type 2 window is one queue pair's alone
+ * @addr: first byte
+ * @len: bytes; a range of none must begin in the region or right behind it. A message of no bytes needs no key at
+ *	all (IBTA vol. 1, 9.7): don't ask then.
+ * @access: every right that is needed; none for a local read
+ *
+ * Return: the entry, or NULL. Bounds can't wrap.
+ */
+static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *keys, u32 key, const struct hca_pd *pd,
+							const void *qp, u64 addr, u64 len, u32 access)
+{
+	const struct hca_key_entry *e = hca_key_find(keys, key);
+	u64 off;
+
+	if (hca_unlikely(!e))
+		return NULL;
+	off = addr - e->iova;
+	if (hca_unlikely(e->pd != pd || (e->access & access) != access || len > e->length || off > e->length - len))
+		return NULL;
+	if (hca_unlikely(e->access & HCA_KEY_WINDOW) && !hca_key_window_allows(e, qp, access))
+		return NULL;
+	return e;
+}
+
+/** hca_key_offset() - where in its region an address is that this key covers */
+static inline u64 hca_key_offset(const struct hca_key_entry *e, u64 addr)
+{
+	return addr - e->iova + e->offset;
+}
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The adapter and its queue pairs: what the files of the engine share. A face makes
+ * one struct hca a device, on a wire, with that device's memory accessor.
+ *
+ * Locks, outermost first: qp->lock, rq.lock, cq.lock, eq.lock. None of them is held
+ * while bytes are moved; only a datagram queue pair's rx_lock is, and it comes
+ * before all others. Who runs a send queue holds sq_running instead of a lock.
+ */
+#ifndef HCA_QP_H
+#define HCA_QP_H
+
+#include "hca/cq.h"
+#include "hca/eq.h"
+#include "hca/qp_state.h"
+#include "hca/region.h"
+#include "hca/rq.h"
+#include "hca/wire.h"
+
+#define HCA_MAX_SGE 16u
+#define HCA_MAX_INLINE 512u
+#define HCA_MAX_MSG (1u << 31)
+#define HCA_MAX_WR (1u << 15)
+#define HCA_GRH_BYTES 40u
+
+/**
+ * struct hca - an adapter
+ * @event: an asynchronous event of a queue pair, CQ or SRQ; made from the event queue; may be NULL
+ */
+struct hca {
+	struct hca_wire *wire;
+	u32 lid;
+	struct hca_mem *mem;
+	struct hca_qp_limits limits;
+	struct hca_keys keys;
+	void (*event)(struct hca *hca, enum hca_event_type type, void *object);
+
+	struct hca_spinlock qp_lock; /* the table is written under it, read from inside */
+	struct hca_qp **qp; /* by number modulo qp_slots; entries atomic */
+	u32 qp_slots; /* a power of two */
+	u32 qp_next; /* the number the search for a free one begins at, so that numbers come back late */
+	u32 qps;
+};
+
+/** hca_init() - an adapter on @wire that reaches memory through @mem. Return: 0, -EINVAL, -ENOMEM, -ENOSPC. May sleep. */
+int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 max_qp, u32 max_keys);
+
+/** hca_pd_init() - a protection domain of this adapter; its user counts what uses it */
+static inline void hca_pd_init(struct hca_pd *pd, struct hca *hca)
+{
+	pd->keys = &hca->keys;
+	pd->inflight = &hca->wire->inflight;
+	pd->users = 0;
+}
+
+/** hca_fini() - all that was made on it is gone. May sleep. Return: 0; -EBUSY: it has queue pairs or keys. */
+int hca_fini(struct hca *hca);
+
+/** struct hca_compq - a completion queue of an adapter; its consumer's handler is called through the event queue */
+struct hca_compq {
+	struct hca_cq cq;
+	struct hca *hca;
+	struct hca_eq_node event;
+	void (*handler)(struct hca_compq *cq);
+	u32 wants; /* atomic, HCA_WANT_* */
+};
+
+#define HCA_WANT_COMP 1u
+#define HCA_WANT_CQ_ERR 2u
+
+/** hca_compq_init() - Return: 0, -EINVAL, -ENOMEM. May sleep. */
+int hca_compq_init(struct hca_compq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_compq *cq));
+
+/** hca_compq_fini() - Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
+int hca_compq_fini(struct hca_compq *cq);
+
+/** struct hca_srq - a shared receive queue */
+struct hca_srq {
+	struct hca_rq rq;
+	struct hca *hca;
+	struct hca_pd *pd;
+	u32 users; /* atomic: queue pairs */
+	struct hca_eq_node event;
+};
+
+/* A send request in its queue: what was posted, its entries and its inline bytes behind it. */
+struct hca_swqe {
+	struct hca_send_wr wr;
+	u64 len;
+	struct hca_sge sge[];
+};
+
+#define HCA_QP_FLUSH (1u << 31)
+
+/** struct hca_qp_init - what a queue pair is made with */
+struct hca_qp_init {
+	enum hca_qp_type type;
+	struct hca_pd *pd;
+	struct hca_compq *send_cq;
+	struct hca_compq *recv_cq;
+	struct hca_srq *srq;
+	u32 max_send_wr;
+	u32 max_recv_wr;
+	u32 max_send_sge;
+	u32 max_recv_sge;
+	u32 max_inline;
+	bool sq_sig_all;
+};
+
+struct hca_qp {
+	/* constant from creation on */
+	struct hca *hca;
+	u32 qpn;
+	enum hca_qp_type type;
+	struct hca_pd *pd;
+	struct hca_compq *send_cq;
+	struct hca_compq *recv_cq;
+	struct hca_srq *srq;
+	u32 sq_size;
+	u32 sq_stride;
+	u32 max_send_sge;
+	u32 max_inline;
+	bool sq_sig_all;
+
+	struct hca_spinlock lock; /* what follows */
+	u32 state; /* enum hca_qp_state; atomic: read without the lock */
+	struct hca_qp_attr attr;
+	u8 *sq;
+	u32 sq_head; /* count up to twice the size, as in struct hca_rq */
+	u32 sq_tail;
+	bool sq_running; /* a thread is sending: only it moves sq_head */
+	bool sq_waiting; /* for a timer */
+	bool drain_wanted; /* tell when nothing is under way any more */
+	bool established; /* atomic: HCA_EVENT_COMM_EST was told */
+	u32 retries;
+	u32 rnr_retries;
+
+	struct hca_timer timer;
+	struct hca_eq_node event;
+	u32 wants; /* atomic: a bit for each enum hca_event_type to be told; HCA_QP_FLUSH */
+	u32 holds; /* atomic: messages that are being finished */
+
+	struct hca_spinlock rx_lock; /* datagrams come from many: their receives complete in order (IBTA 10.8.3.1) */
+	struct hca_rq rq;
+};
+
+/** hca_qp_create() - in RESET. Return: 0, -EINVAL, -ENOMEM, -ENOSPC. May sleep. */
+int hca_qp_create(struct hca *hca, const struct hca_qp_init *init, struct hca_qp **out);
+
+/** hca_qp_destroy() - what is queued is dropped, and nothing happens for it after this returned. May sleep. Not from its own event handler. */
+void hca_qp_destroy(struct hca_qp *qp);
+
+/** hca_qp_modify() - Return: 0; -EINVAL for a transition, attribute set or value that isn't allowed, and then nothing changed */
+int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask);
+
+/** hca_qp_find() - by number; from inside only */
+static inline struct hca_qp *hca_qp_find(const struct hca *hca, u32 qpn)
+{
+	struct hca_qp *qp = hca_load_acquire(&hca->qp[qpn & (hca->qp_slots - 1)]);
+
+	return hca_likely(qp && qp->qpn == qpn) ? qp : NULL;
+}
+
+/** hca_qp_to_error() - both queues are flushed; an asynchronous event if @event isn't 0 */
+void hca_qp_to_error(struct hca_qp *qp, u32 event);
+
+/** hca_qp_tell() - an asynchronous event of this queue pair will be reported */
+void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event);
+
+/** hca_qp_complete() - a completion on @cq; its overflow takes the queue pair into error */
+void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, const struct hca_wc *wc, bool solicited);
+
+/* --- send.c: the requester --- */
+
+/** hca_post_send() - Return: 0; -EINVAL: state, opcode, entries or length; -ENOMEM: the queue is full. Any context. */
+int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr);
+
+/** hca_sq_run() - send what can be sent, unless another thread is at it. No lock held, not inside. */
+void hca_sq_run(struct hca_qp *qp);
+
+/** hca_sq_drop() - forget what is queued, without a completion; nobody is sending, and nobody posts */
+void hca_sq_drop(struct hca_qp *qp);
+
+/* --- recv.c: the responder --- */
+
+/** hca_post_recv() - Return: 0; -EINVAL: state or entries; -ENOMEM: full. Any context. */
+int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr);
+
+/** hca_srq_post() - the same to a shared queue */
+int hca_srq_post(struct hca_srq *srq, const struct hca_recv_wr *wr);
+
+/** hca_respond() - a message arrived for @hca; from inside the engine. Return: the answer. */
+enum hca_answer hca_respond(struct hca *hca, struct hca_msg *msg);
+
+/** hca_respond_finish() - the rest of a message with @finish set; outside */
+void hca_respond_finish(struct hca_msg *msg);
+
+/** hca_rq_flush() - what waits in the queue pair's own receive queue completes with a flush error */
+void hca_rq_flush(struct hca_qp *qp);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The rules of modifying a queue pair: which way its state may go, which attributes
+ * each way needs and allows, which values they may have, and what the codes of times
+ * stand for. Called by the verbs and by the engine before anything is changed; knows
+ * no queue pair and changes none.
+ */
+#ifndef HCA_QP_STATE_H
+#define HCA_QP_STATE_H
+
+#include "port.h"
+#include "softhca/hca_verbs.h"
+
+/**
+ * struct hca_qp_limits - what a device and its ports can do
+ * @ports: how many, numbered from 1
+ * @max_mtu: enum hca_mtu: of the port's link
+ * @pkeys, @gids: sizes of a port's tables
+ * @max_rd_atomic, @max_dest_rd_atomic: reads and atomics of a queue pair, as requester and as responder
+ */
+struct hca_qp_limits {
+	u32 ports;
+	u32 max_mtu;
+	u32 pkeys;
+	u32 gids;
+	u32 max_rd_atomic;
+	u32 max_dest_rd_atomic;
+};
+
+/**
+ * hca_qp_check_modify() - may a queue pair go from @cur to @next with these attributes?
+ * @cur: where it is; if the consumer gave HCA_QP_CUR_STATE: where he says it is
+ * @next: without HCA_QP_STATE, the same as @cur
+ * @mask: enum hca_qp_attr_mask; HCA_QP_STATE doesn't count
+ *
+ * The rules are IBTA vol. 1, 11.2.5.3, as Linux applies them: nothing but a state goes with RESET and ERR, ERR isn't
+ * reached from RESET, and queues aren't resized. Return: 0; -EINVAL: no such way, an attribute missing, or one too many.
+ */
+int hca_qp_check_modify(enum hca_qp_type type, enum hca_qp_state cur, enum hca_qp_state next, u32 mask);
+
+/**
+ * hca_qp_check_attr() - are the values of these attributes possible?
+ * @mask: which of @attr are meant; the others aren't looked at
+ *
+ * Return: 0; -EINVAL: a value that can't be, or that @limits forbid.
+ */
+int hca_qp_check_attr(const struct hca_qp_attr *attr, u32 mask, const struct hca_qp_limits *limits);
+
+/** hca_rnr_timer_ns() - how long a requester waits that was told this code; 5 bits count (IBTA vol. 1, 9.7.5.2.8) */
+u64 hca_rnr_timer_ns(u32 code);
+
+/** hca_ack_timeout_ns() - 4.096 us times two to the power of the code; 5 bits count; 0 for code 0: no timeout (IBTA vol. 1, 9.7.6.1.3) */
+u64 hca_ack_timeout_ns(u32 code);
+
+#endif

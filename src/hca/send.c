@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The requester: posting, and the loop that sends. Whoever posts to an idle queue
+ * sends in its own context, and goes on with what others post meanwhile; they
+ * return at once. So a queue pair's messages leave in the order they were posted, and
+ * no lock is held while bytes move.
+ */
+#include "hca/qp.h"
+
+/* --- the queue --- */
+
+static struct hca_swqe *swqe(const struct hca_qp *qp, u32 i)
+{
+	return (struct hca_swqe *)(qp->sq + (size_t)(i < qp->sq_size ? i : i - qp->sq_size) * qp->sq_stride);
+}
+
+static u32 sq_next(const struct hca_qp *qp, u32 i)
+{
+	return i + 1 < 2 * qp->sq_size ? i + 1 : 0;
+}
+
+static u32 sq_filled(const struct hca_qp *qp)
+{
+	return qp->sq_tail >= qp->sq_head ? qp->sq_tail - qp->sq_head : qp->sq_tail + 2 * qp->sq_size - qp->sq_head;
+}
+
+/* --- what may be posted (IBTA 10.8.2, table of opcodes by service) --- */
+
+#define OP(x) (1ull << HCA_WR_##x)
+#define OPS_UD (OP(SEND) | OP(SEND_WITH_IMM))
+#define OPS_UC (OPS_UD | OP(RDMA_WRITE) | OP(RDMA_WRITE_WITH_IMM) | OP(SEND_WITH_INV) | OP(LOCAL_INV) | OP(REG_MR))
+#define OPS_RC (OPS_UC | OP(RDMA_READ) | OP(ATOMIC_CMP_AND_SWP) | OP(ATOMIC_FETCH_AND_ADD))
+
+static bool opcode_allowed(const struct hca_qp *qp, enum hca_wr_opcode op)
+{
+	u64 allowed = qp->type == HCA_QPT_RC ? OPS_RC : qp->type == HCA_QPT_UC ? OPS_UC : OPS_UD;
+
+	return (unsigned int)op < 64 && allowed >> op & 1;
+}
+
+static bool carries_data(enum hca_wr_opcode op)
+{
+	return op != HCA_WR_LOCAL_INV && op != HCA_WR_REG_MR;
+}
+
+static bool reads_back(enum hca_wr_opcode op)
+{
+	return op == HCA_WR_RDMA_READ || op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
+}
+
+static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *len)
+{
+	u32 i;
+
+	*len = 0;
+	if (!opcode_allowed(qp, wr->opcode) || wr->num_sge > qp->max_send_sge)
+		return -EINVAL;
+	if (!carries_data(wr->opcode))
+		return wr->num_sge || wr->flags & HCA_SEND_INLINE ? -EINVAL : 0;
+	for (i = 0; i < wr->num_sge; i++)
+		*len += wr->sge[i].length;
+	if (wr->flags & HCA_SEND_INLINE && (reads_back(wr->opcode) || *len > qp->max_inline))
+		return -EINVAL;
+	return 0;
+}
+
+static void fill_swqe(struct hca_swqe *e, const struct hca_send_wr *wr, u64 len)
+{
+	e->wr = *wr;
+	e->len = len;
+	if (wr->opcode == HCA_WR_REG_MR)
+		hca_region_get(wr->reg.region);
+	if (wr->flags & HCA_SEND_INLINE) {
+		u8 *at = (u8 *)e->sge;
+		u32 i;
+
+		for (i = 0; i < wr->num_sge; i++) {
+			hca_memcpy(at, (const void *)(uintptr_t)wr->sge[i].addr, wr->sge[i].length);
+			at += wr->sge[i].length;
+		}
+		e->wr.num_sge = 0;
+	} else {
+		if (wr->num_sge)
+			hca_memcpy(e->sge, wr->sge, wr->num_sge * sizeof(*wr->sge));
+	}
+	e->wr.sge = e->sge;
+}
+
+int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
+{
+	hca_irqflags_t flags;
+	u64 len;
+	int err = check_wr(qp, wr, &len);
+
+	if (hca_unlikely(err))
+		return err;
+	hca_spin_lock(&qp->lock, flags);
+	if (qp->state < HCA_QPS_RTS) {
+		err = -EINVAL;
+	} else if (sq_filled(qp) == qp->sq_size) {
+		err = -ENOMEM;
+	} else {
+		fill_swqe(swqe(qp, qp->sq_tail), wr, len);
+		qp->sq_tail = sq_next(qp, qp->sq_tail);
+	}
+	hca_spin_unlock(&qp->lock, flags);
+	if (hca_unlikely(err))
+		return err;
+	hca_sq_run(qp);
+	hca_eq_run(&qp->hca->wire->eq);
+	return 0;
+}
+
+/* --- one request --- */
+
+/* Both go through the memory management of the region alone, and wait for who is inside; so they are done outside. */
+static enum hca_wc_status run_local(struct hca_qp *qp, const struct hca_swqe *e)
+{
+	struct hca_inflight_mark mark;
+	const struct hca_key_entry *key;
+	struct hca_region *r = e->wr.reg.region;
+	int err = -EINVAL;
+
+	if (e->wr.opcode == HCA_WR_REG_MR)
+		return r->pd == qp->pd && !hca_region_register(r, e->wr.reg.pages) ? HCA_WC_SUCCESS :
+										     HCA_WC_MW_BIND_ERR;
+	hca_inflight_enter(&qp->hca->wire->inflight, &mark);
+	key = hca_key_find(&qp->hca->keys, e->wr.imm);
+	r = key && key->pd == qp->pd ? key->region : NULL;
+	if (r)
+		hca_region_get(r);
+	hca_inflight_leave(&mark);
+	if (r && r->kind == HCA_REGION_PAGES)
+		err = hca_region_invalidate(r, e->wr.imm);
+	if (r)
+		hca_region_put(r);
+	return err ? HCA_WC_MW_BIND_ERR : HCA_WC_SUCCESS;
+}
+
+static void fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct hca_msg *m)
+{
+	const struct hca_send_wr *wr = &e->wr;
+
+	m->opcode = wr->opcode;
+	m->slid = qp->hca->lid;
+	m->sqpn = qp->qpn;
+	m->len = e->len;
+	m->data.mem = qp->hca->mem;
+	m->data.keys = &qp->hca->keys;
+	m->data.pd = qp->pd;
+	m->data.qp = qp;
+	m->data.access = reads_back(wr->opcode) ? HCA_ACCESS_LOCAL_WRITE : 0;
+	m->data.sge = e->sge;
+	m->data.num_sge = wr->num_sge;
+	m->data.off = 0;
+	m->inline_data = wr->flags & HCA_SEND_INLINE ? e->sge : NULL;
+	m->imm = wr->imm;
+	m->solicited = wr->flags & HCA_SEND_SOLICITED;
+	m->connected = qp->type != HCA_QPT_UD;
+	m->reliable = qp->type == HCA_QPT_RC;
+	m->pkey = 0xffff;
+	m->sl = qp->attr.ah.sl;
+	m->site = wr->site;
+	m->rnr_code = 0;
+	m->finish = NULL;
+	if (m->connected) {
+		m->dlid = qp->attr.ah.dlid;
+		m->dqpn = qp->attr.dest_qp_num;
+	} else {
+		m->dlid = wr->ud.dlid;
+		m->dqpn = wr->ud.qpn;
+		/* A Q_Key with the top bit set stands for the queue pair's own (IBTA 10.2.5). */
+		m->qkey = wr->ud.qkey >> 31 ? qp->attr.qkey : wr->ud.qkey;
+	}
+	switch (wr->opcode) {
+	case HCA_WR_ATOMIC_CMP_AND_SWP:
+	case HCA_WR_ATOMIC_FETCH_AND_ADD:
+		m->raddr = wr->atomic.addr;
+		m->rkey = wr->atomic.rkey;
+		m->compare_add = wr->atomic.compare_add;
+		m->swap = wr->atomic.swap;
+		break;
+	default:
+		m->raddr = wr->rdma.addr;
+		m->rkey = wr->rdma.rkey;
+		break;
+	}
+}
+
+static enum hca_wc_status check_local(const struct hca_qp *qp, const struct hca_msg *m)
+{
+	u64 most = qp->type == HCA_QPT_UD ? 128ull << qp->hca->limits.max_mtu : HCA_MAX_MSG;
+
+	if (m->len > most)
+		return HCA_WC_LOC_LEN_ERR;
+	if (reads_back(m->opcode) && m->opcode != HCA_WR_RDMA_READ && m->len != sizeof(u64))
+		return HCA_WC_LOC_LEN_ERR;
+	if (!m->inline_data && hca_gather_check(&m->data, ~0ull, NULL))
+		return HCA_WC_LOC_PROT_ERR;
+	return HCA_WC_SUCCESS;
+}
+
+static enum hca_answer transmit(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status *local, u8 *rnr_code)
+{
+	struct hca_wire *wire = qp->hca->wire;
+	enum hca_answer answer = HCA_ANSWER_ACK;
+	struct hca_inflight_mark mark;
+	struct hca_msg m;
+
+	fill_msg(qp, e, &m);
+	hca_inflight_enter(&wire->inflight, &mark);
+	*local = check_local(qp, &m);
+	if (!*local)
+		answer = wire->ops->send(wire, &m);
+	hca_inflight_leave(&mark);
+	if (m.finish)
+		hca_respond_finish(&m);
+	*rnr_code = m.rnr_code;
+	return answer;
+}
+
+static enum hca_wc_opcode wc_opcode(enum hca_wr_opcode op)
+{
+	switch (op) {
+	case HCA_WR_RDMA_WRITE:
+	case HCA_WR_RDMA_WRITE_WITH_IMM:
+		return HCA_WC_RDMA_WRITE;
+	case HCA_WR_RDMA_READ:
+		return HCA_WC_RDMA_READ;
+	case HCA_WR_ATOMIC_CMP_AND_SWP:
+		return HCA_WC_COMP_SWAP;
+	case HCA_WR_ATOMIC_FETCH_AND_ADD:
+		return HCA_WC_FETCH_ADD;
+	case HCA_WR_LOCAL_INV:
+		return HCA_WC_LOCAL_INV;
+	case HCA_WR_REG_MR:
+		return HCA_WC_REG_MR;
+	default:
+		return HCA_WC_SEND;
+	}
+}
+
+static void complete(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status)
+{
+	struct hca_wc wc = {
+		.wr_id = e->wr.wr_id,
+		.status = status,
+		.opcode = wc_opcode(e->wr.opcode),
+		.byte_len = reads_back(e->wr.opcode) ? (u32)e->len : 0,
+		.qp_num = qp->qpn,
+	};
+
+	if (status || qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED)
+		hca_qp_complete(qp, qp->send_cq, &wc, false);
+}
+
+/* What a request holds is given back when it leaves the queue. */
+static void let_go(const struct hca_swqe *e)
+{
+	if (e->wr.opcode == HCA_WR_REG_MR)
+		hca_region_put(e->wr.reg.region);
+}
+
+void hca_sq_drop(struct hca_qp *qp)
+{
+	while (qp->sq_head != qp->sq_tail) {
+		let_go(swqe(qp, qp->sq_head));
+		qp->sq_head = sq_next(qp, qp->sq_head);
+	}
+}
+
+/* --- the loop --- */
+
+/* Wait, and run again: the request stays first in its queue. */
+static bool wait_for(struct hca_qp *qp, u64 ns)
+{
+	hca_irqflags_t flags;
+	bool waits;
+
+	hca_spin_lock(&qp->lock, flags);
+	waits = qp->state == HCA_QPS_RTS;
+	if (waits) {
+		qp->sq_waiting = true;
+		qp->sq_running = false;
+		if (ns)
+			hca_timer_start(&qp->timer, hca_now_ns() + ns);
+	}
+	hca_spin_unlock(&qp->lock, flags);
+	return waits;
+}
+
+/*
+ * What an answer means for the request. Return: true, it is done, with @status; false, it was put off.
+ */
+static bool settle(struct hca_qp *qp, enum hca_answer answer, u8 rnr_code, enum hca_wc_status *status)
+{
+	switch (answer) {
+	case HCA_ANSWER_ACK:
+		qp->retries = 0;
+		qp->rnr_retries = 0;
+		*status = HCA_WC_SUCCESS;
+		return true;
+	case HCA_ANSWER_RNR:
+		*status = HCA_WC_RNR_RETRY_EXC_ERR;
+		/* 7 is for ever, here alone (IBTA 9.7.5.2.8). */
+		if (qp->attr.rnr_retry == 7 || qp->rnr_retries++ < qp->attr.rnr_retry)
+			return !wait_for(qp, hca_rnr_timer_ns(rnr_code));
+		return true;
+	case HCA_ANSWER_NONE:
+		*status = HCA_WC_RETRY_EXC_ERR;
+		/* Without a timeout nobody ever asks again (IBTA 9.7.6.1.3): only the queue pair's end ends this. */
+		if (!qp->attr.timeout || qp->retries++ < qp->attr.retry_cnt)
+			return !wait_for(qp, hca_ack_timeout_ns(qp->attr.timeout));
+		return true;
+	case HCA_ANSWER_INV_REQ:
+		*status = HCA_WC_REM_INV_REQ_ERR;
+		return true;
+	case HCA_ANSWER_REM_ACCESS:
+		*status = HCA_WC_REM_ACCESS_ERR;
+		return true;
+	case HCA_ANSWER_REM_OP:
+		*status = HCA_WC_REM_OP_ERR;
+		return true;
+	case HCA_ANSWER_LOC_PROT:
+		break;
+	}
+	*status = HCA_WC_LOC_PROT_ERR;
+	return true;
+}
+
+/* The first request that fails takes a reliable queue pair into error, others' send queue alone (IBTA 10.3.1.7). */
+static void fail(struct hca_qp *qp)
+{
+	hca_irqflags_t flags;
+
+	if (qp->type == HCA_QPT_RC) {
+		hca_qp_to_error(qp, 0);
+		return;
+	}
+	hca_spin_lock(&qp->lock, flags);
+	if (qp->state == HCA_QPS_RTS)
+		hca_store(&qp->state, (u32)HCA_QPS_SQE);
+	hca_spin_unlock(&qp->lock, flags);
+}
+
+/* Return: false if the loop is to end, because the request was put off. */
+static bool run_one(struct hca_qp *qp, const struct hca_swqe *e, u32 state)
+{
+	enum hca_wc_status status = HCA_WC_WR_FLUSH_ERR;
+	enum hca_answer answer;
+	u8 rnr_code = 0;
+
+	if (state != HCA_QPS_RTS) {
+		complete(qp, e, status);
+		return true;
+	}
+	if (!carries_data(e->wr.opcode)) {
+		status = run_local(qp, e);
+	} else {
+		answer = transmit(qp, e, &status, &rnr_code);
+		if (!status && !settle(qp, answer, rnr_code, &status))
+			return false;
+	}
+	complete(qp, e, status);
+	if (hca_unlikely(status))
+		fail(qp);
+	return true;
+}
+
+static bool may_run(const struct hca_qp *qp)
+{
+	if (qp->sq_head == qp->sq_tail || qp->sq_waiting)
+		return false;
+	return qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQE || qp->state == HCA_QPS_ERR;
+}
+
+void hca_sq_run(struct hca_qp *qp)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->lock, flags);
+	if (qp->sq_running) {
+		hca_spin_unlock(&qp->lock, flags);
+		return;
+	}
+	qp->sq_running = true;
+	while (may_run(qp)) {
+		struct hca_swqe *e = swqe(qp, qp->sq_head);
+		u32 state = qp->state;
+
+		hca_spin_unlock(&qp->lock, flags);
+		if (!run_one(qp, e, state))
+			return;
+		let_go(e);
+		hca_spin_lock(&qp->lock, flags);
+		qp->sq_head = sq_next(qp, qp->sq_head);
+	}
+	if (qp->state == HCA_QPS_SQD && qp->drain_wanted) {
+		qp->drain_wanted = false;
+		hca_qp_tell(qp, HCA_EVENT_SQ_DRAINED);
+	}
+	hca_store(&qp->sq_running, false);
+	hca_spin_unlock(&qp->lock, flags);
+}

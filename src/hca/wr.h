@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Work requests as the engine takes them: one at a time, from whichever face. The
+ * opcodes and flags have the values of Linux's verbs.
+ */
+#ifndef HCA_WR_H
+#define HCA_WR_H
+
+#include "port.h"
+#include "softhca/hca_ledger.h"
+#include "softhca/hca_verbs.h"
+
+struct hca_region;
+struct hca_region_pages;
+
+/** struct hca_sge - bytes of a region; laid out as ib_sge and ibv_sge are */
+struct hca_sge {
+	u64 addr;
+	u32 length;
+	u32 lkey;
+};
+
+enum hca_wr_opcode {
+	HCA_WR_RDMA_WRITE,
+	HCA_WR_RDMA_WRITE_WITH_IMM,
+	HCA_WR_SEND,
+	HCA_WR_SEND_WITH_IMM,
+	HCA_WR_RDMA_READ,
+	HCA_WR_ATOMIC_CMP_AND_SWP,
+	HCA_WR_ATOMIC_FETCH_AND_ADD,
+	HCA_WR_LOCAL_INV,
+	HCA_WR_SEND_WITH_INV = 9,
+	HCA_WR_REG_MR = 32,
+};
+
+enum hca_send_flags {
+	HCA_SEND_FENCE = 1 << 0,
+	HCA_SEND_SIGNALED = 1 << 1,
+	HCA_SEND_SOLICITED = 1 << 2,
+	HCA_SEND_INLINE = 1 << 3,
+};
+
+/**
+ * struct hca_send_wr - a send work request
+ * @wr_id: the consumer's
+ * @sge: where the data is, or goes; with HCA_SEND_INLINE @addr is a pointer of the caller's and keys don't count
+ * @imm: immediate data in network order, or the key to invalidate (there, or here for HCA_WR_LOCAL_INV)
+ * @site: where it was posted, for the ledger; or NULL
+ */
+struct hca_send_wr {
+	u64 wr_id;
+	const struct hca_sge *sge;
+	u32 num_sge;
+	enum hca_wr_opcode opcode;
+	u32 flags;
+	u32 imm;
+	hca_site_t site;
+	union {
+		struct {
+			u64 addr;
+			u32 rkey;
+		} rdma;
+		struct {
+			u64 addr;
+			u64 compare_add;
+			u64 swap;
+			u32 rkey;
+		} atomic;
+		struct {
+			u32 dlid;
+			u32 qpn;
+			u32 qkey;
+		} ud;
+		struct {
+			struct hca_region *region;
+			const struct hca_region_pages *pages; /* stays until the request is complete */
+		} reg;
+	};
+};
+
+/** struct hca_recv_wr - a receive work request */
+struct hca_recv_wr {
+	u64 wr_id;
+	const struct hca_sge *sge;
+	u32 num_sge;
+	hca_site_t site;
+};
+
+#endif

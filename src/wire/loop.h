@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The loop wire: adapters in one address space. A message is a call of the other
+ * adapter's responder, in the sender's context; nothing is queued, nothing is lost.
+ */
+#ifndef WIRE_LOOP_H
+#define WIRE_LOOP_H
+
+#include "hca/wire.h"
+
+#define HCA_LOOP_PORTS 256u
+
+struct hca_loop {
+	struct hca_wire wire;
+	struct hca_spinlock lock; /* writing port */
+	struct hca *port[HCA_LOOP_PORTS]; /* by LID, from 1; entries atomic, read from inside */
+};
+
+void hca_loop_init(struct hca_loop *loop);
+
+#endif

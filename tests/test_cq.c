@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Completion queues: order, overflow, notification, resize, purge; and producers,
+ * consumers and resizers at once, by seed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "hca/cq.h"
+#include "no_leaks.h"
+
+#define SEEDS 500u
+
+static struct hca_cq cq;
+
+static enum hca_cq_added add(u64 wr_id, u32 qp_num)
+{
+	const struct hca_wc wc = { .wr_id = wr_id, .qp_num = qp_num, .byte_len = (u32)wr_id * 3 };
+
+	return hca_cq_add(&cq, &wc, false);
+}
+
+static void add_many(u64 from, u64 to, u32 qp_num)
+{
+	for (; from < to; from++)
+		assert_int_equal(add(from, qp_num), HCA_CQ_QUIET);
+}
+
+static void expect(u64 from, u64 to)
+{
+	struct hca_wc wc;
+
+	for (; from < to; from++) {
+		assert_int_equal(hca_cq_poll(&cq, &wc, 1), 1);
+		assert_int_equal(wc.wr_id, from);
+		assert_int_equal(wc.byte_len, from * 3);
+	}
+}
+
+static void expect_empty(void)
+{
+	struct hca_wc wc;
+
+	assert_int_equal(hca_cq_poll(&cq, &wc, 1), 0);
+}
+
+/* --- order and room --- */
+
+static void sizes(void **state)
+{
+	static const u32 good[] = { 1, 2, 3, 4, 5, 255, 256, 257, 1u << 22 },
+			 none[] = { 0, (1u << 22) + 1, 1u << 31, ~0u };
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < HCA_ARRAY_SIZE(none); i++)
+		assert_int_equal(hca_cq_init(&cq, none[i]), -EINVAL);
+	for (i = 0; i < HCA_ARRAY_SIZE(good); i++) {
+		assert_int_equal(hca_cq_init(&cq, good[i]), 0);
+		assert_int_equal(cq.capacity, good[i]);
+		assert_int_equal(cq.size & (cq.size - 1), 0);
+		assert_true(cq.size >= good[i]);
+		hca_cq_fini(&cq);
+	}
+}
+
+static void memory_may_be_short(void **state)
+{
+	(void)state;
+	TEST_FAIL_LOOP(l)
+	{
+		int err = hca_cq_init(&cq, 4);
+
+		if (err) {
+			assert_int_equal(err, -ENOMEM);
+			continue;
+		}
+		add_many(0, 3, 1);
+		err = hca_cq_resize(&cq, 100);
+		assert_true(!err || err == -ENOMEM);
+		assert_int_equal(cq.capacity, err ? 4 : 100);
+		expect(0, 3);
+		hca_cq_fini(&cq);
+	}
+}
+
+/* For each capacity, at each place of the ring, and across the end of the counters. */
+static void order_and_overflow(void **state)
+{
+	u32 capacity, start, i;
+	struct hca_wc wc[8];
+
+	(void)state;
+	for (capacity = 1; capacity <= 9; capacity++) {
+		for (start = 0; start < 40; start++) {
+			assert_int_equal(hca_cq_init(&cq, capacity), 0);
+			cq.head = cq.tail = start - 20;
+			expect_empty();
+			add_many(0, capacity, 1);
+			for (i = 0; i < 30; i++) { /* full all the time */
+				expect(i, i + 1);
+				add_many(capacity + i, capacity + i + 1, 1);
+			}
+			assert_int_equal(hca_cq_poll(&cq, wc, 0), 0);
+			assert_int_equal(hca_cq_poll(&cq, wc, -1), 0);
+			assert_int_equal(add(99, 1), HCA_CQ_OVERFLOW);
+			assert_int_equal(add(99, 1), HCA_CQ_LOST);
+			expect(30, 31);
+			assert_int_equal(add(99, 1), HCA_CQ_LOST); /* room doesn't help any more */
+			expect(31, 30 + capacity);
+			assert_int_equal(hca_cq_poll(&cq, wc, 8), -EIO);
+			assert_int_equal(hca_cq_poll(&cq, wc, 0), 0);
+			hca_cq_fini(&cq);
+		}
+	}
+}
+
+static void several_at_once(void **state)
+{
+	struct hca_wc wc[20];
+	int i;
+
+	(void)state;
+	assert_int_equal(hca_cq_init(&cq, 12), 0);
+	add_many(0, 12, 1);
+	assert_int_equal(hca_cq_poll(&cq, wc, 5), 5);
+	add_many(12, 17, 1);
+	assert_int_equal(hca_cq_poll(&cq, wc + 5, 15), 12);
+	for (i = 0; i < 17; i++)
+		assert_int_equal(wc[i].wr_id, i);
+	expect_empty();
+	hca_cq_fini(&cq);
+}
+
+/* --- notification --- */
+
+static enum hca_cq_added add_kind(bool solicited, enum hca_wc_status status)
+{
+	const struct hca_wc wc = { .status = status };
+
+	return hca_cq_add(&cq, &wc, solicited);
+}
+
+static void events_are_asked_for(void **state)
+{
+	u32 arm, solicited, fails;
+
+	(void)state;
+	for (arm = HCA_CQ_DISARMED; arm <= HCA_CQ_NEXT; arm++) {
+		for (solicited = 0; solicited < 2; solicited++) {
+			for (fails = 0; fails < 2; fails++) {
+				enum hca_wc_status st = fails ? HCA_WC_LOC_PROT_ERR : HCA_WC_SUCCESS;
+				bool tells = arm == HCA_CQ_NEXT || (arm == HCA_CQ_SOLICITED && (solicited || fails));
+
+				assert_int_equal(hca_cq_init(&cq, 8), 0);
+				assert_false(hca_cq_notify(&cq, arm));
+				assert_int_equal(add_kind(solicited, st), tells ? HCA_CQ_NOTIFY : HCA_CQ_QUIET);
+				/* Once each time it is asked for. */
+				if (tells)
+					assert_int_equal(add_kind(true, HCA_WC_FATAL_ERR), HCA_CQ_QUIET);
+				hca_cq_fini(&cq);
+			}
+		}
+	}
+}
+
+static void requests_add_up(void **state)
+{
+	(void)state;
+	assert_int_equal(hca_cq_init(&cq, 8), 0);
+	assert_false(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	assert_false(hca_cq_notify(&cq, HCA_CQ_SOLICITED)); /* doesn't weaken the first */
+	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
+	assert_true(hca_cq_notify(&cq, HCA_CQ_SOLICITED));
+	assert_true(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
+	assert_true(hca_cq_notify(&cq, HCA_CQ_SOLICITED));
+	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_QUIET);
+	assert_int_equal(add_kind(true, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
+	hca_cq_fini(&cq);
+}
+
+static void missed_events_are_told(void **state)
+{
+	(void)state;
+	assert_int_equal(hca_cq_init(&cq, 8), 0);
+	add_many(0, 2, 1);
+	assert_true(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	expect(0, 1);
+	assert_true(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	expect(1, 2);
+	assert_false(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	assert_int_equal(hca_cq_resize(&cq, 20), 0);
+	assert_int_equal(add(2, 1), HCA_CQ_NOTIFY); /* the request stays */
+	hca_cq_fini(&cq);
+}
+
+/* --- resize and purge --- */
+
+static void resize_keeps_all(void **state)
+{
+	u32 from, to, filled, start;
+
+	(void)state;
+	for (from = 1; from <= 9; from++) {
+		for (to = 1; to <= 17; to++) {
+			for (filled = 0; filled <= from; filled++) {
+				for (start = 0; start < 10; start++) {
+					assert_int_equal(hca_cq_init(&cq, from), 0);
+					cq.head = cq.tail = start - 5;
+					add_many(0, filled, 1);
+					if (filled > to) {
+						assert_int_equal(hca_cq_resize(&cq, to), -EINVAL);
+						expect(0, filled);
+						hca_cq_fini(&cq);
+						continue;
+					}
+					assert_int_equal(hca_cq_resize(&cq, to), 0);
+					add_many(filled, to, 1);
+					expect(0, to / 2);
+					add_many(to, to + to / 2, 1);
+					expect(to / 2, to + to / 2);
+					expect_empty();
+					add_many(0, to, 1);
+					assert_int_equal(add(99, 1), HCA_CQ_OVERFLOW);
+					hca_cq_fini(&cq);
+				}
+			}
+		}
+	}
+}
+
+static void bad_resize(void **state)
+{
+	struct hca_wc wc;
+
+	(void)state;
+	assert_int_equal(hca_cq_init(&cq, 2), 0);
+	assert_int_equal(hca_cq_resize(&cq, 0), -EINVAL);
+	assert_int_equal(hca_cq_resize(&cq, (1u << 22) + 1), -EINVAL);
+	add_many(0, 2, 1);
+	assert_int_equal(add(2, 1), HCA_CQ_OVERFLOW);
+	assert_int_equal(hca_cq_resize(&cq, 8), 0);
+	assert_int_equal(add(3, 1), HCA_CQ_LOST); /* what is in error stays so */
+	expect(0, 2);
+	assert_int_equal(hca_cq_poll(&cq, &wc, 1), -EIO);
+	hca_cq_fini(&cq);
+}
+
+/* Every pattern of two queue pairs in a ring of 8, at each place of it. */
+static void purge_takes_one_queue_pairs(void **state)
+{
+	u32 pattern, start, i, n, left;
+	struct hca_wc wc[8];
+
+	(void)state;
+	for (pattern = 0; pattern < 256; pattern++) {
+		for (start = 0; start < 8; start++) {
+			assert_int_equal(hca_cq_init(&cq, 8), 0);
+			cq.head = cq.tail = start - 4;
+			n = start + 1;
+			for (i = 0, left = 0; i < n; i++) {
+				add_many(i, i + 1, pattern >> i & 1 ? 5 : 6);
+				left += pattern >> i & 1;
+			}
+			hca_cq_purge(&cq, 7);
+			assert_int_equal(cq.tail - cq.head, n);
+			hca_cq_purge(&cq, 6);
+			assert_int_equal(hca_cq_poll(&cq, wc, 8), left);
+			for (i = 0, left = 0; i < n; i++)
+				if (pattern >> i & 1)
+					assert_int_equal(wc[left++].wr_id, i);
+			add_many(0, 8, 1); /* all room is back */
+			expect(0, 8);
+			hca_cq_fini(&cq);
+		}
+	}
+}
+
+/* --- at once, by seed --- */
+
+#define COUNT 40u
+
+static u32 polled, told, wrong, over;
+
+static void produce(void *arg)
+{
+	u32 i, room = *(u32 *)arg;
+
+	for (i = 0; i < COUNT; i++) {
+		while (i - hca_load(&polled) >= room)
+			hca_pause();
+		switch (add(i, 1)) {
+		case HCA_CQ_QUIET:
+			break;
+		case HCA_CQ_NOTIFY:
+			hca_store(&told, 1u);
+			break;
+		default:
+			hca_fetch_add(&wrong, 1);
+		}
+	}
+}
+
+/* A consumer by the book: poll, ask for an event when there is nothing, look again, wait. */
+static void consume(void *arg)
+{
+	struct hca_wc wc[3];
+	u32 next = 0;
+	int n, i;
+
+	(void)arg;
+	while (next < COUNT) {
+		n = hca_cq_poll(&cq, wc, 1 + (int)(next % 3));
+		for (i = 0; i < n; i++)
+			wrong += wc[i].wr_id != next++;
+		hca_store(&polled, next);
+		if (n || hca_cq_notify(&cq, HCA_CQ_NEXT))
+			continue;
+		while (!hca_load(&told))
+			hca_pause(); /* for ever, if an event is lost */
+		hca_store(&told, 0u);
+	}
+	hca_store(&over, 1u);
+}
+
+static void resize_often(void *arg)
+{
+	u32 capacity = 4;
+
+	(void)arg;
+	while (!hca_load(&over)) {
+		capacity = 4 + (capacity * 5 + 3) % 9;
+		if (hca_cq_resize(&cq, capacity))
+			hca_fetch_add(&wrong, 1);
+		hca_cq_purge(&cq, 2);
+	}
+}
+
+static void nothing_is_lost(void **state)
+{
+	void (*const fns[])(void *) = { produce, consume, resize_often };
+	u32 room = 4;
+	void *const args[] = { &room, NULL, NULL };
+	u64 seed;
+	u32 n;
+
+	(void)state;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		for (n = 2; n <= 3; n++) {
+			assert_int_equal(hca_cq_init(&cq, 4), 0);
+			polled = told = wrong = over = 0;
+			assert_int_equal(test_run_threads(seed, n, fns, args, NULL), 0);
+			assert_int_equal(wrong, 0);
+			expect_empty();
+			hca_cq_fini(&cq);
+		}
+	}
+}
+
+/* A queue that was never empty is never found empty, whatever else is done to it. */
+static void poll_one(void *arg)
+{
+	struct hca_wc wc;
+
+	(void)arg;
+	hca_fetch_add(&wrong, hca_cq_poll(&cq, &wc, 1) != 1);
+}
+
+static void resize_once(void *arg)
+{
+	hca_fetch_add(&wrong, hca_cq_resize(&cq, *(u32 *)arg) != 0);
+}
+
+static void purge_once(void *arg)
+{
+	hca_cq_purge(&cq, *(u32 *)arg);
+}
+
+static void full_is_never_empty(void **state)
+{
+	void (*const fns[])(void *) = { poll_one, resize_once, purge_once };
+	u32 capacity = 32, qp_num = 2;
+	void *const args[] = { NULL, &capacity, &qp_num };
+	u64 seed;
+	u32 gone, n;
+
+	(void)state;
+	for (seed = 1; seed <= SEEDS / 10; seed++) {
+		for (gone = 0; gone < 5; gone++) {
+			for (n = 1; n < 5; n++) {
+				assert_int_equal(hca_cq_init(&cq, 16), 0);
+				add_many(0, gone, 1);
+				expect(0, gone);
+				add_many(0, n, 1);
+				add_many(n, n + 2, qp_num);
+				wrong = 0;
+				assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
+				assert_int_equal(wrong, 0);
+				expect(1, n);
+				expect_empty();
+				hca_cq_fini(&cq);
+			}
+		}
+	}
+}
+
+/* Two add to one queue: each one's stay in their order, and one event is told for one request. */
+#define EACH 20u
+
+static u32 events;
+
+static void add_own(void *arg)
+{
+	u32 i;
+
+	for (i = 0; i < EACH; i++)
+		hca_fetch_add(&events, add(i, *(u32 *)arg) == HCA_CQ_NOTIFY);
+}
+
+static void producers_meet(void **state)
+{
+	void (*const fns[])(void *) = { add_own, add_own };
+	u32 qp[2] = { 0, 1 }, next[2], i;
+	void *const args[] = { &qp[0], &qp[1] };
+	struct hca_wc wc;
+	u64 seed;
+
+	(void)state;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		assert_int_equal(hca_cq_init(&cq, 2 * EACH), 0);
+		assert_false(hca_cq_notify(&cq, HCA_CQ_NEXT));
+		next[0] = next[1] = events = 0;
+		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
+		assert_int_equal(events, 1);
+		for (i = 0; i < 2 * EACH; i++) {
+			assert_int_equal(hca_cq_poll(&cq, &wc, 1), 1);
+			assert_in_range(wc.qp_num, 0, 1);
+			assert_int_equal(wc.wr_id, next[wc.qp_num]++);
+		}
+		hca_cq_fini(&cq);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(sizes),
+		T(memory_may_be_short),
+		T(order_and_overflow),
+		T(several_at_once),
+		T(events_are_asked_for),
+		T(requests_add_up),
+		T(missed_events_are_told),
+		T(resize_keeps_all),
+		T(bad_resize),
+		T(purge_takes_one_queue_pairs),
+		T(nothing_is_lost),
+		T(full_is_never_empty),
+		T(producers_meet),
+	};
+
+	test_port_reset(1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
