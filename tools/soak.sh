@@ -5,7 +5,8 @@
 # time for each fuzzer, and for each of the repetitions: the thread suite under
 # the thread sanitizer, and the whole suite under the address sanitizer, with
 # another SOFTHCA_SEED each time; tests also find SOAK_SECONDS in their
-# environment. In the end the unit tests once under valgrind.
+# environment. In the end the unit tests once under valgrind, which leaves leaks to
+# the test home: its guard bytes make every block look as if it were only pointed into.
 # Fuzzers keep their corpus in build/check/soak/ from one soak to the next.
 set -u
 
@@ -41,7 +42,9 @@ again tsan
 again asan
 if build_variant gcc; then
 	for p in $(programs gcc unit); do
-		SOAK_SECONDS=0 tap "valgrind/$p" 3600 valgrind -q --error-exitcode=99 --leak-check=full --fair-sched=yes \
+		# Those whose job is to fault on purpose would be reported for doing it.
+		case $p in test_guard | test_machine | test_misuse_guard) continue ;; esac
+		SOAK_SECONDS=0 tap "valgrind/$p" 3600 valgrind -q --error-exitcode=99 --leak-check=no --fair-sched=yes \
 			"$CHECK/gcc/tests/$p"
 	done
 fi
