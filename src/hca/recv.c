@@ -111,6 +111,17 @@ static void fill_wc(const struct hca_qp *qp, const struct hca_msg *m, u64 wr_id,
 	}
 }
 
+/* A receive request for this message, and the beginning of its completion; without one, when to try again. */
+static bool take_for(struct hca_qp *qp, struct hca_msg *m, union taken *t, struct hca_wc *wc)
+{
+	if (!take(qp, t)) {
+		m->rnr_code = qp->attr.min_rnr_timer;
+		return false;
+	}
+	fill_wc(qp, m, t->e.wr_id, wc);
+	return true;
+}
+
 /* A receive request that is spoilt: it completes so, and a connected queue pair is in error. */
 static void spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status)
 {
@@ -199,11 +210,8 @@ static enum hca_answer respond_send(struct hca_qp *qp, struct hca_msg *m)
 	struct hca_wc wc;
 	union taken t;
 
-	if (!take(qp, &t)) {
-		m->rnr_code = qp->attr.min_rnr_timer;
+	if (!take_for(qp, m, &t, &wc))
 		return HCA_ANSWER_RNR;
-	}
-	fill_wc(qp, m, t.e.wr_id, &wc);
 	answer = receive(qp, m, &t.e, &wc);
 	if (hca_unlikely(answer))
 		return answer;
@@ -258,11 +266,8 @@ static enum hca_answer respond_write_imm(struct hca_qp *qp, struct hca_msg *m)
 	union taken t;
 
 	/* The request is looked for first: a message that must come again should not have written already. */
-	if (!take(qp, &t)) {
-		m->rnr_code = qp->attr.min_rnr_timer;
+	if (!take_for(qp, m, &t, &wc))
 		return HCA_ANSWER_RNR;
-	}
-	fill_wc(qp, m, t.e.wr_id, &wc);
 	answer = respond_write(qp, m);
 	if (hca_unlikely(answer)) {
 		spoil(qp, &wc, HCA_WC_WR_FLUSH_ERR);
