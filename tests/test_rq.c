@@ -266,6 +266,65 @@ static void cancel_waits_for_a_call(void **state)
 	}
 }
 
+struct crowd {
+	struct hca_eq eq;
+	struct member {
+		struct hca_eq_node node;
+		struct crowd *crowd;
+		u32 inside;
+		u32 calls;
+	} m[2];
+	u32 inside;
+	u32 most; /* handlers at once */
+	bool nested;
+};
+
+static void fire_in_crowd(struct hca_eq_node *node)
+{
+	struct member *m = hca_container_of(node, struct member, node);
+	struct crowd *c = m->crowd;
+
+	c->nested |= m->inside++ > 0;
+	c->inside++;
+	c->most = HCA_MAX(c->most, c->inside);
+	hca_pause();
+	c->inside--;
+	m->inside--;
+	m->calls++;
+}
+
+static void both_call(void *arg)
+{
+	struct crowd *c = arg;
+
+	hca_eq_add(&c->eq, &c->m[0].node);
+	hca_eq_add(&c->eq, &c->m[1].node);
+	hca_eq_run(&c->eq);
+}
+
+/* One slow handler doesn't keep the others waiting; each is called by one thread at a time, and after the last add. */
+static void different_nodes_fire_at_once(void **state)
+{
+	void (*const fns[])(void *) = { both_call, both_call };
+	u32 most = 0;
+	u64 seed;
+
+	(void)state;
+	for (seed = 1; seed <= 100; seed++) {
+		struct crowd c = { .m = { { .node.fire = fire_in_crowd }, { .node.fire = fire_in_crowd } } };
+		void *const args[] = { &c, &c };
+
+		c.m[0].crowd = c.m[1].crowd = &c;
+		hca_eq_init(&c.eq);
+		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
+		assert_false(c.nested);
+		assert_in_range(c.m[0].calls, 1, 2);
+		assert_in_range(c.m[1].calls, 1, 2);
+		most = HCA_MAX(most, c.most);
+	}
+	assert_int_equal(most, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +335,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(handlers_loop_and_never_nest, reset, no_leaks),
 		cmocka_unit_test_setup_teardown(cancelled_nodes_stay_silent, reset, no_leaks),
 		cmocka_unit_test_setup_teardown(cancel_waits_for_a_call, reset, no_leaks),
+		cmocka_unit_test_setup_teardown(different_nodes_fire_at_once, reset, no_leaks),
 	};
 
 	return cmocka_run_group_tests_name("rq", tests, NULL, NULL);
