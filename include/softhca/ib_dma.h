@@ -15,7 +15,7 @@
 #ifndef SOFTHCA_IB_DMA_H
 #define SOFTHCA_IB_DMA_H
 
-#include "softhca/ib_verbs.h"
+#include "softhca/ib_device.h"
 
 #ifdef __cplusplus
 extern "C" {

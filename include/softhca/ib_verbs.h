@@ -1,170 +1,885 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The verbs device, and what a driver gives to be one.
+ * Kernel-style verbs: what an upper layer makes on a device, posts to it and hears
+ * from it. Names, arguments and meanings are those of Linux's in-kernel verbs
+ * (rdma/ib_verbs.h); docs/ib_verbs.md lists call by call what differs. Devices and drivers are in
+ * softhca/ib_device.h, mapping in softhca/ib_dma.h.
  *
- * A driver decides what a DMA address of its device means: it brings an ops table
- * (or none: then the platform decides), and a memory accessor by which the engine
- * reaches the memory behind such an address.
+ * Calls that make something return it, or an error pointer (IS_ERR, PTR_ERR), and may sleep, as may those that
+ * destroy it. Posting, polling, arming and fast mapping may be done in any context, handlers included.
+ * Destroying what others still use is refused with -EBUSY.
+ *
+ * Handlers run in the thread whose call made the event, when the engine holds no lock: a handler may
+ * post, poll and modify, but not destroy the object that it is called for. The calls for one object are made one at a time.
  */
 #ifndef SOFTHCA_IB_VERBS_H
 #define SOFTHCA_IB_VERBS_H
 
-#include "softhca/dma-mapping.h"
-#include "softhca/hca_ledger.h"
+#include "softhca/err.h"
+#include "softhca/ib_dma.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-struct ib_device;
-struct hca_ledger;
-struct hca_mem;
+/* --- events and ports --- */
 
-/**
- * struct ib_dma_ops - what a mapped address is on a device that decides it itself
- * @map_single, @unmap_single: low memory by its virtual address
- * @map_page, @unmap_page: a range of pages
- * @map_sg: entries that the device sees (1 .. @nents), or -errno with nothing mapped
- * @unmap_sg: with the @nents of the map
- * @sg_dma_address, @sg_dma_len: of an entry of a mapped list
- * @sync_single_for_cpu, @sync_single_for_device: the bytes change owner
- * @alloc_coherent, @free_coherent: memory that both may touch
- * @max_seg_size: longest entry of a list, bytes; 0: no limit but its 32 bits
- *
- * A map returns an address or hca_dma_error(). Its arguments were checked: bytes of this machine's memory, all
- * low or all high, at least one, a valid direction; a list's entries were not. Unmaps get what the caller gave, or,
- * where a ledger is kept, what was mapped. Map, unmap and address calls are needed; a NULL sync does nothing, NULL coherent calls
- * take low memory and map it with @map_single. Any context; none may sleep but the coherent ones.
- */
-struct ib_dma_ops {
-	dma_addr_t (*map_single)(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir,
-				 unsigned long attrs);
-	void (*unmap_single)(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
-			     unsigned long attrs);
-	dma_addr_t (*map_page)(struct ib_device *dev, struct page *page, unsigned long offset, size_t size,
-			       enum dma_data_direction dir, unsigned long attrs);
-	void (*unmap_page)(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
-			   unsigned long attrs);
-	int (*map_sg)(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
-		      unsigned long attrs);
-	void (*unmap_sg)(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
-			 unsigned long attrs);
-	dma_addr_t (*sg_dma_address)(struct ib_device *dev, struct scatterlist *sg);
-	unsigned int (*sg_dma_len)(struct ib_device *dev, struct scatterlist *sg);
-	void (*sync_single_for_cpu)(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir);
-	void (*sync_single_for_device)(struct ib_device *dev, dma_addr_t addr, size_t size,
-				       enum dma_data_direction dir);
-	void *(*alloc_coherent)(struct ib_device *dev, size_t size, dma_addr_t *handle, gfp_t gfp);
-	void (*free_coherent)(struct ib_device *dev, size_t size, void *cpu_addr, dma_addr_t handle);
-	unsigned int max_seg_size;
+enum ib_event_type {
+	IB_EVENT_CQ_ERR = HCA_EVENT_CQ_ERR,
+	IB_EVENT_QP_FATAL = HCA_EVENT_QP_FATAL,
+	IB_EVENT_QP_REQ_ERR = HCA_EVENT_QP_REQ_ERR,
+	IB_EVENT_QP_ACCESS_ERR = HCA_EVENT_QP_ACCESS_ERR,
+	IB_EVENT_COMM_EST = HCA_EVENT_COMM_EST,
+	IB_EVENT_SQ_DRAINED = HCA_EVENT_SQ_DRAINED,
+	IB_EVENT_PATH_MIG = HCA_EVENT_PATH_MIG,
+	IB_EVENT_PATH_MIG_ERR = HCA_EVENT_PATH_MIG_ERR,
+	IB_EVENT_DEVICE_FATAL = HCA_EVENT_DEVICE_FATAL,
+	IB_EVENT_PORT_ACTIVE = HCA_EVENT_PORT_ACTIVE,
+	IB_EVENT_PORT_ERR = HCA_EVENT_PORT_ERR,
+	IB_EVENT_LID_CHANGE = HCA_EVENT_LID_CHANGE,
+	IB_EVENT_PKEY_CHANGE = HCA_EVENT_PKEY_CHANGE,
+	IB_EVENT_SM_CHANGE = HCA_EVENT_SM_CHANGE,
+	IB_EVENT_SRQ_ERR = HCA_EVENT_SRQ_ERR,
+	IB_EVENT_SRQ_LIMIT_REACHED = HCA_EVENT_SRQ_LIMIT_REACHED,
+	IB_EVENT_QP_LAST_WQE_REACHED = HCA_EVENT_QP_LAST_WQE_REACHED,
+	IB_EVENT_CLIENT_REREGISTER = HCA_EVENT_CLIENT_REREGISTER,
+	IB_EVENT_GID_CHANGE = HCA_EVENT_GID_CHANGE,
 };
 
-/** enum ib_dma_style - what the addresses of a device's own ops are, as far as they can be computed without asking it */
-enum ib_dma_style {
-	IB_DMA_BY_OPS, /* ask the ops */
-	IB_DMA_VIRT, /* low memory: its virtual address; the rest: ask the ops. Without a ledger unmap and sync aren't called at all. */
-	IB_DMA_VIRT_LOW_ONLY, /* the same, and a list with high memory in it is refused */
+struct ib_cq;
+struct ib_qp;
+struct ib_srq;
+struct ib_mr;
+struct ib_mw;
+struct ib_pd;
+struct ib_wc;
+
+/** struct ib_event - an asynchronous event; @element by its type */
+struct ib_event {
+	struct ib_device *device;
+	union {
+		struct ib_cq *cq;
+		struct ib_qp *qp;
+		struct ib_srq *srq;
+		u32 port_num;
+	} element;
+	enum ib_event_type event;
+};
+
+/** ib_event_msg() - an event in words */
+const char *ib_event_msg(enum ib_event_type event);
+
+enum ib_mtu {
+	IB_MTU_256 = HCA_MTU_256,
+	IB_MTU_512 = HCA_MTU_512,
+	IB_MTU_1024 = HCA_MTU_1024,
+	IB_MTU_2048 = HCA_MTU_2048,
+	IB_MTU_4096 = HCA_MTU_4096,
+};
+
+static inline int ib_mtu_enum_to_int(enum ib_mtu mtu)
+{
+	return mtu >= IB_MTU_256 && mtu <= IB_MTU_4096 ? 128 << mtu : -1;
+}
+
+enum ib_port_state {
+	IB_PORT_NOP,
+	IB_PORT_DOWN,
+	IB_PORT_INIT,
+	IB_PORT_ARMED,
+	IB_PORT_ACTIVE,
+	IB_PORT_ACTIVE_DEFER,
+};
+
+/** struct ib_port_attr - a port; @max_msg_sz in bytes */
+struct ib_port_attr {
+	enum ib_port_state state;
+	enum ib_mtu max_mtu;
+	enum ib_mtu active_mtu;
+	int gid_tbl_len;
+	u32 port_cap_flags;
+	u32 max_msg_sz;
+	u32 bad_pkey_cntr;
+	u32 qkey_viol_cntr;
+	u16 pkey_tbl_len;
+	u32 sm_lid;
+	u32 lid;
+	u8 lmc;
+	u8 max_vl_num;
+	u8 sm_sl;
+	u16 active_speed;
+	u8 active_width;
+	u8 phys_state;
+};
+
+/** union ib_gid - a port's or group's address, in network order */
+union ib_gid {
+	u8 raw[16];
+	struct {
+		u64 subnet_prefix;
+		u64 interface_id;
+	} global;
+};
+
+/** ib_query_port() - Return: 0; -EINVAL: no such port */
+int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *attr);
+
+/** rdma_query_gid() - Return: 0; -EINVAL: no such port or index */
+int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_gid *gid);
+
+/** ib_query_pkey() - Return: 0; -EINVAL: no such port or index */
+int ib_query_pkey(struct ib_device *device, u32 port_num, u16 index, u16 *pkey);
+
+/** struct ib_event_handler - who hears of what concerns the whole device, its ports, and objects without a handler of their own */
+struct ib_event_handler {
+	struct ib_device *device;
+	void (*handler)(struct ib_event_handler *handler, struct ib_event *event);
+	struct ib_event_handler *next;
+};
+
+#define INIT_IB_EVENT_HANDLER(ptr, dev, fn) \
+	do { \
+		(ptr)->device = (dev); \
+		(ptr)->handler = (fn); \
+		(ptr)->next = NULL; \
+	} while (0)
+
+void ib_register_event_handler(struct ib_event_handler *handler);
+/** ib_unregister_event_handler() - no call is under way when it returned. Not from a handler. */
+void ib_unregister_event_handler(struct ib_event_handler *handler);
+
+/* --- completion queues --- */
+
+enum ib_wc_status {
+	IB_WC_SUCCESS = HCA_WC_SUCCESS,
+	IB_WC_LOC_LEN_ERR = HCA_WC_LOC_LEN_ERR,
+	IB_WC_LOC_QP_OP_ERR = HCA_WC_LOC_QP_OP_ERR,
+	IB_WC_LOC_EEC_OP_ERR = HCA_WC_LOC_EEC_OP_ERR,
+	IB_WC_LOC_PROT_ERR = HCA_WC_LOC_PROT_ERR,
+	IB_WC_WR_FLUSH_ERR = HCA_WC_WR_FLUSH_ERR,
+	IB_WC_MW_BIND_ERR = HCA_WC_MW_BIND_ERR,
+	IB_WC_BAD_RESP_ERR = HCA_WC_BAD_RESP_ERR,
+	IB_WC_LOC_ACCESS_ERR = HCA_WC_LOC_ACCESS_ERR,
+	IB_WC_REM_INV_REQ_ERR = HCA_WC_REM_INV_REQ_ERR,
+	IB_WC_REM_ACCESS_ERR = HCA_WC_REM_ACCESS_ERR,
+	IB_WC_REM_OP_ERR = HCA_WC_REM_OP_ERR,
+	IB_WC_RETRY_EXC_ERR = HCA_WC_RETRY_EXC_ERR,
+	IB_WC_RNR_RETRY_EXC_ERR = HCA_WC_RNR_RETRY_EXC_ERR,
+	IB_WC_LOC_RDD_VIOL_ERR = HCA_WC_LOC_RDD_VIOL_ERR,
+	IB_WC_REM_INV_RD_REQ_ERR = HCA_WC_REM_INV_RD_REQ_ERR,
+	IB_WC_REM_ABORT_ERR = HCA_WC_REM_ABORT_ERR,
+	IB_WC_INV_EECN_ERR = HCA_WC_INV_EECN_ERR,
+	IB_WC_INV_EEC_STATE_ERR = HCA_WC_INV_EEC_STATE_ERR,
+	IB_WC_FATAL_ERR = HCA_WC_FATAL_ERR,
+	IB_WC_RESP_TIMEOUT_ERR = HCA_WC_RESP_TIMEOUT_ERR,
+	IB_WC_GENERAL_ERR = HCA_WC_GENERAL_ERR,
+};
+
+/** ib_wc_status_msg() - a status in words */
+const char *ib_wc_status_msg(enum ib_wc_status status);
+
+enum ib_wc_opcode {
+	IB_WC_SEND = HCA_WC_SEND,
+	IB_WC_RDMA_WRITE = HCA_WC_RDMA_WRITE,
+	IB_WC_RDMA_READ = HCA_WC_RDMA_READ,
+	IB_WC_COMP_SWAP = HCA_WC_COMP_SWAP,
+	IB_WC_FETCH_ADD = HCA_WC_FETCH_ADD,
+	IB_WC_BIND_MW = HCA_WC_BIND_MW,
+	IB_WC_LOCAL_INV = HCA_WC_LOCAL_INV,
+	IB_WC_REG_MR = HCA_WC_REG_MR,
+	IB_WC_RECV = HCA_WC_RECV,
+	IB_WC_RECV_RDMA_WITH_IMM = HCA_WC_RECV_RDMA_WITH_IMM,
+};
+
+enum ib_wc_flags {
+	IB_WC_GRH = HCA_WC_GRH,
+	IB_WC_WITH_IMM = HCA_WC_WITH_IMM,
+	IB_WC_WITH_INVALIDATE = HCA_WC_WITH_INVALIDATE,
+};
+
+/** struct ib_cqe - names a work request by what is to be done when it ends; embedded in the ULP's request */
+struct ib_cqe {
+	void (*done)(struct ib_cq *cq, struct ib_wc *wc);
 };
 
 /**
- * struct ib_device - a verbs device
+ * struct ib_wc - a work completion
+ * @wr_id, @wr_cqe: the work request's
+ * @byte_len: bytes received, read or fetched
+ * @ex: immediate data in network order, or the key that was invalidated; @wc_flags says which
+ * @src_qp, @slid, @sl, @pkey_index, @dlid_path_bits: of a datagram
  *
- * The first fields are read by the inline calls of softhca/ib_dma.h, all from one cache line. They are set when the device is
- * registered and constant from then on.
- *
- * @virt: first byte of the machine's low memory
- * @inline_bytes: bytes of low memory whose address is the virtual one and needs no further look; 0: every map takes the long way
- * @ops_bytes: bytes of low memory that may go to the device's own ops without a further look; 0: the long way
- * @pages: the machine's first struct page
- * @sg_inline: bytes of struct page whose pages are in low memory, if ib_sg_dma_address() may compute with them; else 0
- * @sg_no_walk: mapping a list needs no look at it
- * @dma_ops: the device's own mapping, or NULL: the platform's
- * @dma_device: the device on the machine's bus
- * @ledger: every live mapping, or NULL
- * @mem: the accessor; NULL before registration
- * @name: given at registration
+ * Unless @status is IB_WC_SUCCESS only @wr_id, @status, @qp and @vendor_err mean something.
  */
-struct ib_device {
-	uintptr_t virt;
-	uintptr_t inline_bytes;
-	uintptr_t ops_bytes;
-	uintptr_t pages;
-	uintptr_t sg_inline;
-	const struct ib_dma_ops *dma_ops;
-	struct device *dma_device;
-	struct hca_ledger *ledger;
-	struct hca_mem *mem;
-	bool sg_no_walk;
-	bool guard; /* CPU writes into what it owns are caught */
-	struct ib_device *next_guard;
-	u32 guard_users; /* reports of such writes under way */
-	enum ib_dma_style style;
-	struct ib_dma_ops filled; /* the driver's ops without holes; what dma_ops points to */
-	char name[32];
-} __attribute__((aligned(64)));
-
-/**
- * struct ib_dma_config - how mappings of a device are watched
- * @ledger: keep a ledger. The environment variable SOFTHCA_LEDGER=1 turns it on for every device, =0 off, whatever stands here.
- * @history: ended mappings remembered; 0: 1,024
- * @report: called for each misuse; NULL: a line on standard error, by ib_dma_report_str()
- * @ctx: handed to @report
- */
-struct ib_dma_config {
-	bool ledger;
-	u32 history;
-	void (*report)(void *ctx, const struct hca_misuse_report *r);
-	void *ctx;
+struct ib_wc {
+	union {
+		u64 wr_id;
+		struct ib_cqe *wr_cqe;
+	};
+	enum ib_wc_status status;
+	enum ib_wc_opcode opcode;
+	u32 vendor_err;
+	u32 byte_len;
+	struct ib_qp *qp;
+	union {
+		u32 imm_data;
+		u32 invalidate_rkey;
+	} ex;
+	u32 src_qp;
+	u32 slid;
+	int wc_flags;
+	u16 pkey_index;
+	u8 sl;
+	u8 dlid_path_bits;
+	u32 port_num;
 };
 
 /**
- * ib_register_device() - a driver's device becomes usable
- * @dev: the driver's, zeroed but for @dma_ops, @style and @mem, which the driver has set
- * @name: copied
- * @dma_device: the device on the bus; must outlive it
- * @config: NULL: no ledger
- *
- * Context: may sleep. Return: 0; -EINVAL for ops with holes that can't be filled, or no accessor; -ENOMEM.
+ * enum ib_poll_context - who polls a queue of ib_alloc_cq() and calls the requests' done()
+ * @IB_POLL_DIRECT: the ULP, by ib_process_cq_direct()
+ * @IB_POLL_SOFTIRQ: the event: done() runs in the thread whose call completed the request
+ * @IB_POLL_WORKQUEUE, @IB_POLL_UNBOUND_WORKQUEUE: a worker thread of the library; done() may take its time
  */
-int ib_register_device(struct ib_device *dev, const char *name, struct device *dma_device,
-		       const struct ib_dma_config *config);
+enum ib_poll_context {
+	IB_POLL_DIRECT,
+	IB_POLL_SOFTIRQ,
+	IB_POLL_WORKQUEUE,
+	IB_POLL_UNBOUND_WORKQUEUE,
+};
+
+enum ib_cq_notify_flags {
+	IB_CQ_SOLICITED = 1 << 0,
+	IB_CQ_NEXT_COMP = 1 << 1,
+	IB_CQ_SOLICITED_MASK = IB_CQ_SOLICITED | IB_CQ_NEXT_COMP,
+	IB_CQ_REPORT_MISSED_EVENTS = 1 << 2,
+};
+
+typedef void (*ib_comp_handler)(struct ib_cq *cq, void *cq_context);
+
+/** struct ib_cq_init_attr - @cqe: completions that it holds at least; @comp_vector, @flags: taken, without effect */
+struct ib_cq_init_attr {
+	unsigned int cqe;
+	u32 comp_vector;
+	u32 flags;
+};
+
+/** struct ib_cq - a completion queue; @cqe: how many completions it holds */
+struct ib_cq {
+	struct ib_device *device;
+	ib_comp_handler comp_handler;
+	void (*event_handler)(struct ib_event *event, void *cq_context);
+	void *cq_context;
+	int cqe;
+	enum ib_poll_context poll_ctx;
+};
+
+/** ib_create_cq() - a completion queue that the ULP polls; @comp_handler is called when it is armed, @event_handler when it overflows */
+struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handler,
+			   void (*event_handler)(struct ib_event *event, void *cq_context), void *cq_context,
+			   const struct ib_cq_init_attr *attr);
+
+/** ib_destroy_cq() - Return: 0; -EBUSY: queue pairs use it. Not from its handlers. */
+int ib_destroy_cq(struct ib_cq *cq);
+
+/** ib_alloc_cq() - a completion queue whose requests name a done(), which @poll_ctx calls */
+struct ib_cq *ib_alloc_cq(struct ib_device *device, void *priv, int nr_cqe, int comp_vector,
+			  enum ib_poll_context poll_ctx);
+
+/** ib_alloc_cq_any() - the same; here all completion vectors are one */
+static inline struct ib_cq *ib_alloc_cq_any(struct ib_device *device, void *priv, int nr_cqe,
+					    enum ib_poll_context poll_ctx)
+{
+	return ib_alloc_cq(device, priv, nr_cqe, 0, poll_ctx);
+}
+
+/** ib_free_cq() - no done() is under way when it returned. Its queue pairs are gone. Not from its done(). */
+void ib_free_cq(struct ib_cq *cq);
+
+/** ib_process_cq_direct() - call done() for up to @budget completions (-1: all). Return: how many. */
+int ib_process_cq_direct(struct ib_cq *cq, int budget);
+
+/** ib_resize_cq() - Return: 0; -EINVAL: it holds more than @cqe, or a size that can't be; -ENOMEM */
+int ib_resize_cq(struct ib_cq *cq, int cqe);
+
+/** ib_poll_cq() - up to @num_entries completions, oldest first. Return: how many; -EIO: it has overflowed and is empty. Any context. */
+int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc);
 
 /**
- * ib_unregister_device() - the end of it; the ledger reports what is still mapped
- * Return: mappings that had leaked, as far as a ledger was kept.
+ * ib_req_notify_cq() - call comp_handler once at the next completion
+ * @flags: IB_CQ_SOLICITED or IB_CQ_NEXT_COMP, and IB_CQ_REPORT_MISSED_EVENTS
+ *
+ * Return: 0; 1, if asked for by IB_CQ_REPORT_MISSED_EVENTS: completions wait that came before: poll again; -EINVAL. Any context.
  */
-u64 ib_unregister_device(struct ib_device *dev);
+int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags);
 
-/** enum ipath_highmem - what the copying adapter does with a page that has no mapping */
-enum ipath_highmem {
-	IPATH_HIGHMEM_TAGGED, /* its DMA address is a tagged physical address */
-	IPATH_HIGHMEM_REFUSE, /* the map fails with -EOPNOTSUPP */
+/* --- protection domains, regions, windows --- */
+
+enum ib_access_flags {
+	IB_ACCESS_LOCAL_WRITE = HCA_ACCESS_LOCAL_WRITE,
+	IB_ACCESS_REMOTE_WRITE = HCA_ACCESS_REMOTE_WRITE,
+	IB_ACCESS_REMOTE_READ = HCA_ACCESS_REMOTE_READ,
+	IB_ACCESS_REMOTE_ATOMIC = HCA_ACCESS_REMOTE_ATOMIC,
+	IB_ACCESS_MW_BIND = HCA_ACCESS_MW_BIND,
+	IB_ZERO_BASED = HCA_ACCESS_ZERO_BASED,
+};
+
+/** enum ib_pd_flags - IB_PD_UNSAFE_GLOBAL_RKEY: also a key that opens all memory to peers */
+enum ib_pd_flags {
+	IB_PD_UNSAFE_GLOBAL_RKEY = 1 << 0,
+};
+
+/** struct ib_pd - a protection domain; @local_dma_lkey: for every mapped address of this device, at this end only */
+struct ib_pd {
+	struct ib_device *device;
+	u32 flags;
+	u32 local_dma_lkey;
+	u32 unsafe_global_rkey;
+};
+
+/** ib_alloc_pd() - @flags: enum ib_pd_flags */
+struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags);
+
+/** ib_dealloc_pd() - Return: 0; -EBUSY: something was made under it and still is */
+int ib_dealloc_pd(struct ib_pd *pd);
+
+/** enum ib_mr_type - IB_MR_TYPE_SG_GAPS is absent: a list with gaps is refused or cut by ib_map_mr_sg() */
+enum ib_mr_type {
+	IB_MR_TYPE_MEM_REG,
+	IB_MR_TYPE_DMA = 3,
+	IB_MR_TYPE_PHYS,
 };
 
 /**
- * ipath_create() - an adapter whose DMA engine is the CPU
- * @dma_device: where it sits; its machine's memory is what it can reach
- * @name: such as "ipath0"
- *
- * Return: 0 and the registered device in @out, which ipath_destroy() takes; errors as ib_register_device().
+ * struct ib_mr - a memory region
+ * @lkey, @rkey: the same number
+ * @iova: the ULP's name for its first byte
+ * @length: bytes
+ * @page_size: of a fast-registered one, set by ib_map_mr_sg()
  */
-int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem highmem,
-		 const struct ib_dma_config *config, struct ib_device **out);
+struct ib_mr {
+	struct ib_device *device;
+	struct ib_pd *pd;
+	u32 lkey;
+	u32 rkey;
+	u64 iova;
+	u64 length;
+	unsigned int page_size;
+	enum ib_mr_type type;
+};
 
-/** ipath_destroy() - Return: mappings that had leaked, as ib_unregister_device() */
-u64 ipath_destroy(struct ib_device *dev);
+/** ib_get_dma_mr() - a key for every mapped address of the device; @access: enum ib_access_flags */
+struct ib_mr *ib_get_dma_mr(struct ib_pd *pd, int access);
 
-/** dmahca_create() - an adapter that does DMA: it reaches memory over @dma_device's bus alone. As ipath_create(). */
-int dmahca_create(struct device *dma_device, const char *name, const struct ib_dma_config *config,
-		  struct ib_device **out);
+/** struct ib_phys_buf - @addr: a mapped address; @size: bytes */
+struct ib_phys_buf {
+	u64 addr;
+	u64 size;
+};
 
-/** dmahca_destroy() - as ipath_destroy() */
-u64 dmahca_destroy(struct ib_device *dev);
+/**
+ * ib_reg_phys_mr() - a region of pages that stay
+ * @buf: pieces by mapped address; all but the first begin, and all but the last end, on a page's border
+ * @iova_start: in: the ULP's name for the first byte, with the offset in the page that its address has
+ */
+struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start);
+
+/** ib_alloc_mr() - a region for fast registration of up to @max_num_sg pages; @type: IB_MR_TYPE_MEM_REG */
+struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg);
+
+/** ib_dereg_mr() - nothing is touched through its keys after it returned. Return: 0; -EBUSY: windows are bound to it. */
+int ib_dereg_mr(struct ib_mr *mr);
+
+/**
+ * ib_map_mr_sg() - say which pages the next IB_WR_REG_MR is about
+ * @sg: a list that ib_dma_map_sg() mapped to @sg_nents entries
+ * @sg_offset: in and out: bytes of the first entry to leave out; or NULL
+ * @page_size: a power of two, at least 4,096
+ *
+ * Sets the region's iova, length and page_size. Entries between the first and the last must begin and end on page borders, or the
+ * list ends there. Return: how many entries fit; -EINVAL.
+ */
+int ib_map_mr_sg(struct ib_mr *mr, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
+		 unsigned int page_size);
+
+/** ib_update_fast_reg_key() - the region's key with another low byte, for the next registration */
+static inline void ib_update_fast_reg_key(struct ib_mr *mr, u8 newkey)
+{
+	mr->lkey = (mr->lkey & 0xffffff00) | newkey;
+	mr->rkey = (mr->rkey & 0xffffff00) | newkey;
+}
+
+/** ib_inc_rkey() - the next key of the same region or window */
+static inline u32 ib_inc_rkey(u32 rkey)
+{
+	return ((rkey + 1) & 0xff) | (rkey & ~0xffu);
+}
+
+enum ib_mw_type {
+	IB_MW_TYPE_1 = 1,
+	IB_MW_TYPE_2 = 2,
+};
+
+/** struct ib_mw - a memory window; @rkey: of type 1 the current key; of type 2 the last one, whose low byte the next bind chooses */
+struct ib_mw {
+	struct ib_device *device;
+	struct ib_pd *pd;
+	u32 rkey;
+	enum ib_mw_type type;
+};
+
+/** struct ib_mw_bind_info - @addr: as the region names its bytes; @length: 0 unbinds */
+struct ib_mw_bind_info {
+	struct ib_mr *mr;
+	u64 addr;
+	u64 length;
+	int mw_access_flags;
+};
+
+/** struct ib_mw_bind - a bind of a type 1 window */
+struct ib_mw_bind {
+	u64 wr_id;
+	int send_flags;
+	struct ib_mw_bind_info bind_info;
+};
+
+struct ib_mw *ib_alloc_mw(struct ib_pd *pd, enum ib_mw_type type);
+/** ib_dealloc_mw() - unbinds it too. Return: 0. */
+int ib_dealloc_mw(struct ib_mw *mw);
+
+/* --- fast memory regions: mapped by a call, without a work request --- */
+
+/** struct ib_fmr_attr - @max_maps: maps of one region before it must be unmapped; @page_shift: log2 of a page in bytes */
+struct ib_fmr_attr {
+	int max_pages;
+	int max_maps;
+	u8 page_shift;
+};
+
+struct ib_fmr {
+	struct ib_device *device;
+	struct ib_pd *pd;
+	u32 lkey;
+	u32 rkey;
+	struct ib_fmr *next; /* of the list that ib_unmap_fmr() takes; the ULP's */
+};
+
+struct ib_fmr *ib_alloc_fmr(struct ib_pd *pd, int mr_access_flags, const struct ib_fmr_attr *attr);
+/** ib_map_phys_fmr() - pages by mapped address, named from @iova on; new keys. Return: 0; -EINVAL; -ENOSPC: mapped max_maps times. Any context. */
+int ib_map_phys_fmr(struct ib_fmr *fmr, const u64 *page_list, int list_len, u64 iova);
+/** ib_unmap_fmr() - a list of them by @next: nothing is touched through their keys after it returned. Return: 0. */
+int ib_unmap_fmr(struct ib_fmr *list);
+/** ib_dealloc_fmr() - unmaps it too. Return: 0. */
+int ib_dealloc_fmr(struct ib_fmr *fmr);
+
+struct ib_fmr_pool;
+
+/**
+ * struct ib_fmr_pool_param - @pool_size: regions; @dirty_watermark: unmapped ones that wait, before all are unmapped at once; @cache: a page list
+ * that was mapped before and isn't flushed yet is found again
+ */
+struct ib_fmr_pool_param {
+	int max_pages_per_fmr;
+	int page_shift;
+	int access;
+	int pool_size;
+	int dirty_watermark;
+	void (*flush_function)(struct ib_fmr_pool *pool, void *arg);
+	void *flush_arg;
+	bool cache;
+};
+
+/** struct ib_pool_fmr - a mapped region of a pool */
+struct ib_pool_fmr {
+	struct ib_fmr *fmr;
+	struct ib_fmr_pool *pool;
+	u64 io_virtual_address;
+	int page_list_len;
+	u64 *page_list;
+};
+
+struct ib_fmr_pool *ib_create_fmr_pool(struct ib_pd *pd, const struct ib_fmr_pool_param *params);
+/** ib_destroy_fmr_pool() - Return: 0; -EBUSY: some are mapped */
+int ib_destroy_fmr_pool(struct ib_fmr_pool *pool);
+/** ib_flush_fmr_pool() - every region that was given back is unmapped when it returned. Return: 0. */
+int ib_flush_fmr_pool(struct ib_fmr_pool *pool);
+/** ib_fmr_pool_map_phys() - Return: a mapped region; -EAGAIN as an error pointer: none is free now; -EINVAL. Any context. */
+struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *pool, const u64 *page_list, int list_len,
+					 u64 io_virtual_address);
+/** ib_fmr_pool_unmap() - give it back. Any context. Return: 0. */
+int ib_fmr_pool_unmap(struct ib_pool_fmr *fmr);
+
+/* --- address handles --- */
+
+enum ib_ah_flags { IB_AH_GRH = 1 };
+
+struct ib_global_route {
+	union ib_gid dgid;
+	u32 flow_label;
+	u8 sgid_index;
+	u8 hop_limit;
+	u8 traffic_class;
+};
+
+/** struct rdma_ah_attr - a path; @ah_flags: IB_AH_GRH: @grh means something */
+struct rdma_ah_attr {
+	struct ib_global_route grh;
+	u32 dlid;
+	u8 sl;
+	u8 src_path_bits;
+	u8 static_rate;
+	u8 ah_flags;
+	u32 port_num;
+};
+
+struct ib_ah {
+	struct ib_device *device;
+	struct ib_pd *pd;
+};
+
+/** rdma_create_ah() - a path for datagrams; @flags: taken, without effect */
+struct ib_ah *rdma_create_ah(struct ib_pd *pd, const struct rdma_ah_attr *attr, u32 flags);
+int rdma_modify_ah(struct ib_ah *ah, const struct rdma_ah_attr *attr);
+int rdma_query_ah(struct ib_ah *ah, struct rdma_ah_attr *attr);
+int rdma_destroy_ah(struct ib_ah *ah, u32 flags);
+
+/* --- queue pairs --- */
+
+enum ib_qp_type {
+	IB_QPT_SMI = HCA_QPT_SMI,
+	IB_QPT_GSI = HCA_QPT_GSI,
+	IB_QPT_RC = HCA_QPT_RC,
+	IB_QPT_UC = HCA_QPT_UC,
+	IB_QPT_UD = HCA_QPT_UD,
+};
+
+enum ib_qp_state {
+	IB_QPS_RESET = HCA_QPS_RESET,
+	IB_QPS_INIT = HCA_QPS_INIT,
+	IB_QPS_RTR = HCA_QPS_RTR,
+	IB_QPS_RTS = HCA_QPS_RTS,
+	IB_QPS_SQD = HCA_QPS_SQD,
+	IB_QPS_SQE = HCA_QPS_SQE,
+	IB_QPS_ERR = HCA_QPS_ERR,
+};
+
+enum ib_mig_state {
+	IB_MIG_MIGRATED = HCA_MIG_MIGRATED,
+	IB_MIG_REARM = HCA_MIG_REARM,
+	IB_MIG_ARMED = HCA_MIG_ARMED,
+};
+
+enum ib_sig_type { IB_SIGNAL_ALL_WR, IB_SIGNAL_REQ_WR };
+
+/** enum ib_rnr_timeout - some of the codes of min_rnr_timer, by their milliseconds and hundredths */
+enum ib_rnr_timeout {
+	IB_RNR_TIMER_655_36 = 0,
+	IB_RNR_TIMER_000_01 = 1,
+	IB_RNR_TIMER_000_16 = 8,
+	IB_RNR_TIMER_000_64 = 12,
+	IB_RNR_TIMER_002_56 = 16,
+	IB_RNR_TIMER_010_24 = 20,
+	IB_RNR_TIMER_491_52 = 31,
+};
+
+enum ib_qp_attr_mask {
+	IB_QP_STATE = HCA_QP_STATE,
+	IB_QP_CUR_STATE = HCA_QP_CUR_STATE,
+	IB_QP_EN_SQD_ASYNC_NOTIFY = HCA_QP_EN_SQD_ASYNC_NOTIFY,
+	IB_QP_ACCESS_FLAGS = HCA_QP_ACCESS_FLAGS,
+	IB_QP_PKEY_INDEX = HCA_QP_PKEY_INDEX,
+	IB_QP_PORT = HCA_QP_PORT,
+	IB_QP_QKEY = HCA_QP_QKEY,
+	IB_QP_AV = HCA_QP_AV,
+	IB_QP_PATH_MTU = HCA_QP_PATH_MTU,
+	IB_QP_TIMEOUT = HCA_QP_TIMEOUT,
+	IB_QP_RETRY_CNT = HCA_QP_RETRY_CNT,
+	IB_QP_RNR_RETRY = HCA_QP_RNR_RETRY,
+	IB_QP_RQ_PSN = HCA_QP_RQ_PSN,
+	IB_QP_MAX_QP_RD_ATOMIC = HCA_QP_MAX_QP_RD_ATOMIC,
+	IB_QP_ALT_PATH = HCA_QP_ALT_PATH,
+	IB_QP_MIN_RNR_TIMER = HCA_QP_MIN_RNR_TIMER,
+	IB_QP_SQ_PSN = HCA_QP_SQ_PSN,
+	IB_QP_MAX_DEST_RD_ATOMIC = HCA_QP_MAX_DEST_RD_ATOMIC,
+	IB_QP_PATH_MIG_STATE = HCA_QP_PATH_MIG_STATE,
+	IB_QP_CAP = HCA_QP_CAP,
+	IB_QP_DEST_QPN = HCA_QP_DEST_QPN,
+};
+
+/** struct ib_qp_cap - how much a queue pair takes; a creation sets what it really got */
+struct ib_qp_cap {
+	u32 max_send_wr;
+	u32 max_recv_wr;
+	u32 max_send_sge;
+	u32 max_recv_sge;
+	u32 max_inline_data;
+	u32 max_rdma_ctxs;
+};
+
+/** struct ib_qp_init_attr - what a queue pair is made with; @event_handler: its asynchronous events, or NULL: the device's handlers */
+struct ib_qp_init_attr {
+	void (*event_handler)(struct ib_event *event, void *qp_context);
+	void *qp_context;
+	struct ib_cq *send_cq;
+	struct ib_cq *recv_cq;
+	struct ib_srq *srq;
+	struct ib_qp_cap cap;
+	enum ib_sig_type sq_sig_type;
+	enum ib_qp_type qp_type;
+	u32 create_flags;
+	u32 port_num;
+};
+
+/** struct ib_qp_attr - the attributes that ib_modify_qp() sets and ib_query_qp() reads; hca_verbs.h says what each is */
+struct ib_qp_attr {
+	enum ib_qp_state qp_state;
+	enum ib_qp_state cur_qp_state;
+	enum ib_mtu path_mtu;
+	enum ib_mig_state path_mig_state;
+	u32 qkey;
+	u32 rq_psn;
+	u32 sq_psn;
+	u32 dest_qp_num;
+	int qp_access_flags;
+	struct ib_qp_cap cap;
+	struct rdma_ah_attr ah_attr;
+	u16 pkey_index;
+	u8 en_sqd_async_notify;
+	u8 sq_draining;
+	u8 max_rd_atomic;
+	u8 max_dest_rd_atomic;
+	u8 min_rnr_timer;
+	u32 port_num;
+	u8 timeout;
+	u8 retry_cnt;
+	u8 rnr_retry;
+};
+
+/** struct ib_qp - a queue pair; @qp_num: 24 bits */
+struct ib_qp {
+	struct ib_device *device;
+	struct ib_pd *pd;
+	struct ib_cq *send_cq;
+	struct ib_cq *recv_cq;
+	struct ib_srq *srq;
+	void (*event_handler)(struct ib_event *event, void *qp_context);
+	void *qp_context;
+	u32 qp_num;
+	u32 max_write_sge;
+	u32 max_read_sge;
+	enum ib_qp_type qp_type;
+};
+
+/** ib_create_qp() - in RESET. @attr: its cap is set to what the queue pair has. Errors: -EINVAL, -ENOMEM, -ENOSPC. */
+struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *attr);
+
+/** ib_modify_qp() - @mask: enum ib_qp_attr_mask. Return: 0; -EINVAL, and then nothing changed. */
+int ib_modify_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask);
+
+/** ib_query_qp() - everything is set, whatever @mask asks. Return: 0. */
+int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_qp_init_attr *init_attr);
+
+/** ib_destroy_qp() - what is queued is dropped; no handler is called for it after this returned. Return: 0. */
+int ib_destroy_qp(struct ib_qp *qp);
+
+/**
+ * ib_drain_qp() - into error, and wait until every request posted before has completed and its done() has returned
+ *
+ * Both queues' CQs are of ib_alloc_cq(), with room for one completion more. Not from their done(). ib_drain_sq() and _rq() do one queue.
+ */
+void ib_drain_qp(struct ib_qp *qp);
+void ib_drain_sq(struct ib_qp *qp);
+void ib_drain_rq(struct ib_qp *qp);
+
+/** ib_attach_mcast() - a UD queue pair gets a group's datagrams. Return: 0; -EINVAL: no UD, or no multicast address; -ENOMEM. */
+int ib_attach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid);
+int ib_detach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid);
+
+/* --- shared receive queues --- */
+
+enum ib_srq_attr_mask {
+	IB_SRQ_MAX_WR = 1 << 0,
+	IB_SRQ_LIMIT = 1 << 1,
+};
+
+/** struct ib_srq_attr - @srq_limit: an event when fewer than this are left; 0: none */
+struct ib_srq_attr {
+	u32 max_wr;
+	u32 max_sge;
+	u32 srq_limit;
+};
+
+struct ib_srq_init_attr {
+	void (*event_handler)(struct ib_event *event, void *srq_context);
+	void *srq_context;
+	struct ib_srq_attr attr;
+};
+
+struct ib_srq {
+	struct ib_device *device;
+	struct ib_pd *pd;
+	void (*event_handler)(struct ib_event *event, void *srq_context);
+	void *srq_context;
+};
+
+struct ib_srq *ib_create_srq(struct ib_pd *pd, struct ib_srq_init_attr *attr);
+int ib_modify_srq(struct ib_srq *srq, struct ib_srq_attr *attr, int mask);
+int ib_query_srq(struct ib_srq *srq, struct ib_srq_attr *attr);
+/** ib_destroy_srq() - Return: 0; -EBUSY: queue pairs use it */
+int ib_destroy_srq(struct ib_srq *srq);
+
+/* --- work requests --- */
+
+/** struct ib_sge - bytes of a region: an address as the region names them */
+struct ib_sge {
+	u64 addr;
+	u32 length;
+	u32 lkey;
+};
+
+enum ib_wr_opcode {
+	IB_WR_RDMA_WRITE = 0,
+	IB_WR_RDMA_WRITE_WITH_IMM = 1,
+	IB_WR_SEND = 2,
+	IB_WR_SEND_WITH_IMM = 3,
+	IB_WR_RDMA_READ = 4,
+	IB_WR_ATOMIC_CMP_AND_SWP = 5,
+	IB_WR_ATOMIC_FETCH_AND_ADD = 6,
+	IB_WR_LOCAL_INV = 7,
+	IB_WR_BIND_MW = 8,
+	IB_WR_SEND_WITH_INV = 9,
+	IB_WR_REG_MR = 32,
+};
+
+enum ib_send_flags {
+	IB_SEND_FENCE = 1 << 0,
+	IB_SEND_SIGNALED = 1 << 1,
+	IB_SEND_SOLICITED = 1 << 2,
+	IB_SEND_INLINE = 1 << 3,
+};
+
+/**
+ * struct ib_send_wr - a send work request; those of other opcodes than the sends embed it
+ * @next: the next one to post, or NULL
+ * @sg_list: read by the call; with IB_SEND_INLINE an entry's addr is a pointer and the bytes are read too
+ * @ex: immediate data in network order, or the key to invalidate (LOCAL_INV here, SEND_WITH_INV there)
+ */
+struct ib_send_wr {
+	struct ib_send_wr *next;
+	union {
+		u64 wr_id;
+		struct ib_cqe *wr_cqe;
+	};
+	struct ib_sge *sg_list;
+	int num_sge;
+	enum ib_wr_opcode opcode;
+	int send_flags;
+	union {
+		u32 imm_data;
+		u32 invalidate_rkey;
+	} ex;
+};
+
+struct ib_rdma_wr {
+	struct ib_send_wr wr;
+	u64 remote_addr;
+	u32 rkey;
+};
+
+struct ib_atomic_wr {
+	struct ib_send_wr wr;
+	u64 remote_addr;
+	u64 compare_add;
+	u64 swap;
+	u32 rkey;
+};
+
+struct ib_ud_wr {
+	struct ib_send_wr wr;
+	struct ib_ah *ah;
+	u32 remote_qpn;
+	u32 remote_qkey;
+	u16 pkey_index;
+	u32 port_num;
+};
+
+/** struct ib_reg_wr - makes what ib_map_mr_sg() laid out valid under @key, whose upper 24 bits are the region's */
+struct ib_reg_wr {
+	struct ib_send_wr wr;
+	struct ib_mr *mr;
+	u32 key;
+	int access;
+};
+
+/** struct ib_bind_mw_wr - binds a type 2 window under @rkey, whose upper 24 bits are the window's */
+struct ib_bind_mw_wr {
+	struct ib_send_wr wr;
+	struct ib_mw *mw;
+	u32 rkey;
+	struct ib_mw_bind_info bind_info;
+};
+
+#define HCA_IB_WR_OF(type, ptr) ((const type *)((const char *)(ptr)-offsetof(type, wr)))
+
+static inline const struct ib_rdma_wr *rdma_wr(const struct ib_send_wr *wr)
+{
+	return HCA_IB_WR_OF(struct ib_rdma_wr, wr);
+}
+
+static inline const struct ib_atomic_wr *atomic_wr(const struct ib_send_wr *wr)
+{
+	return HCA_IB_WR_OF(struct ib_atomic_wr, wr);
+}
+
+static inline const struct ib_ud_wr *ud_wr(const struct ib_send_wr *wr)
+{
+	return HCA_IB_WR_OF(struct ib_ud_wr, wr);
+}
+
+static inline const struct ib_reg_wr *reg_wr(const struct ib_send_wr *wr)
+{
+	return HCA_IB_WR_OF(struct ib_reg_wr, wr);
+}
+
+static inline const struct ib_bind_mw_wr *bind_mw_wr(const struct ib_send_wr *wr)
+{
+	return HCA_IB_WR_OF(struct ib_bind_mw_wr, wr);
+}
+
+/** struct ib_recv_wr - a receive work request */
+struct ib_recv_wr {
+	struct ib_recv_wr *next;
+	union {
+		u64 wr_id;
+		struct ib_cqe *wr_cqe;
+	};
+	struct ib_sge *sg_list;
+	int num_sge;
+};
+
+int ib_post_send_at(struct ib_qp *qp, const struct ib_send_wr *wr, const struct ib_send_wr **bad_wr, hca_site_t site);
+int ib_post_recv_at(struct ib_qp *qp, const struct ib_recv_wr *wr, const struct ib_recv_wr **bad_wr, hca_site_t site);
+int ib_post_srq_recv_at(struct ib_srq *srq, const struct ib_recv_wr *wr, const struct ib_recv_wr **bad_wr,
+			hca_site_t site);
+int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, hca_site_t site);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
+
+/**
+ * ib_post_send() - post a chain of requests
+ * @bad_wr: may be NULL; set to the first request that was not posted
+ *
+ * An adapter whose DMA engine is the CPU does the work in the caller's context, unless another thread is sending on this queue pair.
+ * Return: 0; -EINVAL: state, opcode, pieces or length; -ENOMEM: the queue is full. Any context.
+ */
+#define ib_post_send(qp, wr, bad_wr) ib_post_send_at(qp, wr, bad_wr, IB_DMA_HERE)
+/** ib_post_recv() - the same for receive requests */
+#define ib_post_recv(qp, wr, bad_wr) ib_post_recv_at(qp, wr, bad_wr, IB_DMA_HERE)
+#define ib_post_srq_recv(srq, wr, bad_wr) ib_post_srq_recv_at(srq, wr, bad_wr, IB_DMA_HERE)
+/** ib_bind_mw() - bind a type 1 window by a request to the queue pair's send queue; its new key is in mw->rkey at once. Return: as ib_post_send(). */
+#define ib_bind_mw(qp, mw, bind) ib_bind_mw_at(qp, mw, bind, IB_DMA_HERE)
 
 #endif

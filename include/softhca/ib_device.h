@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The verbs device, and what a driver gives to be one.
+ *
+ * A driver decides what a DMA address of its device means: it brings an ops table
+ * (or none: then the platform decides), and a memory accessor by which the engine
+ * reaches the memory behind such an address.
+ */
+#ifndef SOFTHCA_IB_DEVICE_H
+#define SOFTHCA_IB_DEVICE_H
+
+#include "softhca/dma-mapping.h"
+#include "softhca/hca_ledger.h"
+#include "softhca/hca_verbs.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct ib_device;
+struct hca_ledger;
+struct hca_mem;
+struct ib_core;
+
+/**
+ * struct ib_device_attr - what can be made on a device; every limit is enforced
+ * @fw_ver: version of the engine, as 16.16.32 bits
+ * @sys_image_guid, @node_guid: in host order
+ * @max_mr_size: bytes of a region
+ * @page_size_cap: bit n: pages of 1 << n bytes can be registered
+ * @max_qp_wr: requests of a queue; @max_srq_wr the same
+ * @device_cap_flags: enum ib_device_cap_flags
+ * @max_send_sge, @max_recv_sge, @max_srq_sge: pieces of a request
+ * @max_qp_rd_atom, @max_qp_init_rd_atom: reads and atomics under way at the responder, at the requester
+ * @max_fast_reg_page_list_len: pages of a fast registration
+ * @max_map_per_fmr: maps between two unmaps
+ * @max_inline_data: bytes
+ */
+struct ib_device_attr {
+	u64 fw_ver;
+	u64 sys_image_guid;
+	u64 node_guid;
+	u64 max_mr_size;
+	u64 page_size_cap;
+	u64 device_cap_flags;
+	u32 vendor_id;
+	u32 vendor_part_id;
+	u32 hw_ver;
+	int max_qp;
+	int max_qp_wr;
+	int max_send_sge;
+	int max_recv_sge;
+	int max_sge_rd;
+	int max_cq;
+	int max_cqe;
+	int max_mr;
+	int max_mw;
+	int max_fmr;
+	int max_map_per_fmr;
+	int max_pd;
+	int max_ah;
+	int max_srq;
+	int max_srq_wr;
+	int max_srq_sge;
+	int max_qp_rd_atom;
+	int max_qp_init_rd_atom;
+	int max_mcast_grp;
+	int max_mcast_qp_attach;
+	int max_total_mcast_qp_attach;
+	int max_inline_data;
+	unsigned int max_fast_reg_page_list_len;
+	u16 max_pkeys;
+	u8 local_ca_ack_delay;
+};
+
+/** enum ib_device_cap_flags - what a device can do beyond the least; values are Linux's */
+enum ib_device_cap_flags {
+	IB_DEVICE_RESIZE_MAX_WR = 1 << 0,
+	IB_DEVICE_CURR_QP_STATE_MOD = 1 << 7,
+	IB_DEVICE_PORT_ACTIVE_EVENT = 1 << 10,
+	IB_DEVICE_SYS_IMAGE_GUID = 1 << 11,
+	IB_DEVICE_RC_RNR_NAK_GEN = 1 << 12,
+	IB_DEVICE_SRQ_RESIZE = 1 << 13,
+	IB_DEVICE_MEM_WINDOW = 1 << 17,
+	IB_DEVICE_MEM_MGT_EXTENSIONS = 1 << 21,
+	IB_DEVICE_MEM_WINDOW_TYPE_2B = 1 << 24,
+};
+
+/**
+ * struct ib_dma_ops - what a mapped address is on a device that decides it itself
+ * @map_single, @unmap_single: low memory by its virtual address
+ * @map_page, @unmap_page: a range of pages
+ * @map_sg: entries that the device sees (1 .. @nents), or -errno with nothing mapped
+ * @unmap_sg: with the @nents of the map
+ * @sg_dma_address, @sg_dma_len: of an entry of a mapped list
+ * @sync_single_for_cpu, @sync_single_for_device: the bytes change owner
+ * @alloc_coherent, @free_coherent: memory that both may touch
+ * @max_seg_size: longest entry of a list, bytes; 0: no limit but its 32 bits
+ *
+ * A map returns an address or hca_dma_error(). Its arguments were checked: bytes of this machine's memory, all
+ * low or all high, at least one, a valid direction; a list's entries were not. Unmaps get what the caller gave, or,
+ * where a ledger is kept, what was mapped. Map, unmap and address calls are needed; a NULL sync does nothing, NULL coherent calls
+ * take low memory and map it with @map_single. Any context; none may sleep but the coherent ones.
+ */
+struct ib_dma_ops {
+	dma_addr_t (*map_single)(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir,
+				 unsigned long attrs);
+	void (*unmap_single)(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			     unsigned long attrs);
+	dma_addr_t (*map_page)(struct ib_device *dev, struct page *page, unsigned long offset, size_t size,
+			       enum dma_data_direction dir, unsigned long attrs);
+	void (*unmap_page)(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			   unsigned long attrs);
+	int (*map_sg)(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+		      unsigned long attrs);
+	void (*unmap_sg)(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+			 unsigned long attrs);
+	dma_addr_t (*sg_dma_address)(struct ib_device *dev, struct scatterlist *sg);
+	unsigned int (*sg_dma_len)(struct ib_device *dev, struct scatterlist *sg);
+	void (*sync_single_for_cpu)(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir);
+	void (*sync_single_for_device)(struct ib_device *dev, dma_addr_t addr, size_t size,
+				       enum dma_data_direction dir);
+	void *(*alloc_coherent)(struct ib_device *dev, size_t size, dma_addr_t *handle, gfp_t gfp);
+	void (*free_coherent)(struct ib_device *dev, size_t size, void *cpu_addr, dma_addr_t handle);
+	unsigned int max_seg_size;
+};
+
+/** enum ib_dma_style - what the addresses of a device's own ops are, as far as they can be computed without asking it */
+enum ib_dma_style {
+	IB_DMA_BY_OPS, /* ask the ops */
+	IB_DMA_VIRT, /* low memory: its virtual address; the rest: ask the ops. Without a ledger unmap and sync aren't called at all. */
+	IB_DMA_VIRT_LOW_ONLY, /* the same, and a list with high memory in it is refused */
+};
+
+/**
+ * struct ib_device - a verbs device
+ *
+ * The first fields are read by the inline calls of softhca/ib_dma.h, all from one cache line. They are set when the device is
+ * registered and constant from then on.
+ *
+ * @virt: first byte of the machine's low memory
+ * @inline_bytes: bytes of low memory whose address is the virtual one and needs no further look; 0: every map takes the long way
+ * @ops_bytes: bytes of low memory that may go to the device's own ops without a further look; 0: the long way
+ * @pages: the machine's first struct page
+ * @sg_inline: bytes of struct page whose pages are in low memory, if ib_sg_dma_address() may compute with them; else 0
+ * @sg_no_walk: mapping a list needs no look at it
+ * @dma_ops: the device's own mapping, or NULL: the platform's
+ * @dma_device: the device on the machine's bus
+ * @ledger: every live mapping, or NULL
+ * @mem: the accessor; NULL before registration
+ * @name: given at registration
+ */
+struct ib_device {
+	uintptr_t virt;
+	uintptr_t inline_bytes;
+	uintptr_t ops_bytes;
+	uintptr_t pages;
+	uintptr_t sg_inline;
+	const struct ib_dma_ops *dma_ops;
+	struct device *dma_device;
+	struct hca_ledger *ledger;
+	struct hca_mem *mem;
+	bool sg_no_walk;
+	bool guard; /* CPU writes into what it owns are caught */
+	struct ib_core *core; /* its engine */
+	struct ib_device_attr attrs;
+	u32 phys_port_cnt;
+	struct ib_device *next_guard;
+	u32 guard_users; /* reports of such writes under way */
+	enum ib_dma_style style;
+	struct ib_dma_ops filled; /* the driver's ops without holes; what dma_ops points to */
+	char name[32];
+} __attribute__((aligned(64)));
+
+/**
+ * struct ib_dma_config - how mappings of a device are watched
+ * @ledger: keep a ledger. The environment variable SOFTHCA_LEDGER=1 turns it on for every device, =0 off, whatever stands here.
+ * @history: ended mappings remembered; 0: 1,024
+ * @report: called for each misuse; NULL: a line on standard error, by ib_dma_report_str()
+ * @ctx: handed to @report
+ */
+struct ib_dma_config {
+	bool ledger;
+	u32 history;
+	void (*report)(void *ctx, const struct hca_misuse_report *r);
+	void *ctx;
+};
+
+/**
+ * ib_register_device() - a driver's device becomes usable
+ * @dev: the driver's, zeroed but for @dma_ops, @style and @mem, which the driver has set
+ * @name: copied
+ * @dma_device: the device on the bus; must outlive it
+ * @config: NULL: no ledger
+ *
+ * Context: may sleep. Return: 0; -EINVAL for ops with holes that can't be filled, or no accessor; -ENOMEM; -ENOSPC:
+ * 255 devices are on the wire already.
+ */
+int ib_register_device(struct ib_device *dev, const char *name, struct device *dma_device,
+		       const struct ib_dma_config *config);
+
+/**
+ * ib_unregister_device() - the end of it; the ledger reports what is still mapped
+ *
+ * All that was made on it should have been destroyed; what was not is named in the log, and its memory is kept.
+ * Return: mappings that had leaked, as far as a ledger was kept.
+ */
+u64 ib_unregister_device(struct ib_device *dev);
+
+/** enum ipath_highmem - what the copying adapter does with a page that has no mapping */
+enum ipath_highmem {
+	IPATH_HIGHMEM_TAGGED, /* its DMA address is a tagged physical address */
+	IPATH_HIGHMEM_REFUSE, /* the map fails with -EOPNOTSUPP */
+};
+
+/**
+ * ipath_create() - an adapter whose DMA engine is the CPU
+ * @dma_device: where it sits; its machine's memory is what it can reach
+ * @name: such as "ipath0"
+ *
+ * Return: 0 and the registered device in @out, which ipath_destroy() takes; errors as ib_register_device().
+ */
+int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem highmem,
+		 const struct ib_dma_config *config, struct ib_device **out);
+
+/** ipath_destroy() - Return: mappings that had leaked, as ib_unregister_device() */
+u64 ipath_destroy(struct ib_device *dev);
+
+/** dmahca_create() - an adapter that does DMA: it reaches memory over @dma_device's bus alone. As ipath_create(). */
+int dmahca_create(struct device *dma_device, const char *name, const struct ib_dma_config *config,
+		  struct ib_device **out);
+
+/** dmahca_destroy() - as ipath_destroy() */
+u64 dmahca_destroy(struct ib_device *dev);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif
