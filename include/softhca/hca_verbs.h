@@ -78,6 +78,7 @@ enum hca_wc_flags {
  * @byte_len: bytes received, read or fetched
  * @imm: immediate data in network order, or the key that was invalidated
  * @qp_num: the queue pair at this end
+ * @user: its consumer's pointer
  * @src_qp, @slid, @sl, @pkey_index, @dlid_path_bits: of a datagram
  */
 struct hca_wc {
@@ -94,6 +95,7 @@ struct hca_wc {
 	u16 slid;
 	u8 sl;
 	u8 dlid_path_bits;
+	void *user;
 };
 
 /** enum hca_event_type - asynchronous events (IBTA 11.6.3) */

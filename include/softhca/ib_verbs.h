@@ -131,24 +131,6 @@ int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_g
 /** ib_query_pkey() - Return: 0; -EINVAL: no such port or index */
 int ib_query_pkey(struct ib_device *device, u32 port_num, u16 index, u16 *pkey);
 
-/** struct ib_event_handler - who hears of what concerns the whole device, its ports, and objects without a handler of their own */
-struct ib_event_handler {
-	struct ib_device *device;
-	void (*handler)(struct ib_event_handler *handler, struct ib_event *event);
-	struct ib_event_handler *next;
-};
-
-#define INIT_IB_EVENT_HANDLER(ptr, dev, fn) \
-	do { \
-		(ptr)->device = (dev); \
-		(ptr)->handler = (fn); \
-		(ptr)->next = NULL; \
-	} while (0)
-
-void ib_register_event_handler(struct ib_event_handler *handler);
-/** ib_unregister_event_handler() - no call is under way when it returned. Not from a handler. */
-void ib_unregister_event_handler(struct ib_event_handler *handler);
-
 /* --- completion queues --- */
 
 enum ib_wc_status {
@@ -616,7 +598,7 @@ struct ib_qp_cap {
 	u32 max_rdma_ctxs;
 };
 
-/** struct ib_qp_init_attr - what a queue pair is made with; @event_handler: its asynchronous events, or NULL: the device's handlers */
+/** struct ib_qp_init_attr - what a queue pair is made with; @event_handler: its asynchronous events; or NULL */
 struct ib_qp_init_attr {
 	void (*event_handler)(struct ib_event *event, void *qp_context);
 	void *qp_context;

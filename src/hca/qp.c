@@ -123,8 +123,10 @@ static void want_compq(struct hca_compq *cq, u32 what)
 	hca_eq_add(&cq->hca->wire->eq, &cq->event);
 }
 
-void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, const struct hca_wc *wc, bool solicited)
+void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
 {
+	wc->qp_num = qp->qpn;
+	wc->user = qp->user;
 	switch (hca_cq_add(&cq->cq, wc, solicited)) {
 	case HCA_CQ_QUIET:
 		return;

@@ -121,6 +121,7 @@ struct hca_qp {
 	u32 max_send_sge;
 	u32 max_inline;
 	bool sq_sig_all;
+	void *user; /* the consumer's; set before the first transition */
 
 	struct hca_spinlock lock; /* what follows */
 	u32 state; /* enum hca_qp_state; atomic: read without the lock */
@@ -167,8 +168,8 @@ void hca_qp_to_error(struct hca_qp *qp, u32 event);
 /** hca_qp_tell() - an asynchronous event of this queue pair will be reported */
 void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event);
 
-/** hca_qp_complete() - a completion on @cq; its overflow takes the queue pair into error */
-void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, const struct hca_wc *wc, bool solicited);
+/** hca_qp_complete() - a completion on @cq, named as this queue pair's; its overflow takes the queue pair into error */
+void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited);
 
 /* --- send.c: the requester --- */
 
