@@ -255,39 +255,6 @@ static void drained_send_queue(void **state)
 	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
 }
 
-static void shared_receive_queue(void **state)
-{
-	struct hca_srq srq = { .hca = &b.hca, .pd = &b.pd };
-	struct hca_sge sge = sge_at(&b, 0, 64);
-	struct hca_recv_wr wr = { .sge = &sge, .num_sge = 1 };
-	struct hca_qp *qp;
-	u64 i;
-
-	(void)state;
-	hca_qp_destroy(b.qp);
-	b.qp = NULL;
-	assert_int_equal(hca_rq_init(&srq.rq, 4, 1), 0);
-	assert_int_equal(make_qp(&b, HCA_QPT_RC, &srq, &qp), 0);
-	b.qp = qp;
-	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
-	a.qp->attr.dest_qp_num = qp->qpn;
-	for (i = 0; i < 3; i++) {
-		wr.wr_id = i;
-		assert_int_equal(hca_srq_post(&srq, &wr), 0);
-	}
-	assert_int_equal(hca_post_recv(b.qp, &wr), -EINVAL);
-	for (i = 0; i < 3; i++) {
-		assert_int_equal(post(&a, 10 + i, HCA_WR_SEND, 0, 8, 0, 0), 0);
-		poll_one(&a.scq, 10 + i, HCA_WC_SUCCESS, NULL);
-		poll_one(&b.rcq, i, HCA_WC_SUCCESS, NULL);
-	}
-	assert_int_equal(srq.users, 1);
-	hca_qp_destroy(b.qp);
-	b.qp = NULL;
-	assert_int_equal(srq.users, 0);
-	hca_rq_fini(&srq.rq);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,7 +270,6 @@ int main(void)
 		RC(posting_rules),
 		RC(completions_overflow),
 		RC(drained_send_queue),
-		RC(shared_receive_queue),
 	};
 
 	return cmocka_run_group_tests_name("engine errors", tests, NULL, NULL);

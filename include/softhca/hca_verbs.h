@@ -170,6 +170,24 @@ enum hca_qp_attr_mask {
 	HCA_QP_RATE_LIMIT = 1 << 25,
 };
 
+/** enum hca_srq_attr_mask - which fields of a struct hca_srq_attr are meant */
+enum hca_srq_attr_mask {
+	HCA_SRQ_MAX_WR = 1 << 0,
+	HCA_SRQ_LIMIT = 1 << 1,
+};
+
+/**
+ * struct hca_srq_attr - the attributes of a shared receive queue
+ * @max_wr: how many requests it holds
+ * @max_sge: entries of each; can't be changed
+ * @srq_limit: an event when fewer requests than this are left; 0: none
+ */
+struct hca_srq_attr {
+	u32 max_wr;
+	u32 max_sge;
+	u32 srq_limit;
+};
+
 /** enum hca_mtu - bytes of a message in one packet; 128 << value */
 enum hca_mtu {
 	HCA_MTU_256 = 1,

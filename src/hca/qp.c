@@ -106,6 +106,12 @@ static void fire_qp(struct hca_eq_node *node)
 		hca_sq_run(qp);
 		wants &= ~HCA_QP_FLUSH;
 	}
+	/* Whoever took a request of the shared queue for this queue pair has completed it when the event comes (IBTA 10.3.1.5). */
+	if (wants & 1u << HCA_EVENT_QP_LAST_WQE_REACHED) {
+		hca_inflight_wait(&qp->hca->wire->inflight);
+		while (hca_load_acquire(&qp->holds))
+			hca_pause();
+	}
 	for (type = 0; wants; type++, wants >>= 1)
 		if (wants & 1 && qp->hca->event)
 			qp->hca->event(qp->hca, (enum hca_event_type)type, qp);

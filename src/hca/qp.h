@@ -83,6 +83,29 @@ struct hca_srq {
 	struct hca_eq_node event;
 };
 
+/**
+ * hca_srq_init() - a shared receive queue with these attributes, its limit armed if it isn't 0
+ *
+ * May sleep. Return: 0; -EINVAL: a size of 0 or beyond what there is, a limit beyond the size, another adapter's domain; -ENOMEM.
+ */
+int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const struct hca_srq_attr *attr);
+
+/** hca_srq_fini() - what is posted is dropped. Return: 0; -EBUSY while queue pairs use it. Not from its event's handler. */
+int hca_srq_fini(struct hca_srq *srq);
+
+/**
+ * hca_srq_modify() - resize it, arm its limit, or both
+ * @mask: enum hca_srq_attr_mask
+ *
+ * An armed limit tells HCA_EVENT_SRQ_LIMIT_REACHED once, when fewer requests are left than it says, and is 0 from then on
+ * (IBTA 10.2.9.3). May sleep. Return: 0; -EINVAL: a value that can't be, or more is posted than would fit; -ENOMEM. Then nothing
+ * has changed.
+ */
+int hca_srq_modify(struct hca_srq *srq, const struct hca_srq_attr *attr, u32 mask);
+
+/** hca_srq_query() - as it is now; a limit that was reached is 0 */
+void hca_srq_query(struct hca_srq *srq, struct hca_srq_attr *attr);
+
 /* A send request in its queue: what was posted, its entries and its inline bytes behind it. */
 struct hca_swqe {
 	struct hca_send_wr wr;

@@ -99,6 +99,25 @@ void hca_rq_drop(struct hca_rq *rq)
 	hca_spin_unlock(&rq->lock, flags);
 }
 
+void hca_rq_arm(struct hca_rq *rq, u32 limit)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&rq->lock, flags);
+	rq->limit = limit;
+	hca_spin_unlock(&rq->lock, flags);
+}
+
+void hca_rq_query(struct hca_rq *rq, u32 *size, u32 *limit)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&rq->lock, flags);
+	*size = rq->size;
+	*limit = rq->limit;
+	hca_spin_unlock(&rq->lock, flags);
+}
+
 int hca_rq_resize(struct hca_rq *rq, u32 size)
 {
 	struct hca_rq larger;

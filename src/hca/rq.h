@@ -47,6 +47,12 @@ bool hca_rq_take(struct hca_rq *rq, struct hca_rwqe *out, bool *limit_hit);
 /** hca_rq_drop() - forget what is in it */
 void hca_rq_drop(struct hca_rq *rq);
 
+/** hca_rq_arm() - the limit of hca_rq_take(); 0: none */
+void hca_rq_arm(struct hca_rq *rq, u32 limit);
+
+/** hca_rq_query() - the size and the limit that is armed */
+void hca_rq_query(struct hca_rq *rq, u32 *size, u32 *limit);
+
 /** hca_rq_resize() - keeps what is in it. Return: 0; -EINVAL: more are in it; -ENOMEM. May sleep. */
 int hca_rq_resize(struct hca_rq *rq, u32 size);
 
