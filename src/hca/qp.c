@@ -86,13 +86,21 @@ int hca_compq_init(struct hca_compq *cq, struct hca *hca, u32 capacity, void (*h
 	return 0;
 }
 
-int hca_compq_fini(struct hca_compq *cq)
+int hca_compq_quiet(struct hca_compq *cq)
 {
 	if (hca_load_acquire(&cq->cq.users))
 		return -EBUSY;
 	hca_eq_cancel(&cq->hca->wire->eq, &cq->event);
-	hca_cq_fini(&cq->cq);
 	return 0;
+}
+
+int hca_compq_fini(struct hca_compq *cq)
+{
+	int err = hca_compq_quiet(cq);
+
+	if (!err)
+		hca_cq_fini(&cq->cq);
+	return err;
 }
 
 static void fire_qp(struct hca_eq_node *node)
@@ -127,6 +135,11 @@ static void want_compq(struct hca_compq *cq, u32 what)
 {
 	hca_fetch_or(&cq->wants, what);
 	hca_eq_add(&cq->hca->wire->eq, &cq->event);
+}
+
+void hca_compq_again(struct hca_compq *cq)
+{
+	want_compq(cq, HCA_WANT_COMP);
 }
 
 void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
@@ -241,6 +254,7 @@ int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp *
 	qp->max_send_sge = in->max_send_sge;
 	qp->max_inline = in->max_inline;
 	qp->sq_sig_all = in->sq_sig_all;
+	qp->user = in->user;
 	qp->state = HCA_QPS_RESET;
 	qp->event.fire = fire_qp;
 	hca_spin_init(&qp->lock);
@@ -433,4 +447,14 @@ int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask)
 		hca_sq_run(qp);
 	hca_eq_run(&qp->hca->wire->eq);
 	return 0;
+}
+
+void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->lock, flags);
+	*attr = qp->attr;
+	attr->qp_state = attr->cur_qp_state = (enum hca_qp_state)qp->state;
+	hca_spin_unlock(&qp->lock, flags);
 }

@@ -71,7 +71,13 @@ struct hca_compq {
 /** hca_compq_init() - Return: 0, -EINVAL, -ENOMEM. May sleep. */
 int hca_compq_init(struct hca_compq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_compq *cq));
 
-/** hca_compq_fini() - Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
+/** hca_compq_again() - from its handler: call it once more, when others had their turn */
+void hca_compq_again(struct hca_compq *cq);
+
+/** hca_compq_quiet() - the end of its handler's calls. Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
+int hca_compq_quiet(struct hca_compq *cq);
+
+/** hca_compq_fini() - as hca_compq_quiet(), and its memory is free */
 int hca_compq_fini(struct hca_compq *cq);
 
 /** struct hca_srq - a shared receive queue */
@@ -128,6 +134,7 @@ struct hca_qp_init {
 	u32 max_recv_sge;
 	u32 max_inline;
 	bool sq_sig_all;
+	void *user; /* the consumer's: comes back in its completions */
 };
 
 struct hca_qp {
@@ -144,7 +151,7 @@ struct hca_qp {
 	u32 max_send_sge;
 	u32 max_inline;
 	bool sq_sig_all;
-	void *user; /* the consumer's; set before the first transition */
+	void *user;
 
 	struct hca_spinlock lock; /* what follows */
 	u32 state; /* enum hca_qp_state; atomic: read without the lock */
@@ -176,6 +183,9 @@ void hca_qp_destroy(struct hca_qp *qp);
 
 /** hca_qp_modify() - Return: 0; -EINVAL for a transition, attribute set or value that isn't allowed, and then nothing changed */
 int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask);
+
+/** hca_qp_query() - its attributes, and the state it is in */
+void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr);
 
 /** hca_qp_find() - by number; from inside only */
 static inline struct hca_qp *hca_qp_find(const struct hca *hca, u32 qpn)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "dma/soft.h"
-#include "ib_private.h"
+#include "ib_core.h"
 
 static bool ledger_wanted(const struct ib_dma_config *config)
 {
@@ -75,10 +75,15 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
 	dev->ops_bytes = 0;
 	dev->sg_inline = 0;
 	dev->sg_no_walk = false;
+	err = ib_core_open(dev);
+	if (err)
+		return err;
 	if (ledger_wanted(config)) {
 		err = start_ledger(dev, config);
-		if (err)
+		if (err) {
+			ib_core_close(dev);
 			return err;
+		}
 	}
 	if (dev->style == IB_DMA_BY_OPS && dev->dma_ops && !dev->ledger)
 		dev->ops_bytes = (uintptr_t)map->low_bytes;
@@ -96,6 +101,7 @@ u64 ib_unregister_device(struct ib_device *dev)
 {
 	struct hca_ledger *ledger = dev->ledger;
 
+	ib_core_close(dev);
 	if (!ledger)
 		return 0;
 	if (dev->guard) {

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The engine behind a verbs device: made when it is registered, on a wire that all
+ * devices of the process share; its limits, its port, and the way of its events to the ULP.
+ */
+#include "ib_core.h"
+
+#include "softhca/config.h"
+#include "wire/loop.h"
+
+#define MAX_QPS 65536
+#define MAX_KEYS (1 << 20)
+#define MAX_OBJECTS (1 << 20)
+#define MAX_CQE (1 << 22)
+#define MAX_FMR_MAPS 255 /* before a key comes again */
+
+/* --- the wire --- */
+
+static struct hca_loop fabric;
+static u32 fabric_state; /* atomic: 0: not there, 1: being made, 2: there */
+
+static struct hca_wire *the_wire(void)
+{
+	if (hca_load_acquire(&fabric_state) != 2) {
+		if (hca_cmpxchg(&fabric_state, 0u, 1u) == 0) {
+			hca_loop_init(&fabric);
+			hca_store_release(&fabric_state, 2u);
+		}
+		while (hca_load_acquire(&fabric_state) != 2)
+			hca_pause();
+	}
+	return &fabric.wire;
+}
+
+/* --- events --- */
+
+static void tell_qp(struct ib_event *e, struct hca_qp *qp)
+{
+	struct ib_qp_priv *p = qp->user;
+
+	e->element.qp = &p->ib;
+	if (p->ib.event_handler)
+		p->ib.event_handler(e, p->ib.qp_context);
+}
+
+static void tell_cq(struct ib_event *e, struct hca_compq *cq)
+{
+	struct ib_cq_priv *p = hca_container_of(cq, struct ib_cq_priv, cq);
+
+	e->element.cq = &p->ib;
+	if (p->ib.event_handler)
+		p->ib.event_handler(e, p->ib.cq_context);
+}
+
+static void tell_srq(struct ib_event *e, struct hca_srq *srq)
+{
+	struct ib_srq_priv *p = hca_container_of(srq, struct ib_srq_priv, srq);
+
+	e->element.srq = &p->ib;
+	if (p->ib.event_handler)
+		p->ib.event_handler(e, p->ib.srq_context);
+}
+
+static void on_event(struct hca *hca, enum hca_event_type type, void *object)
+{
+	struct ib_core *core = hca_container_of(hca, struct ib_core, hca);
+	struct ib_event e = { .device = core->device, .event = (enum ib_event_type)type };
+
+	switch (type) {
+	case HCA_EVENT_CQ_ERR:
+		tell_cq(&e, object);
+		break;
+	case HCA_EVENT_SRQ_ERR:
+	case HCA_EVENT_SRQ_LIMIT_REACHED:
+		tell_srq(&e, object);
+		break;
+	default:
+		tell_qp(&e, object);
+		break;
+	}
+}
+
+/* --- limits --- */
+
+static void fill_attrs(struct ib_device *dev)
+{
+	const struct hca *hca = &dev->core->hca;
+
+	dev->phys_port_cnt = hca->limits.ports;
+	dev->attrs = (struct ib_device_attr){
+		.fw_ver = 1ull << 32,
+		.sys_image_guid = 0x0200ull << 48 | hca->lid,
+		.node_guid = 0x0200ull << 48 | hca->lid,
+		.max_mr_size = ~0ull,
+		.page_size_cap = ~0ull << 12,
+		.device_cap_flags = IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SYS_IMAGE_GUID | IB_DEVICE_RC_RNR_NAK_GEN |
+				    IB_DEVICE_SRQ_RESIZE | IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_MGT_EXTENSIONS |
+				    IB_DEVICE_MEM_WINDOW_TYPE_2B,
+		.max_qp = MAX_QPS,
+		.max_qp_wr = HCA_MAX_WR,
+		.max_send_sge = HCA_MAX_SGE,
+		.max_recv_sge = HCA_MAX_SGE,
+		.max_sge_rd = HCA_MAX_SGE,
+		.max_cq = MAX_OBJECTS,
+		.max_cqe = MAX_CQE,
+		.max_mr = MAX_KEYS / 2,
+		.max_mw = MAX_KEYS / 4,
+		.max_fmr = MAX_KEYS / 4,
+		.max_map_per_fmr = MAX_FMR_MAPS,
+		.max_pd = MAX_OBJECTS,
+		.max_ah = MAX_OBJECTS,
+		.max_srq = MAX_OBJECTS,
+		.max_srq_wr = HCA_MAX_WR,
+		.max_srq_sge = HCA_MAX_SGE,
+		.max_qp_rd_atom = hca->limits.max_dest_rd_atomic,
+		.max_qp_init_rd_atom = hca->limits.max_rd_atomic,
+		.max_inline_data = HCA_MAX_INLINE,
+		.max_fast_reg_page_list_len = HCA_REGION_MAX_PAGES,
+		.max_pkeys = hca->limits.pkeys,
+	};
+}
+
+int ib_core_take(struct ib_device *dev, enum ib_object what)
+{
+	const struct ib_device_attr *a = &dev->attrs;
+	const int limit[IB_OBJECTS] = {
+		[IB_OBJ_PD] = a->max_pd, [IB_OBJ_CQ] = a->max_cq, [IB_OBJ_SRQ] = a->max_srq, [IB_OBJ_QP] = a->max_qp,
+		[IB_OBJ_MR] = a->max_mr, [IB_OBJ_MW] = a->max_mw, [IB_OBJ_FMR] = a->max_fmr, [IB_OBJ_AH] = a->max_ah,
+	};
+
+	if (hca_fetch_add(&dev->core->made[what], 1) < (u32)limit[what])
+		return 0;
+	ib_core_give(dev, what);
+	return -ENOSPC;
+}
+
+/* --- life --- */
+
+int ib_core_open(struct ib_device *dev)
+{
+	struct ib_core *core = hca_alloc(sizeof(*core), HCA_MAY_SLEEP);
+	int err;
+
+	if (!core)
+		return -ENOMEM;
+	/* A domain's own key comes on top of what a ULP registers. */
+	err = hca_init(&core->hca, the_wire(), dev->mem, MAX_QPS, MAX_KEYS + 2 * MAX_OBJECTS);
+	if (err) {
+		hca_free(core);
+		return err;
+	}
+	core->hca.event = on_event;
+	core->device = dev;
+	dev->core = core;
+	fill_attrs(dev);
+	return 0;
+}
+
+int ib_core_close(struct ib_device *dev)
+{
+	static const char *const names[IB_OBJECTS] = { "PD", "CQ", "SRQ", "QP", "MR", "MW", "FMR", "AH" };
+	struct ib_core *core = dev->core;
+	bool left = false;
+	u32 i;
+
+	for (i = 0; i < IB_OBJECTS; i++) {
+		u32 n = hca_load(&core->made[i]);
+
+		if (n)
+			hca_log(HCA_LOG_ERR, "%s: unregistered with %u %s%s that %s not destroyed", dev->name, n,
+				names[i], n == 1 ? "" : "s", n == 1 ? "was" : "were");
+		left |= n > 0;
+	}
+	if (left || hca_fini(&core->hca))
+		return -EBUSY;
+	dev->core = NULL;
+	hca_free(core);
+	return 0;
+}
+
+/* --- the port --- */
+
+static bool port_valid(const struct ib_device *dev, u32 port_num)
+{
+	return port_num >= 1 && port_num <= dev->phys_port_cnt;
+}
+
+int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *attr)
+{
+	const struct hca *hca = &device->core->hca;
+
+	if (!port_valid(device, port_num))
+		return -EINVAL;
+	*attr = (struct ib_port_attr){
+		.state = IB_PORT_ACTIVE,
+		.max_mtu = (enum ib_mtu)hca->limits.max_mtu,
+		.active_mtu = (enum ib_mtu)hca->limits.max_mtu,
+		.gid_tbl_len = (int)hca->limits.gids,
+		.max_msg_sz = HCA_MAX_MSG,
+		.pkey_tbl_len = hca->limits.pkeys,
+		.lid = hca->lid,
+		.max_vl_num = 1,
+		.active_speed = 32, /* EDR, the fastest that the field's first byte can name */
+		.active_width = 2, /* 4X */
+		.phys_state = 5, /* link up */
+	};
+	return 0;
+}
+
+int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_gid *gid)
+{
+	if (!port_valid(device, port_num) || index < 0 || (u32)index >= device->core->hca.limits.gids)
+		return -EINVAL;
+	hca_memset(gid, 0, sizeof(*gid));
+	gid->raw[0] = 0xfe;
+	gid->raw[1] = 0x80;
+	gid->raw[8] = 0x02;
+	gid->raw[14] = (u8)(device->core->hca.lid >> 8);
+	gid->raw[15] = (u8)device->core->hca.lid;
+	return 0;
+}
+
+int ib_query_pkey(struct ib_device *device, u32 port_num, u16 index, u16 *pkey)
+{
+	if (!port_valid(device, port_num) || index >= device->core->hca.limits.pkeys)
+		return -EINVAL;
+	*pkey = 0xffff;
+	return 0;
+}
+
+/* --- words --- */
+
+const char *ib_event_msg(enum ib_event_type event)
+{
+	static const char *const words[] = {
+		[IB_EVENT_CQ_ERR] = "completion queue overflowed",
+		[IB_EVENT_QP_FATAL] = "queue pair: completion lost",
+		[IB_EVENT_QP_REQ_ERR] = "queue pair: peer's request invalid",
+		[IB_EVENT_QP_ACCESS_ERR] = "queue pair: peer's access refused",
+		[IB_EVENT_COMM_EST] = "communication established",
+		[IB_EVENT_SQ_DRAINED] = "send queue drained",
+		[IB_EVENT_PATH_MIG] = "path migrated",
+		[IB_EVENT_PATH_MIG_ERR] = "path migration failed",
+		[IB_EVENT_DEVICE_FATAL] = "device failed",
+		[IB_EVENT_PORT_ACTIVE] = "port active",
+		[IB_EVENT_PORT_ERR] = "port down",
+		[IB_EVENT_LID_CHANGE] = "LID changed",
+		[IB_EVENT_PKEY_CHANGE] = "P_Key table changed",
+		[IB_EVENT_SM_CHANGE] = "subnet manager changed",
+		[IB_EVENT_SRQ_ERR] = "shared receive queue failed",
+		[IB_EVENT_SRQ_LIMIT_REACHED] = "shared receive queue below its limit",
+		[IB_EVENT_QP_LAST_WQE_REACHED] = "last request of a shared receive queue taken",
+		[IB_EVENT_CLIENT_REREGISTER] = "client reregistration asked for",
+		[IB_EVENT_GID_CHANGE] = "GID table changed",
+	};
+
+	return (u32)event < HCA_ARRAY_SIZE(words) ? words[event] : "unknown event";
+}
+
+const char *ib_wc_status_msg(enum ib_wc_status status)
+{
+	static const char *const words[] = {
+		[IB_WC_SUCCESS] = "success",
+		[IB_WC_LOC_LEN_ERR] = "local length error",
+		[IB_WC_LOC_QP_OP_ERR] = "local QP operation error",
+		[IB_WC_LOC_EEC_OP_ERR] = "local EE context operation error",
+		[IB_WC_LOC_PROT_ERR] = "local protection error",
+		[IB_WC_WR_FLUSH_ERR] = "WR flushed",
+		[IB_WC_MW_BIND_ERR] = "memory management operation error",
+		[IB_WC_BAD_RESP_ERR] = "bad response error",
+		[IB_WC_LOC_ACCESS_ERR] = "local access error",
+		[IB_WC_REM_INV_REQ_ERR] = "remote invalid request error",
+		[IB_WC_REM_ACCESS_ERR] = "remote access error",
+		[IB_WC_REM_OP_ERR] = "remote operation error",
+		[IB_WC_RETRY_EXC_ERR] = "transport retry counter exceeded",
+		[IB_WC_RNR_RETRY_EXC_ERR] = "RNR retry counter exceeded",
+		[IB_WC_LOC_RDD_VIOL_ERR] = "local RDD violation error",
+		[IB_WC_REM_INV_RD_REQ_ERR] = "remote invalid RD request",
+		[IB_WC_REM_ABORT_ERR] = "operation aborted by the remote side",
+		[IB_WC_INV_EECN_ERR] = "invalid EE context number",
+		[IB_WC_INV_EEC_STATE_ERR] = "invalid EE context state",
+		[IB_WC_FATAL_ERR] = "fatal error",
+		[IB_WC_RESP_TIMEOUT_ERR] = "response timeout error",
+		[IB_WC_GENERAL_ERR] = "general error",
+	};
+
+	return (u32)status < HCA_ARRAY_SIZE(words) ? words[status] : "unknown status";
+}

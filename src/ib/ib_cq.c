@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Completion queues of the kernel-style verbs: polled by the ULP, or on its behalf in
+ * the context it chose, where each request's done() is called.
+ */
+#include "ib_core.h"
+
+#define BATCH 16
+/* So many completions are processed in one go before other queues' handlers get their turn. */
+#define BUDGET 256
+
+/* --- polling --- */
+
+static void take_wc(struct ib_wc *to, const struct hca_wc *from)
+{
+	struct ib_qp_priv *qp = from->user;
+
+	to->wr_id = from->wr_id;
+	to->status = (enum ib_wc_status)from->status;
+	to->opcode = (enum ib_wc_opcode)from->opcode;
+	to->vendor_err = from->vendor_err;
+	to->byte_len = from->byte_len;
+	to->qp = &qp->ib;
+	to->ex.imm_data = from->imm;
+	to->src_qp = from->src_qp;
+	to->slid = from->slid;
+	to->wc_flags = (int)from->wc_flags;
+	to->pkey_index = from->pkey_index;
+	to->sl = from->sl;
+	to->dlid_path_bits = from->dlid_path_bits;
+	to->port_num = 1;
+}
+
+int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc)
+{
+	struct hca_cq *from = &ib_cq_of(cq)->cq.cq;
+	struct hca_wc some[BATCH];
+	int done = 0;
+
+	while (done < num_entries) {
+		int want = HCA_MIN(num_entries - done, BATCH);
+		int n = hca_cq_poll(from, some, want);
+		int i;
+
+		if (n < 0)
+			return done ? done : n;
+		for (i = 0; i < n; i++)
+			take_wc(&wc[done++], &some[i]);
+		if (n < want)
+			break;
+	}
+	return done;
+}
+
+int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
+{
+	enum hca_cq_arm arm = HCA_CQ_SOLICITED;
+	bool waiting;
+
+	if (flags & IB_CQ_NEXT_COMP)
+		arm = HCA_CQ_NEXT;
+	else if (!(flags & IB_CQ_SOLICITED))
+		return -EINVAL;
+	waiting = hca_cq_notify(&ib_cq_of(cq)->cq.cq, arm);
+	return flags & IB_CQ_REPORT_MISSED_EVENTS && waiting;
+}
+
+static int process(struct ib_cq *cq, int budget)
+{
+	struct ib_wc wc[BATCH];
+	int done = 0;
+	int n, i;
+
+	do {
+		int want = budget < 0 ? BATCH : HCA_MIN(BATCH, budget - done);
+
+		n = ib_poll_cq(cq, want, wc);
+		for (i = 0; i < n; i++) {
+			if (!HCA_WARN_ON(!wc[i].wr_cqe))
+				wc[i].wr_cqe->done(cq, &wc[i]);
+		}
+		done += HCA_MAX(n, 0);
+	} while (n == BATCH && (budget < 0 || done < budget));
+	return done;
+}
+
+int ib_process_cq_direct(struct ib_cq *cq, int budget)
+{
+	return process(cq, budget);
+}
+
+/* Return: it is armed, and nothing waits; else it is to be called again. */
+static bool process_and_arm(struct ib_cq *cq)
+{
+	if (process(cq, BUDGET) >= BUDGET)
+		return false;
+	return ib_req_notify_cq(cq, IB_CQ_NEXT_COMP | IB_CQ_REPORT_MISSED_EVENTS) <= 0;
+}
+
+static void on_softirq(struct ib_cq *cq, void *cq_context)
+{
+	struct ib_cq_priv *p = ib_cq_of(cq);
+
+	(void)cq_context;
+	if (!process_and_arm(cq))
+		hca_compq_again(&p->cq);
+}
+
+static void on_work(struct hca_eq_node *node)
+{
+	struct ib_cq_priv *p = hca_container_of(node, struct ib_cq_priv, work);
+
+	if (!process_and_arm(&p->ib))
+		ib_work_add(&p->work);
+}
+
+static void on_workqueue(struct ib_cq *cq, void *cq_context)
+{
+	(void)cq_context;
+	ib_work_add(&ib_cq_of(cq)->work);
+}
+
+/* --- life --- */
+
+static void on_completion(struct hca_compq *cq)
+{
+	struct ib_cq *ib = &hca_container_of(cq, struct ib_cq_priv, cq)->ib;
+
+	if (ib->comp_handler)
+		ib->comp_handler(ib, ib->cq_context);
+}
+
+struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handler,
+			   void (*event_handler)(struct ib_event *event, void *cq_context), void *cq_context,
+			   const struct ib_cq_init_attr *attr)
+{
+	struct ib_cq_priv *p;
+	int err;
+
+	if (!device->core || attr->flags || !attr->cqe || attr->cqe > (unsigned int)device->attrs.max_cqe)
+		return ERR_PTR(-EINVAL);
+	err = ib_core_take(device, IB_OBJ_CQ);
+	if (err)
+		return ERR_PTR(err);
+	err = -ENOMEM;
+	p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
+	if (!p)
+		goto give;
+	p->ib = (struct ib_cq){
+		.device = device,
+		.comp_handler = comp_handler,
+		.event_handler = event_handler,
+		.cq_context = cq_context,
+		.cqe = (int)attr->cqe,
+		.poll_ctx = IB_POLL_DIRECT,
+	};
+	p->work.fire = on_work;
+	err = hca_compq_init(&p->cq, &device->core->hca, attr->cqe, on_completion);
+	if (err)
+		goto free_cq;
+	return &p->ib;
+free_cq:
+	hca_free(p);
+give:
+	ib_core_give(device, IB_OBJ_CQ);
+	return ERR_PTR(err);
+}
+
+int ib_destroy_cq(struct ib_cq *cq)
+{
+	struct ib_device *device = cq->device;
+	struct ib_cq_priv *p = ib_cq_of(cq);
+	int err = hca_compq_quiet(&p->cq);
+
+	if (err)
+		return err;
+	if (cq->poll_ctx == IB_POLL_WORKQUEUE || cq->poll_ctx == IB_POLL_UNBOUND_WORKQUEUE)
+		ib_work_cancel(&p->work);
+	hca_compq_fini(&p->cq);
+	hca_free(p);
+	ib_core_give(device, IB_OBJ_CQ);
+	return 0;
+}
+
+struct ib_cq *ib_alloc_cq(struct ib_device *device, void *priv, int nr_cqe, int comp_vector,
+			  enum ib_poll_context poll_ctx)
+{
+	static const ib_comp_handler handlers[] = {
+		[IB_POLL_DIRECT] = NULL,
+		[IB_POLL_SOFTIRQ] = on_softirq,
+		[IB_POLL_WORKQUEUE] = on_workqueue,
+		[IB_POLL_UNBOUND_WORKQUEUE] = on_workqueue,
+	};
+	const struct ib_cq_init_attr attr = { .cqe = (unsigned int)nr_cqe, .comp_vector = (u32)comp_vector };
+	struct ib_cq *cq;
+	int err;
+
+	if (nr_cqe <= 0 || (u32)poll_ctx >= HCA_ARRAY_SIZE(handlers))
+		return ERR_PTR(-EINVAL);
+	if (handlers[poll_ctx] == on_workqueue) {
+		err = ib_work_start();
+		if (err)
+			return ERR_PTR(err);
+	}
+	cq = ib_create_cq(device, handlers[poll_ctx], NULL, priv, &attr);
+	if (IS_ERR(cq))
+		return cq;
+	cq->poll_ctx = poll_ctx;
+	if (poll_ctx != IB_POLL_DIRECT)
+		ib_req_notify_cq(cq, IB_CQ_NEXT_COMP);
+	return cq;
+}
+
+void ib_free_cq(struct ib_cq *cq)
+{
+	HCA_WARN_ON(ib_destroy_cq(cq));
+}
+
+int ib_resize_cq(struct ib_cq *cq, int cqe)
+{
+	int err;
+
+	if (cqe <= 0 || cqe > cq->device->attrs.max_cqe)
+		return -EINVAL;
+	err = hca_cq_resize(&ib_cq_of(cq)->cq.cq, (u32)cqe);
+	if (!err)
+		cq->cqe = cqe;
+	return err;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Protection domains and memory regions of the kernel-style verbs, and the way from a
+ * mapped scatterlist to a list of pages.
+ */
+#include "ib_core.h"
+
+#define ACCESS_KNOWN \
+	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC | \
+	 IB_ACCESS_MW_BIND | IB_ZERO_BASED | HCA_ACCESS_OPTIONAL)
+#define MIN_PAGE 4096u
+
+/* --- protection domains --- */
+
+static int make_all(struct ib_pd_priv *p, u32 access, struct hca_region **out)
+{
+	const struct hca_region_attr attr = { .kind = HCA_REGION_ALL, .access = access };
+
+	return hca_region_create(&p->pd, &attr, out);
+}
+
+struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags)
+{
+	struct ib_pd_priv *p;
+	int err;
+
+	if (!device->core || flags & ~(unsigned int)IB_PD_UNSAFE_GLOBAL_RKEY)
+		return ERR_PTR(-EINVAL);
+	err = ib_core_take(device, IB_OBJ_PD);
+	if (err)
+		return ERR_PTR(err);
+	err = -ENOMEM;
+	p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
+	if (!p)
+		goto give;
+	hca_pd_init(&p->pd, &device->core->hca);
+	p->ib.device = device;
+	p->ib.flags = flags;
+	err = make_all(p, HCA_ACCESS_LOCAL_WRITE, &p->local);
+	if (err)
+		goto free_pd;
+	if (flags & IB_PD_UNSAFE_GLOBAL_RKEY) {
+		err = make_all(p, HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE, &p->global);
+		if (err)
+			goto destroy_local;
+		p->ib.unsafe_global_rkey = p->global->key;
+	}
+	p->ib.local_dma_lkey = p->local->key;
+	return &p->ib;
+destroy_local:
+	hca_region_destroy(p->local);
+free_pd:
+	hca_free(p);
+give:
+	ib_core_give(device, IB_OBJ_PD);
+	return ERR_PTR(err);
+}
+
+int ib_dealloc_pd(struct ib_pd *pd)
+{
+	struct ib_pd_priv *p = ib_pd_of(pd);
+	struct ib_device *device = pd->device;
+
+	if (hca_load_acquire(&p->pd.users) != (p->global ? 2u : 1u))
+		return -EBUSY;
+	hca_region_destroy(p->local);
+	if (p->global)
+		hca_region_destroy(p->global);
+	hca_free(p);
+	ib_core_give(device, IB_OBJ_PD);
+	return 0;
+}
+
+/* --- regions --- */
+
+static bool access_known(int access)
+{
+	return !(access & ~ACCESS_KNOWN);
+}
+
+static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const struct hca_region_attr *attr)
+{
+	struct ib_device *device = pd->device;
+	struct ib_mr_priv *mr;
+	int err = ib_core_take(device, IB_OBJ_MR);
+
+	if (err)
+		return ERR_PTR(err);
+	err = -ENOMEM;
+	mr = hca_alloc(sizeof(*mr), HCA_MAY_SLEEP);
+	if (!mr)
+		goto give;
+	if (attr->max_pages) {
+		mr->room = attr->max_pages;
+		mr->list = hca_alloc(mr->room * sizeof(*mr->list), HCA_MAY_SLEEP);
+		if (!mr->list)
+			goto free_mr;
+	}
+	err = hca_region_create(&ib_pd_of(pd)->pd, attr, &mr->region);
+	if (err)
+		goto free_list;
+	mr->ib.device = device;
+	mr->ib.pd = pd;
+	mr->ib.type = type;
+	mr->ib.lkey = mr->ib.rkey = mr->region->key;
+	return &mr->ib;
+free_list:
+	hca_free(mr->list);
+free_mr:
+	hca_free(mr);
+give:
+	ib_core_give(device, IB_OBJ_MR);
+	return ERR_PTR(err);
+}
+
+struct ib_mr *ib_get_dma_mr(struct ib_pd *pd, int access)
+{
+	const struct hca_region_attr attr = { .kind = HCA_REGION_ALL, .access = (u32)access };
+
+	return access_known(access) ? mr_create(pd, IB_MR_TYPE_DMA, &attr) : ERR_PTR(-EINVAL);
+}
+
+struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg)
+{
+	const struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .max_pages = max_num_sg, .invalid = true };
+
+	if (type != IB_MR_TYPE_MEM_REG || !max_num_sg || max_num_sg > pd->device->attrs.max_fast_reg_page_list_len)
+		return ERR_PTR(-EINVAL);
+	return mr_create(pd, type, &attr);
+}
+
+int ib_dereg_mr(struct ib_mr *ib)
+{
+	struct ib_device *device = ib->device;
+	struct ib_mr_priv *mr = ib_mr_of(ib);
+	int err = hca_region_destroy(mr->region);
+
+	if (err)
+		return err;
+	hca_free(mr->list);
+	hca_free(mr);
+	ib_core_give(device, IB_OBJ_MR);
+	return 0;
+}
+
+/* --- lists of pages --- */
+
+/*
+ * One more piece for the region. Pieces are whole pages but for the beginning of the first and the end of the last; one that goes
+ * on where the last ended is part of it. Return: bytes of it that fit.
+ */
+static u64 add_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
+{
+	u64 size = mr->ib.page_size, mask = size - 1;
+	u64 left = len;
+
+	if (mr->ib.length) {
+		u64 end = mr->pages.npages ? (mr->list[mr->pages.npages - 1] & ~mask) + size : 0;
+		u64 filled = ((mr->list[0] & mask) + mr->ib.length) & mask;
+
+		if (filled) {
+			u64 room = size - filled;
+
+			if (addr != end - room)
+				return 0;
+			room = HCA_MIN(room, left);
+			left -= room;
+			addr += room;
+		} else if (addr & mask) {
+			return 0;
+		}
+	}
+	while (left && mr->pages.npages < mr->room) {
+		u64 part = HCA_MIN(left, size - (addr & mask));
+
+		mr->list[mr->pages.npages++] = addr;
+		addr += part;
+		left -= part;
+	}
+	mr->ib.length += len - left;
+	return len - left;
+}
+
+static void begin_list(struct ib_mr_priv *mr, unsigned int page_size)
+{
+	mr->ib.page_size = page_size;
+	mr->ib.length = 0;
+	mr->pages = (struct hca_region_pages){ .pages = mr->list };
+	while ((u64)1 << mr->pages.page_shift < page_size)
+		mr->pages.page_shift++;
+}
+
+int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
+		 unsigned int page_size)
+{
+	struct ib_mr_priv *mr = ib_mr_of(ib);
+	unsigned int skip = sg_offset ? *sg_offset : 0;
+	int i;
+
+	if (ib->type != IB_MR_TYPE_MEM_REG || page_size < MIN_PAGE || page_size & (page_size - 1) || sg_nents <= 0 ||
+	    skip > ib_sg_dma_len(ib->device, sg))
+		return -EINVAL;
+	begin_list(mr, page_size);
+	ib->iova = hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip;
+	for (i = 0; i < sg_nents; i++, sg = sg_next(sg)) {
+		u64 len = ib_sg_dma_len(ib->device, sg) - skip;
+		u64 fit = add_piece(mr, hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip, len);
+
+		if (fit < len) {
+			if (sg_offset)
+				*sg_offset = fit ? (unsigned int)(skip + fit) : 0;
+			break;
+		}
+		skip = 0;
+		if (sg_offset)
+			*sg_offset = 0;
+	}
+	return i;
+}
+
+/* The pages that stay are listed once, and the region is valid from its birth. */
+static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npages)
+{
+	const u64 mask = MIN_PAGE - 1;
+	int i;
+
+	*npages = 0;
+	if (num <= 0 || (buf[0].addr & mask) != (iova & mask))
+		return -EINVAL;
+	for (i = 0; i < num; i++) {
+		u64 in = buf[i].addr & mask;
+
+		if (!buf[i].size || buf[i].size > ~0ull - buf[i].addr || (i && in) ||
+		    (i < num - 1 && (in + buf[i].size) & mask))
+			return -EINVAL;
+		*npages += (in + buf[i].size - 1) / MIN_PAGE + 1;
+		if (*npages > HCA_REGION_MAX_PAGES)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start)
+{
+	struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .invalid = true };
+	struct ib_mr_priv *mr;
+	struct ib_mr *ib;
+	u64 npages;
+	int err;
+	int i;
+
+	if (!access_known(access) || phys_pages(buf, num, *iova_start, &npages))
+		return ERR_PTR(-EINVAL);
+	attr.max_pages = (u32)npages;
+	ib = mr_create(pd, IB_MR_TYPE_PHYS, &attr);
+	if (IS_ERR(ib))
+		return ib;
+	mr = ib_mr_of(ib);
+	begin_list(mr, MIN_PAGE);
+	for (i = 0; i < num; i++)
+		add_piece(mr, buf[i].addr, buf[i].size);
+	ib->iova = *iova_start;
+	mr->pages.key = ib->lkey;
+	mr->pages.access = (u32)access;
+	mr->pages.iova = ib->iova;
+	mr->pages.length = ib->length;
+	err = hca_region_register(mr->region, &mr->pages);
+	if (err) {
+		ib_dereg_mr(ib);
+		return ERR_PTR(err);
+	}
+	return ib;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Posting: the kernel-style work requests as the engine's own, one by one. */
+#include "ib_core.h"
+
+_Static_assert(sizeof(struct ib_sge) == sizeof(struct hca_sge), "ib_sge is hca_sge");
+_Static_assert(offsetof(struct ib_sge, lkey) == offsetof(struct hca_sge, lkey), "ib_sge is hca_sge");
+
+static const struct hca_sge *sges(const struct ib_sge *list)
+{
+	return (const struct hca_sge *)list;
+}
+
+/* The fields that only some opcodes have. Return: 0; -EINVAL: no such opcode, or objects of another device. */
+static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_send_wr *to)
+{
+	struct ib_mr_priv *mr;
+	struct ib_ah *ah;
+
+	switch (wr->opcode) {
+	case IB_WR_RDMA_WRITE:
+	case IB_WR_RDMA_WRITE_WITH_IMM:
+	case IB_WR_RDMA_READ:
+		to->rdma.addr = rdma_wr(wr)->remote_addr;
+		to->rdma.rkey = rdma_wr(wr)->rkey;
+		return 0;
+	case IB_WR_ATOMIC_CMP_AND_SWP:
+	case IB_WR_ATOMIC_FETCH_AND_ADD:
+		to->atomic.addr = atomic_wr(wr)->remote_addr;
+		to->atomic.compare_add = atomic_wr(wr)->compare_add;
+		to->atomic.swap = atomic_wr(wr)->swap;
+		to->atomic.rkey = atomic_wr(wr)->rkey;
+		return 0;
+	case IB_WR_SEND:
+	case IB_WR_SEND_WITH_IMM:
+		if (qp->qp_type != IB_QPT_UD)
+			return 0;
+		ah = ud_wr(wr)->ah;
+		if (!ah || ah->pd != qp->pd)
+			return -EINVAL;
+		to->ud.dlid = ib_ah_of(ah)->path.dlid;
+		to->ud.qpn = ud_wr(wr)->remote_qpn;
+		to->ud.qkey = ud_wr(wr)->remote_qkey;
+		return 0;
+	case IB_WR_SEND_WITH_INV:
+	case IB_WR_LOCAL_INV:
+		return 0;
+	case IB_WR_REG_MR:
+		if (!reg_wr(wr)->mr || reg_wr(wr)->mr->device != qp->device)
+			return -EINVAL;
+		mr = ib_mr_of(reg_wr(wr)->mr);
+		mr->pages.key = reg_wr(wr)->key;
+		mr->pages.access = (u32)reg_wr(wr)->access;
+		mr->pages.iova = mr->ib.iova;
+		mr->pages.length = mr->ib.length;
+		to->reg.region = mr->region;
+		to->reg.pages = &mr->pages;
+		return 0;
+	case IB_WR_BIND_MW:
+		break;
+	}
+	return -EINVAL;
+}
+
+static int post_one(struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t site)
+{
+	struct hca_send_wr to;
+	int err;
+
+	to.wr_id = wr->wr_id;
+	to.sge = sges(wr->sg_list);
+	to.num_sge = (u32)wr->num_sge;
+	to.opcode = (enum hca_wr_opcode)wr->opcode;
+	to.flags = (u32)wr->send_flags;
+	to.imm = wr->ex.imm_data;
+	to.site = site;
+	err = fill(qp, wr, &to);
+	return err ? err : hca_post_send(ib_qp_of(qp)->qp, &to);
+}
+
+int ib_post_send_at(struct ib_qp *qp, const struct ib_send_wr *wr, const struct ib_send_wr **bad_wr, hca_site_t site)
+{
+	const struct ib_send_wr *next;
+
+	/* Its handler may run, and the request be gone, before the post returns. */
+	for (; wr; wr = next) {
+		int err;
+
+		next = wr->next;
+		err = post_one(qp, wr, site);
+
+		if (hca_unlikely(err)) {
+			if (bad_wr)
+				*bad_wr = wr;
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void fill_recv(const struct ib_recv_wr *wr, struct hca_recv_wr *to, hca_site_t site)
+{
+	to->wr_id = wr->wr_id;
+	to->sge = sges(wr->sg_list);
+	to->num_sge = (u32)wr->num_sge;
+	to->site = site;
+}
+
+int ib_post_recv_at(struct ib_qp *qp, const struct ib_recv_wr *wr, const struct ib_recv_wr **bad_wr, hca_site_t site)
+{
+	const struct ib_recv_wr *next;
+
+	for (; wr; wr = next) {
+		struct hca_recv_wr to;
+		int err;
+
+		next = wr->next;
+		fill_recv(wr, &to, site);
+		err = hca_post_recv(ib_qp_of(qp)->qp, &to);
+		if (hca_unlikely(err)) {
+			if (bad_wr)
+				*bad_wr = wr;
+			return err;
+		}
+	}
+	return 0;
+}
+
+int ib_post_srq_recv_at(struct ib_srq *srq, const struct ib_recv_wr *wr, const struct ib_recv_wr **bad_wr,
+			hca_site_t site)
+{
+	const struct ib_recv_wr *next;
+
+	for (; wr; wr = next) {
+		struct hca_recv_wr to;
+		int err;
+
+		next = wr->next;
+		fill_recv(wr, &to, site);
+		err = hca_srq_post(&ib_srq_of(srq)->srq, &to);
+		if (hca_unlikely(err)) {
+			if (bad_wr)
+				*bad_wr = wr;
+			return err;
+		}
+	}
+	return 0;
+}

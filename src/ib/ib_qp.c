@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Queue pairs and shared receive queues of the kernel-style verbs: making, changing,
+ * asking, draining and ending them.
+ */
+#include "ib_core.h"
+
+/* --- attributes --- */
+
+static void grh_to_hca(const struct ib_global_route *grh, struct hca_grh_attr *to)
+{
+	hca_memcpy(&to->dgid, &grh->dgid, sizeof(to->dgid));
+	to->flow_label = grh->flow_label;
+	to->sgid_index = grh->sgid_index;
+	to->hop_limit = grh->hop_limit;
+	to->traffic_class = grh->traffic_class;
+}
+
+void ib_ah_to_hca(const struct rdma_ah_attr *ah, struct hca_ah_attr *to)
+{
+	*to = (struct hca_ah_attr){
+		.dlid = (u16)ah->dlid,
+		.sl = ah->sl,
+		.src_path_bits = ah->src_path_bits,
+		.static_rate = ah->static_rate,
+		.is_global = ah->ah_flags & IB_AH_GRH ? 1 : 0,
+		.port_num = (u8)ah->port_num,
+	};
+	if (to->is_global)
+		grh_to_hca(&ah->grh, &to->grh);
+}
+
+static void ah_from_hca(const struct hca_ah_attr *ah, struct rdma_ah_attr *to)
+{
+	*to = (struct rdma_ah_attr){
+		.dlid = ah->dlid,
+		.sl = ah->sl,
+		.src_path_bits = ah->src_path_bits,
+		.static_rate = ah->static_rate,
+		.ah_flags = ah->is_global ? IB_AH_GRH : 0,
+		.port_num = ah->port_num,
+	};
+	if (!ah->is_global)
+		return;
+	hca_memcpy(&to->grh.dgid, &ah->grh.dgid, sizeof(to->grh.dgid));
+	to->grh.flow_label = ah->grh.flow_label;
+	to->grh.sgid_index = ah->grh.sgid_index;
+	to->grh.hop_limit = ah->grh.hop_limit;
+	to->grh.traffic_class = ah->grh.traffic_class;
+}
+
+/* What the narrower fields of the engine would cut off is refused, not cut. */
+static bool attr_fits(const struct ib_qp_attr *a, int mask)
+{
+	if (mask & IB_QP_PORT && a->port_num > 0xff)
+		return false;
+	return !(mask & IB_QP_AV) || (a->ah_attr.port_num <= 0xff && a->ah_attr.dlid <= 0xffff);
+}
+
+int ib_modify_qp(struct ib_qp *qp, struct ib_qp_attr *a, int mask)
+{
+	struct hca_qp_attr to = {
+		.qp_state = (enum hca_qp_state)a->qp_state,
+		.cur_qp_state = (enum hca_qp_state)a->cur_qp_state,
+		.path_mtu = (enum hca_mtu)a->path_mtu,
+		.path_mig_state = (enum hca_mig_state)a->path_mig_state,
+		.qkey = a->qkey,
+		.rq_psn = a->rq_psn,
+		.sq_psn = a->sq_psn,
+		.dest_qp_num = a->dest_qp_num,
+		.qp_access_flags = (u32)a->qp_access_flags,
+		.pkey_index = a->pkey_index,
+		.port_num = (u8)a->port_num,
+		.en_sqd_async_notify = a->en_sqd_async_notify,
+		.max_rd_atomic = a->max_rd_atomic,
+		.max_dest_rd_atomic = a->max_dest_rd_atomic,
+		.min_rnr_timer = a->min_rnr_timer,
+		.timeout = a->timeout,
+		.retry_cnt = a->retry_cnt,
+		.rnr_retry = a->rnr_retry,
+	};
+
+	if (!attr_fits(a, mask))
+		return -EINVAL;
+	ib_ah_to_hca(&a->ah_attr, &to.ah);
+	return hca_qp_modify(ib_qp_of(qp)->qp, &to, (u32)mask);
+}
+
+int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_qp_init_attr *init_attr)
+{
+	struct ib_qp_priv *p = ib_qp_of(qp);
+	struct hca_qp_attr a;
+
+	(void)mask;
+	hca_qp_query(p->qp, &a);
+	*attr = (struct ib_qp_attr){
+		.qp_state = (enum ib_qp_state)a.qp_state,
+		.cur_qp_state = (enum ib_qp_state)a.qp_state,
+		.path_mtu = (enum ib_mtu)a.path_mtu,
+		.path_mig_state = (enum ib_mig_state)a.path_mig_state,
+		.qkey = a.qkey,
+		.rq_psn = a.rq_psn,
+		.sq_psn = a.sq_psn,
+		.dest_qp_num = a.dest_qp_num,
+		.qp_access_flags = (int)a.qp_access_flags,
+		.cap = p->cap,
+		.pkey_index = a.pkey_index,
+		.port_num = a.port_num,
+		.max_rd_atomic = a.max_rd_atomic,
+		.max_dest_rd_atomic = a.max_dest_rd_atomic,
+		.min_rnr_timer = a.min_rnr_timer,
+		.timeout = a.timeout,
+		.retry_cnt = a.retry_cnt,
+		.rnr_retry = a.rnr_retry,
+	};
+	ah_from_hca(&a.ah, &attr->ah_attr);
+	*init_attr = (struct ib_qp_init_attr){
+		.event_handler = qp->event_handler,
+		.qp_context = qp->qp_context,
+		.send_cq = qp->send_cq,
+		.recv_cq = qp->recv_cq,
+		.srq = qp->srq,
+		.cap = p->cap,
+		.sq_sig_type = p->sq_sig_type,
+		.qp_type = qp->qp_type,
+		.port_num = 1,
+	};
+	return 0;
+}
+
+/* --- life --- */
+
+static int check_init(const struct ib_pd *pd, const struct ib_qp_init_attr *a)
+{
+	const struct ib_device *dev = pd->device;
+
+	if (!a->send_cq || !a->recv_cq || a->send_cq->device != dev || a->recv_cq->device != dev)
+		return -EINVAL;
+	if (a->srq && a->srq->device != dev)
+		return -EINVAL;
+	return a->create_flags || (u32)a->sq_sig_type > IB_SIGNAL_REQ_WR ? -EINVAL : 0;
+}
+
+static int make_qp(struct ib_qp_priv *p, struct ib_pd *pd, struct ib_qp_init_attr *a)
+{
+	struct hca_qp_init init = {
+		.type = (enum hca_qp_type)a->qp_type,
+		.pd = &ib_pd_of(pd)->pd,
+		.send_cq = &ib_cq_of(a->send_cq)->cq,
+		.recv_cq = &ib_cq_of(a->recv_cq)->cq,
+		.srq = a->srq ? &ib_srq_of(a->srq)->srq : NULL,
+		.max_send_wr = a->cap.max_send_wr,
+		.max_recv_wr = a->srq ? 0 : a->cap.max_recv_wr,
+		.max_send_sge = a->cap.max_send_sge,
+		.max_recv_sge = a->srq ? 0 : a->cap.max_recv_sge,
+		.max_inline = a->cap.max_inline_data,
+		.sq_sig_all = a->sq_sig_type == IB_SIGNAL_ALL_WR,
+		.user = p,
+	};
+	int err = hca_qp_create(&pd->device->core->hca, &init, &p->qp);
+
+	if (err)
+		return err;
+	a->cap.max_send_wr = p->qp->sq_size;
+	a->cap.max_recv_wr = init.max_recv_wr;
+	a->cap.max_recv_sge = init.max_recv_sge;
+	p->cap = a->cap;
+	p->sq_sig_type = a->sq_sig_type;
+	return 0;
+}
+
+struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *a)
+{
+	struct ib_device *device = pd->device;
+	struct ib_qp_priv *p;
+	int err = check_init(pd, a);
+
+	if (err)
+		return ERR_PTR(err);
+	err = ib_core_take(device, IB_OBJ_QP);
+	if (err)
+		return ERR_PTR(err);
+	err = -ENOMEM;
+	p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
+	if (!p)
+		goto give;
+	p->ib = (struct ib_qp){
+		.device = device,
+		.pd = pd,
+		.send_cq = a->send_cq,
+		.recv_cq = a->recv_cq,
+		.srq = a->srq,
+		.event_handler = a->event_handler,
+		.qp_context = a->qp_context,
+		.max_write_sge = a->cap.max_send_sge,
+		.max_read_sge = a->cap.max_send_sge,
+		.qp_type = a->qp_type,
+	};
+	err = make_qp(p, pd, a);
+	if (err)
+		goto free_qp;
+	p->ib.qp_num = p->qp->qpn;
+	return &p->ib;
+free_qp:
+	hca_free(p);
+give:
+	ib_core_give(device, IB_OBJ_QP);
+	return ERR_PTR(err);
+}
+
+int ib_destroy_qp(struct ib_qp *qp)
+{
+	struct ib_device *device = qp->device;
+	struct ib_qp_priv *p = ib_qp_of(qp);
+
+	hca_qp_destroy(p->qp);
+	hca_free(p);
+	ib_core_give(device, IB_OBJ_QP);
+	return 0;
+}
+
+/* --- draining: the last request of a queue in error completes after all others --- */
+
+#define DRAIN_POLL_NS 1000000ull
+
+struct drain {
+	struct ib_cqe cqe;
+	struct hca_completion done;
+};
+
+static void drained(struct ib_cq *cq, struct ib_wc *wc)
+{
+	(void)cq;
+	hca_complete(&hca_container_of(wc->wr_cqe, struct drain, cqe)->done);
+}
+
+static int post_last_send(struct ib_qp *qp, u64 id)
+{
+	struct hca_send_wr wr = { .wr_id = id, .opcode = HCA_WR_SEND, .flags = HCA_SEND_SIGNALED };
+
+	return hca_post_send(ib_qp_of(qp)->qp, &wr);
+}
+
+static int post_last_recv(struct ib_qp *qp, u64 id)
+{
+	struct hca_recv_wr wr = { .wr_id = id };
+
+	return hca_post_recv(ib_qp_of(qp)->qp, &wr);
+}
+
+static void drain(struct ib_qp *qp, struct ib_cq *cq, int (*post_last)(struct ib_qp *qp, u64 id))
+{
+	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
+	struct drain d = { .cqe.done = drained };
+	int err;
+
+	/* A queue pair in RESET has nothing that could be waited for. */
+	if (ib_modify_qp(qp, &attr, IB_QP_STATE))
+		return;
+	hca_completion_init(&d.done);
+	/* A queue that is full empties itself: it is being flushed. */
+	while ((err = post_last(qp, (u64)(uintptr_t)&d.cqe)) == -ENOMEM)
+		hca_pause();
+	if (!HCA_WARN_ON(err)) {
+		if (cq->poll_ctx == IB_POLL_DIRECT)
+			do
+				ib_process_cq_direct(cq, -1);
+			while (hca_wait(&d.done, DRAIN_POLL_NS));
+		else
+			hca_wait(&d.done, ~0ull);
+	}
+	hca_completion_destroy(&d.done);
+}
+
+void ib_drain_sq(struct ib_qp *qp)
+{
+	drain(qp, qp->send_cq, post_last_send);
+}
+
+void ib_drain_rq(struct ib_qp *qp)
+{
+	drain(qp, qp->recv_cq, post_last_recv);
+}
+
+void ib_drain_qp(struct ib_qp *qp)
+{
+	ib_drain_sq(qp);
+	if (!qp->srq)
+		ib_drain_rq(qp);
+}
+
+/* --- shared receive queues --- */
+
+struct ib_srq *ib_create_srq(struct ib_pd *pd, struct ib_srq_init_attr *a)
+{
+	struct ib_device *device = pd->device;
+	const struct hca_srq_attr attr = { .max_wr = a->attr.max_wr,
+					   .max_sge = a->attr.max_sge,
+					   .srq_limit = a->attr.srq_limit };
+	struct ib_srq_priv *p;
+	int err = ib_core_take(device, IB_OBJ_SRQ);
+
+	if (err)
+		return ERR_PTR(err);
+	err = -ENOMEM;
+	p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
+	if (!p)
+		goto give;
+	p->ib = (struct ib_srq){
+		.device = device,
+		.pd = pd,
+		.event_handler = a->event_handler,
+		.srq_context = a->srq_context,
+	};
+	err = hca_srq_init(&p->srq, &device->core->hca, &ib_pd_of(pd)->pd, &attr);
+	if (err)
+		goto free_srq;
+	return &p->ib;
+free_srq:
+	hca_free(p);
+give:
+	ib_core_give(device, IB_OBJ_SRQ);
+	return ERR_PTR(err);
+}
+
+int ib_modify_srq(struct ib_srq *srq, struct ib_srq_attr *a, int mask)
+{
+	const struct hca_srq_attr attr = { .max_wr = a->max_wr, .srq_limit = a->srq_limit };
+
+	return hca_srq_modify(&ib_srq_of(srq)->srq, &attr, (u32)mask);
+}
+
+int ib_query_srq(struct ib_srq *srq, struct ib_srq_attr *attr)
+{
+	struct hca_srq_attr a;
+
+	hca_srq_query(&ib_srq_of(srq)->srq, &a);
+	*attr = (struct ib_srq_attr){ .max_wr = a.max_wr, .max_sge = a.max_sge, .srq_limit = a.srq_limit };
+	return 0;
+}
+
+int ib_destroy_srq(struct ib_srq *srq)
+{
+	struct ib_device *device = srq->device;
+	struct ib_srq_priv *p = ib_srq_of(srq);
+	int err = hca_srq_fini(&p->srq);
+
+	if (err)
+		return err;
+	hca_free(p);
+	ib_core_give(device, IB_OBJ_SRQ);
+	return 0;
+}
