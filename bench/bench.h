@@ -101,6 +101,7 @@ struct bench_part {
 };
 
 extern const struct bench_part bench_dma;
+extern const struct bench_part bench_hca;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */
 void bench_init(u64 count);

@@ -10,7 +10,7 @@
 
 #include "bench.h"
 
-static const struct bench_part *const parts[] = { &bench_dma };
+static const struct bench_part *const parts[] = { &bench_dma, &bench_hca };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
