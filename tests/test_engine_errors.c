@@ -196,7 +196,7 @@ static void posting_rules(void **state)
 	assert_int_equal(hca_post_send(a.qp, &wr), -EINVAL);
 	assert_int_equal(hca_post_recv(a.qp, &rwr), -EINVAL);
 	wr.num_sge = 1;
-	wr.opcode = (enum hca_wr_opcode)8;
+	wr.opcode = (enum hca_wr_opcode)12;
 	assert_int_equal(hca_post_send(a.qp, &wr), -EINVAL);
 	wr.opcode = (enum hca_wr_opcode)77;
 	assert_int_equal(hca_post_send(a.qp, &wr), -EINVAL);

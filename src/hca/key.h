@@ -49,8 +49,13 @@ struct hca_key_entry {
 	const struct hca_pd *pd;
 	const void *qp;
 	struct hca_region *region;
-	u32 last; /* who owns the index */
-	u32 next_free; /* the table's lock */
+	union {
+		struct {
+			u32 last; /* who owns the index */
+			u32 next_free; /* the table's lock */
+		};
+		void *window; /* while it is a window's: the adapter's mw_lock, and inside */
+	};
 } HCA_ALIGNED(HCA_CACHE_LINE);
 
 _Static_assert(sizeof(struct hca_key_entry) == HCA_MAX(64, HCA_CACHE_LINE), "a key is a cache line");

@@ -33,6 +33,7 @@ int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 ma
 		.max_dest_rd_atomic = MAX_RD_ATOMIC,
 	};
 	hca_spin_init(&hca->qp_lock);
+	hca_spin_init(&hca->mw_lock);
 	hca->qp = hca_alloc(slots * sizeof(*hca->qp), HCA_MAY_SLEEP);
 	if (!hca->qp)
 		return -ENOMEM;
@@ -315,6 +316,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	hca_inflight_wait(&hca->wire->inflight); /* none that found it is under way */
 	while (hca_load_acquire(&qp->holds))
 		hca_pause();
+	hca_window_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
 	hca_eq_cancel(&hca->wire->eq, &qp->event);
 	hca_cq_purge(&qp->send_cq->cq, qp->qpn);

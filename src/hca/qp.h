@@ -15,6 +15,7 @@
 #include "hca/qp_state.h"
 #include "hca/region.h"
 #include "hca/rq.h"
+#include "hca/window.h"
 #include "hca/wire.h"
 
 #define HCA_MAX_SGE 16u
@@ -35,6 +36,7 @@ struct hca {
 	struct hca_keys keys;
 	void (*event)(struct hca *hca, enum hca_event_type type, void *object);
 
+	struct hca_spinlock mw_lock; /* states of windows; hca/window.h */
 	struct hca_spinlock qp_lock; /* the table is written under it, read from inside */
 	struct hca_qp **qp; /* by number modulo qp_slots; entries atomic */
 	u32 qp_slots; /* a power of two */
@@ -170,6 +172,7 @@ struct hca_qp {
 	struct hca_eq_node event;
 	u32 wants; /* atomic: a bit for each enum hca_event_type to be told; HCA_QP_FLUSH */
 	u32 holds; /* atomic: messages that are being finished */
+	struct hca_window *windows; /* hca->mw_lock: of type 2, bound here */
 
 	struct hca_spinlock rx_lock; /* datagrams come from many: their receives complete in order (IBTA 10.8.3.1) */
 	struct hca_rq rq;

@@ -174,19 +174,15 @@ static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struc
 }
 
 /*
- * The region's key is void at once. Its users must have left before the receiver is told, and we can't wait for them from
+ * The key is void at once. Its users must have left before the receiver is told, and we can't wait for them from
  * inside: that, and the completion, is left to hca_respond_finish().
  */
 static bool begin_invalidate(struct hca_qp *qp, struct hca_msg *m, const struct hca_wc *wc)
 {
-	const struct hca_key_entry *e = hca_key_find(&qp->hca->keys, m->imm);
-
-	if (!e || e->pd != qp->pd || e->region->kind != HCA_REGION_PAGES)
+	if (hca_key_void(qp, m->imm, true, &m->finish_void))
 		return false;
 	hca_fetch_add(&qp->holds, 1);
 	m->finish = qp;
-	hca_region_get(e->region);
-	m->finish_region = e->region;
 	m->finish_wc = *wc;
 	return true;
 }
@@ -195,11 +191,7 @@ void hca_respond_finish(struct hca_msg *m)
 {
 	struct hca_qp *qp = m->finish;
 
-	if (hca_region_invalidate(m->finish_region, m->imm)) {
-		m->finish_wc.status = HCA_WC_MW_BIND_ERR;
-		hca_qp_to_error(qp, HCA_EVENT_QP_ACCESS_ERR);
-	}
-	hca_region_put(m->finish_region);
+	hca_key_voided(&m->finish_void);
 	hca_qp_complete(qp, qp->recv_cq, &m->finish_wc, m->solicited);
 	hca_fetch_add(&qp->holds, (u32)-1);
 }

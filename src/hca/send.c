@@ -28,7 +28,9 @@ static u32 sq_filled(const struct hca_qp *qp)
 
 #define OP(x) (1ull << HCA_WR_##x)
 #define OPS_UD (OP(SEND) | OP(SEND_WITH_IMM))
-#define OPS_UC (OPS_UD | OP(RDMA_WRITE) | OP(RDMA_WRITE_WITH_IMM) | OP(SEND_WITH_INV) | OP(LOCAL_INV) | OP(REG_MR))
+#define OPS_UC \
+	(OPS_UD | OP(RDMA_WRITE) | OP(RDMA_WRITE_WITH_IMM) | OP(SEND_WITH_INV) | OP(LOCAL_INV) | OP(REG_MR) | \
+	 OP(BIND_MW))
 #define OPS_RC (OPS_UC | OP(RDMA_READ) | OP(ATOMIC_CMP_AND_SWP) | OP(ATOMIC_FETCH_AND_ADD))
 
 static bool opcode_allowed(const struct hca_qp *qp, enum hca_wr_opcode op)
@@ -40,7 +42,7 @@ static bool opcode_allowed(const struct hca_qp *qp, enum hca_wr_opcode op)
 
 static bool carries_data(enum hca_wr_opcode op)
 {
-	return op != HCA_WR_LOCAL_INV && op != HCA_WR_REG_MR;
+	return op != HCA_WR_LOCAL_INV && op != HCA_WR_REG_MR && op != HCA_WR_BIND_MW;
 }
 
 static bool reads_back(enum hca_wr_opcode op)
@@ -54,6 +56,8 @@ static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *
 
 	*len = 0;
 	if (!opcode_allowed(qp, wr->opcode) || wr->num_sge > qp->max_send_sge)
+		return -EINVAL;
+	if (wr->opcode == HCA_WR_BIND_MW && hca_window_check(wr))
 		return -EINVAL;
 	if (!carries_data(wr->opcode))
 		return wr->num_sge || wr->flags & HCA_SEND_INLINE ? -EINVAL : 0;
@@ -70,6 +74,8 @@ static void fill_swqe(struct hca_swqe *e, const struct hca_send_wr *wr, u64 len)
 	e->len = len;
 	if (wr->opcode == HCA_WR_REG_MR)
 		hca_region_get(wr->reg.region);
+	else if (wr->opcode == HCA_WR_BIND_MW)
+		hca_window_get(wr->bind.window);
 	if (wr->flags & HCA_SEND_INLINE) {
 		u8 *at = (u8 *)e->sge;
 		u32 i;
@@ -113,27 +119,36 @@ int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
 
 /* --- one request --- */
 
-/* Both go through the memory management of the region alone, and wait for who is inside; so they are done outside. */
-static enum hca_wc_status run_local(struct hca_qp *qp, const struct hca_swqe *e)
+static int invalidate(struct hca_qp *qp, u32 key)
 {
 	struct hca_inflight_mark mark;
-	const struct hca_key_entry *key;
-	struct hca_region *r = e->wr.reg.region;
-	int err = -EINVAL;
+	struct hca_void v;
+	int err;
 
-	if (e->wr.opcode == HCA_WR_REG_MR)
-		return r->pd == qp->pd && !hca_region_register(r, e->wr.reg.pages) ? HCA_WC_SUCCESS :
-										     HCA_WC_MW_BIND_ERR;
 	hca_inflight_enter(&qp->hca->wire->inflight, &mark);
-	key = hca_key_find(&qp->hca->keys, e->wr.imm);
-	r = key && key->pd == qp->pd ? key->region : NULL;
-	if (r)
-		hca_region_get(r);
+	err = hca_key_void(qp, key, false, &v);
 	hca_inflight_leave(&mark);
-	if (r && r->kind == HCA_REGION_PAGES)
-		err = hca_region_invalidate(r, e->wr.imm);
-	if (r)
-		hca_region_put(r);
+	if (!err)
+		hca_key_voided(&v);
+	return err;
+}
+
+/* These send nothing, and wait for who is inside; so they are done outside. */
+static enum hca_wc_status run_local(struct hca_qp *qp, const struct hca_swqe *e)
+{
+	int err;
+
+	switch (e->wr.opcode) {
+	case HCA_WR_REG_MR:
+		err = e->wr.reg.region->pd == qp->pd ? hca_region_register(e->wr.reg.region, e->wr.reg.pages) : -EINVAL;
+		break;
+	case HCA_WR_BIND_MW:
+		err = hca_window_bind(qp, &e->wr);
+		break;
+	default:
+		err = invalidate(qp, e->wr.imm);
+		break;
+	}
 	return err ? HCA_WC_MW_BIND_ERR : HCA_WC_SUCCESS;
 }
 
@@ -233,6 +248,8 @@ static enum hca_wc_opcode wc_opcode(enum hca_wr_opcode op)
 		return HCA_WC_FETCH_ADD;
 	case HCA_WR_LOCAL_INV:
 		return HCA_WC_LOCAL_INV;
+	case HCA_WR_BIND_MW:
+		return HCA_WC_BIND_MW;
 	case HCA_WR_REG_MR:
 		return HCA_WC_REG_MR;
 	default:
@@ -259,6 +276,8 @@ static void let_go(const struct hca_swqe *e)
 {
 	if (e->wr.opcode == HCA_WR_REG_MR)
 		hca_region_put(e->wr.reg.region);
+	else if (e->wr.opcode == HCA_WR_BIND_MW)
+		hca_window_put(e->wr.bind.window);
 }
 
 void hca_sq_drop(struct hca_qp *qp)

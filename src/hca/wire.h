@@ -10,6 +10,7 @@
 #include "hca/eq.h"
 #include "hca/gather.h"
 #include "hca/inflight.h"
+#include "hca/window.h"
 
 struct hca;
 struct hca_qp;
@@ -68,7 +69,7 @@ struct hca_msg {
 
 	/* Set by the responder: what is left to do when nobody is inside for this message any more. */
 	struct hca_qp *finish;
-	struct hca_region *finish_region;
+	struct hca_void finish_void;
 	struct hca_wc finish_wc;
 };
 

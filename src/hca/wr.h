@@ -12,6 +12,7 @@
 
 struct hca_region;
 struct hca_region_pages;
+struct hca_window;
 
 /** struct hca_sge - bytes of a region; laid out as ib_sge and ibv_sge are */
 struct hca_sge {
@@ -29,7 +30,8 @@ enum hca_wr_opcode {
 	HCA_WR_ATOMIC_CMP_AND_SWP,
 	HCA_WR_ATOMIC_FETCH_AND_ADD,
 	HCA_WR_LOCAL_INV,
-	HCA_WR_SEND_WITH_INV = 9,
+	HCA_WR_BIND_MW,
+	HCA_WR_SEND_WITH_INV,
 	HCA_WR_REG_MR = 32,
 };
 
@@ -75,6 +77,15 @@ struct hca_send_wr {
 			struct hca_region *region;
 			const struct hca_region_pages *pages; /* stays until the request is complete */
 		} reg;
+		/* Bytes of the region with @lkey, as that has them; @rkey is the key to come, in low 8 bits. */
+		struct {
+			struct hca_window *window;
+			u64 addr;
+			u64 length;
+			u32 rkey;
+			u32 lkey;
+			u32 access;
+		} bind;
 	};
 };
 
