@@ -627,6 +627,70 @@ static void ends_race(void **state)
 	}
 }
 
+static void write_through_2(void *arg)
+{
+	u32 i;
+
+	(void)arg;
+	for (i = 0; i < 4; i++) {
+		struct hca_sge sge = sge_at(&a, 0, 64);
+		struct hca_send_wr wr = { .sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE };
+
+		wr.rdma.addr = BASE;
+		wr.rdma.rkey = w2->key;
+		(void)hca_post_send(a.qp, &wr);
+	}
+}
+
+static void write_through_1(void *arg)
+{
+	(void)arg;
+	shared = w1;
+	write_to_it(NULL);
+}
+
+static void take_back_2(void *arg)
+{
+	(void)arg;
+	inv_from_here(NULL);
+	memset(b.ram, 0, 64);
+}
+
+static void take_back_1(void *arg)
+{
+	struct hca_send_wr wr = bind_wr(w1, hca_window_next_key(w1), 0, 64, PEER);
+
+	(void)arg;
+	assert_int_equal(hca_post_send(b.qp, &wr), 0);
+	memset(b.ram + 8192, 0, 64);
+}
+
+/* When an invalidation or another bind is complete, what was open before is the consumer's alone. */
+static void nobody_touches_what_was_open(void **state)
+{
+	void (*const of_2[])(void *) = { write_through_2, take_back_2 };
+	void (*const of_1[])(void *) = { write_through_1, take_back_1 };
+	void *const args[] = { NULL, NULL };
+	u64 seed;
+	u32 i;
+
+	(void)state;
+	for (seed = 1; seed <= 60; seed++) {
+		assert_int_equal(open_windows(NULL), 0);
+		b.mem.ops = &slow_mem_ops;
+		fill(a.ram, 64, 1);
+		bind(w2, low(w2, 1), 0, 64, PEER);
+		bind(w1, hca_window_next_key(w1), 8192, 64, PEER);
+		assert_int_equal(test_run_threads(seed, 2, of_2, args, NULL), 0);
+		poll_one(&b.scq, 1, HCA_WC_SUCCESS, NULL);
+		reconnect(a.qp, b.qp);
+		assert_int_equal(test_run_threads(seed, 2, of_1, args, NULL), 0);
+		for (i = 0; i < 64; i++)
+			assert_int_equal(b.ram[i] | b.ram[8192 + i], 0);
+		assert_int_equal(close_windows(NULL), 0);
+	}
+}
+
 static void every_call_may_fail(void **state)
 {
 	(void)state;
@@ -663,6 +727,7 @@ int main(void)
 		W(unreliable_connections_bind),
 		cmocka_unit_test(binds_race),
 		cmocka_unit_test(ends_race),
+		cmocka_unit_test(nobody_touches_what_was_open),
 		cmocka_unit_test(every_call_may_fail),
 	};
 

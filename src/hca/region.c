@@ -9,9 +9,6 @@
  */
 #include "hca/region.h"
 
-#define MIN_PAGE_SHIFT 12u
-#define MAX_PAGE_SHIFT 31u
-
 static bool access_valid(u32 access)
 {
 	access &= ~(u32)HCA_ACCESS_OPTIONAL;
@@ -179,7 +176,8 @@ int hca_region_register(struct hca_region *r, const struct hca_region_pages *p)
 
 	if (r->kind != HCA_REGION_PAGES || !access_valid(p->access))
 		return -EINVAL;
-	if (p->page_shift < MIN_PAGE_SHIFT || p->page_shift > MAX_PAGE_SHIFT || !p->npages || p->npages > r->max_pages)
+	if (p->page_shift < HCA_REGION_MIN_SHIFT || p->page_shift > HCA_REGION_MAX_SHIFT || !p->npages ||
+	    p->npages > r->max_pages)
 		return -EINVAL;
 	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
 		return -EINVAL;
@@ -200,7 +198,7 @@ int hca_region_register(struct hca_region *r, const struct hca_region_pages *p)
 	return err;
 }
 
-static int make_void(struct hca_region *r, u32 key)
+int hca_region_begin_void(struct hca_region *r, u32 key)
 {
 	hca_irqflags_t flags;
 	int err = 0;
@@ -229,17 +227,16 @@ int hca_region_void(const struct hca_keys *keys, const struct hca_pd *pd, u32 ke
 	if (!e || e->pd != pd || e->access & HCA_KEY_WINDOW || (remote && !(e->access & HCA_ACCESS_REMOTE)))
 		return -EINVAL;
 	/* The region is still there: who destroys it waits for us. */
-	err = make_void(e->region, key);
+	err = hca_region_begin_void(e->region, key);
 	if (!err)
 		*out = e->region;
 	return err;
 }
 
-void hca_region_voided(struct hca_region *r)
+void hca_region_end_void(struct hca_region *r)
 {
 	hca_irqflags_t flags;
 
-	hca_inflight_wait(r->inflight);
 	hca_spin_lock(&r->lock, flags);
 	if (r->state == HCA_REGION_BUSY)
 		r->state = HCA_REGION_INVALID;
@@ -247,9 +244,15 @@ void hca_region_voided(struct hca_region *r)
 	hca_region_put(r);
 }
 
+void hca_region_voided(struct hca_region *r)
+{
+	hca_inflight_wait(r->inflight);
+	hca_region_end_void(r);
+}
+
 int hca_region_invalidate(struct hca_region *r, u32 key)
 {
-	int err = make_void(r, key);
+	int err = hca_region_begin_void(r, key);
 
 	if (!err)
 		hca_region_voided(r);

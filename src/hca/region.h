@@ -26,6 +26,10 @@ enum hca_region_kind {
 /* The most pages that one region can list. */
 #define HCA_REGION_MAX_PAGES (1u << 24)
 
+/* log2 of the page sizes that there are */
+#define HCA_REGION_MIN_SHIFT 12u
+#define HCA_REGION_MAX_SHIFT 31u
+
 /** struct hca_pd - a protection domain: what is made under one works with what is made under it alone */
 struct hca_pd {
 	struct hca_keys *keys;
@@ -166,6 +170,15 @@ void hca_region_voided(struct hca_region *r);
 
 /** hca_region_invalidate() - both at once, by who owns the region; not from inside. Return: as hca_region_void() */
 int hca_region_invalidate(struct hca_region *r, u32 key);
+
+/**
+ * hca_region_begin_void() - hca_region_invalidate() for who waits for many at once: the first half
+ *
+ * The key is void, but those inside may still use it: hca_inflight_wait() is the caller's, and hca_region_end_void()
+ * when it has returned. Return: as hca_region_void().
+ */
+int hca_region_begin_void(struct hca_region *r, u32 key);
+void hca_region_end_void(struct hca_region *r);
 
 /**
  * hca_region_bind() - count a window on a region, from inside

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Fast memory regions; see fmr.h. Called by the verbs of a face. A thin layer over
+ * regions of pages: what the engine sees is a region like any other.
+ */
+#include "hca/fmr.h"
+
+#define FMR_ACCESS (HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE | HCA_ACCESS_OPTIONAL)
+
+int hca_fmr_create(struct hca_pd *pd, const struct hca_fmr_attr *attr, struct hca_fmr **out)
+{
+	const struct hca_region_attr pages = {
+		.kind = HCA_REGION_PAGES, .access = attr->access, .max_pages = attr->max_pages, .invalid = true
+	};
+	struct hca_fmr *f;
+	int err;
+
+	if (attr->access & ~(u32)FMR_ACCESS || !attr->max_maps || attr->max_maps > HCA_FMR_MAX_MAPS ||
+	    attr->page_shift < HCA_REGION_MIN_SHIFT || attr->page_shift > HCA_REGION_MAX_SHIFT)
+		return -EINVAL;
+	f = hca_alloc(sizeof(*f), HCA_MAY_SLEEP);
+	if (!f)
+		return -ENOMEM;
+	err = hca_region_create(pd, &pages, &f->region);
+	if (err) {
+		hca_free(f);
+		return err;
+	}
+	f->access = attr->access;
+	f->page_shift = attr->page_shift;
+	f->max_maps = attr->max_maps;
+	f->key = f->region->key;
+	*out = f;
+	return 0;
+}
+
+int hca_fmr_destroy(struct hca_fmr *f)
+{
+	int err;
+
+	if (f->maps)
+		return -EBUSY;
+	err = hca_region_destroy(f->region);
+	if (!err)
+		hca_free(f);
+	return err;
+}
+
+static bool pages_valid(const struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
+{
+	u64 any = iova;
+	u32 i;
+
+	if (!npages || npages > f->region->max_pages || iova + (((u64)npages << f->page_shift) - 1) < iova)
+		return false;
+	for (i = 0; i < npages; i++)
+		any |= pages[i];
+	return !(any & ((1ull << f->page_shift) - 1));
+}
+
+static int map(struct hca_fmr *f, const struct hca_region_pages *p)
+{
+	int err = 0;
+
+	if (f->maps == f->max_maps)
+		return -EINVAL;
+	/* Its list of pages is about to change: nobody may be reading it. */
+	if (hca_load(&f->region->state) == HCA_REGION_VALID)
+		err = hca_region_invalidate(f->region, f->key);
+	if (!err)
+		err = hca_region_register(f->region, p);
+	if (err)
+		return err;
+	f->key = p->key;
+	f->maps++;
+	return 0;
+}
+
+int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
+{
+	struct hca_region_pages p = {
+		.access = f->access, .iova = iova, .page_shift = f->page_shift, .pages = pages, .npages = npages
+	};
+	int err;
+
+	if (!pages_valid(f, pages, npages, iova))
+		return -EINVAL;
+	p.length = (u64)npages << f->page_shift;
+	if (hca_xchg(&f->busy, 1u))
+		return -EBUSY;
+	p.key = hca_key_next(f->key);
+	err = map(f, &p);
+	hca_store_release(&f->busy, 0u);
+	return err;
+}
+
+int hca_fmr_unmap(struct hca_fmr *first)
+{
+	struct hca_fmr *f;
+
+	for (f = first; f; f = f->next)
+		if (f->region->inflight != first->region->inflight)
+			return -EINVAL;
+	/* First all keys are void, then who may still be using one of them leaves, once for all. */
+	for (f = first; f; f = f->next) {
+		while (hca_xchg(&f->busy, 1u))
+			hca_pause();
+		f->voided = !hca_region_begin_void(f->region, f->key);
+	}
+	if (first)
+		hca_inflight_wait(first->region->inflight);
+	for (f = first; f; f = f->next) {
+		if (f->voided)
+			hca_region_end_void(f->region);
+		f->maps = 0;
+		hca_store_release(&f->busy, 0u);
+	}
+	return 0;
+}
