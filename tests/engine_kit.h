@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Two adapters on the loop wire, each with memory of its own behind a plain accessor
- * and one queue pair; posting and polling in a word. Shared by the engine's tests.
+ * Two adapters on a wire, each with memory of its own behind a plain accessor and
+ * one queue pair; posting and polling in a word. Shared by the engine's tests. The wire
+ * is the loop; with ENGINE_KIT_PACKETS it is one of packets, which loses nothing
+ * unless it's told to.
  */
 #ifndef ENGINE_KIT_H
 #define ENGINE_KIT_H
@@ -16,6 +18,9 @@
 #include "hca/qp.h"
 #include "test/test_port.h"
 #include "wire/loop.h"
+#ifdef ENGINE_KIT_PACKETS
+#include "lossy_wire.h"
+#endif
 
 #define BYTES 65536u
 #define BASE 0x100000ull
@@ -38,8 +43,35 @@ struct side {
 	u32 handled;
 };
 
-static struct hca_loop loop;
 static struct side a, b;
+
+#ifdef ENGINE_KIT_PACKETS
+static struct lossy_wire lossy;
+#define KIT_WIRE (&lossy.wire)
+
+static inline int wire_open(void)
+{
+	return lossy_open(&lossy, 1);
+}
+
+static inline void wire_close(void)
+{
+	lossy_close(&lossy);
+}
+#else
+static struct hca_loop loop;
+#define KIT_WIRE (&loop.wire)
+
+static inline int wire_open(void)
+{
+	hca_loop_init(&loop);
+	return 0;
+}
+
+static inline void wire_close(void)
+{
+}
+#endif
 
 static inline int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
 			   struct hca_mem_window *w)
@@ -99,7 +131,7 @@ static inline int side_open(struct side *s)
 
 	memset(s, 0, sizeof(*s));
 	s->mem.ops = &mem_ops;
-	err = hca_init(&s->hca, &loop.wire, &s->mem, 64, 64);
+	err = hca_init(&s->hca, KIT_WIRE, &s->mem, 64, 64);
 	if (err)
 		return err;
 	s->hca.event = on_event;
@@ -200,7 +232,7 @@ static inline void connect_qp(struct side *s, struct hca_qp *qp, const struct si
 static inline void connect_type(enum hca_qp_type type)
 {
 	test_port_reset(1);
-	hca_loop_init(&loop);
+	assert_int_equal(wire_open(), 0);
 	assert_int_equal(side_open(&a), 0);
 	assert_int_equal(side_open(&b), 0);
 	assert_int_equal(make_qp(&a, type, NULL, &a.qp), 0);
@@ -235,6 +267,7 @@ static inline int close_both(void **state)
 	(void)state;
 	side_close(&a);
 	side_close(&b);
+	wire_close();
 	return (int)test_leaks();
 }
 

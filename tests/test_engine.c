@@ -290,7 +290,7 @@ static void every_call_may_fail(void **state)
 {
 	(void)state;
 	test_port_reset(1);
-	hca_loop_init(&loop);
+	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{
 		if (!side_open(&a)) {
@@ -299,6 +299,7 @@ static void every_call_may_fail(void **state)
 			side_close(&a);
 		}
 	}
+	wire_close();
 }
 
 #define ROUNDS 6u

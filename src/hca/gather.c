@@ -53,6 +53,21 @@ static void advance(struct hca_gather *g, u64 len)
 	g->off += (u32)len;
 }
 
+void hca_gather_skip(struct hca_gather *g, u64 len)
+{
+	while (len && g->num_sge) {
+		u32 run = (u32)HCA_MIN(len, (u64)(g->sge->length - g->off));
+
+		advance(g, run);
+		len -= run;
+		if (len) {
+			g->sge++;
+			g->num_sge--;
+			g->off = 0;
+		}
+	}
+}
+
 int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
 		    enum hca_gather_side *side)
 {

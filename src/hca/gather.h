@@ -42,6 +42,9 @@ struct hca_gather {
  */
 int hca_gather_check(const struct hca_gather *g, u64 len, u64 *total);
 
+/** hca_gather_skip() - go on @len bytes further; there are that many */
+void hca_gather_skip(struct hca_gather *g, u64 len);
+
 /** enum hca_gather_side - which end of a copy refused */
 enum hca_gather_side { HCA_GATHER_SRC, HCA_GATHER_DST };
 

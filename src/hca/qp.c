@@ -3,7 +3,7 @@
  * Adapters and queue pairs: making, changing, ending them, and what they tell their
  * consumer. The paths of messages are in send.c and recv.c.
  */
-#include "hca/qp.h"
+#include "hca/flow.h"
 
 #define MAX_QPS (1u << 20)
 #define FIRST_QPN 0x11u /* 0 and 1 are the management queue pairs */
@@ -185,9 +185,13 @@ static void on_timer(void *arg)
 	struct hca_qp *qp = arg;
 	hca_irqflags_t flags;
 
-	hca_spin_lock(&qp->lock, flags);
-	qp->sq_waiting = false;
-	hca_spin_unlock(&qp->lock, flags);
+	if (qp->flow) {
+		hca_flow_timeout(qp);
+	} else {
+		hca_spin_lock(&qp->lock, flags);
+		qp->sq_waiting = false;
+		hca_spin_unlock(&qp->lock, flags);
+	}
 	hca_sq_run(qp);
 	hca_eq_run(&qp->hca->wire->eq);
 }
@@ -266,9 +270,12 @@ int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp *
 	err = hca_rq_init(&qp->rq, in->max_recv_wr, in->max_recv_sge);
 	if (err)
 		goto free_sq;
-	err = hca_timer_init(&qp->timer, on_timer, qp);
+	err = hca->wire->ops->xmit ? hca_flow_create(qp) : 0;
 	if (err)
 		goto fini_rq;
+	err = hca_timer_init(&qp->timer, on_timer, qp);
+	if (err)
+		goto free_flow;
 	err = enter(hca, qp);
 	if (err)
 		goto destroy_timer;
@@ -281,6 +288,8 @@ int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp *
 	return 0;
 destroy_timer:
 	hca_timer_destroy(&qp->timer);
+free_flow:
+	hca_free(qp->flow);
 fini_rq:
 	hca_rq_fini(&qp->rq);
 free_sq:
@@ -307,15 +316,21 @@ static void stop_sending(struct hca_qp *qp)
 	hca_timer_stop(&qp->timer);
 }
 
+/* Those that come in, and those that have something left to finish. */
+static void wait_for_messages(struct hca_qp *qp)
+{
+	hca_inflight_wait(&qp->hca->wire->inflight);
+	while (hca_load_acquire(&qp->holds))
+		hca_pause();
+}
+
 void hca_qp_destroy(struct hca_qp *qp)
 {
 	struct hca *hca = qp->hca;
 
 	leave(hca, qp); /* no message finds it from now on */
 	stop_sending(qp);
-	hca_inflight_wait(&hca->wire->inflight); /* none that found it is under way */
-	while (hca_load_acquire(&qp->holds))
-		hca_pause();
+	wait_for_messages(qp); /* none that found it is under way */
 	hca_window_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
 	hca_eq_cancel(&hca->wire->eq, &qp->event);
@@ -328,6 +343,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	hca_fetch_add(&qp->pd->users, (u32)-1);
 	hca_sq_drop(qp);
 	hca_rq_fini(&qp->rq);
+	hca_free(qp->flow);
 	hca_free(qp->sq);
 	hca_free(qp);
 }
@@ -397,8 +413,10 @@ static void take_attr(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask)
 static void reset(struct hca_qp *qp)
 {
 	stop_sending(qp);
-	hca_inflight_wait(&qp->hca->wire->inflight);
+	wait_for_messages(qp);
 	hca_sq_drop(qp);
+	if (qp->flow)
+		hca_flow_reset(qp);
 	qp->retries = 0;
 	qp->rnr_retries = 0;
 	hca_store(&qp->established, false);
@@ -424,6 +442,8 @@ static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, enum
 	if (err || *next == HCA_QPS_RESET || *next == HCA_QPS_ERR)
 		return err;
 	take_attr(qp, a, mask);
+	if (qp->flow)
+		hca_flow_modified(qp, mask);
 	if (*next == HCA_QPS_SQD && cur != HCA_QPS_SQD)
 		qp->drain_wanted = mask & HCA_QP_EN_SQD_ASYNC_NOTIFY && a->en_sqd_async_notify;
 	hca_store_release(&qp->state, (u32)*next);

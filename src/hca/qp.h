@@ -4,7 +4,7 @@
  * one struct hca a device, on a wire, with that device's memory accessor.
  *
  * Locks, outermost first: qp->lock, rq.lock, cq.lock, eq.lock. None of them is held
- * while bytes are moved; only a datagram queue pair's rx_lock is, and it comes
+ * while bytes are moved; only rx_lock is, for a datagram or one packet, and it comes
  * before all others. Who runs a send queue holds sq_running instead of a lock.
  */
 #ifndef HCA_QP_H
@@ -17,6 +17,8 @@
 #include "hca/rq.h"
 #include "hca/window.h"
 #include "hca/wire.h"
+
+struct hca_flow;
 
 #define HCA_MAX_SGE 16u
 #define HCA_MAX_INLINE 512u
@@ -118,6 +120,8 @@ void hca_srq_query(struct hca_srq *srq, struct hca_srq_attr *attr);
 struct hca_swqe {
 	struct hca_send_wr wr;
 	u64 len;
+	u32 psn; /* on a wire of packets: of the first one, and how many numbers it takes */
+	u32 packets;
 	struct hca_sge sge[];
 };
 
@@ -154,6 +158,7 @@ struct hca_qp {
 	u32 max_inline;
 	bool sq_sig_all;
 	void *user;
+	struct hca_flow *flow; /* its packet half; NULL on a wire that takes messages */
 
 	struct hca_spinlock lock; /* what follows */
 	u32 state; /* enum hca_qp_state; atomic: read without the lock */
@@ -174,7 +179,8 @@ struct hca_qp {
 	u32 holds; /* atomic: messages that are being finished */
 	struct hca_window *windows; /* hca->mw_lock: of type 2, bound here */
 
-	struct hca_spinlock rx_lock; /* datagrams come from many: their receives complete in order (IBTA 10.8.3.1) */
+	/* Datagrams come from many: their receives complete in order (IBTA 10.8.3.1). And all packets are taken under it. */
+	struct hca_spinlock rx_lock;
 	struct hca_rq rq;
 };
 

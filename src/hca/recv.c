@@ -4,13 +4,8 @@
  * the wire brings it, from inside the engine. RDMA and atomics touch neither the
  * queues nor a lock of the queue pair; a message that takes a receive request does.
  */
-#include "hca/qp.h"
-
-/* A receive request on the stack. */
-union taken {
-	struct hca_rwqe e;
-	u8 room[sizeof(struct hca_rwqe) + HCA_MAX_SGE * sizeof(struct hca_sge)];
-};
+#include "hca/flow.h"
+#include "hca/respond.h"
 
 /* --- posting --- */
 
@@ -48,8 +43,10 @@ int hca_srq_post(struct hca_srq *srq, const struct hca_recv_wr *wr)
 void hca_rq_flush(struct hca_qp *qp)
 {
 	struct hca_wc wc = { .status = HCA_WC_WR_FLUSH_ERR, .opcode = HCA_WC_RECV, .qp_num = qp->qpn };
-	union taken t;
+	union hca_taken t;
 
+	if (qp->flow)
+		hca_flow_flush(qp);
 	while (!qp->srq && hca_rq_take(&qp->rq, &t.e, NULL)) {
 		wc.wr_id = t.e.wr_id;
 		hca_qp_complete(qp, qp->recv_cq, &wc, false);
@@ -58,7 +55,7 @@ void hca_rq_flush(struct hca_qp *qp)
 
 /* --- receiving --- */
 
-static bool take(struct hca_qp *qp, union taken *t)
+bool hca_rx_take(struct hca_qp *qp, union hca_taken *t)
 {
 	bool limit = false;
 	bool got;
@@ -71,7 +68,7 @@ static bool take(struct hca_qp *qp, union taken *t)
 	return got;
 }
 
-static void gather_of(struct hca_qp *qp, struct hca_gather *g, u32 access, const struct hca_sge *sge, u32 num_sge)
+void hca_rx_gather(struct hca_qp *qp, struct hca_gather *g, u32 access, const struct hca_sge *sge, u32 num_sge)
 {
 	g->mem = qp->hca->mem;
 	g->keys = &qp->hca->keys;
@@ -84,14 +81,14 @@ static void gather_of(struct hca_qp *qp, struct hca_gather *g, u32 access, const
 }
 
 /* An error that the responder finds takes a reliable queue pair into error, with the event that says why (IBTA 9.9.3). */
-static enum hca_answer refuse(struct hca_qp *qp, enum hca_answer answer)
+enum hca_answer hca_rx_refuse(struct hca_qp *qp, enum hca_answer answer)
 {
 	if (qp->type == HCA_QPT_RC)
 		hca_qp_to_error(qp, answer == HCA_ANSWER_REM_ACCESS ? HCA_EVENT_QP_ACCESS_ERR : HCA_EVENT_QP_REQ_ERR);
 	return answer;
 }
 
-static void fill_wc(const struct hca_qp *qp, const struct hca_msg *m, u64 wr_id, struct hca_wc *wc)
+void hca_rx_fill_wc(const struct hca_qp *qp, const struct hca_msg *m, u64 wr_id, struct hca_wc *wc)
 {
 	*wc = (struct hca_wc){
 		.wr_id = wr_id,
@@ -112,18 +109,18 @@ static void fill_wc(const struct hca_qp *qp, const struct hca_msg *m, u64 wr_id,
 }
 
 /* A receive request for this message, and the beginning of its completion; without one, when to try again. */
-static bool take_for(struct hca_qp *qp, struct hca_msg *m, union taken *t, struct hca_wc *wc)
+static bool take_for(struct hca_qp *qp, struct hca_msg *m, union hca_taken *t, struct hca_wc *wc)
 {
-	if (!take(qp, t)) {
+	if (!hca_rx_take(qp, t)) {
 		m->rnr_code = qp->attr.min_rnr_timer;
 		return false;
 	}
-	fill_wc(qp, m, t->e.wr_id, wc);
+	hca_rx_fill_wc(qp, m, t->e.wr_id, wc);
 	return true;
 }
 
 /* A receive request that is spoilt: it completes so, and a connected queue pair is in error. */
-static void spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status)
+void hca_rx_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status)
 {
 	wc->status = status;
 	hca_qp_complete(qp, qp->recv_cq, wc, false);
@@ -156,17 +153,17 @@ static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struc
 	struct hca_gather to;
 	u64 room;
 
-	gather_of(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->num_sge);
+	hca_rx_gather(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->num_sge);
 	if (hca_gather_check(&to, need, &room)) {
-		spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
+		hca_rx_spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
 		return HCA_ANSWER_REM_OP;
 	}
 	if (room < need) {
-		spoil(qp, wc, HCA_WC_LOC_LEN_ERR);
+		hca_rx_spoil(qp, wc, HCA_WC_LOC_LEN_ERR);
 		return HCA_ANSWER_INV_REQ;
 	}
 	if (scatter(&to, m, &side)) {
-		spoil(qp, wc, side == HCA_GATHER_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
+		hca_rx_spoil(qp, wc, side == HCA_GATHER_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
 		return side == HCA_GATHER_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
 	}
 	wc->byte_len = (u32)need;
@@ -177,7 +174,7 @@ static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struc
  * The key is void at once. Its users must have left before the receiver is told, and we can't wait for them from
  * inside: that, and the completion, is left to hca_respond_finish().
  */
-static bool begin_invalidate(struct hca_qp *qp, struct hca_msg *m, const struct hca_wc *wc)
+bool hca_rx_begin_invalidate(struct hca_qp *qp, struct hca_msg *m, const struct hca_wc *wc)
 {
 	if (hca_key_void(qp, m->imm, true, &m->finish_void))
 		return false;
@@ -200,7 +197,7 @@ static enum hca_answer respond_send(struct hca_qp *qp, struct hca_msg *m)
 {
 	enum hca_answer answer;
 	struct hca_wc wc;
-	union taken t;
+	union hca_taken t;
 
 	if (!take_for(qp, m, &t, &wc))
 		return HCA_ANSWER_RNR;
@@ -208,23 +205,23 @@ static enum hca_answer respond_send(struct hca_qp *qp, struct hca_msg *m)
 	if (hca_unlikely(answer))
 		return answer;
 	if (m->opcode == HCA_WR_SEND_WITH_INV) {
-		if (begin_invalidate(qp, m, &wc))
+		if (hca_rx_begin_invalidate(qp, m, &wc))
 			return HCA_ANSWER_ACK;
-		spoil(qp, &wc, HCA_WC_MW_BIND_ERR);
-		return refuse(qp, HCA_ANSWER_REM_ACCESS);
+		hca_rx_spoil(qp, &wc, HCA_WC_MW_BIND_ERR);
+		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	}
 	hca_qp_complete(qp, qp->recv_cq, &wc, m->solicited);
 	return HCA_ANSWER_ACK;
 }
 
 /* The bytes that an RDMA or atomic names, as a list of one entry. Return: may they be used so? */
-static bool remote_gather(struct hca_qp *qp, const struct hca_msg *m, u32 access, struct hca_sge *sge,
+bool hca_rx_remote_gather(struct hca_qp *qp, const struct hca_msg *m, u32 access, struct hca_sge *sge,
 			  struct hca_gather *g)
 {
 	sge->addr = m->raddr;
 	sge->length = (u32)m->len;
 	sge->lkey = m->rkey;
-	gather_of(qp, g, access, sge, 1);
+	hca_rx_gather(qp, g, access, sge, 1);
 	return qp->attr.qp_access_flags & access && !hca_gather_check(g, m->len, NULL);
 }
 
@@ -232,7 +229,7 @@ static enum hca_answer copied(struct hca_qp *qp, int err, bool responder)
 {
 	if (!err)
 		return HCA_ANSWER_ACK;
-	return responder ? refuse(qp, HCA_ANSWER_REM_OP) : HCA_ANSWER_LOC_PROT;
+	return responder ? hca_rx_refuse(qp, HCA_ANSWER_REM_OP) : HCA_ANSWER_LOC_PROT;
 }
 
 static enum hca_answer respond_write(struct hca_qp *qp, struct hca_msg *m)
@@ -242,8 +239,8 @@ static enum hca_answer respond_write(struct hca_qp *qp, struct hca_msg *m)
 	struct hca_sge sge;
 	int err;
 
-	if (!remote_gather(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
-		return refuse(qp, HCA_ANSWER_REM_ACCESS);
+	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
+		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	if (m->inline_data)
 		err = hca_gather_put(&to, m->inline_data, m->len, m->site);
 	else
@@ -255,14 +252,14 @@ static enum hca_answer respond_write_imm(struct hca_qp *qp, struct hca_msg *m)
 {
 	enum hca_answer answer;
 	struct hca_wc wc;
-	union taken t;
+	union hca_taken t;
 
 	/* The request is looked for first: a message that must come again should not have written already. */
 	if (!take_for(qp, m, &t, &wc))
 		return HCA_ANSWER_RNR;
 	answer = respond_write(qp, m);
 	if (hca_unlikely(answer)) {
-		spoil(qp, &wc, HCA_WC_WR_FLUSH_ERR);
+		hca_rx_spoil(qp, &wc, HCA_WC_WR_FLUSH_ERR);
 		return answer;
 	}
 	hca_qp_complete(qp, qp->recv_cq, &wc, m->solicited);
@@ -277,14 +274,14 @@ static enum hca_answer respond_read(struct hca_qp *qp, struct hca_msg *m)
 	int err;
 
 	if (!qp->attr.max_dest_rd_atomic)
-		return refuse(qp, HCA_ANSWER_INV_REQ);
-	if (!remote_gather(qp, m, HCA_ACCESS_REMOTE_READ, &sge, &from))
-		return refuse(qp, HCA_ANSWER_REM_ACCESS);
+		return hca_rx_refuse(qp, HCA_ANSWER_INV_REQ);
+	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_READ, &sge, &from))
+		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	err = hca_gather_copy(&m->data, &from, m->len, m->site, &side);
 	return copied(qp, err, side == HCA_GATHER_SRC);
 }
 
-static enum hca_answer respond_atomic(struct hca_qp *qp, struct hca_msg *m)
+enum hca_answer hca_rx_atomic(struct hca_qp *qp, struct hca_msg *m)
 {
 	bool swap = m->opcode == HCA_WR_ATOMIC_CMP_AND_SWP;
 	const struct hca_key_entry *e;
@@ -294,17 +291,26 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, struct hca_msg *m)
 	int err;
 
 	if (!qp->attr.max_dest_rd_atomic || m->raddr & (sizeof(u64) - 1))
-		return refuse(qp, HCA_ANSWER_INV_REQ);
-	if (!remote_gather(qp, m, HCA_ACCESS_REMOTE_ATOMIC, &sge, &at))
-		return refuse(qp, HCA_ANSWER_REM_ACCESS);
+		return hca_rx_refuse(qp, HCA_ANSWER_INV_REQ);
+	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_ATOMIC, &sge, &at))
+		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	e = hca_key_check(at.keys, m->rkey, qp->pd, qp, m->raddr, run, HCA_ACCESS_REMOTE_ATOMIC);
 	if (!e)
-		return refuse(qp, HCA_ANSWER_REM_ACCESS);
+		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	err = hca_mem_atomic(qp->hca->mem, hca_region_run(e->region, hca_key_offset(e, m->raddr), &run),
 			     swap ? HCA_ATOMIC_CMP_SWAP : HCA_ATOMIC_FETCH_ADD, m->compare_add, m->swap, &m->result,
 			     m->site);
 	if (err)
-		return refuse(qp, err == -EINVAL ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP);
+		return hca_rx_refuse(qp, err == -EINVAL ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP);
+	return HCA_ANSWER_ACK;
+}
+
+static enum hca_answer respond_atomic(struct hca_qp *qp, struct hca_msg *m)
+{
+	enum hca_answer answer = hca_rx_atomic(qp, m);
+
+	if (hca_unlikely(answer))
+		return answer;
 	return copied(qp, hca_gather_put(&m->data, &m->result, sizeof(m->result), m->site), false);
 }
 
@@ -325,7 +331,7 @@ static enum hca_answer dispatch(struct hca_qp *qp, struct hca_msg *m)
 	case HCA_WR_ATOMIC_FETCH_AND_ADD:
 		return respond_atomic(qp, m);
 	default:
-		return refuse(qp, HCA_ANSWER_INV_REQ);
+		return hca_rx_refuse(qp, HCA_ANSWER_INV_REQ);
 	}
 }
 

@@ -5,16 +5,17 @@
  * return at once. So a queue pair's messages leave in the order they were posted, and
  * no lock is held while bytes move.
  */
-#include "hca/qp.h"
+#include "hca/flow.h"
+#include "hca/request.h"
 
 /* --- the queue --- */
 
-static struct hca_swqe *swqe(const struct hca_qp *qp, u32 i)
+struct hca_swqe *hca_sq_entry(const struct hca_qp *qp, u32 i)
 {
 	return (struct hca_swqe *)(qp->sq + (size_t)(i < qp->sq_size ? i : i - qp->sq_size) * qp->sq_stride);
 }
 
-static u32 sq_next(const struct hca_qp *qp, u32 i)
+u32 hca_sq_next(const struct hca_qp *qp, u32 i)
 {
 	return i + 1 < 2 * qp->sq_size ? i + 1 : 0;
 }
@@ -37,15 +38,18 @@ static bool opcode_allowed(const struct hca_qp *qp, enum hca_wr_opcode op)
 {
 	u64 allowed = qp->type == HCA_QPT_RC ? OPS_RC : qp->type == HCA_QPT_UC ? OPS_UC : OPS_UD;
 
+	/* No packet of an unreliable connection takes a key away (IBTA 9.2.1, opcodes by service). */
+	if (hca_unlikely(qp->flow) && qp->type == HCA_QPT_UC)
+		allowed &= ~OP(SEND_WITH_INV);
 	return (unsigned int)op < 64 && allowed >> op & 1;
 }
 
-static bool carries_data(enum hca_wr_opcode op)
+bool hca_wr_carries_data(enum hca_wr_opcode op)
 {
 	return op != HCA_WR_LOCAL_INV && op != HCA_WR_REG_MR && op != HCA_WR_BIND_MW;
 }
 
-static bool reads_back(enum hca_wr_opcode op)
+bool hca_wr_reads_back(enum hca_wr_opcode op)
 {
 	return op == HCA_WR_RDMA_READ || op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
 }
@@ -59,11 +63,11 @@ static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *
 		return -EINVAL;
 	if (wr->opcode == HCA_WR_BIND_MW && hca_window_check(wr))
 		return -EINVAL;
-	if (!carries_data(wr->opcode))
+	if (!hca_wr_carries_data(wr->opcode))
 		return wr->num_sge || wr->flags & HCA_SEND_INLINE ? -EINVAL : 0;
 	for (i = 0; i < wr->num_sge; i++)
 		*len += wr->sge[i].length;
-	if (wr->flags & HCA_SEND_INLINE && (reads_back(wr->opcode) || *len > qp->max_inline))
+	if (wr->flags & HCA_SEND_INLINE && (hca_wr_reads_back(wr->opcode) || *len > qp->max_inline))
 		return -EINVAL;
 	return 0;
 }
@@ -106,8 +110,8 @@ int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
 	} else if (sq_filled(qp) == qp->sq_size) {
 		err = -ENOMEM;
 	} else {
-		fill_swqe(swqe(qp, qp->sq_tail), wr, len);
-		qp->sq_tail = sq_next(qp, qp->sq_tail);
+		fill_swqe(hca_sq_entry(qp, qp->sq_tail), wr, len);
+		qp->sq_tail = hca_sq_next(qp, qp->sq_tail);
 	}
 	hca_spin_unlock(&qp->lock, flags);
 	if (hca_unlikely(err))
@@ -134,7 +138,7 @@ static int invalidate(struct hca_qp *qp, u32 key)
 }
 
 /* These send nothing, and wait for who is inside; so they are done outside. */
-static enum hca_wc_status run_local(struct hca_qp *qp, const struct hca_swqe *e)
+enum hca_wc_status hca_sq_run_local(struct hca_qp *qp, const struct hca_swqe *e)
 {
 	int err;
 
@@ -152,7 +156,7 @@ static enum hca_wc_status run_local(struct hca_qp *qp, const struct hca_swqe *e)
 	return err ? HCA_WC_MW_BIND_ERR : HCA_WC_SUCCESS;
 }
 
-static void fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct hca_msg *m)
+void hca_sq_fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct hca_msg *m)
 {
 	const struct hca_send_wr *wr = &e->wr;
 
@@ -164,7 +168,7 @@ static void fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct h
 	m->data.keys = &qp->hca->keys;
 	m->data.pd = qp->pd;
 	m->data.qp = qp;
-	m->data.access = reads_back(wr->opcode) ? HCA_ACCESS_LOCAL_WRITE : 0;
+	m->data.access = hca_wr_reads_back(wr->opcode) ? HCA_ACCESS_LOCAL_WRITE : 0;
 	m->data.sge = e->sge;
 	m->data.num_sge = wr->num_sge;
 	m->data.off = 0;
@@ -202,13 +206,13 @@ static void fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct h
 	}
 }
 
-static enum hca_wc_status check_local(const struct hca_qp *qp, const struct hca_msg *m)
+enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, const struct hca_msg *m)
 {
 	u64 most = qp->type == HCA_QPT_UD ? 128ull << qp->hca->limits.max_mtu : HCA_MAX_MSG;
 
 	if (m->len > most)
 		return HCA_WC_LOC_LEN_ERR;
-	if (reads_back(m->opcode) && m->opcode != HCA_WR_RDMA_READ && m->len != sizeof(u64))
+	if (hca_wr_reads_back(m->opcode) && m->opcode != HCA_WR_RDMA_READ && m->len != sizeof(u64))
 		return HCA_WC_LOC_LEN_ERR;
 	if (!m->inline_data && hca_gather_check(&m->data, ~0ull, NULL))
 		return HCA_WC_LOC_PROT_ERR;
@@ -222,9 +226,9 @@ static enum hca_answer transmit(struct hca_qp *qp, const struct hca_swqe *e, enu
 	struct hca_inflight_mark mark;
 	struct hca_msg m;
 
-	fill_msg(qp, e, &m);
+	hca_sq_fill_msg(qp, e, &m);
 	hca_inflight_enter(&wire->inflight, &mark);
-	*local = check_local(qp, &m);
+	*local = hca_sq_check_local(qp, &m);
 	if (!*local)
 		answer = wire->ops->send(wire, &m);
 	hca_inflight_leave(&mark);
@@ -257,13 +261,13 @@ static enum hca_wc_opcode wc_opcode(enum hca_wr_opcode op)
 	}
 }
 
-static void complete(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status)
+void hca_sq_complete(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status)
 {
 	struct hca_wc wc = {
 		.wr_id = e->wr.wr_id,
 		.status = status,
 		.opcode = wc_opcode(e->wr.opcode),
-		.byte_len = reads_back(e->wr.opcode) ? (u32)e->len : 0,
+		.byte_len = hca_wr_reads_back(e->wr.opcode) ? (u32)e->len : 0,
 		.qp_num = qp->qpn,
 	};
 
@@ -272,7 +276,7 @@ static void complete(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_st
 }
 
 /* What a request holds is given back when it leaves the queue. */
-static void let_go(const struct hca_swqe *e)
+void hca_sq_let_go(const struct hca_swqe *e)
 {
 	if (e->wr.opcode == HCA_WR_REG_MR)
 		hca_region_put(e->wr.reg.region);
@@ -283,8 +287,8 @@ static void let_go(const struct hca_swqe *e)
 void hca_sq_drop(struct hca_qp *qp)
 {
 	while (qp->sq_head != qp->sq_tail) {
-		let_go(swqe(qp, qp->sq_head));
-		qp->sq_head = sq_next(qp, qp->sq_head);
+		hca_sq_let_go(hca_sq_entry(qp, qp->sq_head));
+		qp->sq_head = hca_sq_next(qp, qp->sq_head);
 	}
 }
 
@@ -348,7 +352,7 @@ static bool settle(struct hca_qp *qp, enum hca_answer answer, u8 rnr_code, enum 
 }
 
 /* The first request that fails takes a reliable queue pair into error, others' send queue alone (IBTA 10.3.1.7). */
-static void fail(struct hca_qp *qp)
+void hca_sq_fail(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
 
@@ -357,7 +361,7 @@ static void fail(struct hca_qp *qp)
 		return;
 	}
 	hca_spin_lock(&qp->lock, flags);
-	if (qp->state == HCA_QPS_RTS)
+	if (qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQD)
 		hca_store(&qp->state, (u32)HCA_QPS_SQE);
 	hca_spin_unlock(&qp->lock, flags);
 }
@@ -370,19 +374,19 @@ static bool run_one(struct hca_qp *qp, const struct hca_swqe *e, u32 state)
 	u8 rnr_code = 0;
 
 	if (state != HCA_QPS_RTS) {
-		complete(qp, e, status);
+		hca_sq_complete(qp, e, status);
 		return true;
 	}
-	if (!carries_data(e->wr.opcode)) {
-		status = run_local(qp, e);
+	if (!hca_wr_carries_data(e->wr.opcode)) {
+		status = hca_sq_run_local(qp, e);
 	} else {
 		answer = transmit(qp, e, &status, &rnr_code);
 		if (!status && !settle(qp, answer, rnr_code, &status))
 			return false;
 	}
-	complete(qp, e, status);
+	hca_sq_complete(qp, e, status);
 	if (hca_unlikely(status))
-		fail(qp);
+		hca_sq_fail(qp);
 	return true;
 }
 
@@ -397,6 +401,10 @@ void hca_sq_run(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
 
+	if (hca_unlikely(qp->flow)) {
+		hca_flow_run(qp);
+		return;
+	}
 	hca_spin_lock(&qp->lock, flags);
 	if (qp->sq_running) {
 		hca_spin_unlock(&qp->lock, flags);
@@ -404,15 +412,15 @@ void hca_sq_run(struct hca_qp *qp)
 	}
 	qp->sq_running = true;
 	while (may_run(qp)) {
-		struct hca_swqe *e = swqe(qp, qp->sq_head);
+		struct hca_swqe *e = hca_sq_entry(qp, qp->sq_head);
 		u32 state = qp->state;
 
 		hca_spin_unlock(&qp->lock, flags);
 		if (!run_one(qp, e, state))
 			return;
-		let_go(e);
+		hca_sq_let_go(e);
 		hca_spin_lock(&qp->lock, flags);
-		qp->sq_head = sq_next(qp, qp->sq_head);
+		qp->sq_head = hca_sq_next(qp, qp->sq_head);
 	}
 	if (qp->state == HCA_QPS_SQD && qp->drain_wanted) {
 		qp->drain_wanted = false;

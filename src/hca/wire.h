@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How adapters reach each other. The requester hands whole messages to a wire; the
- * wire brings each to the responder of the adapter that it is for, and the answer
- * back. Below the engine's queue pairs, above nothing but the port.
+ * How adapters reach each other. There are two kinds of wires. To one the requester
+ * hands whole messages; it brings each to the responder of the adapter that it is
+ * for, and the answer back. The other carries packets, later, or never, or twice.
+ * Below the engine's queue pairs, above nothing but the port.
  */
 #ifndef HCA_WIRE_H
 #define HCA_WIRE_H
@@ -10,6 +11,7 @@
 #include "hca/eq.h"
 #include "hca/gather.h"
 #include "hca/inflight.h"
+#include "hca/packet.h"
 #include "hca/window.h"
 
 struct hca;
@@ -73,18 +75,65 @@ struct hca_msg {
 	struct hca_wc finish_wc;
 };
 
+/**
+ * struct hca_frame - a packet to be sent
+ * @dlid, @slid, @sl: for the link's header
+ * @global: @header begins with a GRH
+ * @header: transport headers, @header_len bytes
+ * @own: the payload, or NULL: then it is in @data
+ * @len, @pad: bytes of payload, and of zeros behind it
+ */
+struct hca_frame {
+	u32 dlid;
+	u32 slid;
+	u8 sl;
+	bool global;
+	u8 header[HCA_PACKET_HEADER_MAX];
+	u32 header_len;
+	const void *own;
+	struct hca_gather data;
+	u32 len;
+	u32 pad;
+	hca_site_t site;
+};
+
+/** hca_frame_bytes() - how long the packet is */
+static inline u32 hca_frame_bytes(const struct hca_frame *f)
+{
+	return f->header_len + f->len + f->pad;
+}
+
+/** hca_frame_write() - all of the packet, by the wire, from within its xmit. Return: 0; -EACCES, -EFAULT: the payload can't be read */
+int hca_frame_write(struct hca_frame *f, void *out);
+
+/**
+ * struct hca_arrival - a packet that arrived
+ * @bytes, @len: from the GRH (@global) or the BTH to the end of padding; the wire's, until the call returns
+ * @slid, @sl: from the link's header
+ */
+struct hca_arrival {
+	const void *bytes;
+	u32 len;
+	u32 slid;
+	u8 sl;
+	bool global;
+};
+
 struct hca_wire;
 
 /**
  * struct hca_wire_ops - one kind of wire
  * @attach: an adapter joins; its LID
  * @detach: it leaves; no message reaches it when this has returned
- * @send: bring a message to its responder, from inside the engine
+ * @send: bring a message to its responder, from inside the engine; NULL: the wire carries packets
+ * @xmit: send a packet, from inside the engine: the payload is copied before this returns, and hca_packet_arrived() is
+ *	called later, from outside, not from in here. 0, also when the packet is lost; -EACCES, -EFAULT of hca_frame_write().
  */
 struct hca_wire_ops {
 	int (*attach)(struct hca_wire *wire, struct hca *hca, u32 *lid);
 	void (*detach)(struct hca_wire *wire, u32 lid);
 	enum hca_answer (*send)(struct hca_wire *wire, struct hca_msg *msg);
+	int (*xmit)(struct hca_wire *wire, struct hca_frame *frame);
 };
 
 /**

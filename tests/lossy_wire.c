@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A wire of packets with faults; see lossy_wire.h. */
+#include "lossy_wire.h"
+
+#include <string.h>
+
+struct lossy_packet {
+	struct lossy_packet *next;
+	u64 due;
+	u32 dlid;
+	u32 slid;
+	u32 len;
+	u8 sl;
+	bool global;
+	u8 bytes[];
+};
+
+static struct lossy_wire *to_lossy(struct hca_wire *wire)
+{
+	return hca_container_of(wire, struct lossy_wire, wire);
+}
+
+static u32 chance(struct lossy_wire *w, u32 n)
+{
+	w->random ^= w->random << 13;
+	w->random ^= w->random >> 7;
+	w->random ^= w->random << 17;
+	return (u32)(w->random >> 32) % n;
+}
+
+/* --- ports --- */
+
+static int attach(struct hca_wire *wire, struct hca *hca, u32 *lid)
+{
+	struct lossy_wire *w = to_lossy(wire);
+	hca_irqflags_t flags;
+	int err = -ENOSPC;
+	u32 i;
+
+	hca_spin_lock(&w->lock, flags);
+	for (i = 1; i < LOSSY_PORTS && err; i++) {
+		if (w->port[i])
+			continue;
+		w->port[i] = hca;
+		*lid = i;
+		err = 0;
+	}
+	hca_spin_unlock(&w->lock, flags);
+	return err;
+}
+
+static void detach(struct hca_wire *wire, u32 lid)
+{
+	struct lossy_wire *w = to_lossy(wire);
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&w->lock, flags);
+	w->port[lid] = NULL;
+	while (w->delivering == lid) {
+		hca_spin_unlock(&w->lock, flags);
+		hca_pause();
+		hca_spin_lock(&w->lock, flags);
+	}
+	hca_spin_unlock(&w->lock, flags);
+}
+
+/* --- on the way --- */
+
+static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
+{
+	u64 now = hca_now_ns();
+	struct lossy_packet **at;
+	hca_irqflags_t flags;
+
+	p->due = now + wait;
+	hca_spin_lock(&w->lock, flags);
+	for (at = &w->queue; *at && (*at)->due <= p->due; at = &(*at)->next)
+		;
+	p->next = *at;
+	*at = p;
+	if (wait)
+		hca_timer_start(&w->timer, w->queue->due);
+	hca_spin_unlock(&w->lock, flags);
+	if (!wait)
+		hca_eq_add(&w->wire.eq, &w->node);
+}
+
+static void deliver(struct lossy_wire *w, struct hca *to, const struct lossy_packet *p)
+{
+	/* In memory of its own, not a byte longer: what is read beyond it is seen. */
+	u8 *exact = p->len ? hca_alloc(p->len, 0) : NULL;
+	struct hca_arrival a = { .bytes = exact, .len = p->len, .slid = p->slid, .sl = p->sl, .global = p->global };
+
+	(void)w;
+	if (p->len && !exact)
+		return;
+	if (p->len)
+		memcpy(exact, p->bytes, p->len);
+	hca_packet_arrived(to, &a);
+	hca_free(exact);
+}
+
+static void fire(struct hca_eq_node *node)
+{
+	struct lossy_wire *w = hca_container_of(node, struct lossy_wire, node);
+	struct lossy_packet *p;
+	hca_irqflags_t flags;
+	struct hca *to;
+
+	hca_spin_lock(&w->lock, flags);
+	while ((p = w->queue) && p->due <= hca_now_ns()) {
+		w->queue = p->next;
+		to = p->dlid < LOSSY_PORTS ? w->port[p->dlid] : NULL;
+		w->delivering = to ? p->dlid : 0;
+		hca_spin_unlock(&w->lock, flags);
+		if (to)
+			deliver(w, to, p);
+		hca_free(p);
+		hca_spin_lock(&w->lock, flags);
+		w->delivering = 0;
+	}
+	if (p)
+		hca_timer_start(&w->timer, p->due);
+	hca_spin_unlock(&w->lock, flags);
+}
+
+static void on_time(void *arg)
+{
+	struct lossy_wire *w = arg;
+
+	hca_eq_add(&w->wire.eq, &w->node);
+	hca_eq_run(&w->wire.eq);
+}
+
+/* --- faults --- */
+
+static enum lossy_fate scripted(struct lossy_wire *w, u8 opcode, u64 *value)
+{
+	enum lossy_fate fate = LOSSY_ARRIVE;
+	u32 i;
+
+	for (i = 0; i < LOSSY_FAULTS; i++) {
+		struct lossy_fault *f = &w->fault[i];
+
+		if (!f->nth || (f->opcode != opcode && f->opcode != ~0u))
+			continue;
+		if (f->nth > 1) {
+			f->nth--;
+			continue;
+		}
+		fate = f->fate;
+		*value = f->value;
+		if (f->times && !--f->times)
+			f->nth = 0;
+	}
+	return fate;
+}
+
+static enum lossy_fate fate_of(struct lossy_wire *w, const struct lossy_packet *p, u64 *value)
+{
+	const u8 *bth = p->bytes + (p->global ? HCA_GRH_LEN : 0);
+	enum lossy_fate fate;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&w->lock, flags);
+	w->seen[bth[0]]++;
+	if (bth[0] == HCA_PKT_ACK)
+		w->syndromes[bth[HCA_BTH_LEN]]++;
+	fate = scripted(w, bth[0], value);
+	if (fate == LOSSY_ARRIVE && w->lose && chance(w, 1000) < w->lose)
+		fate = LOSSY_LOSE;
+	if (fate == LOSSY_ARRIVE && w->twice && chance(w, 1000) < w->twice)
+		fate = LOSSY_TWICE;
+	if (fate == LOSSY_ARRIVE && w->late && chance(w, 1000) < w->late) {
+		fate = LOSSY_LATE;
+		*value = 1 + chance(w, (u32)w->delay);
+	}
+	w->lost += fate == LOSSY_LOSE;
+	hca_spin_unlock(&w->lock, flags);
+	return fate;
+}
+
+static struct lossy_packet *copy_of(const struct lossy_packet *p)
+{
+	struct lossy_packet *c = hca_alloc(sizeof(*p) + p->len, 0);
+
+	if (c)
+		memcpy(c, p, sizeof(*p) + p->len);
+	return c;
+}
+
+static void send(struct lossy_wire *w, struct lossy_packet *p)
+{
+	struct lossy_packet *other;
+	u64 value = 0;
+
+	switch (fate_of(w, p, &value)) {
+	case LOSSY_LOSE:
+		hca_free(p);
+		return;
+	case LOSSY_TWICE:
+		other = copy_of(p);
+		if (other)
+			enqueue(w, other, w->delay);
+		value = 0;
+		break;
+	case LOSSY_FLIP:
+		p->bytes[value / 8] ^= (u8)(1u << value % 8);
+		value = 0;
+		break;
+	case LOSSY_CUT:
+		p->len = HCA_MIN(p->len, (u32)value);
+		value = 0;
+		break;
+	case LOSSY_LATE:
+	case LOSSY_ARRIVE:
+		break;
+	}
+	enqueue(w, p, value);
+}
+
+static int xmit(struct hca_wire *wire, struct hca_frame *f)
+{
+	u32 len = hca_frame_bytes(f);
+	struct lossy_packet *p = hca_alloc(sizeof(*p) + len, 0);
+	int err;
+
+	if (!p)
+		return 0; /* lost */
+	p->len = len;
+	p->dlid = f->dlid;
+	p->slid = f->slid;
+	p->sl = f->sl;
+	p->global = f->global;
+	err = hca_frame_write(f, p->bytes);
+	if (err)
+		hca_free(p);
+	else
+		send(to_lossy(wire), p);
+	return err;
+}
+
+static const struct hca_wire_ops lossy_ops = { .attach = attach, .detach = detach, .xmit = xmit };
+
+/* --- for tests --- */
+
+int lossy_open(struct lossy_wire *w, u64 seed)
+{
+	memset(w, 0, sizeof(*w));
+	w->wire.ops = &lossy_ops;
+	hca_inflight_init(&w->wire.inflight);
+	hca_eq_init(&w->wire.eq);
+	hca_spin_init(&w->lock);
+	w->node.fire = fire;
+	w->random = seed * 0x9e3779b97f4a7c15ull + 1;
+	return hca_timer_init(&w->timer, on_time, w);
+}
+
+void lossy_close(struct lossy_wire *w)
+{
+	struct lossy_packet *p;
+
+	hca_timer_destroy(&w->timer);
+	hca_eq_cancel(&w->wire.eq, &w->node);
+	while ((p = w->queue)) {
+		w->queue = p->next;
+		hca_free(p);
+	}
+}
+
+static void add(struct lossy_wire *w, struct lossy_fault f)
+{
+	hca_irqflags_t flags;
+	u32 i = 0;
+
+	hca_spin_lock(&w->lock, flags);
+	while (i < LOSSY_FAULTS && w->fault[i].nth)
+		i++;
+	HCA_ASSERT(i < LOSSY_FAULTS);
+	w->fault[i] = f;
+	hca_spin_unlock(&w->lock, flags);
+}
+
+void lossy_script(struct lossy_wire *w, u32 opcode, u32 nth, enum lossy_fate fate, u64 value)
+{
+	add(w, (struct lossy_fault){ .opcode = opcode, .nth = nth, .times = 1, .fate = fate, .value = value });
+}
+
+void lossy_lose_all(struct lossy_wire *w, u32 opcode)
+{
+	add(w, (struct lossy_fault){ .opcode = opcode, .nth = 1, .fate = LOSSY_LOSE });
+}
+
+void lossy_clear(struct lossy_wire *w)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&w->lock, flags);
+	memset(w->fault, 0, sizeof(w->fault));
+	memset(w->seen, 0, sizeof(w->seen));
+	memset(w->syndromes, 0, sizeof(w->syndromes));
+	w->lost = 0;
+	hca_spin_unlock(&w->lock, flags);
+}
+
+void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+{
+	struct lossy_packet *p = hca_alloc(sizeof(*p) + len, 0);
+
+	HCA_ASSERT(p);
+	p->len = len;
+	p->dlid = dlid;
+	p->slid = slid;
+	if (len)
+		memcpy(p->bytes, bytes, len);
+	enqueue(w, p, 0);
+	hca_eq_run(&w->wire.eq);
+}

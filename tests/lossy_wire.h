@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A wire of packets for tests, on the test home's clock: what goes over it arrives at once
+ * and in order, unless a script or chance has it lost, late, twice or spoilt.
+ */
+#ifndef LOSSY_WIRE_H
+#define LOSSY_WIRE_H
+
+#include "hca/flow.h"
+
+#define LOSSY_PORTS 8u
+#define LOSSY_FAULTS 8u
+
+/** enum lossy_fate - what becomes of a packet */
+enum lossy_fate {
+	LOSSY_ARRIVE,
+	LOSSY_LOSE,
+	LOSSY_TWICE,
+	LOSSY_LATE, /* after @value ns */
+	LOSSY_FLIP, /* bit @value of it is wrong */
+	LOSSY_CUT, /* only @value bytes of it arrive */
+};
+
+/** struct lossy_fault - the @nth packet of an opcode from now on, 1 the first; @times of them; 0 in @nth: unused */
+struct lossy_fault {
+	u32 opcode;
+	u32 nth;
+	u32 times;
+	enum lossy_fate fate;
+	u64 value;
+};
+
+struct lossy_packet;
+
+/**
+ * struct lossy_wire
+ * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
+ * @seen: packets handed to the wire, by opcode
+ * @syndromes: of the ACK packets among them
+ */
+struct lossy_wire {
+	struct hca_wire wire;
+	struct hca_timer timer;
+	struct hca_eq_node node;
+
+	struct hca_spinlock lock; /* what follows */
+	struct hca *port[LOSSY_PORTS];
+	u32 delivering; /* a packet is, to this port */
+	struct lossy_packet *queue; /* the next first */
+	u32 lose;
+	u32 twice;
+	u32 late;
+	u64 delay;
+	u64 random;
+	struct lossy_fault fault[LOSSY_FAULTS];
+	u32 seen[256];
+	u32 syndromes[256];
+	u32 lost;
+};
+
+/** lossy_open() - a wire that loses nothing. Return: 0 or -ENOMEM. */
+int lossy_open(struct lossy_wire *w, u64 seed);
+
+/** lossy_close() - nobody is attached; what is on its way is gone */
+void lossy_close(struct lossy_wire *w);
+
+/** lossy_script() - one more fault */
+void lossy_script(struct lossy_wire *w, u32 opcode, u32 nth, enum lossy_fate fate, u64 value);
+
+/** lossy_lose_all() - every packet of an opcode from now on, or of all if @opcode is ~0; until lossy_clear() */
+void lossy_lose_all(struct lossy_wire *w, u32 opcode);
+
+/** lossy_clear() - no faults, no counts */
+void lossy_clear(struct lossy_wire *w);
+
+/** lossy_inject() - these bytes arrive at a port, as from @slid */
+void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
+
+#endif
