@@ -118,11 +118,10 @@ static void end_first(struct hca_qp *qp, enum hca_wc_status status)
 	struct hca_swqe *e = hca_sq_entry(qp, qp->sq_head);
 	struct hca_flow *f = qp->flow;
 	hca_irqflags_t flags;
+	bool lost;
 
-	hca_sq_complete(qp, e, status);
-	hca_sq_let_go(e);
 	hca_spin_lock(&qp->lock, flags);
-	qp->sq_head = hca_sq_next(qp, qp->sq_head);
+	lost = hca_sq_retire(qp, e, status);
 	if (status) {
 		/* Nothing is under way for those behind it: they are flushed, or nobody ever sent one. */
 		f->failed = false;
@@ -132,6 +131,8 @@ static void end_first(struct hca_qp *qp, enum hca_wc_status status)
 		f->una_idx = f->snd_idx = f->fresh = qp->sq_head;
 	}
 	hca_spin_unlock(&qp->lock, flags);
+	if (lost)
+		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
 }
 
 /* A response may just be on its way into the request's memory. No other will be taken: the state has changed. */

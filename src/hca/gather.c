@@ -2,7 +2,7 @@
 /* Walking lists of entries; see gather.h. */
 #include "hca/gather.h"
 
-int hca_gather_check(const struct hca_gather *g, u64 len, u64 *total)
+int hca_gather_check(struct hca_gather *g, u64 len, u64 *total)
 {
 	u64 sum = 0;
 	u32 i;
@@ -10,41 +10,54 @@ int hca_gather_check(const struct hca_gather *g, u64 len, u64 *total)
 	for (i = 0; i < g->num_sge; i++) {
 		const struct hca_sge *s = &g->sge[i];
 		u64 need = sum < len ? HCA_MIN((u64)s->length, len - sum) : 0;
+		const struct hca_key_entry *e;
 
 		sum += s->length;
 		if (!need)
 			continue;
-		if (!hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access))
+		e = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);
+		if (hca_unlikely(!e))
 			return -EACCES;
+		if (!i) {
+			g->entry = e;
+			g->checked = need;
+		}
 	}
 	if (total)
 		*total = sum;
 	return 0;
 }
 
+static void next_entry(struct hca_gather *g)
+{
+	g->sge++;
+	g->num_sge--;
+	g->off = 0;
+	g->entry = NULL;
+}
+
 /*
- * The piece at the place we are: its DMA address, and in @len how much of what is wanted lies there. The key was
- * checked and can't have gone away for good while we are inside, but it may have been retracted meanwhile: then the rest of
- * the message is refused.
+ * The piece at the place we are: its DMA address, and in @len how much of what is wanted lies there. A key that was looked up stays good
+ * while we are inside: who takes it away waits for us. One that comes later in the list may be gone since the list was
+ * checked: then the rest of the message is refused.
  */
 static int piece(struct hca_gather *g, hca_dma_addr_t *addr, u64 *len)
 {
-	const struct hca_key_entry *e;
 	u64 at;
 
-	while (g->num_sge && g->off == g->sge->length) {
-		g->sge++;
-		g->num_sge--;
-		g->off = 0;
-	}
-	if (!g->num_sge)
+	while (g->num_sge && g->off == g->sge->length)
+		next_entry(g);
+	if (hca_unlikely(!g->num_sge))
 		return -EFAULT;
 	*len = HCA_MIN(*len, (u64)(g->sge->length - g->off));
 	at = g->sge->addr + g->off;
-	e = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qp, at, *len, g->access);
-	if (hca_unlikely(!e))
-		return -EACCES;
-	*addr = hca_region_run(e->region, hca_key_offset(e, at), len);
+	if (!g->entry || hca_unlikely(g->off + *len > g->checked)) {
+		g->entry = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qp, at, *len, g->access);
+		if (hca_unlikely(!g->entry))
+			return -EACCES;
+		g->checked = g->off + *len;
+	}
+	*addr = hca_region_run(g->entry->region, hca_key_offset(g->entry, at), len);
 	return 0;
 }
 
@@ -60,11 +73,8 @@ void hca_gather_skip(struct hca_gather *g, u64 len)
 
 		advance(g, run);
 		len -= run;
-		if (len) {
-			g->sge++;
-			g->num_sge--;
-			g->off = 0;
-		}
+		if (len)
+			next_entry(g);
 	}
 }
 
@@ -101,6 +111,7 @@ int hca_gather_put(struct hca_gather *dst, const void *src, u64 len, hca_site_t 
 {
 	const u8 *own = src;
 
+	dst->entry = NULL;
 	while (len) {
 		hca_dma_addr_t to;
 		u64 run = len;
@@ -121,6 +132,7 @@ int hca_gather_get(struct hca_gather *src, void *dst, u64 len, hca_site_t site)
 {
 	u8 *own = dst;
 
+	src->entry = NULL;
 	while (len) {
 		hca_dma_addr_t from;
 		u64 run = len;

@@ -20,8 +20,11 @@
  * @sge: the entry we are in; the first one when set
  * @num_sge: entries from there on
  * @off: bytes of it that are done
+ * @entry: the key of the entry we are in, if it was looked up since the thread came inside; else NULL
+ * @checked: bytes of that entry from its beginning that the key allows
  *
- * The caller sets all of it, @off to 0.
+ * The caller sets all of it, @off to 0 and @entry to NULL. A list that is gone on with after its thread was outside is
+ * used by hca_gather_put() and _get() alone: they trust no @entry of before.
  */
 struct hca_gather {
 	struct hca_mem *mem;
@@ -32,6 +35,8 @@ struct hca_gather {
 	const struct hca_sge *sge;
 	u32 num_sge;
 	u32 off;
+	const struct hca_key_entry *entry;
+	u64 checked;
 };
 
 /**
@@ -40,7 +45,7 @@ struct hca_gather {
  *
  * Return: 0; -EACCES: a key, a right or a bound; entries of no bytes are passed over.
  */
-int hca_gather_check(const struct hca_gather *g, u64 len, u64 *total);
+int hca_gather_check(struct hca_gather *g, u64 len, u64 *total);
 
 /** hca_gather_skip() - go on @len bytes further; there are that many */
 void hca_gather_skip(struct hca_gather *g, u64 len);
@@ -48,7 +53,7 @@ void hca_gather_skip(struct hca_gather *g, u64 len);
 /** enum hca_gather_side - which end of a copy refused */
 enum hca_gather_side { HCA_GATHER_SRC, HCA_GATHER_DST };
 
-/** hca_gather_copy() - @len bytes from @src to @dst; both were checked. Return: 0, or an accessor's error with its end in @side. */
+/** hca_gather_copy() - @len bytes from @src to @dst; both were checked since the thread came inside. Return: 0, or an accessor's error with its end in @side. */
 int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
 		    enum hca_gather_side *side);
 

@@ -143,24 +143,30 @@ void hca_compq_again(struct hca_compq *cq)
 	want_compq(cq, HCA_WANT_COMP);
 }
 
-void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
+bool hca_qp_note(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
 {
 	wc->qp_num = qp->qpn;
 	wc->user = qp->user;
 	switch (hca_cq_add(&cq->cq, wc, solicited)) {
 	case HCA_CQ_QUIET:
-		return;
+		return false;
 	case HCA_CQ_NOTIFY:
 		want_compq(cq, HCA_WANT_COMP);
-		return;
+		return false;
 	case HCA_CQ_OVERFLOW:
 		want_compq(cq, HCA_WANT_CQ_ERR);
 		break;
 	case HCA_CQ_LOST:
 		break;
 	}
+	return true;
+}
+
+void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
+{
 	/* A completion that is lost is the end of its queue pair (IBTA 10.2.6.3). */
-	hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
+	if (hca_unlikely(hca_qp_note(qp, cq, wc, solicited)))
+		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
 }
 
 /* --- making and ending --- */

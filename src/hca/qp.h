@@ -210,7 +210,13 @@ void hca_qp_to_error(struct hca_qp *qp, u32 event);
 /** hca_qp_tell() - an asynchronous event of this queue pair will be reported */
 void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event);
 
-/** hca_qp_complete() - a completion on @cq, named as this queue pair's; its overflow takes the queue pair into error */
+/**
+ * hca_qp_note() - a completion on @cq, named as this queue pair's; any context, its locks may be held
+ * Return: the queue has no room for it: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called
+ */
+bool hca_qp_note(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited);
+
+/** hca_qp_complete() - both; the queue pair's lock isn't held */
 void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited);
 
 /* --- send.c: the requester --- */

@@ -78,6 +78,7 @@ void hca_rx_gather(struct hca_qp *qp, struct hca_gather *g, u32 access, const st
 	g->sge = sge;
 	g->num_sge = num_sge;
 	g->off = 0;
+	g->entry = NULL;
 }
 
 /* An error that the responder finds takes a reliable queue pair into error, with the event that says why (IBTA 9.9.3). */

@@ -26,13 +26,13 @@ enum hca_wc_status hca_sq_run_local(struct hca_qp *qp, const struct hca_swqe *e)
 void hca_sq_fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct hca_msg *m);
 
 /** hca_sq_check_local() - may it leave: its length, its keys? From inside. */
-enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, const struct hca_msg *m);
+enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, struct hca_msg *m);
 
-/** hca_sq_complete() - its completion, if one is wanted; the queue's lock isn't held */
-void hca_sq_complete(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status);
-
-/** hca_sq_let_go() - it leaves the queue */
-void hca_sq_let_go(const struct hca_swqe *e);
+/**
+ * hca_sq_retire() - the first request leaves the queue, with its completion if one is wanted; the lock is held
+ * Return: there was no room for that: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called without the lock
+ */
+bool hca_sq_retire(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status);
 
 /** hca_sq_fail() - a request of this queue ended in an error: so does the queue pair, or its send queue */
 void hca_sq_fail(struct hca_qp *qp);

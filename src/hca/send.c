@@ -96,6 +96,8 @@ static void fill_swqe(struct hca_swqe *e, const struct hca_send_wr *wr, u64 len)
 	e->wr.sge = e->sge;
 }
 
+static void run(struct hca_qp *qp, hca_irqflags_t flags);
+
 int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
 {
 	hca_irqflags_t flags;
@@ -105,18 +107,22 @@ int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
 	if (hca_unlikely(err))
 		return err;
 	hca_spin_lock(&qp->lock, flags);
-	if (qp->state < HCA_QPS_RTS) {
+	if (hca_unlikely(qp->state < HCA_QPS_RTS)) {
 		err = -EINVAL;
-	} else if (sq_filled(qp) == qp->sq_size) {
+	} else if (hca_unlikely(sq_filled(qp) == qp->sq_size)) {
 		err = -ENOMEM;
 	} else {
 		fill_swqe(hca_sq_entry(qp, qp->sq_tail), wr, len);
 		qp->sq_tail = hca_sq_next(qp, qp->sq_tail);
 	}
-	hca_spin_unlock(&qp->lock, flags);
-	if (hca_unlikely(err))
-		return err;
-	hca_sq_run(qp);
+	if (hca_unlikely(err || qp->flow)) {
+		hca_spin_unlock(&qp->lock, flags);
+		if (err)
+			return err;
+		hca_flow_run(qp);
+	} else {
+		run(qp, flags);
+	}
 	hca_eq_run(&qp->hca->wire->eq);
 	return 0;
 }
@@ -172,6 +178,7 @@ void hca_sq_fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct h
 	m->data.sge = e->sge;
 	m->data.num_sge = wr->num_sge;
 	m->data.off = 0;
+	m->data.entry = NULL;
 	m->inline_data = wr->flags & HCA_SEND_INLINE ? e->sge : NULL;
 	m->imm = wr->imm;
 	m->solicited = wr->flags & HCA_SEND_SOLICITED;
@@ -206,7 +213,7 @@ void hca_sq_fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct h
 	}
 }
 
-enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, const struct hca_msg *m)
+enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, struct hca_msg *m)
 {
 	u64 most = qp->type == HCA_QPT_UD ? 128ull << qp->hca->limits.max_mtu : HCA_MAX_MSG;
 
@@ -238,6 +245,15 @@ static enum hca_answer transmit(struct hca_qp *qp, const struct hca_swqe *e, enu
 	return answer;
 }
 
+/* What a request holds is given back when it leaves the queue. */
+static void let_go(const struct hca_swqe *e)
+{
+	if (e->wr.opcode == HCA_WR_REG_MR)
+		hca_region_put(e->wr.reg.region);
+	else if (e->wr.opcode == HCA_WR_BIND_MW)
+		hca_window_put(e->wr.bind.window);
+}
+
 static enum hca_wc_opcode wc_opcode(enum hca_wr_opcode op)
 {
 	switch (op) {
@@ -261,33 +277,30 @@ static enum hca_wc_opcode wc_opcode(enum hca_wr_opcode op)
 	}
 }
 
-void hca_sq_complete(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status)
+bool hca_sq_retire(struct hca_qp *qp, const struct hca_swqe *e, enum hca_wc_status status)
 {
-	struct hca_wc wc = {
-		.wr_id = e->wr.wr_id,
-		.status = status,
-		.opcode = wc_opcode(e->wr.opcode),
-		.byte_len = hca_wr_reads_back(e->wr.opcode) ? (u32)e->len : 0,
-		.qp_num = qp->qpn,
-	};
+	bool lost = false;
 
-	if (status || qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED)
-		hca_qp_complete(qp, qp->send_cq, &wc, false);
-}
+	hca_spin_assert(&qp->lock);
+	if (status || qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED) {
+		struct hca_wc wc = {
+			.wr_id = e->wr.wr_id,
+			.status = status,
+			.opcode = wc_opcode(e->wr.opcode),
+			.byte_len = hca_wr_reads_back(e->wr.opcode) ? (u32)e->len : 0,
+		};
 
-/* What a request holds is given back when it leaves the queue. */
-void hca_sq_let_go(const struct hca_swqe *e)
-{
-	if (e->wr.opcode == HCA_WR_REG_MR)
-		hca_region_put(e->wr.reg.region);
-	else if (e->wr.opcode == HCA_WR_BIND_MW)
-		hca_window_put(e->wr.bind.window);
+		lost = hca_qp_note(qp, qp->send_cq, &wc, false);
+	}
+	let_go(e);
+	qp->sq_head = hca_sq_next(qp, qp->sq_head);
+	return lost;
 }
 
 void hca_sq_drop(struct hca_qp *qp)
 {
 	while (qp->sq_head != qp->sq_tail) {
-		hca_sq_let_go(hca_sq_entry(qp, qp->sq_head));
+		let_go(hca_sq_entry(qp, qp->sq_head));
 		qp->sq_head = hca_sq_next(qp, qp->sq_head);
 	}
 }
@@ -366,28 +379,21 @@ void hca_sq_fail(struct hca_qp *qp)
 	hca_spin_unlock(&qp->lock, flags);
 }
 
-/* Return: false if the loop is to end, because the request was put off. */
-static bool run_one(struct hca_qp *qp, const struct hca_swqe *e, u32 state)
+/* Return: true, it is done, with @status; false, it was put off, and the loop is to end. */
+static bool run_one(struct hca_qp *qp, const struct hca_swqe *e, u32 state, enum hca_wc_status *status)
 {
-	enum hca_wc_status status = HCA_WC_WR_FLUSH_ERR;
 	enum hca_answer answer;
 	u8 rnr_code = 0;
 
-	if (state != HCA_QPS_RTS) {
-		hca_sq_complete(qp, e, status);
+	*status = HCA_WC_WR_FLUSH_ERR;
+	if (hca_unlikely(state != HCA_QPS_RTS))
+		return true;
+	if (hca_unlikely(!hca_wr_carries_data(e->wr.opcode))) {
+		*status = hca_sq_run_local(qp, e);
 		return true;
 	}
-	if (!hca_wr_carries_data(e->wr.opcode)) {
-		status = hca_sq_run_local(qp, e);
-	} else {
-		answer = transmit(qp, e, &status, &rnr_code);
-		if (!status && !settle(qp, answer, rnr_code, &status))
-			return false;
-	}
-	hca_sq_complete(qp, e, status);
-	if (hca_unlikely(status))
-		hca_sq_fail(qp);
-	return true;
+	answer = transmit(qp, e, status, &rnr_code);
+	return *status || settle(qp, answer, rnr_code, status);
 }
 
 static bool may_run(const struct hca_qp *qp)
@@ -395,6 +401,43 @@ static bool may_run(const struct hca_qp *qp)
 	if (qp->sq_head == qp->sq_tail || qp->sq_waiting)
 		return false;
 	return qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQE || qp->state == HCA_QPS_ERR;
+}
+
+/* Takes the queue's lock over, and gives it up. A completion is seen when its request's place is free, not before. */
+static void run(struct hca_qp *qp, hca_irqflags_t flags)
+{
+	hca_spin_assert(&qp->lock);
+	if (qp->sq_running) {
+		hca_spin_unlock(&qp->lock, flags);
+		return;
+	}
+	qp->sq_running = true;
+	while (may_run(qp)) {
+		struct hca_swqe *e = hca_sq_entry(qp, qp->sq_head);
+		u32 state = qp->state;
+		enum hca_wc_status status;
+		bool lost;
+
+		hca_spin_unlock(&qp->lock, flags);
+		if (hca_unlikely(!run_one(qp, e, state, &status)))
+			return;
+		hca_spin_lock(&qp->lock, flags);
+		lost = hca_sq_retire(qp, e, status);
+		if (hca_likely(!status && !lost))
+			continue;
+		hca_spin_unlock(&qp->lock, flags);
+		if (lost)
+			hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
+		if (status && state == HCA_QPS_RTS)
+			hca_sq_fail(qp);
+		hca_spin_lock(&qp->lock, flags);
+	}
+	if (qp->state == HCA_QPS_SQD && qp->drain_wanted) {
+		qp->drain_wanted = false;
+		hca_qp_tell(qp, HCA_EVENT_SQ_DRAINED);
+	}
+	hca_store(&qp->sq_running, false);
+	hca_spin_unlock(&qp->lock, flags);
 }
 
 void hca_sq_run(struct hca_qp *qp)
@@ -406,26 +449,5 @@ void hca_sq_run(struct hca_qp *qp)
 		return;
 	}
 	hca_spin_lock(&qp->lock, flags);
-	if (qp->sq_running) {
-		hca_spin_unlock(&qp->lock, flags);
-		return;
-	}
-	qp->sq_running = true;
-	while (may_run(qp)) {
-		struct hca_swqe *e = hca_sq_entry(qp, qp->sq_head);
-		u32 state = qp->state;
-
-		hca_spin_unlock(&qp->lock, flags);
-		if (!run_one(qp, e, state))
-			return;
-		hca_sq_let_go(e);
-		hca_spin_lock(&qp->lock, flags);
-		qp->sq_head = hca_sq_next(qp, qp->sq_head);
-	}
-	if (qp->state == HCA_QPS_SQD && qp->drain_wanted) {
-		qp->drain_wanted = false;
-		hca_qp_tell(qp, HCA_EVENT_SQ_DRAINED);
-	}
-	hca_store(&qp->sq_running, false);
-	hca_spin_unlock(&qp->lock, flags);
+	run(qp, flags);
 }
