@@ -43,7 +43,7 @@ pick() {
 }
 
 mapfile -t c < <(pick '\.[ch]$')
-mapfile -t lib_c < <(pick '^src/.*\.c$' | grep -v '^src/port/test/')
+mapfile -t lib_c < <(pick '^(src|ulp)/.*\.c$' | grep -v '^src/port/test/')
 mapfile -t test_home_c < <(pick '^src/port/test/.*\.c$')
 mapfile -t core < <(pick '^src/(dma|hca)/.*\.[ch]$')
 mapfile -t core_c < <(pick '^src/(dma|hca)/.*\.c$')
@@ -52,7 +52,7 @@ mapfile -t port < <(pick '^src/port/.*\.[ch]$')
 mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
 mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
 
-flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/port)
+flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/port -Iulp)
 user=("${flags[@]}" -Isrc/port/user)
 test=("${flags[@]}" -Isrc/port/test)
 
@@ -74,7 +74,7 @@ run_tidy() {
 # initializers (PTHREAD_MUTEX_INITIALIZER) write a null pointer.
 run_sparse() {
 	printf '%s\n' "$@" | xargs -r -P 2 -I{} sparse "${home[@]}" -Wno-unknown-attribute -Wno-non-pointer-null {} 2>&1 |
-		grep -E "^(src|include|build|$bad)/" | grep -v ': note: in included file'
+		grep -E "^(src|ulp|include|build|$bad)/" | grep -v ': note: in included file'
 }
 
 run_cppcheck() {
@@ -99,7 +99,7 @@ run_sparse "${lib_c[@]}" | verdict 'sparse'
 home=("${test[@]}")
 run_tidy "${test_home_c[@]}" | verdict 'clang-tidy, test home'
 run_sparse "${test_home_c[@]}" | verdict 'sparse, test home'
-run_cppcheck src include | verdict 'cppcheck'
+run_cppcheck src ulp include | verdict 'cppcheck'
 
 rule_core_includes "${core[@]}" | verdict 'core: includes only the contract and itself'
 rule_core_conditions "${core[@]}" | verdict 'core: no platform #if'
@@ -181,6 +181,11 @@ BARE=$bad/bare
 	echo "dma = files('dma/a.c')" >src/meson.build
 	touch src/dma/a.c src/dma/b.c
 	[ -z "$(rule_listed src/dma/a.c)" ] || echo 'rule_listed refuses a source that is listed'
+	mkdir -p ulp/srp
+	echo "srp = files('a.c')" >ulp/srp/meson.build
+	touch ulp/srp/a.c ulp/srp/b.c
+	[ -z "$(rule_listed ulp/srp/a.c)" ] || echo 'rule_listed refuses a source of a ULP that is listed'
+	[ -n "$(rule_listed ulp/srp/b.c)" ] || echo 'rule_listed lets a forgotten source of a ULP pass'
 	[ -n "$(rule_listed src/dma/b.c)" ] || echo 'rule_listed lets a forgotten source pass'
 ) | verdict 'a forgotten source is seen'
 

@@ -94,6 +94,7 @@ rule_listed() {
 		room=${f%%/*} list=${f%%/*}/meson.build
 		case $f in
 		src/*.c | bench/*.c) grep -qF "'${f#"$room"/}'" "$list" || echo "$f: not in $list" ;;
+		ulp/*/*.c) grep -qF "'${f##*/}'" "${f%/*}/meson.build" || echo "$f: not in ${f%/*}/meson.build" ;;
 		tests/test_*.c | tests/thread_*.c | fuzz/fuzz_*.c)
 			grep -qE "'$(basename "$f" .c)(\.c)?'" "$list" || echo "$f: not in $list"
 			;;

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What all media have in common: loops that go on after a short or interrupted call,
+ * zeros where the medium can't make them itself, and the memory of failed syncs.
+ * Called by the device server for each piece of data; see lun.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "lun.h"
+
+#define ZEROS (64u << 10)
+
+/* Never written. Not const, so that it takes no room in the file. */
+static u8 zeros[ZEROS];
+
+static u64 hash_name(const char *name)
+{
+	u64 h = 0xcbf29ce484222325u; /* FNV-1a */
+
+	for (; *name; name++)
+		h = (h ^ (u8)*name) * 0x100000001b3u;
+	return h;
+}
+
+int lun_setup(struct lun *lun, const struct lun_ops *ops, const char *name, u64 bytes, u32 block_size, bool read_only)
+{
+	int i;
+
+	if ((block_size != 512 && block_size != 4096) || !bytes || bytes % block_size || bytes > INT64_MAX)
+		return -EINVAL;
+	memset(lun, 0, sizeof(*lun));
+	lun->ops = ops;
+	lun->bytes = bytes;
+	lun->block_size = block_size;
+	lun->read_only = read_only;
+	lun->fd = -1;
+	lun->id = hash_name(name);
+	for (i = 0; i < LUN_SERIAL_LEN; i++)
+		lun->serial[i] = "0123456789abcdef"[lun->id >> (60 - 4 * i) & 15];
+	lun->id &= ~0ull >> 4;
+	return -pthread_mutex_init(&lun->sync_lock, NULL);
+}
+
+void lun_close(struct lun *lun)
+{
+	lun->ops->close(lun);
+	pthread_mutex_destroy(&lun->sync_lock);
+}
+
+static bool inside(const struct lun *lun, u64 len, u64 at)
+{
+	return len <= lun->bytes && at <= lun->bytes - len;
+}
+
+int lun_read(struct lun *lun, void *buf, size_t len, u64 at, size_t *done)
+{
+	size_t n = 0;
+	int err = inside(lun, len, at) ? 0 : -EINVAL;
+
+	while (!err && n < len) {
+		ssize_t got = lun->ops->pread(lun, (u8 *)buf + n, len - n, at + n);
+
+		if (got > 0)
+			n += (size_t)got;
+		else if (!got)
+			err = -ENODATA;
+		else if (got != -EINTR)
+			err = (int)got;
+	}
+	if (done)
+		*done = n;
+	return err;
+}
+
+int lun_write(struct lun *lun, const void *buf, size_t len, u64 at, size_t *done)
+{
+	size_t n = 0;
+	int err;
+
+	if (!inside(lun, len, at))
+		err = -EINVAL;
+	else
+		err = lun->read_only ? -EROFS : lun->ops->check(lun);
+	while (!err && n < len) {
+		ssize_t put = lun->ops->pwrite(lun, (const u8 *)buf + n, len - n, at + n);
+
+		if (put > 0)
+			n += (size_t)put;
+		else if (!put)
+			err = -ENOSPC; /* nothing fits any more, and nobody says why */
+		else if (put != -EINTR)
+			err = (int)put;
+	}
+	if (done)
+		*done = n;
+	return err;
+}
+
+int lun_zero(struct lun *lun, u64 at, u64 len, bool punch)
+{
+	int err;
+
+	if (!inside(lun, len, at))
+		return -EINVAL;
+	if (lun->read_only)
+		return -EROFS;
+	err = lun->ops->check(lun);
+	if (err || !len)
+		return err;
+	do
+		err = lun->ops->zero(lun, at, len, punch);
+	while (err == -EINTR);
+	if (err != -EOPNOTSUPP)
+		return err;
+	do {
+		size_t part = len < ZEROS ? (size_t)len : ZEROS;
+
+		err = lun_write(lun, zeros, part, at, NULL);
+		at += part;
+		len -= part;
+	} while (!err && len);
+	return err;
+}
+
+u32 lun_sync_errors(struct lun *lun)
+{
+	u32 n;
+
+	pthread_mutex_lock(&lun->sync_lock);
+	n = lun->sync_errors;
+	pthread_mutex_unlock(&lun->sync_lock);
+	return n;
+}
+
+/*
+ * One sync at a time: between the system's telling one caller of a failure and that
+ * caller's leaving a note of it, no other may be told that all is well.
+ */
+int lun_sync(struct lun *lun, u32 *seen)
+{
+	int err, gone;
+	u32 known;
+
+	if (lun->read_only)
+		return 0;
+	gone = lun->ops->check(lun);
+	pthread_mutex_lock(&lun->sync_lock);
+	do
+		err = lun->ops->sync(lun);
+	while (err == -EINTR);
+	if (err) {
+		lun->sync_errors++;
+		lun->sync_errno = err;
+	}
+	known = __atomic_exchange_n(seen, lun->sync_errors, __ATOMIC_RELAXED);
+	if (known != lun->sync_errors)
+		err = lun->sync_errno;
+	pthread_mutex_unlock(&lun->sync_lock);
+	return err ? err : gone;
+}
+
+int lun_check(struct lun *lun)
+{
+	return lun->ops->check(lun);
+}
