@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The life of a command, from begin to finish, and what a device and its connections
+ * remember between commands: modes, resets, unit attentions. What each command does
+ * is in the other scsi_*.c; what a CDB may say, in scsi_parse.c.
+ */
+#include "scsi_private.h"
+
+void scsi_device_init(struct scsi_device *dev, struct lun *lun)
+{
+	memset(dev, 0, sizeof(*dev));
+	dev->lun = lun;
+	dev->shift = lun->block_size == 512 ? 9 : 12;
+	dev->max_blocks = UINT32_MAX >> dev->shift; /* SRP counts bytes in 32 bits */
+	dev->modes = SCSI_MODE_WCE;
+}
+
+void scsi_device_reset(struct scsi_device *dev)
+{
+	__atomic_store_n(&dev->modes, SCSI_MODE_WCE, __ATOMIC_RELEASE);
+	__atomic_store_n(&dev->stopped, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&dev->resets, 1, __ATOMIC_ACQ_REL);
+}
+
+void scsi_nexus_init(struct scsi_nexus *nexus, struct scsi_device *dev)
+{
+	nexus->dev = dev;
+	nexus->power_on = 1;
+	nexus->mode_changes = scsi_load(&dev->mode_changes);
+	nexus->resets = scsi_load(&dev->resets);
+	nexus->sync_errors = lun_sync_errors(dev->lun);
+}
+
+/* Has a count moved since the nexus last looked? Of several threads that ask at once, one is told. */
+static bool news(u32 *known, const u32 *count)
+{
+	u32 now = scsi_load(count);
+
+	return scsi_load(known) != now && __atomic_exchange_n(known, now, __ATOMIC_ACQ_REL) != now;
+}
+
+/* A reset makes what was to be told before it void. */
+u16 scsi_attention(struct scsi_nexus *nexus)
+{
+	struct scsi_device *dev = nexus->dev;
+
+	if (scsi_load(&nexus->power_on) && __atomic_exchange_n(&nexus->power_on, 0, __ATOMIC_ACQ_REL)) {
+		news(&nexus->resets, &dev->resets);
+		news(&nexus->mode_changes, &dev->mode_changes);
+		return SCSI_ASC_POWER_ON;
+	}
+	if (news(&nexus->resets, &dev->resets)) {
+		news(&nexus->mode_changes, &dev->mode_changes);
+		return SCSI_ASC_RESET;
+	}
+	return news(&nexus->mode_changes, &dev->mode_changes) ? SCSI_ASC_MODE_CHANGED : 0;
+}
+
+/* SAM-4 4.6: peripheral device or flat space addressing, first level, number 0. */
+static bool is_lun_0(const u8 *lun)
+{
+	return !(get_be(lun, SCSI_LUN_LEN) & ~(0x40ull << 56));
+}
+
+/* What stands against a command whose CDB is good. */
+static bool refuse(struct scsi_cmd *cmd)
+{
+	const struct scsi_op *op = cmd->op;
+
+	if (op->flags & OP_MEDIUM && scsi_load(&cmd->dev->stopped))
+		return scsi_fail(cmd, SCSI_NOT_READY, SCSI_ASC_STOPPED);
+	if (op->flags & OP_CHANGES && cmd->dev->lun->read_only)
+		return scsi_fail(cmd, SCSI_DATA_PROTECT, SCSI_ASC_WRITE_PROTECTED);
+	return true;
+}
+
+/*
+ * A reply is cut to the room that the initiator has, which is the length that the CDB
+ * names: that is no residual.
+ */
+static void reply(struct scsi_cmd *cmd)
+{
+	u32 n;
+
+	memset(cmd->buf, 0, SCSI_BUF);
+	n = cmd->op->reply(cmd);
+	if (n < cmd->length)
+		cmd->length = n;
+}
+
+static void check(struct scsi_cmd *cmd, const u8 *lun)
+{
+	u32 flags = cmd->op ? cmd->op->flags : 0;
+	u16 attention;
+
+	cmd->absent = !is_lun_0(lun);
+	if (cmd->absent && !(flags & OP_ANY_LUN)) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LUN);
+		return;
+	}
+	if (!(flags & OP_ATTENTION_LATER)) {
+		attention = scsi_attention(cmd->nexus);
+		if (attention) {
+			scsi_fail(cmd, SCSI_UNIT_ATTENTION, attention);
+			return;
+		}
+	}
+	if (!cmd->op || cmd->status != SCSI_GOOD)
+		return;
+	if (refuse(cmd) && cmd->op->kind == KIND_REPLY)
+		reply(cmd);
+}
+
+void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCSI_LUN_LEN], const u8 *cdb, u32 len,
+		u8 *buf)
+{
+	scsi_parse(cmd, nexus->dev, cdb, len);
+	cmd->nexus = nexus;
+	cmd->buf = buf;
+	check(cmd, lun);
+	if (cmd->status != SCSI_GOOD)
+		cmd->length = 0;
+	if (!cmd->length)
+		cmd->phase = SCSI_NO_DATA;
+	cmd->expect = cmd->length;
+}
+
+void scsi_limit(struct scsi_cmd *cmd, u64 bytes)
+{
+	if (bytes < cmd->expect)
+		cmd->expect = bytes;
+}
+
+/* Replies are moved by the caller alone. */
+static bool complete(const struct scsi_cmd *cmd)
+{
+	return cmd->phase == SCSI_NO_DATA || cmd->phase == SCSI_REPLY || cmd->moved == cmd->expect;
+}
+
+u8 scsi_finish(struct scsi_cmd *cmd, u8 sense[SCSI_SENSE_MAX], u32 *sense_len)
+{
+	*sense_len = 0;
+	if (cmd->status == SCSI_GOOD) {
+		if (!complete(cmd))
+			scsi_fail(cmd, SCSI_ABORTED_COMMAND, SCSI_ASC_DATA_PHASE);
+		else if (cmd->op->finish)
+			cmd->op->finish(cmd);
+	}
+	if (cmd->status != SCSI_GOOD)
+		*sense_len = scsi_sense_encode(&cmd->sense, scsi_load(&cmd->dev->modes) & SCSI_MODE_D_SENSE, sense);
+	return cmd->status;
+}

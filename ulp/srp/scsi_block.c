@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Commands that move or change blocks (SBC-3 5): the pieces of READ, WRITE and VERIFY
+ * go between the caller's memory and the medium directly; short lists and single
+ * blocks are put by in the caller's buffer until scsi_finish(). Nothing here
+ * allocates.
+ */
+#include <errno.h>
+
+#include "scsi_private.h"
+
+#define SCRATCH (16u << 10) /* on the stack: for comparing and repeating */
+
+/* Where the command's data begins on the medium, in bytes. */
+static u64 base(const struct scsi_cmd *cmd)
+{
+	return cmd->lba << cmd->dev->shift;
+}
+
+static bool fits(struct scsi_cmd *cmd, enum scsi_phase phase, u64 at, size_t len)
+{
+	if (cmd->status != SCSI_GOOD)
+		return false;
+	if (cmd->phase == phase && len <= cmd->expect && at <= cmd->expect - len)
+		return true;
+	return scsi_fail(cmd, SCSI_HARDWARE_ERROR, SCSI_ASC_INTERNAL);
+}
+
+bool scsi_read(struct scsi_cmd *cmd, u64 at, void *to, size_t len)
+{
+	size_t done;
+	int err;
+
+	if (!fits(cmd, SCSI_DATA_IN, at, len))
+		return false;
+	err = lun_read(cmd->dev->lun, to, len, base(cmd) + at, &done);
+	if (err)
+		return scsi_fail_read(cmd, err, base(cmd) + at + done);
+	cmd->moved += len;
+	return true;
+}
+
+static u32 first_difference(const u8 *a, const u8 *b)
+{
+	u32 i = 0;
+
+	while (a[i] == b[i])
+		i++;
+	return i;
+}
+
+/*
+ * Can this range be read, and does it say what @from says? @from: as many bytes; or with
+ * @same, one block that each of the range's is to be like; or NULL, for nothing to compare with.
+ */
+static bool compare(struct scsi_cmd *cmd, u64 at, u64 len, const u8 *from, bool same)
+{
+	u8 have[SCRATCH];
+	u32 block = 1u << cmd->dev->shift, part, i, n;
+	size_t done;
+	int err;
+
+	for (; len; at += part, len -= part) {
+		part = len < SCRATCH ? (u32)len : SCRATCH;
+		err = lun_read(cmd->dev->lun, have, part, at, &done);
+		if (err)
+			return scsi_fail_read(cmd, err, at + done);
+		for (i = 0; from && i < part; i += n) {
+			n = part - i < block ? part - i : block;
+			if (memcmp(have + i, from, n) != 0)
+				return scsi_fail_lba(cmd, SCSI_MISCOMPARE, SCSI_ASC_MISCOMPARE,
+						     (at + i + first_difference(have + i, from)) >> cmd->dev->shift);
+			from += same ? 0 : n;
+		}
+	}
+	return true;
+}
+
+static bool write_piece(struct scsi_cmd *cmd, u64 at, const void *from, size_t len)
+{
+	size_t done;
+	int err = lun_write(cmd->dev->lun, from, len, base(cmd) + at, &done);
+
+	return !err || scsi_fail_write(cmd, err, base(cmd) + at + done);
+}
+
+static bool put_by(struct scsi_cmd *cmd, u64 at, const void *from, size_t len)
+{
+	memcpy(cmd->buf + at, from, len);
+	return true;
+}
+
+static bool compares(const struct scsi_cmd *cmd)
+{
+	return cmd->op->kind == KIND_VERIFY && (cmd->cdb[1] >> 1 & 3) == 1;
+}
+
+bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len)
+{
+	bool ok;
+
+	if (!fits(cmd, SCSI_DATA_OUT, at, len))
+		return false;
+	if (!len)
+		return true;
+	if (cmd->op->kind == KIND_WRITE)
+		ok = write_piece(cmd, at, from, len);
+	else if (compares(cmd))
+		ok = compare(cmd, base(cmd) + at, len, (const u8 *)from, false);
+	else
+		ok = put_by(cmd, at, from, len);
+	if (ok)
+		cmd->moved += len;
+	return ok;
+}
+
+/* FUA, for those commands that have it. */
+static bool force(const struct scsi_cmd *cmd)
+{
+	return cmd->op->form != FORM_6 && cmd->cdb[1] & 0x08;
+}
+
+/* What was read with FUA is to be on the medium: if the cache has something newer, it goes there. */
+void scsi_read_end(struct scsi_cmd *cmd)
+{
+	if (force(cmd))
+		scsi_flush(cmd);
+}
+
+static bool through(const struct scsi_cmd *cmd)
+{
+	return !(scsi_load(&cmd->dev->modes) & SCSI_MODE_WCE);
+}
+
+void scsi_write_end(struct scsi_cmd *cmd)
+{
+	if (force(cmd) || through(cmd))
+		scsi_flush(cmd);
+}
+
+/* All of the cache, whatever the range, and at once, whatever IMMED says: both are allowed. */
+void scsi_sync_cache(struct scsi_cmd *cmd)
+{
+	scsi_flush(cmd);
+}
+
+/* What is compared is the medium, so what the cache has goes there first (SBC-3 5.26). */
+void scsi_verify_end(struct scsi_cmd *cmd)
+{
+	bool one_block = (cmd->cdb[1] >> 1 & 3) == 3;
+
+	if (!scsi_flush(cmd) || compares(cmd))
+		return;
+	if (one_block && cmd->expect < cmd->length)
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
+	else
+		compare(cmd, base(cmd), cmd->blocks << cmd->dev->shift, one_block ? cmd->buf : NULL, true);
+}
+
+static bool is_zero(const u8 *block, u32 size)
+{
+	return !block[0] && memcmp(block, block + 1, size - 1) == 0;
+}
+
+/* The block in cmd->buf, again and again. */
+static bool fill(struct scsi_cmd *cmd)
+{
+	u32 block = 1u << cmd->dev->shift, i;
+	u64 at = base(cmd), end = at + (cmd->blocks << cmd->dev->shift);
+	u8 many[SCRATCH];
+	size_t part, done;
+	int err;
+
+	for (i = 0; i < SCRATCH; i += block)
+		memcpy(many + i, cmd->buf, block);
+	for (; at < end; at += part) {
+		part = end - at < SCRATCH ? (size_t)(end - at) : SCRATCH;
+		err = lun_write(cmd->dev->lun, many, part, at, &done);
+		if (err)
+			return scsi_fail_write(cmd, err, at + done);
+	}
+	return true;
+}
+
+static bool zero(struct scsi_cmd *cmd, u64 lba, u64 blocks, bool punch)
+{
+	u32 shift = cmd->dev->shift;
+	int err = lun_zero(cmd->dev->lun, lba << shift, blocks << shift, punch);
+
+	return !err || scsi_fail_write(cmd, err, lba << shift);
+}
+
+void scsi_write_same_end(struct scsi_cmd *cmd)
+{
+	bool zeros, ok;
+
+	if (cmd->expect < cmd->length) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
+		return;
+	}
+	zeros = !cmd->length || is_zero(cmd->buf, 1u << cmd->dev->shift);
+	ok = zeros ? zero(cmd, cmd->lba, cmd->blocks, cmd->cdb[1] & 0x08) : fill(cmd);
+	if (ok && through(cmd))
+		scsi_flush(cmd);
+}
+
+/* SBC-3 5.28: a header of eight bytes, then ranges of sixteen. All are checked before one is unmapped. */
+void scsi_unmap(struct scsi_cmd *cmd)
+{
+	const u8 *b = cmd->buf;
+	u32 len = (u32)cmd->length, size, i;
+
+	if (!len)
+		return;
+	if (cmd->expect < len || len < 8) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
+		return;
+	}
+	size = (u32)get_be(b + 2, 2);
+	if (size > len - 8 || get_be(b, 2) + 2 < size + 8u) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
+		return;
+	}
+	for (i = 8; i + 16 <= size + 8; i += 16)
+		if (!scsi_range(cmd, get_be(b + i, 8), get_be(b + i + 8, 4)))
+			return;
+	for (i = 8; i + 16 <= size + 8; i += 16)
+		if (!zero(cmd, get_be(b + i, 8), get_be(b + i + 8, 4), true))
+			return;
+	if (through(cmd))
+		scsi_flush(cmd);
+}
