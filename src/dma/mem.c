@@ -9,8 +9,10 @@
 /* The ledger hears of an access after it was tried: what it reports says whether the machine let it through. */
 static int told(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, hca_site_t site, int err)
 {
-	if (hca_unlikely(mem->ledger))
-		hca_ledger_use(mem->ledger, addr, len, access, site, err);
+	struct hca_ledger *ledger = hca_load(&mem->ledger);
+
+	if (hca_unlikely(ledger))
+		hca_ledger_use(ledger, addr, len, access, site, err);
 	return err;
 }
 
@@ -88,13 +90,14 @@ static int copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, 
 int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 len,
 		 hca_site_t site, bool *dst_failed)
 {
+	struct hca_ledger *sl = hca_load(&smem->ledger), *dl = hca_load(&dmem->ledger);
 	bool at_dst = false;
 	int err = copy(dmem, dst, smem, src, len, &at_dst);
 
-	if (hca_unlikely(smem->ledger))
-		hca_ledger_use(smem->ledger, src, len, HCA_ACCESS_READ, site, at_dst ? 0 : err);
-	if (hca_unlikely(dmem->ledger))
-		hca_ledger_use(dmem->ledger, dst, len, HCA_ACCESS_WRITE, site, at_dst ? err : 0);
+	if (hca_unlikely(sl))
+		hca_ledger_use(sl, src, len, HCA_ACCESS_READ, site, at_dst ? 0 : err);
+	if (hca_unlikely(dl))
+		hca_ledger_use(dl, dst, len, HCA_ACCESS_WRITE, site, at_dst ? err : 0);
 	if (err && dst_failed)
 		*dst_failed = at_dst;
 	return err;

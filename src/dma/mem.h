@@ -51,7 +51,8 @@ struct hca_mem_ops {
 /**
  * struct hca_mem - an accessor; a driver embeds it
  * @ops: never NULL
- * @ledger: is told of every access; NULL: nobody looks
+ * @ledger: is told of every access; NULL: nobody looks. Atomic: may be taken away while the device is used; who does
+ *	keeps it until nobody is inside.
  */
 struct hca_mem {
 	const struct hca_mem_ops *ops;
