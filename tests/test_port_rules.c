@@ -117,6 +117,17 @@ static void in_read_section(void *arg)
 	hca_rcu_read_unlock();
 }
 
+static void while_pinned(void *arg)
+{
+	hca_pin_t outer, inner;
+
+	hca_pin(outer);
+	hca_pin(inner);
+	hca_unpin(outer); /* they may overlap */
+	doing(arg);
+	hca_unpin(inner);
+}
+
 static void in_callback(void *arg)
 {
 	static struct hca_timer t;
@@ -131,7 +142,7 @@ static void nothing_sleeps_where_it_must_not(void **state)
 {
 	void (*const sleeps[])(void *) = { alloc_sleeping, op_wait, op_mutex, op_sync, destroy_timer, pass_time };
 	void (*const fine[])(void *) = { op_alloc, op_complete, op_lock, op_rcu, op_mb };
-	void (*const where[])(void *) = { under_spin_lock, in_read_section, in_callback };
+	void (*const where[])(void *) = { under_spin_lock, in_read_section, while_pinned, in_callback };
 	u32 i, k;
 
 	(void)state;
@@ -160,6 +171,7 @@ ONCE(unlock_free_mutex, hca_mutex_unlock(&s.mutex))
 ONCE(assert_free, hca_spin_assert(&s.lock))
 ONCE(assert_free_mutex, hca_mutex_assert(&s.mutex))
 ONCE(end_no_section, hca_rcu_read_unlock())
+ONCE(unpin_nothing, hca_unpin(NULL))
 ONCE(misaligned, (void)hca_load((u64 *)(void *)((char *)&s.big + 4)))
 ONCE(stop_no_timer, hca_timer_stop(&s.timer))
 ONCE(destroy_held, hca_mutex_lock(&s.mutex); hca_mutex_destroy(&s.mutex))
@@ -225,6 +237,29 @@ static void callback_keeps_lock(void *arg)
 	in_callback(arg);
 }
 
+static void stay_pinned(void *arg)
+{
+	hca_pin_t pin;
+
+	(void)arg;
+	hca_pin(pin);
+	(void)pin;
+}
+
+static void callback_stays_pinned(void *arg)
+{
+	doing = stay_pinned;
+	in_callback(arg);
+}
+
+static void run_stay_pinned(void *arg)
+{
+	void (*const fns[])(void *) = { stay_pinned };
+
+	(void)arg;
+	test_run_threads(0, 1, fns, NULL, NULL);
+}
+
 static void run_wait_and_end(void *arg)
 {
 	void (*const fns[])(void *) = { wait_forever, use_ended_completion };
@@ -280,6 +315,7 @@ static void rules_are_asserted(void **state)
 		{ assert_free, "not held" },
 		{ assert_free_mutex, "not held" },
 		{ end_no_section, "did not begin" },
+		{ unpin_nothing, "not pinned by this thread" },
 		{ misaligned, "not aligned" },
 		{ stop_no_timer, "not initialised" },
 		{ init_twice, "that lives" },
@@ -291,6 +327,8 @@ static void rules_are_asserted(void **state)
 		{ use_ended_mutex, "after its end" },
 		{ use_ended_completion, "after its end" },
 		{ callback_keeps_lock, "with a lock held" },
+		{ callback_stays_pinned, "callback returned pinned" },
+		{ run_stay_pinned, "ends pinned" },
 		{ run_keep_lock, "held, taken at" },
 		{ run_open_section, "did not begin" },
 	};

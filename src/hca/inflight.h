@@ -7,7 +7,7 @@
  * moved the bytes. Entering costs one atomic operation on a cache line that is mostly
  * the thread's own. Waiting spins: it may be done where sleeping may not, and lasts as
  * long as the messages under way. A thread never waits while it is inside, nor may one
- * that waits keep one that is inside from running.
+ * that waits keep one that is inside from running: it is pinned (port.h).
  */
 #ifndef HCA_INFLIGHT_H
 #define HCA_INFLIGHT_H
@@ -28,6 +28,7 @@ struct hca_inflight {
 /* Where a thread came in; on its stack. */
 struct hca_inflight_mark {
 	u32 *inside;
+	hca_pin_t pin;
 };
 
 static inline void hca_inflight_init(struct hca_inflight *in)
@@ -39,8 +40,10 @@ static inline void hca_inflight_init(struct hca_inflight *in)
 /** hca_inflight_enter() - what is looked up from now on stays until hca_inflight_leave() */
 static inline void hca_inflight_enter(struct hca_inflight *in, struct hca_inflight_mark *mark)
 {
-	u32 n = hca_slot();
+	u32 n;
 
+	hca_pin(mark->pin);
+	n = hca_slot();
 	if (hca_unlikely(n >= hca_load(&in->top))) {
 		u32 top = hca_load(&in->top);
 
@@ -55,6 +58,7 @@ static inline void hca_inflight_enter(struct hca_inflight *in, struct hca_inflig
 static inline void hca_inflight_leave(struct hca_inflight_mark *mark)
 {
 	hca_fetch_add(mark->inside, (u32)-1);
+	hca_unpin(mark->pin);
 }
 
 /**

@@ -17,6 +17,7 @@
  *   waiting    hca_completion, with a timeout
  *   RCU        read sections, publish, wait for a grace period
  *   slots      hca_slot: a small number, mostly this CPU's or thread's own
+ *   pinning    hca_pin: nothing that may spin for us gets between us and this processor
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
  *   chance     hca_random_u32
  *   words      hca_log; HCA_WARN_ON, HCA_ASSERT
@@ -60,6 +61,11 @@
  *   hca_rcu_deref(p) hca_rcu_assign(p, v)          p an lvalue holding the pointer
  *
  *   hca_slot()                                     0 .. HCA_SLOTS-1
+ *
+ *   hca_pin_t; hca_pin(p) hca_unpin(p)             p an lvalue of hca_pin_t; they nest, and overlap.
+ *      Until the unpin nothing else that could spin for this thread runs in its place: where contexts interrupt
+ *      each other, or one that spins is never preempted, the home sees to it. Nothing sleeps meanwhile. Where
+ *      whoever spins offers the processor (hca_pause()), there is nothing to do.
  */
 #include "port_home.h"
 

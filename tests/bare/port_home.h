@@ -117,4 +117,9 @@ void hca_rcu_read_unlock(void);
 
 unsigned int hca_slot(void);
 
+typedef unsigned long hca_pin_t;
+hca_pin_t hca_bare_pin(void);
+void hca_unpin(hca_pin_t p);
+#define hca_pin(p) ((p) = hca_bare_pin())
+
 #endif

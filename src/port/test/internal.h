@@ -43,6 +43,7 @@ struct test_ctx {
 	struct held held[MAX_HELD];
 	u32 nheld;
 	u32 nspins;
+	u32 pins;
 	u32 rcu_nest;
 	u64 rcu_section; /* which one, of all */
 	u64 grace[CONTEXTS]; /* the sections that a grace period waits for */

@@ -178,6 +178,14 @@ void test_rcu_read_unlock(void);
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
 #define hca_rcu_assign(p, v) hca_store_release(&(p), v)
 
+/* What hca_pin() gave must come back from the same thread. */
+typedef struct test_ctx *hca_pin_t;
+hca_pin_t test_pin(void);
+void test_unpin(hca_pin_t p);
+
+#define hca_pin(p) (TEST_HERE(), (p) = test_pin())
+#define hca_unpin(p) (TEST_HERE(), test_unpin(p))
+
 unsigned int test_slot(void);
 
 #define hca_slot() test_slot()

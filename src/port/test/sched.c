@@ -389,6 +389,8 @@ static void leave(struct test_ctx *c)
 			 c->held[0].spin ? "spin lock" : "mutex", c->held[0].file, c->held[0].line);
 	if (c->rcu_nest)
 		test_bug("thread %d ends in a read section", c->index);
+	if (c->pins)
+		test_bug("thread %d ends pinned", c->index);
 	c->done = true;
 	test_moved();
 	run.over = true;

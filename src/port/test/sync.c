@@ -40,6 +40,8 @@ void test_atomic_check(const char *call)
 			 c->held[c->nheld - 1].file, c->held[c->nheld - 1].line);
 	if (c->rcu_nest)
 		test_bug("%s may sleep, at %s, in a read section", call, place(c));
+	if (c->pins)
+		test_bug("%s may sleep, at %s, while pinned", call, place(c));
 	if (c->in_timer)
 		test_bug("%s may sleep, at %s, in a timer's callback", call, place(c));
 }
@@ -275,6 +277,25 @@ void test_rcu_read_unlock(void)
 		test_bug("read section ended at %s:%d that did not begin", test_site_file, test_site_line);
 	c->rcu_nest--;
 	test_enter(TEST_RCU);
+}
+
+/* ---- pinning ---- */
+
+hca_pin_t test_pin(void)
+{
+	struct test_ctx *c = test_self();
+
+	c->pins++;
+	return c;
+}
+
+void test_unpin(hca_pin_t p)
+{
+	struct test_ctx *c = test_self();
+
+	if (p != c || !c->pins)
+		test_bug("unpinned at %s:%d what was not pinned by this thread", test_site_file, test_site_line);
+	c->pins--;
 }
 
 void hca_rcu_synchronize(void)

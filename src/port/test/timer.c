@@ -92,6 +92,8 @@ void test_timer_run(struct test_ctx *c)
 			 c->held[0].line);
 	if (c->rcu_nest)
 		test_bug("a timer's callback returned in a read section");
+	if (c->pins)
+		test_bug("a timer's callback returned pinned");
 }
 
 void test_timer_unwind(void)

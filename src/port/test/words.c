@@ -174,6 +174,7 @@ static void restore(struct test_ctx *c, const struct test_ctx *before)
 			((struct hca_mutex *)h->lock)->owner = NULL;
 	}
 	c->rcu_nest = before->rcu_nest;
+	c->pins = before->pins;
 	c->in_timer = before->in_timer;
 	c->wait = WAIT_NONE;
 }

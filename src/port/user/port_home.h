@@ -60,6 +60,13 @@ static inline unsigned int hca_slot(void)
 	return (unsigned int)(hca_likely(slot >= 0) ? slot : hca_slot_take());
 }
 
+/* Who spins offers the processor to others: nobody need be kept on one. */
+typedef struct {
+	char nothing;
+} hca_pin_t;
+#define hca_pin(p) ((void)(p))
+#define hca_unpin(p) ((void)(p))
+
 /* Test-and-set: a lock is held for a few instructions, and a process can't fairly queue threads it doesn't schedule. */
 struct hca_spinlock {
 	uint32_t held;
