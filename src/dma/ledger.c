@@ -36,7 +36,7 @@ struct reports {
 	struct hca_misuse_report r[MAX_REPORTS];
 };
 
-static void list_add(struct rec_list *list, struct hca_ledger_rec *rec)
+static void recs_add(struct rec_list *list, struct hca_ledger_rec *rec)
 {
 	rec->next = NULL;
 	rec->prev = list->last;
@@ -48,7 +48,7 @@ static void list_add(struct rec_list *list, struct hca_ledger_rec *rec)
 	list->n++;
 }
 
-static void list_del(struct rec_list *list, struct hca_ledger_rec *rec)
+static void recs_del(struct rec_list *list, struct hca_ledger_rec *rec)
 {
 	if (rec->prev)
 		rec->prev->next = rec->next;
@@ -194,7 +194,7 @@ void hca_ledger_enter(struct hca_ledger *l, struct hca_ledger_rec *rec, const st
 	rec->checked = m->kind == HCA_MAP_LIST || m->kind == HCA_MAP_COHERENT;
 	hca_spin_lock(&l->lock, flags);
 	hca_ledger_table_add(&l->table, rec);
-	list_add(&l->live, rec);
+	recs_add(&l->live, rec);
 	l->totals.made++;
 	l->totals.live++;
 	l->totals.live_bytes += rec_bytes(rec);
@@ -247,16 +247,16 @@ static struct hca_ledger_rec *retire(struct hca_ledger *l, struct hca_ledger_rec
 	struct hca_ledger_rec *drop = old ? old->rec : NULL;
 
 	hca_ledger_table_supersede(&l->table, rec);
-	list_del(&l->live, rec);
+	recs_del(&l->live, rec);
 	l->totals.live--;
 	l->totals.live_bytes -= rec_bytes(rec);
 	rec->ended = true;
 	rec->end_site = site;
-	list_add(&l->ended, rec);
+	recs_add(&l->ended, rec);
 	if (!drop && l->ended.n > l->history)
 		drop = l->ended.first;
 	if (drop) {
-		list_del(&l->ended, drop);
+		recs_del(&l->ended, drop);
 		hca_ledger_table_del(&l->table, drop);
 	}
 	return drop;
