@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What other modules may call of the engine and of the ledger: the rooms themselves
+ * know nothing of exporting. A driver that joins the wire with memory of its own and
+ * the tests need these.
+ */
+#include "dma/ledger.h"
+#include "dma/mem.h"
+#include "hca/qp.h"
+
+#include <linux/export.h>
+
+EXPORT_SYMBOL_GPL(hca_compq_fini);
+EXPORT_SYMBOL_GPL(hca_compq_init);
+EXPORT_SYMBOL_GPL(hca_cq_notify);
+EXPORT_SYMBOL_GPL(hca_cq_poll);
+EXPORT_SYMBOL_GPL(hca_fini);
+EXPORT_SYMBOL_GPL(hca_inflight_wait);
+EXPORT_SYMBOL_GPL(hca_init);
+EXPORT_SYMBOL_GPL(hca_ledger_abandon);
+EXPORT_SYMBOL_GPL(hca_ledger_checked);
+EXPORT_SYMBOL_GPL(hca_ledger_create);
+EXPORT_SYMBOL_GPL(hca_ledger_destroy);
+EXPORT_SYMBOL_GPL(hca_ledger_end);
+EXPORT_SYMBOL_GPL(hca_ledger_enter);
+EXPORT_SYMBOL_GPL(hca_ledger_prepare);
+EXPORT_SYMBOL_GPL(hca_ledger_seg);
+EXPORT_SYMBOL_GPL(hca_ledger_totals);
+EXPORT_SYMBOL_GPL(hca_mem_copy);
+EXPORT_SYMBOL_GPL(hca_mem_read);
+EXPORT_SYMBOL_GPL(hca_mem_write);
+EXPORT_SYMBOL_GPL(hca_post_recv);
+EXPORT_SYMBOL_GPL(hca_post_send);
+EXPORT_SYMBOL_GPL(hca_qp_create);
+EXPORT_SYMBOL_GPL(hca_qp_destroy);
+EXPORT_SYMBOL_GPL(hca_qp_modify);
+EXPORT_SYMBOL_GPL(hca_region_create);
+EXPORT_SYMBOL_GPL(hca_region_destroy);

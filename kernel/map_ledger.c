@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The same mappings, each entered in the device's ledger and judged when it ends.
+ * These operations stand in for map.c's while a ledger is kept, so that without one
+ * nobody asks. Called by the DMA API alone. A mapping made while the ledger begins or
+ * ends may go without it.
+ */
+#include "glue.h"
+
+#include <linux/kernel.h>
+#include <linux/rcupdate.h>
+#include <linux/scatterlist.h>
+#include <linux/stacktrace.h>
+
+/* Of whoever called the DMA API, which called us: neither this function nor its caller, nor the API. */
+static noinline hca_site_t caller(void)
+{
+	unsigned long at[2] = { 0 };
+
+	stack_trace_save(at, ARRAY_SIZE(at), 2);
+	return (hca_site_t)at[1];
+}
+
+/* What a mapping's end or a sync tells, and then there is nothing to do. */
+static void end(struct device *dev, struct hca_mapping *m, hca_site_t site)
+{
+	struct hca_ledger *l;
+
+	rcu_read_lock();
+	l = READ_ONCE(softhca_of(dev)->ledger);
+	if (l)
+		hca_ledger_end(l, m, site);
+	rcu_read_unlock();
+}
+
+static void enter(struct device *dev, struct hca_ledger_rec *rec, const struct hca_mapping *m, u32 segs, hca_site_t site)
+{
+	struct hca_ledger *l;
+
+	rcu_read_lock();
+	l = READ_ONCE(softhca_of(dev)->ledger);
+	if (l) {
+		hca_ledger_enter(l, rec, m, segs, site);
+		/* The DMA API asks no device whether an address is an error, so nobody here can tell who asked. */
+		hca_ledger_checked(l, m->addr);
+	} else {
+		hca_ledger_abandon(rec);
+	}
+	rcu_read_unlock();
+}
+
+static dma_addr_t ledger_map_page(struct device *dev, struct page *page, unsigned long offset, size_t size,
+				  enum dma_data_direction dir, unsigned long attrs)
+{
+	struct hca_mapping m = { .kind = HCA_MAP_PAGE, .size = size, .dir = dir };
+	struct hca_ledger_rec *rec = hca_ledger_prepare(1);
+	dma_addr_t addr;
+
+	if (!rec)
+		return DMA_MAPPING_ERROR;
+	addr = softhca_map_page(dev, page, offset, size, dir, attrs);
+	if (addr == DMA_MAPPING_ERROR) {
+		hca_ledger_abandon(rec);
+		return addr;
+	}
+	m.addr = hca_dma_addr(addr);
+	hca_ledger_seg(rec, 0, m.addr, size);
+	enter(dev, rec, &m, 1, caller());
+	return addr;
+}
+
+static void ledger_unmap_page(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+			      unsigned long attrs)
+{
+	struct hca_mapping m = { .kind = HCA_MAP_PAGE, .addr = hca_dma_addr(addr), .size = size, .dir = dir };
+
+	end(dev, &m, caller());
+}
+
+static int ledger_map_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+			 unsigned long attrs)
+{
+	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = nents, .dir = dir, .list = sgl };
+	struct hca_ledger_rec *rec = hca_ledger_prepare(nents);
+	struct scatterlist *sg;
+	int i, n;
+
+	if (!rec)
+		return -ENOMEM;
+	n = softhca_map_sg(dev, sgl, nents, dir, attrs);
+	if (n <= 0) {
+		hca_ledger_abandon(rec);
+		return n;
+	}
+	for_each_sg(sgl, sg, n, i)
+		hca_ledger_seg(rec, i, hca_dma_addr(sg_dma_address(sg)), sg_dma_len(sg));
+	m.addr = hca_dma_addr(sg_dma_address(sgl));
+	enter(dev, rec, &m, n, caller());
+	return n;
+}
+
+static void ledger_unmap_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+			    unsigned long attrs)
+{
+	struct hca_mapping m = {
+		.kind = HCA_MAP_LIST, .addr = hca_dma_addr(sg_dma_address(sgl)), .size = nents, .dir = dir, .list = sgl,
+	};
+
+	end(dev, &m, caller());
+}
+
+static void sync(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir, enum hca_map_kind kind,
+		 hca_site_t site)
+{
+	struct hca_ledger *l;
+
+	rcu_read_lock();
+	l = READ_ONCE(softhca_of(dev)->ledger);
+	if (l)
+		hca_ledger_sync(l, hca_dma_addr(addr), size, dir, kind, site);
+	rcu_read_unlock();
+}
+
+static void ledger_sync_single(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir)
+{
+	sync(dev, addr, size, dir, HCA_MAP_PAGE, caller());
+}
+
+static void ledger_sync_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir)
+{
+	hca_site_t site = caller();
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		sync(dev, sg_dma_address(sg), sg_dma_len(sg), dir, HCA_MAP_LIST, site);
+}
+
+static void *ledger_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp, unsigned long attrs)
+{
+	struct hca_mapping m = { .kind = HCA_MAP_COHERENT, .size = size, .dir = HCA_DMA_BIDIRECTIONAL };
+	struct hca_ledger_rec *rec = hca_ledger_prepare(1);
+	void *virt;
+
+	if (!rec)
+		return NULL;
+	virt = softhca_alloc(dev, size, handle, gfp, attrs);
+	if (!virt) {
+		hca_ledger_abandon(rec);
+		return NULL;
+	}
+	m.addr = hca_dma_addr(*handle);
+	m.list = virt;
+	hca_ledger_seg(rec, 0, m.addr, size);
+	enter(dev, rec, &m, 1, caller());
+	return virt;
+}
+
+static void ledger_free(struct device *dev, size_t size, void *virt, dma_addr_t handle, unsigned long attrs)
+{
+	struct hca_mapping m = {
+		.kind = HCA_MAP_COHERENT,
+		.addr = hca_dma_addr(handle),
+		.size = size,
+		.dir = HCA_DMA_BIDIRECTIONAL,
+		.list = virt,
+	};
+
+	end(dev, &m, caller());
+	softhca_free(dev, size, virt, handle, attrs);
+}
+
+const struct dma_map_ops softhca_map_ops_ledger = {
+	.alloc = ledger_alloc,
+	.free = ledger_free,
+#ifdef HCA_HAVE_ALLOC_PAGES_OP
+	.alloc_pages_op = softhca_alloc_pages,
+#else
+	.alloc_pages = softhca_alloc_pages,
+#endif
+	.free_pages = softhca_free_pages,
+	.map_page = ledger_map_page,
+	.unmap_page = ledger_unmap_page,
+	.map_sg = ledger_map_sg,
+	.unmap_sg = ledger_unmap_sg,
+	.sync_single_for_cpu = ledger_sync_single,
+	.sync_single_for_device = ledger_sync_single,
+	.sync_sg_for_cpu = ledger_sync_sg,
+	.sync_sg_for_device = ledger_sync_sg,
+	.dma_supported = softhca_dma_supported,
+	.get_required_mask = softhca_required_mask,
+};

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tools/kernel-fetch.sh DIR - the kernels that the module is tried on: Debian 12's 6.1 for amd64 and 686-pae, their
+# headers, and a busybox for each, unpacked below DIR/amd64 and DIR/686-pae. Nothing is installed on this machine:
+# apt works in roots of its own below DIR/apt, from the Debian mirror that the machine uses. A flavour that
+# is there is not fetched again; then no network is needed.
+#
+#   DIR/FLAVOUR/vmlinuz config busybox version    what is booted
+#   DIR/FLAVOUR/root/usr/src/linux-headers-...    what is built against: DIR/FLAVOUR/build leads there
+set -u
+
+dir=$1
+flavours='amd64 686-pae'
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+die() {
+	echo "kernel-fetch: $*" >&2
+	exit 1
+}
+
+mkdir -p "$dir" || exit 1
+dir=$(cd "$dir" && pwd)
+exec 7>"$dir/.fetch.lock"
+flock 7
+
+# The mirror of this machine; Debian's own where apt can't say.
+mirror() {
+	local uri
+	uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 2>/dev/null |
+		awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
+	echo "${uri:-http://deb.debian.org/debian}"
+}
+
+# apt ARCHITECTURE COMMAND... - apt in its own root, which knows no other architecture and no installed package
+apt() {
+	local root=$dir/apt/$1 tool=$2
+	mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$root/empty"
+	: >"$root/status"
+	echo "deb [signed-by=$keyring] $(mirror) bookworm main" >"$root/sources.list"
+	"$tool" -q -o APT::Architecture="$1" -o APT::Architectures::="$1" -o Dir::State="$root" -o Dir::State::Lists="$root/lists" \
+		-o Dir::State::status="$root/status" -o Dir::Cache="$root/cache" -o Dir::Etc::sourcelist="$root/sources.list" \
+		-o Dir::Etc::sourceparts="$root/empty" -o Dir::Etc::preferencesparts="$root/empty" -o APT::Sandbox::User=root \
+		-o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Get::List-Cleanup=false "${@:3}"
+}
+
+# fetch ARCHITECTURE PACKAGE... - into DIR/apt/ARCHITECTURE/deb
+fetch() {
+	mkdir -p "$dir/apt/$1/deb"
+	(cd "$dir/apt/$1/deb" && apt "$1" apt-get download "${@:2}") || die "apt-get could not download ${*:2} ($1)"
+}
+
+# unpack ARCHITECTURE PACKAGE WHERE [PATH...] - all of it, or those paths in it
+unpack() {
+	local deb=("$dir/apt/$1/deb/$2"_*.deb)
+	mkdir -p "$3"
+	dpkg --fsys-tarfile "${deb[-1]}" | tar -x -C "$3" "${@:4}"
+}
+
+# The first package that a meta package stands for.
+behind() {
+	apt "$1" apt-cache depends "$2" | sed -n "s/^ *Depends: \(linux-[a-z]*-6\.1[^ ]*\)$/\1/p" | head -n 1
+}
+
+get_flavour() {
+	local flavour=$1 arch=amd64 image headers version common to=$dir/$1.new
+	[ "$flavour" = amd64 ] || arch=i386
+	apt "$arch" apt-get update >"$dir/apt.log" 2>&1 || cat "$dir/apt.log" >&2
+	image=$(behind "$arch" "linux-image-$flavour")
+	headers=$(behind "$arch" "linux-headers-$flavour")
+	version=${image#linux-image-}
+	[ -n "$image" ] && [ "$headers" = "linux-headers-$version" ] || die "no kernel 6.1 for $flavour: '$image', '$headers'"
+	common=linux-headers-${version%-"$flavour"}-common
+	rm -rf "$to" "$dir/apt/$arch/deb"
+	fetch "$arch" "$image" "$headers" busybox-static
+	# Headers for all architectures and the tools that build modules are this machine's.
+	fetch amd64 "$common" linux-kbuild-6.1
+	unpack "$arch" "$image" "$to/root" ./boot
+	unpack "$arch" "$headers" "$to/root"
+	unpack "$arch" busybox-static "$to/root" ./bin/busybox
+	unpack amd64 "$common" "$to/root"
+	unpack amd64 linux-kbuild-6.1 "$to/root"
+	mv "$to/root/boot/vmlinuz-$version" "$to/vmlinuz" && mv "$to/root/boot/config-$version" "$to/config" &&
+		mv "$to/root/bin/busybox" "$to/busybox" && echo "$version" >"$to/version" || die "a package of $version lacks what is needed"
+	# The packages lead to each other by absolute paths, as if they were installed.
+	ln -sfn "root/usr/src/$headers" "$to/build"
+	sed -i "s|/usr/src/linux-headers|$dir/$flavour/root&|g" "$to/build/Makefile"
+	find "$to/root/usr/src" -type l -printf '%p %l\n' | while read -r link target; do
+		case $target in /usr/*) ln -sfn "$dir/$flavour/root$target" "$link" ;; esac
+	done
+	rm -rf "${dir:?}/$flavour" "$dir/apt/$arch/deb"
+	mv "$to" "$dir/$flavour"
+	echo "$dir" >"$dir/$flavour/.done"
+	echo "kernel-fetch: $version"
+}
+
+for f in $flavours; do
+	# It has this folder's path in it.
+	[ "$(cat "$dir/$f/.done" 2>/dev/null)" = "$dir" ] || get_flavour "$f"
+done
+rm -rf "$dir/apt"
