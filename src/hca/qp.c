@@ -10,6 +10,16 @@
 #define QPN_MASK 0xffffffu
 #define MAX_RD_ATOMIC 16u
 
+/* The link-local prefix, and a GUID of our own making (locally administered) that is unique on the wire. */
+static void set_gid(struct hca *hca)
+{
+	hca->gid.raw[0] = 0xfe;
+	hca->gid.raw[1] = 0x80;
+	hca->gid.raw[8] = 0x02;
+	hca->gid.raw[14] = (u8)(hca->lid >> 8);
+	hca->gid.raw[15] = (u8)hca->lid;
+}
+
 int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 max_qp, u32 max_keys)
 {
 	u32 slots = 16;
@@ -33,6 +43,7 @@ int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 ma
 		.max_dest_rd_atomic = MAX_RD_ATOMIC,
 	};
 	hca_spin_init(&hca->qp_lock);
+	hca_spin_init(&hca->mcast_lock);
 	hca_spin_init(&hca->mw_lock);
 	hca->qp = hca_alloc(slots * sizeof(*hca->qp), HCA_MAY_SLEEP);
 	if (!hca->qp)
@@ -43,6 +54,7 @@ int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 ma
 	err = wire->ops->attach(wire, hca, &hca->lid);
 	if (err)
 		goto fini_keys;
+	set_gid(hca);
 	return 0;
 fini_keys:
 	hca_keys_fini(&hca->keys);
@@ -265,6 +277,7 @@ int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp *
 	qp->max_send_sge = in->max_send_sge;
 	qp->max_inline = in->max_inline;
 	qp->sq_sig_all = in->sq_sig_all;
+	qp->block_mcast_loopback = in->block_mcast_loopback;
 	qp->user = in->user;
 	qp->state = HCA_QPS_RESET;
 	qp->event.fire = fire_qp;
@@ -335,6 +348,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	struct hca *hca = qp->hca;
 
 	leave(hca, qp); /* no message finds it from now on */
+	hca_mcast_end_qp(qp);
 	stop_sending(qp);
 	wait_for_messages(qp); /* none that found it is under way */
 	hca_window_end_qp(qp);

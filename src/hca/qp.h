@@ -11,6 +11,7 @@
 #define HCA_QP_H
 
 #include "hca/cq.h"
+#include "hca/datagram.h"
 #include "hca/eq.h"
 #include "hca/qp_state.h"
 #include "hca/region.h"
@@ -24,20 +25,24 @@ struct hca_flow;
 #define HCA_MAX_INLINE 512u
 #define HCA_MAX_MSG (1u << 31)
 #define HCA_MAX_WR (1u << 15)
-#define HCA_GRH_BYTES 40u
 
 /**
  * struct hca - an adapter
+ * @gid: of its port, the one entry of the port's table
+ * @members: queue pairs in multicast groups
  * @event: an asynchronous event of a queue pair, CQ or SRQ; made from the event queue; may be NULL
  */
 struct hca {
 	struct hca_wire *wire;
 	u32 lid;
+	struct hca_gid gid;
 	struct hca_mem *mem;
 	struct hca_qp_limits limits;
 	struct hca_keys keys;
 	void (*event)(struct hca *hca, enum hca_event_type type, void *object);
 
+	struct hca_spinlock mcast_lock; /* changing the list */
+	struct hca_mcast_member *members; /* atomic, read from inside */
 	struct hca_spinlock mw_lock; /* states of windows; hca/window.h */
 	struct hca_spinlock qp_lock; /* the table is written under it, read from inside */
 	struct hca_qp **qp; /* by number modulo qp_slots; entries atomic */
@@ -140,6 +145,7 @@ struct hca_qp_init {
 	u32 max_recv_sge;
 	u32 max_inline;
 	bool sq_sig_all;
+	bool block_mcast_loopback; /* what it sends to a group that it is in doesn't come back to it */
 	void *user; /* the consumer's: comes back in its completions */
 };
 
@@ -157,6 +163,7 @@ struct hca_qp {
 	u32 max_send_sge;
 	u32 max_inline;
 	bool sq_sig_all;
+	bool block_mcast_loopback;
 	void *user;
 	struct hca_flow *flow; /* its packet half; NULL on a wire that takes messages */
 

@@ -107,6 +107,8 @@ void hca_rx_fill_wc(const struct hca_qp *qp, const struct hca_msg *m, u64 wr_id,
 		wc->imm = m->imm;
 		wc->wc_flags = HCA_WC_WITH_INVALIDATE;
 	}
+	if (m->global)
+		wc->wc_flags |= HCA_WC_GRH;
 }
 
 /* A receive request for this message, and the beginning of its completion; without one, when to try again. */
@@ -136,9 +138,11 @@ static int scatter(struct hca_gather *to, struct hca_msg *m, enum hca_gather_sid
 
 	*side = HCA_GATHER_DST;
 	if (!m->connected) {
-		static const u8 none[HCA_GRH_BYTES];
+		u8 grh[HCA_GRH_BYTES] = { 0 };
 
-		err = hca_gather_put(to, none, sizeof(none), m->site);
+		if (m->global)
+			hca_grh_write(m, grh);
+		err = hca_gather_put(to, grh, sizeof(grh), m->site);
 		if (err)
 			return err;
 	}
@@ -349,22 +353,60 @@ static bool accepts(const struct hca_qp *qp, const struct hca_msg *m)
 	       qp->attr.ah.dlid == m->slid;
 }
 
-enum hca_answer hca_respond(struct hca *hca, struct hca_msg *m)
+static enum hca_answer respond_datagram(struct hca_qp *qp, struct hca_msg *m)
 {
-	struct hca_qp *qp = hca_qp_find(hca, m->dqpn);
 	enum hca_answer answer;
 	hca_irqflags_t flags;
 
-	if (!qp || !accepts(qp, m))
+	hca_spin_lock(&qp->rx_lock, flags);
+	answer = dispatch(qp, m);
+	hca_spin_unlock(&qp->rx_lock, flags);
+	return answer;
+}
+
+/* One copy for each, from the same place; who has no receive request, or another Q_Key, goes without. */
+static enum hca_answer respond_group(struct hca *hca, struct hca_msg *m)
+{
+	const struct hca_gid *dgid = m->global ? &m->grh.dgid : NULL;
+	const struct hca_mcast_member *at = NULL;
+	const struct hca_gather data = m->data;
+
+	if (m->dqpn != HCA_MCAST_QPN)
+		return HCA_ANSWER_ACK;
+	while ((at = hca_mcast_next(hca, at, m->dlid, dgid))) {
+		bool own = at->qp->qpn == m->sqpn && hca->lid == m->slid;
+
+		if (!accepts(at->qp, m) || (own && at->qp->block_mcast_loopback))
+			continue;
+		m->data = data;
+		if (respond_datagram(at->qp, m) == HCA_ANSWER_LOC_PROT)
+			return HCA_ANSWER_LOC_PROT;
+	}
+	m->data = data;
+	return HCA_ANSWER_ACK;
+}
+
+static bool for_us(const struct hca *hca, const struct hca_msg *m)
+{
+	return !m->global || !hca_memcmp(m->grh.dgid.raw, hca->gid.raw, sizeof(hca->gid.raw));
+}
+
+enum hca_answer hca_respond(struct hca *hca, struct hca_msg *m)
+{
+	enum hca_answer answer;
+	struct hca_qp *qp;
+
+	if (hca_unlikely(hca_msg_is_multicast(m)))
+		return respond_group(hca, m);
+	qp = hca_qp_find(hca, m->dqpn);
+	if (!qp || !accepts(qp, m) || !for_us(hca, m))
 		return m->reliable ? HCA_ANSWER_NONE : HCA_ANSWER_ACK;
 	if (m->connected) {
 		if (hca_unlikely(hca_load(&qp->state) == HCA_QPS_RTR) && !hca_xchg(&qp->established, true))
 			hca_qp_tell(qp, HCA_EVENT_COMM_EST);
 		answer = dispatch(qp, m);
 	} else {
-		hca_spin_lock(&qp->rx_lock, flags);
-		answer = dispatch(qp, m);
-		hca_spin_unlock(&qp->rx_lock, flags);
+		answer = respond_datagram(qp, m);
 	}
 	/* What isn't reliable is answered by nobody; but the sender's own memory is the sender's own trouble. */
 	return m->reliable || answer == HCA_ANSWER_LOC_PROT ? answer : HCA_ANSWER_ACK;

@@ -54,12 +54,24 @@ bool hca_wr_reads_back(enum hca_wr_opcode op)
 	return op == HCA_WR_RDMA_READ || op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
 }
 
+#define MAX_SL 15u
+#define MAX_FLOW_LABEL 0xfffffu
+
+/* What a consumer would have got back from the making of his address handle. */
+static bool path_valid(const struct hca_qp *qp, const struct hca_send_wr *wr)
+{
+	return wr->ud.sl <= MAX_SL && (!wr->ud.is_global || (wr->ud.grh.sgid_index < qp->hca->limits.gids &&
+							     wr->ud.grh.flow_label <= MAX_FLOW_LABEL));
+}
+
 static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *len)
 {
 	u32 i;
 
 	*len = 0;
 	if (!opcode_allowed(qp, wr->opcode) || wr->num_sge > qp->max_send_sge)
+		return -EINVAL;
+	if (qp->type == HCA_QPT_UD && !path_valid(qp, wr))
 		return -EINVAL;
 	if (wr->opcode == HCA_WR_BIND_MW && hca_window_check(wr))
 		return -EINVAL;
@@ -189,12 +201,17 @@ void hca_sq_fill_msg(const struct hca_qp *qp, const struct hca_swqe *e, struct h
 	m->site = wr->site;
 	m->rnr_code = 0;
 	m->finish = NULL;
+	m->global = false;
 	if (m->connected) {
 		m->dlid = qp->attr.ah.dlid;
 		m->dqpn = qp->attr.dest_qp_num;
 	} else {
 		m->dlid = wr->ud.dlid;
 		m->dqpn = wr->ud.qpn;
+		m->sl = wr->ud.sl;
+		m->global = wr->ud.is_global;
+		m->grh = wr->ud.grh;
+		m->sgid = qp->hca->gid;
 		/* A Q_Key with the top bit set stands for the queue pair's own (IBTA 10.2.5). */
 		m->qkey = wr->ud.qkey >> 31 ? qp->attr.qkey : wr->ud.qkey;
 	}

@@ -39,6 +39,7 @@ enum hca_answer {
  * @compare_add, @swap: of atomics; @result gets what was there
  * @imm: immediate data, or the key to invalidate
  * @qkey, @pkey, @sl: of datagrams
+ * @global, @grh, @sgid: of datagrams: it has a global route header, with these fields
  * @solicited: the receiver's completion may call for an event
  * @connected: RC or UC: the responder checks that the two belong together
  * @reliable: RC: errors are answered, else the message is dropped
@@ -64,6 +65,9 @@ struct hca_msg {
 	u16 pkey;
 	u8 sl;
 	u8 rnr_code;
+	bool global;
+	struct hca_grh_attr grh;
+	struct hca_gid sgid;
 	bool solicited;
 	bool connected;
 	bool reliable;

@@ -72,6 +72,9 @@ struct hca_send_wr {
 			u32 dlid;
 			u32 qpn;
 			u32 qkey;
+			u8 sl;
+			bool is_global; /* @grh means something */
+			struct hca_grh_attr grh;
 		} ud;
 		struct {
 			struct hca_region *region;

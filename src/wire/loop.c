@@ -39,10 +39,29 @@ static void loop_detach(struct hca_wire *wire, u32 lid)
 	hca_inflight_wait(&wire->inflight);
 }
 
+/* Each adapter knows who of its queue pairs is in the group. */
+static enum hca_answer send_to_all(struct hca_loop *loop, struct hca_msg *m)
+{
+	enum hca_answer answer = HCA_ANSWER_ACK;
+	u32 i;
+
+	for (i = 1; i < HCA_LOOP_PORTS && !answer; i++) {
+		struct hca *to = hca_load_acquire(&loop->port[i]);
+
+		if (to)
+			answer = hca_respond(to, m);
+	}
+	return answer;
+}
+
 static enum hca_answer loop_send(struct hca_wire *wire, struct hca_msg *m)
 {
 	struct hca_loop *loop = to_loop(wire);
-	struct hca *to = m->dlid < HCA_LOOP_PORTS ? hca_load_acquire(&loop->port[m->dlid]) : NULL;
+	struct hca *to;
+
+	if (hca_unlikely(hca_msg_is_multicast(m)))
+		return send_to_all(loop, m);
+	to = m->dlid < HCA_LOOP_PORTS ? hca_load_acquire(&loop->port[m->dlid]) : NULL;
 
 	if (hca_unlikely(!to))
 		return m->reliable ? HCA_ANSWER_NONE : HCA_ANSWER_ACK;

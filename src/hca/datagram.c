@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Groups and global route headers; see datagram.h. A list of an adapter's members is
+ * changed under a lock and read from inside without one: who takes a member out waits for
+ * the readers before it is freed.
+ */
+#include "hca/datagram.h"
+
+#include "hca/qp.h"
+
+static bool same_gid(const struct hca_gid *a, const struct hca_gid *b)
+{
+	return !hca_memcmp(a->raw, b->raw, sizeof(a->raw));
+}
+
+/* --- groups --- */
+
+static int check_group(const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	return qp->type == HCA_QPT_UD && hca_gid_is_multicast(gid) && hca_lid_is_multicast(mlid) ? 0 : -EINVAL;
+}
+
+static bool is_member(const struct hca_mcast_member *m, const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	return m->qp == qp && m->mlid == mlid && same_gid(&m->gid, gid);
+}
+
+/* Return: false, it was there before. */
+static bool enter_list(struct hca *hca, struct hca_mcast_member *m)
+{
+	struct hca_mcast_member **at;
+
+	hca_spin_assert(&hca->mcast_lock);
+	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
+		if (is_member(*at, m->qp, &m->gid, m->mlid))
+			return false;
+	m->next = *at;
+	hca_store_release(at, m);
+	return true;
+}
+
+int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	struct hca_mcast_member *m;
+	hca_irqflags_t flags;
+	bool is_new;
+
+	if (check_group(qp, gid, mlid))
+		return -EINVAL;
+	m = hca_alloc(sizeof(*m), HCA_MAY_SLEEP);
+	if (!m)
+		return -ENOMEM;
+	m->qp = qp;
+	m->gid = *gid;
+	m->mlid = mlid;
+	hca_spin_lock(&qp->hca->mcast_lock, flags);
+	is_new = enter_list(qp->hca, m);
+	hca_spin_unlock(&qp->hca->mcast_lock, flags);
+	if (!is_new)
+		hca_free(m);
+	return 0;
+}
+
+/* Those of a queue pair, or of one group of its alone. Return: a list of them, on which readers may still be. */
+static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	struct hca_mcast_member **at, *m, *gone = NULL;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->hca->mcast_lock, flags);
+	for (at = &qp->hca->members; (m = *at);) {
+		if (m->qp != qp || (gid && !is_member(m, qp, gid, mlid))) {
+			at = &m->next;
+			continue;
+		}
+		hca_store(at, m->next);
+		m->gone = gone;
+		gone = m;
+	}
+	hca_spin_unlock(&qp->hca->mcast_lock, flags);
+	return gone;
+}
+
+static void free_all(struct hca_qp *qp, struct hca_mcast_member *gone)
+{
+	hca_inflight_wait(&qp->hca->wire->inflight);
+	while (gone) {
+		struct hca_mcast_member *m = gone;
+
+		gone = m->gone;
+		hca_free(m);
+	}
+}
+
+int hca_mcast_detach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	struct hca_mcast_member *gone = take_out(qp, gid, mlid);
+
+	if (!gone)
+		return -EINVAL;
+	free_all(qp, gone);
+	return 0;
+}
+
+void hca_mcast_end_qp(struct hca_qp *qp)
+{
+	struct hca_mcast_member *gone = take_out(qp, NULL, 0);
+
+	if (gone)
+		free_all(qp, gone);
+}
+
+static bool matches(const struct hca_mcast_member *m, u32 dlid, const struct hca_gid *dgid)
+{
+	return (!hca_lid_is_multicast(dlid) || m->mlid == dlid) && (!dgid || same_gid(&m->gid, dgid));
+}
+
+const struct hca_mcast_member *hca_mcast_next(const struct hca *hca, const struct hca_mcast_member *after, u32 dlid,
+					      const struct hca_gid *dgid)
+{
+	const struct hca_mcast_member *m = hca_load_acquire(after ? &after->next : &hca->members);
+
+	while (m && ((after && m->qp == after->qp) || !matches(m, dlid, dgid)))
+		m = hca_load_acquire(&m->next);
+	return m;
+}
+
+/* --- global route headers --- */
+
+#define IP_VERSION 6u
+#define NEXT_IS_IBA 0x1bu
+#define BTH_BYTES 12u
+#define DETH_BYTES 8u
+#define IMM_BYTES 4u
+#define ICRC_BYTES 4u
+
+/* What follows it in a packet, without the variant CRC (IBTA 8.3.4). */
+static u32 bytes_behind(const struct hca_msg *m)
+{
+	u32 imm = m->opcode == HCA_WR_SEND_WITH_IMM ? IMM_BYTES : 0;
+
+	return BTH_BYTES + DETH_BYTES + imm + (((u32)m->len + 3) & ~3u) + ICRC_BYTES;
+}
+
+void hca_grh_write(const struct hca_msg *m, u8 out[HCA_GRH_BYTES])
+{
+	u32 first = IP_VERSION << 28 | (u32)m->grh.traffic_class << 20 | m->grh.flow_label;
+	u32 behind = bytes_behind(m);
+
+	out[0] = (u8)(first >> 24);
+	out[1] = (u8)(first >> 16);
+	out[2] = (u8)(first >> 8);
+	out[3] = (u8)first;
+	out[4] = (u8)(behind >> 8);
+	out[5] = (u8)behind;
+	out[6] = NEXT_IS_IBA;
+	out[7] = m->grh.hop_limit;
+	hca_memcpy(out + 8, m->sgid.raw, sizeof(m->sgid.raw));
+	hca_memcpy(out + 24, m->grh.dgid.raw, sizeof(m->grh.dgid.raw));
+}
