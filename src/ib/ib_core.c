@@ -211,12 +211,7 @@ int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_g
 {
 	if (!port_valid(device, port_num) || index < 0 || (u32)index >= device->core->hca.limits.gids)
 		return -EINVAL;
-	hca_memset(gid, 0, sizeof(*gid));
-	gid->raw[0] = 0xfe;
-	gid->raw[1] = 0x80;
-	gid->raw[8] = 0x02;
-	gid->raw[14] = (u8)(device->core->hca.lid >> 8);
-	gid->raw[15] = (u8)device->core->hca.lid;
+	hca_memcpy(gid, &device->core->hca.gid, sizeof(*gid));
 	return 0;
 }
 

@@ -40,6 +40,9 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		to->ud.dlid = ib_ah_of(ah)->path.dlid;
 		to->ud.qpn = ud_wr(wr)->remote_qpn;
 		to->ud.qkey = ud_wr(wr)->remote_qkey;
+		to->ud.sl = ib_ah_of(ah)->path.sl;
+		to->ud.is_global = ib_ah_of(ah)->path.is_global;
+		to->ud.grh = ib_ah_of(ah)->path.grh;
 		return 0;
 	case IB_WR_SEND_WITH_INV:
 	case IB_WR_LOCAL_INV:
