@@ -256,12 +256,8 @@ static enum hca_wc_status transmit(struct hca_qp *qp, const struct hca_flow_shot
 
 	hca_sq_fill_msg(qp, s->e, &m);
 	hca_inflight_enter(&wire->inflight, &mark);
-	if (s->psn == s->e->psn) {
+	if (s->psn == s->e->psn)
 		status = hca_sq_check_local(qp, &m);
-		/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
-		if (!status && hca_wr_reads_back(m.opcode) && !qp->attr.max_rd_atomic)
-			status = HCA_WC_LOC_QP_OP_ERR;
-	}
 	if (!status) {
 		load(qp, s, &m, &f);
 		if (wire->ops->xmit(wire, &f))

@@ -326,6 +326,7 @@ static void stop_sending(struct hca_qp *qp)
 	hca_spin_lock(&qp->lock, flags);
 	hca_store(&qp->state, (u32)HCA_QPS_RESET);
 	qp->sq_waiting = false;
+	qp->sq_begun = false;
 	while (qp->sq_running) {
 		hca_spin_unlock(&qp->lock, flags);
 		hca_pause();
@@ -491,12 +492,39 @@ int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask)
 	return 0;
 }
 
-void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr)
+void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_init *init)
 {
+	const struct hca_qp_cap cap = {
+		.max_send_wr = qp->sq_size,
+		.max_recv_wr = qp->rq.size,
+		.max_send_sge = qp->max_send_sge,
+		.max_recv_sge = qp->rq.max_sge,
+		.max_inline_data = qp->max_inline,
+	};
 	hca_irqflags_t flags;
 
-	hca_spin_lock(&qp->lock, flags);
-	*attr = qp->attr;
-	attr->qp_state = attr->cur_qp_state = (enum hca_qp_state)qp->state;
-	hca_spin_unlock(&qp->lock, flags);
+	if (attr) {
+		hca_spin_lock(&qp->lock, flags);
+		*attr = qp->attr;
+		attr->qp_state = (enum hca_qp_state)qp->state;
+		hca_spin_unlock(&qp->lock, flags);
+		attr->cur_qp_state = attr->qp_state;
+		attr->cap = cap;
+	}
+	if (init)
+		*init = (struct hca_qp_init){
+			.type = qp->type,
+			.pd = qp->pd,
+			.send_cq = qp->send_cq,
+			.recv_cq = qp->recv_cq,
+			.srq = qp->srq,
+			.max_send_wr = cap.max_send_wr,
+			.max_recv_wr = cap.max_recv_wr,
+			.max_send_sge = cap.max_send_sge,
+			.max_recv_sge = cap.max_recv_sge,
+			.max_inline = cap.max_inline_data,
+			.sq_sig_all = qp->sq_sig_all,
+			.block_mcast_loopback = qp->block_mcast_loopback,
+			.user = qp->user,
+		};
 }

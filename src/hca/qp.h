@@ -175,6 +175,7 @@ struct hca_qp {
 	u32 sq_tail;
 	bool sq_running; /* a thread is sending: only it moves sq_head */
 	bool sq_waiting; /* for a timer */
+	bool sq_begun; /* the first request was sent, and is to be sent again */
 	bool drain_wanted; /* tell when nothing is under way any more */
 	bool established; /* atomic: HCA_EVENT_COMM_EST was told */
 	u32 retries;
@@ -200,8 +201,8 @@ void hca_qp_destroy(struct hca_qp *qp);
 /** hca_qp_modify() - Return: 0; -EINVAL for a transition, attribute set or value that isn't allowed, and then nothing changed */
 int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask);
 
-/** hca_qp_query() - its attributes, and the state it is in */
-void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr);
+/** hca_qp_query() - as it is now. @attr or @init may be NULL; what was never set is 0. */
+void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_init *init);
 
 /** hca_qp_find() - by number; from inside only */
 static inline struct hca_qp *hca_qp_find(const struct hca *hca, u32 qpn)

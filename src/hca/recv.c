@@ -256,15 +256,20 @@ static enum hca_answer respond_write(struct hca_qp *qp, struct hca_msg *m)
 static enum hca_answer respond_write_imm(struct hca_qp *qp, struct hca_msg *m)
 {
 	enum hca_answer answer;
-	struct hca_wc wc;
+	struct hca_gather to;
 	union hca_taken t;
+	struct hca_sge sge;
+	struct hca_wc wc;
 
+	/* What isn't reliable and may not write is dropped; the request is for the next one. */
+	if (!m->reliable && !hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
+		return HCA_ANSWER_REM_ACCESS;
 	/* The request is looked for first: a message that must come again should not have written already. */
 	if (!take_for(qp, m, &t, &wc))
 		return HCA_ANSWER_RNR;
 	answer = respond_write(qp, m);
 	if (hca_unlikely(answer)) {
-		hca_rx_spoil(qp, &wc, HCA_WC_WR_FLUSH_ERR);
+		hca_rx_spoil(qp, &wc, answer == HCA_ANSWER_LOC_PROT ? HCA_WC_REM_ABORT_ERR : HCA_WC_LOC_ACCESS_ERR);
 		return answer;
 	}
 	hca_qp_complete(qp, qp->recv_cq, &wc, m->solicited);

@@ -238,6 +238,9 @@ enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, struct hca_msg *m
 		return HCA_WC_LOC_LEN_ERR;
 	if (hca_wr_reads_back(m->opcode) && m->opcode != HCA_WR_RDMA_READ && m->len != sizeof(u64))
 		return HCA_WC_LOC_LEN_ERR;
+	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
+	if (hca_wr_reads_back(m->opcode) && !qp->attr.max_rd_atomic)
+		return HCA_WC_LOC_QP_OP_ERR;
 	if (!m->inline_data && hca_gather_check(&m->data, ~0ull, NULL))
 		return HCA_WC_LOC_PROT_ERR;
 	return HCA_WC_SUCCESS;
@@ -331,15 +334,23 @@ static bool wait_for(struct hca_qp *qp, u64 ns)
 	bool waits;
 
 	hca_spin_lock(&qp->lock, flags);
-	waits = qp->state == HCA_QPS_RTS;
+	waits = qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQD;
 	if (waits) {
 		qp->sq_waiting = true;
+		qp->sq_begun = true;
 		qp->sq_running = false;
 		if (ns)
 			hca_timer_start(&qp->timer, hca_now_ns() + ns);
 	}
 	hca_spin_unlock(&qp->lock, flags);
 	return waits;
+}
+
+/* Try again in a while, unless the queue pair has ended meanwhile. Return: true, it is done, with @status; false, it was put off. */
+static bool try_later(struct hca_qp *qp, u64 ns, enum hca_wc_status *status)
+{
+	*status = HCA_WC_WR_FLUSH_ERR;
+	return !wait_for(qp, ns);
 }
 
 /*
@@ -357,13 +368,13 @@ static bool settle(struct hca_qp *qp, enum hca_answer answer, u8 rnr_code, enum 
 		*status = HCA_WC_RNR_RETRY_EXC_ERR;
 		/* 7 is for ever, here alone (IBTA 9.7.5.2.8). */
 		if (qp->attr.rnr_retry == 7 || qp->rnr_retries++ < qp->attr.rnr_retry)
-			return !wait_for(qp, hca_rnr_timer_ns(rnr_code));
+			return try_later(qp, hca_rnr_timer_ns(rnr_code), status);
 		return true;
 	case HCA_ANSWER_NONE:
 		*status = HCA_WC_RETRY_EXC_ERR;
 		/* Without a timeout nobody ever asks again (IBTA 9.7.6.1.3): only the queue pair's end ends this. */
 		if (!qp->attr.timeout || qp->retries++ < qp->attr.retry_cnt)
-			return !wait_for(qp, hca_ack_timeout_ns(qp->attr.timeout));
+			return try_later(qp, hca_ack_timeout_ns(qp->attr.timeout), status);
 		return true;
 	case HCA_ANSWER_INV_REQ:
 		*status = HCA_WC_REM_INV_REQ_ERR;
@@ -403,7 +414,7 @@ static bool run_one(struct hca_qp *qp, const struct hca_swqe *e, u32 state, enum
 	u8 rnr_code = 0;
 
 	*status = HCA_WC_WR_FLUSH_ERR;
-	if (hca_unlikely(state != HCA_QPS_RTS))
+	if (hca_unlikely(state != HCA_QPS_RTS && state != HCA_QPS_SQD))
 		return true;
 	if (hca_unlikely(!hca_wr_carries_data(e->wr.opcode))) {
 		*status = hca_sq_run_local(qp, e);
@@ -417,6 +428,9 @@ static bool may_run(const struct hca_qp *qp)
 {
 	if (qp->sq_head == qp->sq_tail || qp->sq_waiting)
 		return false;
+	/* While it drains, what was begun goes on, and nothing else begins (IBTA 10.3.1.5). */
+	if (qp->state == HCA_QPS_SQD)
+		return qp->sq_begun;
 	return qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQE || qp->state == HCA_QPS_ERR;
 }
 
@@ -440,16 +454,17 @@ static void run(struct hca_qp *qp, hca_irqflags_t flags)
 			return;
 		hca_spin_lock(&qp->lock, flags);
 		lost = hca_sq_retire(qp, e, status);
+		qp->sq_begun = false;
 		if (hca_likely(!status && !lost))
 			continue;
 		hca_spin_unlock(&qp->lock, flags);
 		if (lost)
 			hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
-		if (status && state == HCA_QPS_RTS)
+		if (status && (state == HCA_QPS_RTS || state == HCA_QPS_SQD))
 			hca_sq_fail(qp);
 		hca_spin_lock(&qp->lock, flags);
 	}
-	if (qp->state == HCA_QPS_SQD && qp->drain_wanted) {
+	if (qp->state == HCA_QPS_SQD && qp->drain_wanted && !qp->sq_begun) {
 		qp->drain_wanted = false;
 		hca_qp_tell(qp, HCA_EVENT_SQ_DRAINED);
 	}

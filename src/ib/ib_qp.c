@@ -92,7 +92,7 @@ int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_q
 	struct hca_qp_attr a;
 
 	(void)mask;
-	hca_qp_query(p->qp, &a);
+	hca_qp_query(p->qp, &a, NULL);
 	*attr = (struct ib_qp_attr){
 		.qp_state = (enum ib_qp_state)a.qp_state,
 		.cur_qp_state = (enum ib_qp_state)a.qp_state,
