@@ -8,6 +8,7 @@ struct lossy_packet {
 	struct lossy_packet *next;
 	u64 due;
 	u32 dlid;
+	u32 to; /* the port: a packet for a group goes to all */
 	u32 slid;
 	u32 len;
 	u8 sl;
@@ -89,7 +90,9 @@ static void deliver(struct lossy_wire *w, struct hca *to, const struct lossy_pac
 {
 	/* In memory of its own, not a byte longer: what is read beyond it is seen. */
 	u8 *exact = p->len ? hca_alloc(p->len, 0) : NULL;
-	struct hca_arrival a = { .bytes = exact, .len = p->len, .slid = p->slid, .sl = p->sl, .global = p->global };
+	struct hca_arrival a = {
+		.bytes = exact, .len = p->len, .dlid = p->dlid, .slid = p->slid, .sl = p->sl, .global = p->global
+	};
 
 	(void)w;
 	if (p->len && !exact)
@@ -110,8 +113,8 @@ static void fire(struct hca_eq_node *node)
 	hca_spin_lock(&w->lock, flags);
 	while ((p = w->queue) && p->due <= hca_now_ns()) {
 		w->queue = p->next;
-		to = p->dlid < LOSSY_PORTS ? w->port[p->dlid] : NULL;
-		w->delivering = to ? p->dlid : 0;
+		to = p->to < LOSSY_PORTS ? w->port[p->to] : NULL;
+		w->delivering = to ? p->to : 0;
 		hca_spin_unlock(&w->lock, flags);
 		if (to)
 			deliver(w, to, p);
@@ -219,6 +222,26 @@ static void send(struct lossy_wire *w, struct lossy_packet *p)
 	enqueue(w, p, value);
 }
 
+static bool for_a_group(const struct lossy_packet *p)
+{
+	return hca_lid_is_multicast(p->dlid) || (p->global && p->bytes[24] == 0xff);
+}
+
+static void send_to_all(struct lossy_wire *w, struct lossy_packet *p)
+{
+	u32 i;
+
+	for (i = 1; i < LOSSY_PORTS; i++) {
+		struct lossy_packet *c = copy_of(p);
+
+		if (!c)
+			continue;
+		c->to = i;
+		send(w, c);
+	}
+	hca_free(p);
+}
+
 static int xmit(struct hca_wire *wire, struct hca_frame *f)
 {
 	u32 len = hca_frame_bytes(f);
@@ -229,12 +252,15 @@ static int xmit(struct hca_wire *wire, struct hca_frame *f)
 		return 0; /* lost */
 	p->len = len;
 	p->dlid = f->dlid;
+	p->to = f->dlid;
 	p->slid = f->slid;
 	p->sl = f->sl;
 	p->global = f->global;
 	err = hca_frame_write(f, p->bytes);
 	if (err)
 		hca_free(p);
+	else if (for_a_group(p))
+		send_to_all(to_lossy(wire), p);
 	else
 		send(to_lossy(wire), p);
 	return err;
@@ -310,6 +336,7 @@ void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u
 	HCA_ASSERT(p);
 	p->len = len;
 	p->dlid = dlid;
+	p->to = dlid;
 	p->slid = slid;
 	if (len)
 		memcpy(p->bytes, bytes, len);

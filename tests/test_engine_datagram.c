@@ -282,10 +282,9 @@ static void groups_are_told_apart(void **state)
 	assert_int_equal(copies(&b), 2);
 	assert_int_equal(copies(&c), 0);
 	send_from(&a, a.qp, to_group(&b.hca.gid, MLID)); /* the two don't go together */
-	send_from(&a, a.qp, to_group(&group, 0xffff));
 	send_from(&a, a.qp, to_group(&group, MLID + 2));
-	assert_int_equal(b2->rq.tail - b2->rq.head, 0);
-	assert_int_equal(copies(&b), 1);
+	assert_int_equal(b2->rq.tail - b2->rq.head, 1);
+	assert_int_equal(copies(&b), 0);
 }
 
 static void attach_and_detach(void **state)
@@ -459,11 +458,14 @@ static void every_call_may_fail(void **state)
 {
 	(void)state;
 	test_port_reset(1);
-	hca_loop_init(&loop);
 	TEST_FAIL_LOOP(l)
 	{
-		if (side_open(&a))
+		if (wire_open())
 			continue;
+		if (side_open(&a)) {
+			wire_close();
+			continue;
+		}
 		if (make_qp(&a, HCA_QPT_UD, NULL, &a.qp))
 			a.qp = NULL;
 		else if (!hca_mcast_attach(a.qp, &group, MLID))
@@ -471,6 +473,7 @@ static void every_call_may_fail(void **state)
 		else
 			assert_null(a.hca.members);
 		side_close(&a);
+		wire_close();
 	}
 }
 

@@ -68,6 +68,7 @@ void hca_flow_frame(const struct hca_qp *qp, struct hca_packet *p, struct hca_fr
 		f->dlid = ah->dlid;
 		p->dqpn = qp->attr.dest_qp_num;
 		p->has_grh = ah->is_global;
+		hca_memcpy(p->grh.sgid, qp->hca->gid.raw, sizeof(p->grh.sgid));
 		p->grh.flow_label = ah->grh.flow_label;
 		p->grh.traffic_class = ah->grh.traffic_class;
 		p->grh.hop_limit = ah->grh.hop_limit;
@@ -196,6 +197,14 @@ void hca_flow_run(struct hca_qp *qp)
 
 /* --- arrivals --- */
 
+/* A global route header names the port as well, or a group that it was found by. */
+static bool for_us(const struct hca *hca, const struct hca_packet *p)
+{
+	if (!p->raw_grh || p->dqpn == HCA_MCAST_QPN)
+		return true;
+	return !hca_memcmp(p->raw_grh + HCA_GRH_LEN - sizeof(hca->gid.raw), hca->gid.raw, sizeof(hca->gid.raw));
+}
+
 /* Is it of this queue pair's service, from its peer, and is the queue pair in a state to hear it? (IBTA 9.6.1) */
 static bool accepts(const struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
 {
@@ -205,7 +214,7 @@ static bool accepts(const struct hca_qp *qp, const struct hca_packet *p, const s
 		return false;
 	switch (p->opcode & HCA_PKT_SERVICE) {
 	case HCA_PKT_UD:
-		return qp->type == HCA_QPT_UD && qp->attr.qkey == p->qkey;
+		return qp->type == HCA_QPT_UD && qp->attr.qkey == p->qkey && for_us(qp->hca, p);
 	case HCA_PKT_UC:
 		return qp->type == HCA_QPT_UC && qp->attr.ah.dlid == a->slid;
 	default:
@@ -249,6 +258,31 @@ static void finish(struct hca_qp *qp)
 	hca_spin_unlock(&qp->rx_lock, flags);
 }
 
+/* Each queue pair of ours that is in the group takes the packet as its own. Datagrams owe no answer, and leave nothing to finish. */
+static void group_arrived(struct hca *hca, const struct hca_packet *p, const struct hca_arrival *a)
+{
+	const struct hca_mcast_member *at = NULL;
+	const struct hca_gid *dgid = NULL;
+	struct hca_inflight_mark mark;
+	struct hca_gid gid;
+
+	if (p->raw_grh) {
+		hca_memcpy(gid.raw, p->raw_grh + HCA_GRH_LEN - sizeof(gid.raw), sizeof(gid.raw));
+		dgid = &gid;
+	}
+	if (!hca_lid_is_multicast(a->dlid) && !(dgid && hca_gid_is_multicast(dgid)))
+		return;
+	hca_inflight_enter(&hca->wire->inflight, &mark);
+	while ((at = hca_mcast_next(hca, at, a->dlid, dgid))) {
+		bool own = at->qp->qpn == p->sqpn && hca->lid == a->slid;
+
+		if (!own || !at->qp->block_mcast_loopback)
+			(void)take_in(at->qp, p, a);
+	}
+	hca_inflight_leave(&mark);
+	hca_eq_run(&hca->wire->eq);
+}
+
 void hca_packet_arrived(struct hca *hca, const struct hca_arrival *a)
 {
 	struct hca_inflight_mark mark;
@@ -258,6 +292,10 @@ void hca_packet_arrived(struct hca *hca, const struct hca_arrival *a)
 
 	if (hca_packet_decode(a->bytes, a->len, a->global, &p) || (p.pkey & PKEY_BASE) != (DEFAULT_PKEY & PKEY_BASE))
 		return;
+	if (p.dqpn == HCA_MCAST_QPN) {
+		group_arrived(hca, &p, a);
+		return;
+	}
 	hca_inflight_enter(&hca->wire->inflight, &mark);
 	qp = hca_qp_find(hca, p.dqpn);
 	if (qp) {

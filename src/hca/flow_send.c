@@ -237,6 +237,14 @@ static void load(const struct hca_qp *qp, const struct hca_flow_shot *s, const s
 		.len = reads ? 0 : (u32)HCA_MIN(m->len - off, (u64)hca_flow_mtu(qp)),
 	};
 
+	if (m->global) {
+		p.has_grh = true;
+		p.grh.flow_label = m->grh.flow_label;
+		p.grh.traffic_class = m->grh.traffic_class;
+		p.grh.hop_limit = m->grh.hop_limit;
+		hca_memcpy(p.grh.sgid, m->sgid.raw, sizeof(p.grh.sgid));
+		hca_memcpy(p.grh.dgid, m->grh.dgid.raw, sizeof(p.grh.dgid));
+	}
 	f->dlid = m->dlid;
 	f->site = m->site;
 	f->data = m->data;
@@ -244,6 +252,7 @@ static void load(const struct hca_qp *qp, const struct hca_flow_shot *s, const s
 	if (!f->own && p.len)
 		hca_gather_skip(&f->data, off);
 	hca_flow_frame(qp, &p, f);
+	f->sl = m->sl;
 }
 
 static enum hca_wc_status transmit(struct hca_qp *qp, const struct hca_flow_shot *s)

@@ -113,11 +113,12 @@ int hca_frame_write(struct hca_frame *f, void *out);
 /**
  * struct hca_arrival - a packet that arrived
  * @bytes, @len: from the GRH (@global) or the BTH to the end of padding; the wire's, until the call returns
- * @slid, @sl: from the link's header
+ * @dlid, @slid, @sl: from the link's header; @dlid may be 0 where links have none
  */
 struct hca_arrival {
 	const void *bytes;
 	u32 len;
+	u32 dlid;
 	u32 slid;
 	u8 sl;
 	bool global;
