@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The engine over the loop wire: every opcode and service, memory management by work
+ * The engine over a wire: every opcode and service, memory management by work
  * requests, and threads under seeded schedules.
  */
 #include "engine_kit.h"

@@ -16,7 +16,7 @@ static int open_srq(void **state)
 
 	(void)state;
 	test_port_reset(1);
-	hca_loop_init(&loop);
+	assert_int_equal(wire_open(), 0);
 	assert_int_equal(side_open(&a), 0);
 	assert_int_equal(side_open(&b), 0);
 	assert_int_equal(hca_srq_init(&srq, &b.hca, &b.pd, &attr), 0);
@@ -177,7 +177,9 @@ static void error_leaves_requests_alone(void **state)
 	carries(a2, b2, 1);
 	carries(a2, b2, 2);
 	modify(b2, &at, HCA_QPS_RESET, 0); /* nor does a reset take any */
+	modify(a2, &at, HCA_QPS_RESET, 0);
 	connect_qp(&b, b2, &a, a2->qpn, 3, 2);
+	connect_qp(&a, a2, &b, b2->qpn, 3, 2);
 	carries(a2, b2, 3);
 	assert_int_equal(b.events[HCA_EVENT_QP_LAST_WQE_REACHED], 1);
 }
@@ -275,7 +277,7 @@ static void every_call_may_fail(void **state)
 {
 	(void)state;
 	test_port_reset(1);
-	hca_loop_init(&loop);
+	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{
 		struct hca_srq_attr attr = { .max_wr = 4, .max_sge = 1, .srq_limit = 2 };
@@ -295,6 +297,7 @@ static void every_call_may_fail(void **state)
 		}
 		side_close(&a);
 	}
+	wire_close();
 }
 
 #define SRQ(t) cmocka_unit_test_setup_teardown(t, open_srq, close_srq)

@@ -151,21 +151,28 @@ static enum hca_answer respond(struct hca_qp *qp, const struct hca_owed *o)
 	return answer;
 }
 
+static void forgive(struct hca_qp *qp)
+{
+	struct hca_flow *f = qp->flow;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->lock, flags);
+	f->owed_count = 0;
+	f->rd_in = 0;
+	f->repeats = 0;
+	hca_spin_unlock(&qp->lock, flags);
+}
+
 void hca_flow_repay(struct hca_qp *qp, const struct hca_owed *o)
 {
 	enum hca_answer answer = respond(qp, o);
-	struct hca_flow *f = qp->flow;
 	hca_irqflags_t flags;
 
 	/* What came again was answered once, and that it can't be any more may be as it should: the peer asks, or not. */
 	if (!answer || o->repeat)
 		return;
 	hca_spin_lock(&qp->rx_lock, flags);
-	hca_spin_lock(&qp->lock, flags);
-	f->owed_count = 0;
-	f->rd_in = 0;
-	f->repeats = 0;
-	hca_spin_unlock(&qp->lock, flags);
+	forgive(qp);
 	owe_last_words(qp, o->psn, answer);
 	hca_spin_unlock(&qp->rx_lock, flags);
 }

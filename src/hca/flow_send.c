@@ -8,6 +8,9 @@
 #include "hca/flow.h"
 #include "hca/request.h"
 
+/* However long a message is, some of its packets ask for an acknowledgement before the window is full. */
+#define ASK_EVERY (HCA_FLOW_WINDOW / 4)
+
 /* --- what is under way; qp->lock is held --- */
 
 static bool sends(const struct hca_qp *qp)
@@ -223,7 +226,7 @@ static void load(const struct hca_qp *qp, const struct hca_flow_shot *s, const s
 	struct hca_packet p = {
 		.opcode = request_op(m->opcode, first, s->last) | service(qp->type),
 		.solicited = m->solicited && s->last,
-		.ack_req = m->reliable && (s->last || !(s->psn % (HCA_FLOW_WINDOW / 4))),
+		.ack_req = m->reliable && (s->last || !(hca_psn_add(s->psn, 1) % ASK_EVERY)),
 		.psn = s->psn,
 		.dqpn = m->dqpn,
 		.qkey = m->qkey,

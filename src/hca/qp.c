@@ -116,6 +116,14 @@ int hca_compq_fini(struct hca_compq *cq)
 	return err;
 }
 
+/* Those that come in, and those that have something left to finish. */
+static void wait_for_messages(struct hca_qp *qp)
+{
+	hca_inflight_wait(&qp->hca->wire->inflight);
+	while (hca_load_acquire(&qp->holds))
+		hca_pause();
+}
+
 static void fire_qp(struct hca_eq_node *node)
 {
 	struct hca_qp *qp = hca_container_of(node, struct hca_qp, event);
@@ -128,11 +136,8 @@ static void fire_qp(struct hca_eq_node *node)
 		wants &= ~HCA_QP_FLUSH;
 	}
 	/* Whoever took a request of the shared queue for this queue pair has completed it when the event comes (IBTA 10.3.1.5). */
-	if (wants & 1u << HCA_EVENT_QP_LAST_WQE_REACHED) {
-		hca_inflight_wait(&qp->hca->wire->inflight);
-		while (hca_load_acquire(&qp->holds))
-			hca_pause();
-	}
+	if (wants & 1u << HCA_EVENT_QP_LAST_WQE_REACHED)
+		wait_for_messages(qp);
 	for (type = 0; wants; type++, wants >>= 1)
 		if (wants & 1 && qp->hca->event)
 			qp->hca->event(qp->hca, (enum hca_event_type)type, qp);
@@ -334,14 +339,6 @@ static void stop_sending(struct hca_qp *qp)
 	}
 	hca_spin_unlock(&qp->lock, flags);
 	hca_timer_stop(&qp->timer);
-}
-
-/* Those that come in, and those that have something left to finish. */
-static void wait_for_messages(struct hca_qp *qp)
-{
-	hca_inflight_wait(&qp->hca->wire->inflight);
-	while (hca_load_acquire(&qp->holds))
-		hca_pause();
 }
 
 void hca_qp_destroy(struct hca_qp *qp)
