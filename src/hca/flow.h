@@ -97,7 +97,6 @@ struct hca_flow {
 	bool finishing; /* an invalidation waits; nothing is taken meanwhile */
 	bool has_wr; /* @wr is taken, and not complete */
 	enum hca_coming coming;
-	union hca_taken wr;
 	struct hca_gather to;
 	struct hca_sge target; /* of a write */
 	u64 room; /* bytes that the message may have (send) or has (write) */
@@ -105,6 +104,7 @@ struct hca_flow {
 	struct hca_msg msg;
 	u32 saved_next;
 	struct hca_saved saved[HCA_FLOW_RD];
+	union hca_taken wr; /* last, for it ends in entries */
 };
 
 /** hca_flow_create() - for a new queue pair. Return: 0, -ENOMEM. May sleep. */
