@@ -124,6 +124,7 @@ static void datagrams_by_hand(void **state)
 	p.pkey = 0x7fff; /* a limited member may talk to a full one */
 	p.has_grh = true;
 	p.grh.hop_limit = 9;
+	memcpy(p.grh.dgid, b.hca.gid.raw, sizeof(p.grh.dgid));
 	at.len = hca_packet_encode(&p, bytes);
 	memset(bytes + at.len, 'd', 8);
 	at.len += 8;
