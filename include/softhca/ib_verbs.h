@@ -447,11 +447,11 @@ struct ib_fmr {
 };
 
 struct ib_fmr *ib_alloc_fmr(struct ib_pd *pd, int mr_access_flags, const struct ib_fmr_attr *attr);
-/** ib_map_phys_fmr() - pages by mapped address, named from @iova on; new keys. Return: 0; -EINVAL; -ENOSPC: mapped max_maps times. Any context. */
+/** ib_map_phys_fmr() - pages by mapped address, named from @iova on; new keys. Return: 0; -EINVAL, also when it was mapped max_maps times; -EBUSY: another thread is at it. Any context. */
 int ib_map_phys_fmr(struct ib_fmr *fmr, const u64 *page_list, int list_len, u64 iova);
 /** ib_unmap_fmr() - a list of them by @next: nothing is touched through their keys after it returned. Return: 0. */
 int ib_unmap_fmr(struct ib_fmr *list);
-/** ib_dealloc_fmr() - unmaps it too. Return: 0. */
+/** ib_dealloc_fmr() - Return: 0; -EBUSY: it is mapped */
 int ib_dealloc_fmr(struct ib_fmr *fmr);
 
 struct ib_fmr_pool;
@@ -596,6 +596,11 @@ struct ib_qp_cap {
 	u32 max_recv_sge;
 	u32 max_inline_data;
 	u32 max_rdma_ctxs;
+};
+
+/** enum ib_qp_create_flags - IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK: what it sends to a group doesn't come back to itself */
+enum ib_qp_create_flags {
+	IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK = 1 << 1,
 };
 
 /** struct ib_qp_init_attr - what a queue pair is made with; @event_handler: its asynchronous events; or NULL */

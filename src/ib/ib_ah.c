@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Address handles of the kernel-style verbs: a path, checked once and copied into each datagram's request. */
+/*
+ * Address handles and multicast groups of the kernel-style verbs. A handle is a path,
+ * checked once and copied into each datagram's request.
+ */
+#include "hca/datagram.h"
 #include "ib_core.h"
 
 static int check_ah(const struct ib_device *dev, const struct rdma_ah_attr *attr)
@@ -68,4 +72,20 @@ int rdma_destroy_ah(struct ib_ah *ah, u32 flags)
 	hca_free(ib_ah_of(ah));
 	ib_core_give(device, IB_OBJ_AH);
 	return 0;
+}
+
+int ib_attach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid)
+{
+	struct hca_gid group;
+
+	hca_memcpy(&group, gid, sizeof(group));
+	return hca_mcast_attach(ib_qp_of(qp)->qp, &group, lid);
+}
+
+int ib_detach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid)
+{
+	struct hca_gid group;
+
+	hca_memcpy(&group, gid, sizeof(group));
+	return hca_mcast_detach(ib_qp_of(qp)->qp, &group, lid);
 }

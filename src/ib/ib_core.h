@@ -6,7 +6,9 @@
 #ifndef IB_CORE_H
 #define IB_CORE_H
 
+#include "hca/fmr.h"
 #include "hca/qp.h"
+#include "hca/window.h"
 #include "ib_private.h"
 #include "softhca/ib_verbs.h"
 
@@ -68,6 +70,16 @@ struct ib_qp_priv {
 	enum ib_sig_type sq_sig_type;
 };
 
+struct ib_mw_priv {
+	struct ib_mw ib;
+	struct hca_window *window;
+};
+
+struct ib_fmr_priv {
+	struct ib_fmr ib;
+	struct hca_fmr *fmr;
+};
+
 struct ib_srq_priv {
 	struct ib_srq ib;
 	struct hca_srq srq;
@@ -99,6 +111,16 @@ static inline struct ib_qp_priv *ib_qp_of(struct ib_qp *qp)
 	return hca_container_of(qp, struct ib_qp_priv, ib);
 }
 
+static inline struct ib_mw_priv *ib_mw_of(struct ib_mw *mw)
+{
+	return hca_container_of(mw, struct ib_mw_priv, ib);
+}
+
+static inline struct ib_fmr_priv *ib_fmr_of(struct ib_fmr *fmr)
+{
+	return hca_container_of(fmr, struct ib_fmr_priv, ib);
+}
+
 static inline struct ib_srq_priv *ib_srq_of(struct ib_srq *srq)
 {
 	return hca_container_of(srq, struct ib_srq_priv, ib);
@@ -111,6 +133,10 @@ static inline struct ib_ah_priv *ib_ah_of(struct ib_ah *ah)
 
 /** ib_ah_to_hca() - a path in the engine's words */
 void ib_ah_to_hca(const struct rdma_ah_attr *ah, struct hca_ah_attr *to);
+
+/** ib_fill_bind() - the fields of a bind. Return: 0; -EINVAL: objects of another device, or bytes of no region. */
+int ib_fill_bind(const struct ib_qp *qp, struct ib_mw *mw, u32 rkey, const struct ib_mw_bind_info *info,
+		 struct hca_send_wr *to);
 
 /* --- ib_work.c: threads that poll --- */
 

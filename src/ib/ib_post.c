@@ -59,7 +59,7 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		to->reg.pages = &mr->pages;
 		return 0;
 	case IB_WR_BIND_MW:
-		break;
+		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);
 	}
 	return -EINVAL;
 }

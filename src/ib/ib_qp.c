@@ -138,7 +138,9 @@ static int check_init(const struct ib_pd *pd, const struct ib_qp_init_attr *a)
 		return -EINVAL;
 	if (a->srq && a->srq->device != dev)
 		return -EINVAL;
-	return a->create_flags || (u32)a->sq_sig_type > IB_SIGNAL_REQ_WR ? -EINVAL : 0;
+	if (a->create_flags & ~(u32)IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK)
+		return -EINVAL;
+	return (u32)a->sq_sig_type > IB_SIGNAL_REQ_WR ? -EINVAL : 0;
 }
 
 static int make_qp(struct ib_qp_priv *p, struct ib_pd *pd, struct ib_qp_init_attr *a)
@@ -155,6 +157,7 @@ static int make_qp(struct ib_qp_priv *p, struct ib_pd *pd, struct ib_qp_init_att
 		.max_recv_sge = a->srq ? 0 : a->cap.max_recv_sge,
 		.max_inline = a->cap.max_inline_data,
 		.sq_sig_all = a->sq_sig_type == IB_SIGNAL_ALL_WR,
+		.block_mcast_loopback = a->create_flags & IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK,
 		.user = p,
 	};
 	int err = hca_qp_create(&pd->device->core->hca, &init, &p->qp);
