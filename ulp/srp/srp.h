@@ -84,7 +84,7 @@ int srp_target_create(const struct srp_target_attr *attr, struct srp_target **ou
  */
 void srp_target_destroy(struct srp_target *t);
 
-/** srp_target_logout() - T_LOGOUT to every channel, which is closed then. Initiators may come back. Return: how many. May sleep. */
+/** srp_target_logout() - every channel gets a T_LOGOUT and is closed, soon. Initiators may come back. Return: how many. Any context. */
 u32 srp_target_logout(struct srp_target *t);
 
 /** srp_target_event() - AER to one channel of every initiator: asynchronous event with this sense data, up to 32 bytes. Any context. */
@@ -119,10 +119,9 @@ struct srp_initiator;
  * @channels: queue pairs; default 1. Threads that use channels of their own don't meet.
  * @depth: requests of a channel that are under way at once; default 32; the target's limit counts too
  * @memory: see enum srp_memory
- * @max_sg: mapped entries of a request's list; default 512. As many regions are kept for each channel as one request may need.
+ * @max_sg: descriptors of a request; default 512. With SRP_MEMORY_FAST a channel has so many regions and @depth more.
  * @max_pages: pages of 4,096 bytes of one region; default 256
- * @iu_descs: descriptors in a command's IU, before a longer table is left to be fetched; default: what the target
- *	takes
+ * @iu_descs: descriptors in a command's IU; a longer table is left to be fetched; default 26, so that a command can be sent inline
  * @poll: IB_POLL_SOFTIRQ or _WORKQUEUE; IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ
  * @no_invalidate: don't ask the target to invalidate keys with its response
  * @timeout_ms: of a request; default 30,000
@@ -201,7 +200,6 @@ struct srp_request {
 
 	/* the initiator's */
 	struct srp_request *next;
-	struct srp_slot *slot;
 	u32 tries;
 };
 

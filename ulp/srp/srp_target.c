@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The SRP target: its life, its thread, and the ends of channels. The thread alone
+ * answers logins and frees channels; others tell it what there is to do.
+ */
+#include <unistd.h>
+
+#include <signal.h>
+
+#include "srp_target.h"
+
+/* What comes from us without being asked for. Its bytes are in the request once this returns. */
+static int post_ours(struct tgt_channel *ch, const void *iu, u32 len, struct ib_cqe *cqe)
+{
+	struct ib_sge sge = { .addr = (u64)(uintptr_t)iu, .length = len };
+	struct ib_send_wr wr = {
+		.wr_cqe = cqe,
+		.sg_list = &sge,
+		.num_sge = 1,
+		.opcode = IB_WR_SEND,
+		.send_flags = IB_SEND_INLINE | IB_SEND_SIGNALED | IB_SEND_SOLICITED,
+	};
+
+	return ib_post_send(ch->qp.qp, &wr, NULL);
+}
+
+static u64 new_tag(struct srp_target *t)
+{
+	return __atomic_add_fetch(&t->tags, 1, __ATOMIC_RELAXED);
+}
+
+/* --- the end of a channel --- */
+
+static void wake(struct srp_target *t)
+{
+	pthread_mutex_lock(&t->lock);
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tgt_fail(struct tgt_channel *ch)
+{
+	struct srp_target *t = ch->t;
+
+	if (__atomic_exchange_n(&ch->state, TGT_DEAD, __ATOMIC_ACQ_REL) != TGT_DEAD)
+		wake(t);
+}
+
+static void logout_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	(void)cq;
+	tgt_fail(srp_container_of(wc->wr_cqe, struct tgt_channel, logout_cqe));
+}
+
+void tgt_logout(struct tgt_channel *ch, enum srp_logout reason)
+{
+	struct srp_wire_word iu;
+	u32 live = TGT_LIVE;
+
+	if (!__atomic_compare_exchange_n(&ch->state, &live, TGT_LOGOUT, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return;
+	ch->logout_cqe.done = logout_done;
+	srp_word_encode(&iu, sizeof(iu), SRP_T_LOGOUT, new_tag(ch->t), reason);
+	if (post_ours(ch, &iu, sizeof(iu), &ch->logout_cqe))
+		tgt_fail(ch);
+}
+
+static void ours_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	(void)cq;
+	if (wc->status)
+		tgt_fail(srp_container_of(wc->wr_cqe, struct tgt_channel, ours_cqe));
+}
+
+void tgt_credit(struct tgt_channel *ch)
+{
+	struct srp_wire_word iu;
+	u32 owed;
+
+	if (ch->taken || __atomic_load_n(&ch->tms, __ATOMIC_RELAXED) || !__atomic_load_n(&ch->owed, __ATOMIC_RELAXED) ||
+	    __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_LIVE ||
+	    __atomic_exchange_n(&ch->ours, 1, __ATOMIC_RELAXED))
+		return;
+	owed = __atomic_exchange_n(&ch->owed, 0, __ATOMIC_RELAXED);
+	ch->ours_cqe.done = ours_done;
+	srp_word_encode(&iu, sizeof(iu), SRP_CRED_REQ, new_tag(ch->t), owed);
+	if (post_ours(ch, &iu, sizeof(iu), &ch->ours_cqe))
+		tgt_fail(ch);
+}
+
+static void pause_ms(u32 ms)
+{
+	usleep(ms * 1000);
+}
+
+static void unlink_channel(struct tgt_channel *ch)
+{
+	struct srp_target *t = ch->t;
+	struct tgt_channel **at;
+
+	pthread_mutex_lock(&t->lock);
+	for (at = &t->channels; *at != ch; at = &(*at)->next)
+		;
+	*at = ch->next;
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void keep_stats(struct tgt_channel *ch)
+{
+	struct srp_target_stats *s = &ch->t->stats;
+
+	s->commands += ch->n_commands;
+	s->bytes_in += ch->n_bytes_in;
+	s->bytes_out += ch->n_bytes_out;
+	s->tables += ch->n_tables;
+	s->task_mgmt += ch->n_task_mgmt;
+	s->aborted += ch->n_aborted;
+	s->bad_ius += ch->n_bad;
+	s->logouts++;
+}
+
+void tgt_take_down(struct tgt_channel *ch)
+{
+	struct srp_target *t = ch->t;
+	u32 i;
+
+	__atomic_store_n(&ch->state, TGT_DEAD, __ATOMIC_RELEASE);
+	/* From here on no task management function marks its commands. */
+	unlink_channel(ch);
+	t->cm->ops->disconnect(ch->conn);
+	ib_drain_qp(ch->qp.qp);
+	for (i = 0; i < ch->n_cmds; i++) {
+		if (tgt_aborted(&ch->cmds[i]))
+			tgt_aborter_done(ch->cmds[i].aborter);
+	}
+	/* Its own functions may wait for commands of other channels; whoever ends the last of these answers here. */
+	while (__atomic_load_n(&ch->tm_refs, __ATOMIC_ACQUIRE))
+		pause_ms(1);
+	ib_drain_qp(ch->qp.qp);
+	t->cm->ops->close(ch->conn);
+	pthread_mutex_lock(&t->lock);
+	keep_stats(ch);
+	tgt_nexus_put(t, ch->nexus);
+	t->n_channels--;
+	pthread_mutex_unlock(&t->lock);
+	tgt_channel_free(ch);
+}
+
+/* --- the thread --- */
+
+static void on_request(void *ctx, const struct srp_cm_event *ev)
+{
+	struct srp_target *t = ctx;
+	struct tgt_login *l = srp_alloc(1, sizeof(*l));
+	u64 tag = 0;
+
+	if (!l || ev->len > sizeof(l->data)) {
+		srp_free(l);
+		srp_iu_tag(ev->data, ev->len, &tag);
+		tgt_login_reject(t, ev->conn, tag, SRP_REJ_RESOURCES);
+		return;
+	}
+	l->conn = ev->conn;
+	l->peer = ev->peer;
+	l->len = ev->len;
+	memcpy(l->data, ev->data, ev->len);
+	pthread_mutex_lock(&t->lock);
+	*t->logins_last = l;
+	t->logins_last = &l->next;
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static struct tgt_login *next_login(struct srp_target *t)
+{
+	struct tgt_login *l = t->logins;
+
+	if (l) {
+		t->logins = l->next;
+		if (!t->logins)
+			t->logins_last = &t->logins;
+	}
+	return l;
+}
+
+static struct tgt_channel *next_channel(struct srp_target *t)
+{
+	struct tgt_channel *ch;
+
+	for (ch = t->channels; ch; ch = ch->next) {
+		if (ch->kick || __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) == TGT_DEAD)
+			return ch;
+	}
+	return NULL;
+}
+
+/* To the first channel of each nexus, unless we have asked it something already. The lock is not held. */
+static void send_event(struct srp_target *t, const u8 *sense, u32 len)
+{
+	u8 iu[sizeof(struct srp_wire_aer_req) + sizeof(t->event)];
+	struct srp_aer_req req = { .sense = sense, .sense_len = len };
+	struct tgt_channel *ch, *before;
+	u32 n;
+
+	for (ch = t->channels; ch; ch = ch->next) {
+		for (before = t->channels; before != ch && before->nexus != ch->nexus; before = before->next)
+			;
+		if (before != ch || __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_LIVE ||
+		    __atomic_exchange_n(&ch->ours, 1, __ATOMIC_RELAXED))
+			continue;
+		ch->ours_cqe.done = ours_done;
+		req.tag = new_tag(t);
+		n = srp_aer_req_encode(iu, sizeof(iu), &req);
+		if (post_ours(ch, iu, n, &ch->ours_cqe))
+			tgt_fail(ch);
+	}
+}
+
+/* One thing to do. The lock is held before and after. Return: false if there is none. */
+static bool work(struct srp_target *t)
+{
+	struct tgt_login *l = next_login(t);
+	struct tgt_channel *ch = next_channel(t);
+	u8 sense[sizeof(t->event)];
+	u32 len = t->event_len;
+	bool kick = false;
+
+	if (!l && !ch && !len)
+		return false;
+	t->event_len = 0;
+	memcpy(sense, t->event, len);
+	if (ch && ch->kick) {
+		kick = true;
+		ch->kick = false;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (len)
+		send_event(t, sense, len);
+	if (kick)
+		tgt_logout(ch, SRP_LOGOUT_NONE);
+	else if (ch)
+		tgt_take_down(ch);
+	if (l) {
+		tgt_login(t, l);
+		srp_free(l);
+	}
+	pthread_mutex_lock(&t->lock);
+	return true;
+}
+
+/* The lock is held; the channels are taken down when it isn't. */
+static void end_all(struct srp_target *t)
+{
+	struct tgt_channel *ch;
+
+	for (ch = t->channels; ch; ch = ch->next)
+		__atomic_store_n(&ch->state, TGT_DEAD, __ATOMIC_RELEASE);
+}
+
+static void *run(void *arg)
+{
+	struct srp_target *t = arg;
+
+	pthread_mutex_lock(&t->lock);
+	for (;;) {
+		if (work(t))
+			continue;
+		if (!t->stop)
+			pthread_cond_wait(&t->wake, &t->lock);
+		else if (t->channels)
+			end_all(t);
+		else
+			break;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return NULL;
+}
+
+/* Signals are the program's, not this thread's. */
+static int start(struct srp_target *t)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	err = pthread_create(&t->thread, NULL, run, t);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -err;
+}
+
+static void stop(struct srp_target *t)
+{
+	pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+	pthread_join(t->thread, NULL);
+}
+
+/* --- life --- */
+
+static int set_defaults(struct srp_target_attr *a, struct srp_target *t)
+{
+	static const u8 none[SRP_PORT_ID];
+	u32 i;
+
+	if (!a->device || !a->scsi || !a->name || !*a->name || strlen(a->name) >= sizeof(t->name))
+		return -EINVAL;
+	a->poll = a->poll ? a->poll : IB_POLL_SOFTIRQ;
+	a->depth = a->depth ? a->depth : 32;
+	a->max_channels = a->max_channels ? a->max_channels : 64;
+	a->max_iu = a->max_iu ? a->max_iu : 48 + SRP_TABLE_BYTES + 64 * SRP_DESC_BYTES;
+	a->chunk = a->chunk ? a->chunk : 256u << 10;
+	a->buffers = a->buffers ? a->buffers : 1;
+	a->max_table = a->max_table ? a->max_table : 1024;
+	if (a->depth > 1024 || a->max_iu < 64 || a->max_iu > 65536 || a->chunk % 4096 || a->chunk > 64u << 20 ||
+	    a->buffers > 64 || a->max_table > 65536)
+		return -EINVAL;
+	if (!memcmp(a->port_id, none, sizeof(none))) {
+		for (i = 0; i < 8; i++)
+			a->port_id[i] = a->port_id[8 + i] = (u8)(a->device->attrs.node_guid >> (56 - 8 * i));
+	}
+	memcpy(t->name, a->name, strlen(a->name) + 1);
+	t->attr = *a;
+	t->attr.name = t->name;
+	t->cm = a->cm ? a->cm : srp_cm_local();
+	return 0;
+}
+
+int srp_target_create(const struct srp_target_attr *attr, struct srp_target **out)
+{
+	struct srp_target_attr a = *attr;
+	struct srp_target *t = srp_alloc(1, sizeof(*t));
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	err = set_defaults(&a, t);
+	if (err)
+		goto free_target;
+	t->logins_last = &t->logins;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->wake, NULL);
+	err = start(t);
+	if (err)
+		goto free_target;
+	err = t->cm->ops->listen(t->cm, t->name, on_request, t);
+	if (err)
+		goto stop_thread;
+	*out = t;
+	return 0;
+stop_thread:
+	stop(t);
+free_target:
+	srp_free(t);
+	return err;
+}
+
+void srp_target_destroy(struct srp_target *t)
+{
+	t->cm->ops->unlisten(t->cm, t->name);
+	stop(t);
+	pthread_cond_destroy(&t->wake);
+	pthread_mutex_destroy(&t->lock);
+	srp_free(t);
+}
+
+u32 srp_target_logout(struct srp_target *t)
+{
+	struct tgt_channel *ch;
+	u32 n = 0;
+
+	pthread_mutex_lock(&t->lock);
+	for (ch = t->channels; ch; ch = ch->next) {
+		ch->kick = true;
+		n++;
+	}
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+void srp_target_event(struct srp_target *t, const u8 *sense, u32 len)
+{
+	pthread_mutex_lock(&t->lock);
+	t->event_len = SRP_MIN(len, (u32)sizeof(t->event));
+	memcpy(t->event, sense, t->event_len);
+	pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void srp_target_get_stats(struct srp_target *t, struct srp_target_stats *st)
+{
+	struct tgt_channel *ch;
+
+	pthread_mutex_lock(&t->lock);
+	*st = t->stats;
+	for (ch = t->channels; ch; ch = ch->next) {
+		st->commands += srp_counted(&ch->n_commands);
+		st->bytes_in += srp_counted(&ch->n_bytes_in);
+		st->bytes_out += srp_counted(&ch->n_bytes_out);
+		st->tables += srp_counted(&ch->n_tables);
+		st->task_mgmt += srp_counted(&ch->n_task_mgmt);
+		st->aborted += srp_counted(&ch->n_aborted);
+		st->bad_ius += srp_counted(&ch->n_bad);
+	}
+	st->channels = t->n_channels;
+	st->nexuses = t->n_nexuses;
+	pthread_mutex_unlock(&t->lock);
+}
