@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The engine against a model of it: random requests on RC, UC and UD queue pairs, right
+ * ones and wrong ones, with all that follows compared when the wire is quiet: return
+ * codes, completions, events, states and memory. A failure prints its seed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine_kit.h"
+#include "engine_model.h"
+
+#define QUIET (30000 * MS)
+#define HISTORY 12
+
+static struct em_side model[2];
+static struct side *const side[2] = { &a, &b };
+static struct hca_qp *qp[2][EM_QPS];
+static struct hca_region *region[2][EM_REGIONS];
+static struct hca_pd other[2];
+static u64 seed, x;
+static u32 step;
+static char history[HISTORY][160];
+
+static u32 pick(u32 n)
+{
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return (u32)(x >> 20) % n;
+}
+
+static void differs(int line, const char *what)
+{
+	u32 i;
+
+	for (i = 0; i < HISTORY; i++)
+		if (history[(step + 1 + i) % HISTORY][0])
+			print_message("# %s\n", history[(step + 1 + i) % HISTORY]);
+	fail_msg("SOFTHCA_SEED=%llu SOFTHCA_DIFF_SEEDS=1, step %u: line %d: %s", (unsigned long long)seed, step, line,
+		 what);
+}
+
+#define SAME(c) \
+	do { \
+		if (!(c)) \
+			differs(__LINE__, #c); \
+	} while (0)
+
+/* --- set-up --- */
+
+/* One region of each sort: all rights, to be read here alone, reads of peers, writes of peers, another domain's, pages. */
+static const u32 rights[EM_REGIONS] = {
+	RW, 0, HCA_ACCESS_REMOTE_READ, HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE, RW, RW,
+};
+
+static void make_region(u32 s, u32 i)
+{
+	struct em_region *m = &model[s].region[i];
+	struct hca_region_attr at = { .kind = HCA_REGION_LINEAR,
+				      .access = rights[i],
+				      .iova = 0x7000000ull * (i + 1),
+				      .base = BASE + i * 4096ull,
+				      .length = 20000 };
+
+	*m = (struct em_region){ .valid = true,
+				 .pd = i == 4,
+				 .access = rights[i],
+				 .iova = at.iova,
+				 .len = at.length,
+				 .page = { i * 4096ull } };
+	if (i == 5) {
+		at = (struct hca_region_attr){ .kind = HCA_REGION_PAGES, .max_pages = 4, .invalid = true };
+		m->valid = false;
+		m->pages = true;
+	}
+	assert_int_equal(hca_region_create(i == 4 ? &other[s] : &side[s]->pd, &at, &region[s][i]), 0);
+	m->key = region[s][i]->key;
+}
+
+static void connect_pair(u32 q)
+{
+	u32 s;
+
+	for (s = 0; s < 2; s++) {
+		connect_qp(side[s], qp[s][q], side[!s], qp[!s][q]->qpn, 2, 2);
+		model[s].qp[q].state = HCA_QPS_RTS;
+	}
+}
+
+static void begin(void)
+{
+	static const enum hca_qp_type types[EM_QPS] = { HCA_QPT_RC, HCA_QPT_UC, HCA_QPT_UD };
+	u32 s, i;
+
+	memset(model, 0, sizeof(model));
+	memset(history, 0, sizeof(history));
+	test_port_reset(seed);
+	assert_int_equal(wire_open(), 0);
+	for (s = 0; s < 2; s++) {
+		assert_int_equal(side_open(side[s]), 0);
+		hca_pd_init(&other[s], &side[s]->hca);
+		for (i = 0; i < EM_REGIONS; i++)
+			make_region(s, i);
+		for (i = 0; i < EM_QPS; i++) {
+			struct hca_qp_init init = { .type = types[i],
+						    .pd = &side[s]->pd,
+						    .send_cq = &side[s]->scq,
+						    .recv_cq = &side[s]->rcq,
+						    .max_send_wr = WR,
+						    .max_recv_wr = EM_RECVS,
+						    .max_send_sge = EM_SGES,
+						    .max_recv_sge = EM_SGES,
+						    .max_inline = EM_INLINE };
+
+			assert_int_equal(hca_qp_create(&side[s]->hca, &init, &qp[s][i]), 0);
+			model[s].qp[i].type = types[i];
+			model[s].qp[i].qpn = qp[s][i]->qpn;
+		}
+		for (i = 0; i < BYTES; i++)
+			side[s]->ram[i] = model[s].ram[i] = (u8)pick(256);
+	}
+	for (i = 0; i < EM_QPS; i++)
+		connect_pair(i);
+}
+
+static void end(void)
+{
+	u32 s, i;
+
+	for (s = 0; s < 2; s++) {
+		for (i = 0; i < EM_QPS; i++)
+			hca_qp_destroy(qp[s][i]);
+		for (i = 0; i < EM_REGIONS; i++)
+			assert_int_equal(hca_region_destroy(region[s][i]), 0);
+	}
+	side_close(&a);
+	side_close(&b);
+	wire_close();
+	assert_int_equal(test_leaks(), 0);
+}
+
+/* --- comparing --- */
+
+static void same_completions(struct hca_compq *cq, struct em_cq *m, bool receives)
+{
+	struct hca_wc wc;
+	u32 i;
+
+	for (i = 0; i < m->n; i++) {
+		const struct hca_wc *w = &m->wc[i];
+
+		SAME(hca_cq_poll(&cq->cq, &wc, 1) == 1);
+		if (wc.wr_id != w->wr_id || wc.status != w->status)
+			print_message("# request %llu ended with %d, should be %llu with %d\n",
+				      (unsigned long long)wc.wr_id, wc.status, (unsigned long long)w->wr_id, w->status);
+		SAME(wc.wr_id == w->wr_id);
+		SAME(wc.status == w->status);
+		SAME(wc.qp_num == w->qp_num);
+		if (w->status)
+			continue;
+		SAME(wc.opcode == w->opcode);
+		SAME(wc.imm == w->imm || !(w->wc_flags & HCA_WC_WITH_IMM));
+		SAME((wc.wc_flags & ~(u32)HCA_WC_GRH) == w->wc_flags);
+		SAME(wc.byte_len == w->byte_len || (!receives && !w->byte_len));
+		SAME(!receives || wc.src_qp == w->src_qp);
+	}
+	SAME(hca_cq_poll(&cq->cq, &wc, 1) == 0);
+	m->n = 0;
+}
+
+static void compare(void)
+{
+	u32 s, i;
+
+	test_clock_advance(QUIET);
+	for (s = 0; s < 2; s++) {
+		same_completions(&side[s]->scq, &model[s].scq, false);
+		same_completions(&side[s]->rcq, &model[s].rcq, true);
+		SAME(!memcmp(side[s]->ram, model[s].ram, BYTES));
+		SAME(side[s]->events[HCA_EVENT_QP_ACCESS_ERR] == model[s].events[HCA_EVENT_QP_ACCESS_ERR]);
+		SAME(side[s]->events[HCA_EVENT_QP_REQ_ERR] == model[s].events[HCA_EVENT_QP_REQ_ERR]);
+		SAME(!side[s]->events[HCA_EVENT_QP_FATAL] && !side[s]->events[HCA_EVENT_CQ_ERR]);
+		for (i = 0; i < EM_QPS; i++)
+			SAME(hca_load(&qp[s][i]->state) == (u32)model[s].qp[i].state);
+	}
+}
+
+/* --- what is asked for --- */
+
+/* Mostly inside a region; else at its end, one byte over it, below it, around the end of all addresses. */
+static u64 address(const struct em_region *r, u32 len)
+{
+	switch (pick(16)) {
+	case 0:
+		return r->iova + r->len - len;
+	case 1:
+		return r->iova + r->len - len + 1;
+	case 2:
+		return r->iova - 1;
+	case 3:
+		return ~0ull - len / 2;
+	default:
+		return r->iova + pick(1000) * 8 + (pick(4) ? 0 : pick(8));
+	}
+}
+
+static u32 length(void)
+{
+	static const u32 some[] = { 0, 1, 8, 8, 8, 63, 64, 65, 1024, 4095, 4096, 4097 };
+
+	return pick(3) ? some[pick(HCA_ARRAY_SIZE(some))] : pick(6000);
+}
+
+static u32 any_region(void)
+{
+	return pick(3) ? pick(2) * 5 : pick(EM_REGIONS);
+}
+
+static u32 key_of(const struct em_region *r)
+{
+	return pick(24) ? r->key : r->key ^ 1u << pick(12);
+}
+
+static u32 entries(u32 s, struct hca_sge *sge, bool one)
+{
+	u32 n = one ? 1 : pick(30) ? pick(EM_SGES + 1) : EM_SGES + 1, i;
+
+	for (i = 0; i < n; i++) {
+		const struct em_region *r = &model[s].region[any_region()];
+
+		sge[i].length = one && pick(8) ? 8 : length();
+		sge[i].addr = address(r, sge[i].length);
+		sge[i].lkey = key_of(r);
+	}
+	return n;
+}
+
+static void note(const char *what, u32 s, u32 q, const struct hca_send_wr *wr)
+{
+	snprintf(history[step % HISTORY], sizeof(history[0]),
+		 "%u: %s side %u qp %u op %d flags %#x sges %u imm %#x rdma %#llx key %#x", step, what, s, q,
+		 wr ? (int)wr->opcode : -1, wr ? wr->flags : 0, wr ? wr->num_sge : 0, wr ? wr->imm : 0,
+		 wr ? (unsigned long long)wr->rdma.addr : 0, wr ? wr->rdma.rkey : 0);
+}
+
+static void do_recv(u32 s, u32 q)
+{
+	struct hca_sge sge[EM_SGES + 1];
+	struct hca_recv_wr wr = { .wr_id = step, .sge = sge, .num_sge = entries(s, sge, false) };
+
+	note("recv", s, q, NULL);
+	SAME(hca_post_recv(qp[s][q], &wr) == em_post_recv(&model[s], q, &wr));
+}
+
+static void do_send(u32 s, u32 q)
+{
+	static const enum hca_wr_opcode ops[] = {
+		HCA_WR_SEND,	  HCA_WR_SEND_WITH_IMM,	     HCA_WR_RDMA_WRITE,		 HCA_WR_RDMA_WRITE_WITH_IMM,
+		HCA_WR_RDMA_READ, HCA_WR_ATOMIC_CMP_AND_SWP, HCA_WR_ATOMIC_FETCH_AND_ADD
+	};
+	enum hca_wr_opcode op = q == 2 && pick(8) ? ops[pick(2)] : ops[pick(HCA_ARRAY_SIZE(ops))];
+	bool atomic = op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
+	const struct em_region *r = &model[!s].region[any_region()];
+	static u8 own[EM_SGES + 1][BYTES];
+	struct hca_sge sge[EM_SGES + 1];
+	struct hca_send_wr wr = { .wr_id = step, .sge = sge, .opcode = op, .imm = pick(1u << 30) };
+	u32 i;
+
+	wr.num_sge = entries(s, sge, atomic);
+	/* Before the queue is full one is signalled, so that its places come back. */
+	wr.flags = (model[s].qp[q].held < WR - 2 && pick(2) ? 0u : HCA_SEND_SIGNALED) |
+		   (pick(4) ? 0u : HCA_SEND_FENCE) | (pick(4) ? 0u : HCA_SEND_SOLICITED) |
+		   (pick(6) ? 0u : HCA_SEND_INLINE);
+	for (i = 0; wr.flags & HCA_SEND_INLINE && i < wr.num_sge; i++) {
+		sge[i].length = pick(30);
+		memset(own[i], (int)pick(256), sge[i].length);
+		sge[i].addr = (uintptr_t)own[i];
+	}
+	if (q == 2) {
+		wr.ud.dlid = side[!s]->hca.lid;
+		wr.ud.qpn = pick(12) ? qp[!s][q]->qpn : 0xfffff0;
+		wr.ud.qkey = pick(12) ? EM_QKEY : EM_QKEY + 1;
+	} else if (atomic) {
+		wr.atomic.addr = address(r, 8);
+		wr.atomic.rkey = key_of(r);
+		wr.atomic.compare_add = pick(1000);
+		wr.atomic.swap = pick(1000);
+		if (pick(2) && r->valid && wr.atomic.addr >= r->iova && wr.atomic.addr - r->iova <= 4096 - 8)
+			memcpy(&wr.atomic.compare_add, &model[!s].ram[r->page[0] + (wr.atomic.addr - r->iova)], 8);
+	} else {
+		u64 len = 0;
+
+		for (i = 0; i < wr.num_sge; i++)
+			len += sge[i].length;
+		wr.rdma.addr = address(r, (u32)len);
+		wr.rdma.rkey = key_of(r);
+	}
+	note("send", s, q, &wr);
+	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
+}
+
+/* Registers the region of pages if it isn't, or makes its key void: either way through the reliable queue. */
+static void do_pages(u32 s)
+{
+	struct em_region *m = &model[s].region[5];
+	u64 page[4];
+	struct hca_region_pages p = { .key = (m->key & ~0xffu) | pick(256),
+				      .access = RW,
+				      .iova = 0x9000000,
+				      .length = 4 * 4096,
+				      .page_shift = 12,
+				      .pages = page,
+				      .npages = 4 };
+	struct hca_send_wr wr = {
+		.wr_id = step, .flags = HCA_SEND_SIGNALED, .opcode = HCA_WR_LOCAL_INV, .imm = m->key
+	};
+	struct hca_wc wc = { .wr_id = step, .qp_num = qp[s][0]->qpn, .opcode = HCA_WC_LOCAL_INV };
+	u32 i, first = pick(12);
+
+	if (model[s].qp[0].state != HCA_QPS_RTS)
+		return;
+	if (!m->valid) {
+		for (i = 0; i < 4; i++) {
+			m->page[i] = (first + i * 3) % 16 * 4096;
+			page[i] = BASE + m->page[i];
+		}
+		wr.opcode = HCA_WR_REG_MR;
+		wr.reg.region = region[s][5];
+		wr.reg.pages = &p;
+		m->key = p.key;
+		m->access = p.access;
+		m->iova = p.iova;
+		m->len = p.length;
+		wc.opcode = HCA_WC_REG_MR;
+	}
+	m->valid = !m->valid;
+	model[s].qp[0].held = 0;
+	model[s].scq.wc[model[s].scq.n++] = wc;
+	note("pages", s, 0, NULL);
+	SAME(hca_post_send(qp[s][0], &wr) == 0);
+}
+
+static void do_error(u32 s, u32 q)
+{
+	struct hca_qp_attr at = { .qp_state = HCA_QPS_ERR };
+
+	note("error", s, q, NULL);
+	SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
+	em_error(&model[s], q);
+}
+
+static void do_reset(u32 q)
+{
+	struct hca_qp_attr at = { .qp_state = HCA_QPS_RESET };
+	u32 s;
+
+	note("reset", 0, q, NULL);
+	for (s = 0; s < 2; s++) {
+		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
+		model[s].qp[q].recvs = 0;
+		model[s].qp[q].held = 0;
+	}
+	connect_pair(q);
+}
+
+static void one_step(void)
+{
+	u32 s = pick(2), q = pick(EM_QPS);
+
+	if ((model[0].qp[q].state != HCA_QPS_RTS || model[1].qp[q].state != HCA_QPS_RTS) && pick(2))
+		do_reset(q);
+	else if (!pick(60))
+		do_error(s, q);
+	else if (!pick(10))
+		do_pages(s);
+	else if (pick(5) < 2)
+		do_recv(s, q);
+	else
+		do_send(s, q);
+	compare();
+}
+
+static u32 number(const char *name, u32 otherwise)
+{
+	const char *s = getenv(name);
+
+	return s && *s ? (u32)strtoul(s, NULL, 0) : otherwise;
+}
+
+static void against_the_model(void **state)
+{
+	u32 first = number("SOFTHCA_SEED", 1), seeds = number("SOFTHCA_DIFF_SEEDS", 30);
+	u32 steps = number("SOFTHCA_DIFF_STEPS", 10000);
+
+	(void)state;
+	for (seed = first; seed < first + seeds; seed++) {
+		x = (seed + 1) * 0x9e3779b97f4a7c15;
+		begin();
+		for (step = 0; step < steps; step++)
+			one_step();
+		end();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(against_the_model) };
+
+	return cmocka_run_group_tests_name("engine differential", tests, NULL, NULL);
+}
