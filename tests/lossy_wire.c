@@ -57,7 +57,7 @@ static void detach(struct hca_wire *wire, u32 lid)
 
 	hca_spin_lock(&w->lock, flags);
 	w->port[lid] = NULL;
-	while (w->delivering == lid) {
+	while (w->delivering[lid]) {
 		hca_spin_unlock(&w->lock, flags);
 		hca_pause();
 		hca_spin_lock(&w->lock, flags);
@@ -72,9 +72,11 @@ static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 	u64 now = hca_now_ns();
 	struct lossy_packet **at;
 	hca_irqflags_t flags;
+	u32 lane;
 
 	p->due = now + wait;
 	hca_spin_lock(&w->lock, flags);
+	lane = w->next_lane++ % w->lanes;
 	for (at = &w->queue; *at && (*at)->due <= p->due; at = &(*at)->next)
 		;
 	p->next = *at;
@@ -83,10 +85,10 @@ static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 		hca_timer_start(&w->timer, w->queue->due);
 	hca_spin_unlock(&w->lock, flags);
 	if (!wait)
-		hca_eq_add(&w->wire.eq, &w->node);
+		hca_eq_add(&w->wire.eq, &w->lane[lane].node);
 }
 
-static void deliver(struct lossy_wire *w, struct hca *to, const struct lossy_packet *p)
+static void deliver(struct hca *to, const struct lossy_packet *p)
 {
 	/* In memory of its own, not a byte longer: what is read beyond it is seen. */
 	u8 *exact = p->len ? hca_alloc(p->len, 0) : NULL;
@@ -94,7 +96,6 @@ static void deliver(struct lossy_wire *w, struct hca *to, const struct lossy_pac
 		.bytes = exact, .len = p->len, .dlid = p->dlid, .slid = p->slid, .sl = p->sl, .global = p->global
 	};
 
-	(void)w;
 	if (p->len && !exact)
 		return;
 	if (p->len)
@@ -105,22 +106,24 @@ static void deliver(struct lossy_wire *w, struct hca *to, const struct lossy_pac
 
 static void fire(struct hca_eq_node *node)
 {
-	struct lossy_wire *w = hca_container_of(node, struct lossy_wire, node);
+	struct lossy_wire *w = hca_container_of(node, struct lossy_lane, node)->wire;
 	struct lossy_packet *p;
 	hca_irqflags_t flags;
 	struct hca *to;
+	u32 port;
 
 	hca_spin_lock(&w->lock, flags);
 	while ((p = w->queue) && p->due <= hca_now_ns()) {
 		w->queue = p->next;
-		to = p->to < LOSSY_PORTS ? w->port[p->to] : NULL;
-		w->delivering = to ? p->to : 0;
+		port = p->to < LOSSY_PORTS ? p->to : 0; /* where nobody is */
+		to = w->port[port];
+		w->delivering[port]++;
 		hca_spin_unlock(&w->lock, flags);
 		if (to)
-			deliver(w, to, p);
+			deliver(to, p);
 		hca_free(p);
 		hca_spin_lock(&w->lock, flags);
-		w->delivering = 0;
+		w->delivering[port]--;
 	}
 	if (p)
 		hca_timer_start(&w->timer, p->due);
@@ -131,7 +134,7 @@ static void on_time(void *arg)
 {
 	struct lossy_wire *w = arg;
 
-	hca_eq_add(&w->wire.eq, &w->node);
+	hca_eq_add(&w->wire.eq, &w->lane[0].node);
 	hca_eq_run(&w->wire.eq);
 }
 
@@ -272,12 +275,16 @@ static const struct hca_wire_ops lossy_ops = { .attach = attach, .detach = detac
 
 int lossy_open(struct lossy_wire *w, u64 seed)
 {
+	u32 i;
+
 	memset(w, 0, sizeof(*w));
 	w->wire.ops = &lossy_ops;
 	hca_inflight_init(&w->wire.inflight);
 	hca_eq_init(&w->wire.eq);
 	hca_spin_init(&w->lock);
-	w->node.fire = fire;
+	w->lanes = 1;
+	for (i = 0; i < LOSSY_LANES; i++)
+		w->lane[i] = (struct lossy_lane){ .node = { .fire = fire }, .wire = w };
 	w->random = seed * 0x9e3779b97f4a7c15ull + 1;
 	return hca_timer_init(&w->timer, on_time, w);
 }
@@ -285,9 +292,11 @@ int lossy_open(struct lossy_wire *w, u64 seed)
 void lossy_close(struct lossy_wire *w)
 {
 	struct lossy_packet *p;
+	u32 i;
 
 	hca_timer_destroy(&w->timer);
-	hca_eq_cancel(&w->wire.eq, &w->node);
+	for (i = 0; i < LOSSY_LANES; i++)
+		hca_eq_cancel(&w->wire.eq, &w->lane[i].node);
 	while ((p = w->queue)) {
 		w->queue = p->next;
 		hca_free(p);

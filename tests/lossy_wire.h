@@ -10,6 +10,7 @@
 
 #define LOSSY_PORTS 8u
 #define LOSSY_FAULTS 8u
+#define LOSSY_LANES 3u
 
 /** enum lossy_fate - what becomes of a packet */
 enum lossy_fate {
@@ -34,6 +35,7 @@ struct lossy_packet;
 
 /**
  * struct lossy_wire
+ * @lanes: how many threads may bring packets at once; 1, so that they stay in order
  * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
  * @seen: packets handed to the wire, by opcode
  * @syndromes: of the ACK packets among them
@@ -41,11 +43,16 @@ struct lossy_packet;
 struct lossy_wire {
 	struct hca_wire wire;
 	struct hca_timer timer;
-	struct hca_eq_node node;
+	struct lossy_lane {
+		struct hca_eq_node node;
+		struct lossy_wire *wire;
+	} lane[LOSSY_LANES];
+	u32 lanes;
 
 	struct hca_spinlock lock; /* what follows */
 	struct hca *port[LOSSY_PORTS];
-	u32 delivering; /* a packet is, to this port */
+	u32 delivering[LOSSY_PORTS]; /* packets are, to this port */
+	u32 next_lane;
 	struct lossy_packet *queue; /* the next first */
 	u32 lose;
 	u32 twice;
