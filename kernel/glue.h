@@ -10,6 +10,9 @@
 /* home.c: the memory of this machine, for the accessor */
 extern const struct hca_soft_home softhca_home;
 
+/** softhca_usable() - is there memory that a device may touch? */
+bool softhca_usable(unsigned long pfn);
+
 /* map.c: mapping without and with a ledger */
 extern const struct dma_map_ops softhca_map_ops;
 

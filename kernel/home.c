@@ -7,29 +7,43 @@
 #include "glue.h"
 
 #include <linux/highmem.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/pgtable.h>
 
-/* Memory comes and goes by sections; no machine has them smaller than this. */
-#define STEP (2ul << 20)
+/*
+ * A section of memory has its struct pages although parts of it are no memory, or not for devices: those pages are
+ * reserved. The page of zeros is, too, and is read by many; memory of a device's own has been mapped for good.
+ */
+bool softhca_usable(unsigned long pfn)
+{
+	struct page *page;
+
+	if (!pfn_valid(pfn))
+		return false;
+	page = pfn_to_page(pfn);
+	return likely(!PageReserved(page)) || is_zero_pfn(pfn) || is_zone_device_page(page);
+}
 
 static void *home_virt(void *ctx, u64 addr, u64 len)
 {
-	unsigned long at = (unsigned long)addr, last = (unsigned long)(addr + len - 1);
-	unsigned long left;
+	unsigned long first = (unsigned long)addr, last = (unsigned long)(addr + len - 1);
+	unsigned long pfn, end;
 
-	if (addr != at || !len || len > ULONG_MAX || last < at || !virt_addr_valid((void *)at) ||
-	    !virt_addr_valid((void *)last))
+	if (unlikely(addr != first || !len || len > ULONG_MAX || last < first || !virt_addr_valid((void *)first) ||
+		     !virt_addr_valid((void *)last)))
 		return NULL;
-	for (left = last - at; left > STEP; left -= STEP)
-		if (!virt_addr_valid((void *)(last - left + STEP)))
+	end = PHYS_PFN(__pa(last));
+	for (pfn = PHYS_PFN(__pa(first)); pfn <= end; pfn++)
+		if (unlikely(!softhca_usable(pfn)))
 			return NULL;
-	return (void *)at;
+	return (void *)first;
 }
 
 static void *home_kmap(void *ctx, u64 pfn, int *err)
 {
 	*err = -EFAULT;
-	if (pfn != (unsigned long)pfn || !pfn_valid((unsigned long)pfn))
+	if (pfn != (unsigned long)pfn || !softhca_usable((unsigned long)pfn))
 		return NULL;
 	return kmap_local_page(pfn_to_page((unsigned long)pfn));
 }

@@ -26,7 +26,7 @@ static int check(u64 phys, size_t size, int dir)
 
 	if (err)
 		return err;
-	return pfn_valid(PHYS_PFN(phys + size - 1)) ? 0 : -EFAULT;
+	return softhca_usable(PHYS_PFN(phys)) && softhca_usable(PHYS_PFN(phys + size - 1)) ? 0 : -EFAULT;
 }
 
 static hca_dma_addr_t slow_address(struct device *dev, struct page *page, unsigned long offset, size_t size, int dir)

@@ -11,14 +11,26 @@
 #include <linux/rcupdate.h>
 #include <linux/scatterlist.h>
 #include <linux/stacktrace.h>
+#include <linux/string.h>
 
-/* Of whoever called the DMA API, which called us: neither this function nor its caller, nor the API. */
+#define FRAMES 4
+
+/*
+ * Who called the DMA API, which called us. How many of its functions stand between depends on which of them end with
+ * a jump; but their names begin alike.
+ */
 static noinline hca_site_t caller(void)
 {
-	unsigned long at[2] = { 0 };
+	unsigned long at[FRAMES];
+	unsigned int i, n = stack_trace_save(at, FRAMES, 2);
+	char name[16];
 
-	stack_trace_save(at, ARRAY_SIZE(at), 2);
-	return (hca_site_t)at[1];
+	for (i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "%ps", (void *)at[i]);
+		if (!strstarts(name, "dma_") && !strstarts(name, "__dma_"))
+			return (hca_site_t)at[i];
+	}
+	return NULL;
 }
 
 /* What a mapping's end or a sync tells, and then there is nothing to do. */

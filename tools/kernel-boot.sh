@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tools/kernel-boot.sh KERNELS MACHINE [SECONDS] - boot one machine under QEMU's emulation with the modules that
+# tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
+# is shown if the machine hung, or a kernel complained. Machines: see below. TURNS is how often the modules are loaded and unloaded (5).
+set -u
+
+kernels=$1 machine=$2 limit=${3:-300}
+turns=${TURNS:-5}
+cd "$(dirname "$0")/.." || exit 1
+log=$kernels/$machine.log work=$kernels/$machine.work
+
+flavour=amd64 iommu=off memory=2048 append='' args=()
+strict='intel_iommu=on iommu=nopt iommu.strict=1'
+case $machine in
+amd64-strict) iommu=strict append=$strict ;;
+amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0' ;;
+amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' ;;
+amd64-off) append='intel_iommu=off' ;;
+686-pae-2g) flavour=686-pae ;;
+686-pae-3g) flavour=686-pae memory=3072 ;; # the last GiB lies above 4 GiB
+*)
+	echo "kernel-boot: no machine '$machine'" >&2
+	exit 2
+	;;
+esac
+qemu=qemu-system-x86_64
+[ "$machine" = 686-pae-2g ] && qemu=qemu-system-i386
+[ "$iommu" = off ] || args+=(-machine kernel-irqchip=split -device intel-iommu,intremap=on)
+
+# The first process and what it needs, as a file system in memory.
+pack() {
+	rm -rf "$work"
+	mkdir -p "$work/root/bin" &&
+		cp "$kernels/$flavour/busybox" "$work/root/bin/busybox" &&
+		install -m 755 tools/kernel-init.sh "$work/root/init" &&
+		strip -g -o "$work/root/softhca.ko" "$kernels/$flavour/tree/kernel/softhca.ko" &&
+		strip -g -o "$work/root/softhca_test.ko" "$kernels/$flavour/tree/kernel/softhca_test.ko" &&
+		printf 'IOMMU=%s\nTURNS=%s\n' "$iommu" "$turns" >"$work/root/job" &&
+		(cd "$work/root" && find . | "$kernels/amd64/busybox" cpio -o -H newc 2>/dev/null) >"$work/initrd"
+}
+
+pack || {
+	echo "not ok 1 - $machine: nothing to boot"
+	exit 1
+}
+began=$SECONDS
+# The oldest device to boot from that has a console is enough: no disk, no net, no display.
+timeout -k 5 "$limit" "$qemu" -accel tcg -M q35 "${args[@]}" -device edu,dma_mask=0xffffffffffffffff -net none -m "$memory" \
+	-display none -vga none -monitor none -serial "file:$log" -no-reboot -kernel "$kernels/$flavour/vmlinuz" \
+	-initrd "$work/initrd" \
+	-append "console=ttyS0 loglevel=4 printk.time=0 panic=-1 oops=panic softlockup_panic=1 $append" </dev/null >"$work/qemu.log" 2>&1
+status=$?
+rm -rf "$work/root" "$work/initrd"
+took=$((SECONDS - began))
+
+# Verdicts lie under their suite's "# Subtest:"; anything that a kernel says of itself in earnest is a failure.
+awk -v machine="$machine" -v status="$status" -v took="$took" -v strict="$([ "$iommu" = strict ] && echo 1)" '
+	function tell(good, name) {
+		print (good ? "ok " : "not ok ") ++n " - " machine ": " name
+		bad += !good
+	}
+	{ sub(/\r$/, "") }
+	/WARNING:|BUG:|Oops|Call Trace|general protection|Kernel panic|soft lockup|stall|scheduling while atomic|sleeping function|lockdep|INFO: task|refcount_t|unable to handle/ {
+		complaint = complaint "\n# " $0
+	}
+	/^ *# Subtest: / { suite = $3 "." }
+	/^softhca-init: begin|^    (not )?ok - / { if ($0 ~ / ok - |^    ok - /) suite = "" }
+	/^    # / { print "# " machine ": " substr($0, 7); next }
+	/^    (not )?ok ([0-9]+|-) / {
+		good = $1 == "ok"
+		name = $0
+		sub(/^    (not )?ok ([0-9]+ |- )/, "", name)
+		if (name ~ / # SKIP /) {
+			print "ok " ++n " - " machine ": " suite name
+			skipped++
+			next
+		}
+		tell(good, suite name)
+	}
+	/^not ok [0-9]+ / && /\(error/ { tell(0, substr($0, 8)) }
+	/^softhca-init: faults / { faults = $3 }
+	/^softhca-init: end/ { ended = 1 }
+	END {
+		tell(ended && !status, "came to its end (" took " s" (status ? ", status " status : "") ")")
+		tell(complaint == "", "the kernel has no complaint" complaint)
+		if (strict)
+			tell(faults > 0, "the IOMMU reported what it blocked: " faults + 0)
+		print "1.." n
+		exit bad > 0
+	}' "$log"
+verdict=$?
+if [ $verdict -ne 0 ]; then
+	echo "# --- the console of $machine, its last 300 lines ---"
+	tail -n 300 "$log" | sed 's/^/# | /'
+	sed 's/^/# qemu: /' "$work/qemu.log"
+fi
+exit $verdict
