@@ -33,6 +33,9 @@ static void *home_virt(void *ctx, u64 addr, u64 len)
 	if (unlikely(addr != first || !len || len > ULONG_MAX || last < first || !virt_addr_valid((void *)first) ||
 		     !virt_addr_valid((void *)last)))
 		return NULL;
+	/* Between low memory and vmalloc's is nothing, but it would be high memory's pages if it were something. */
+	if (IS_ENABLED(CONFIG_HIGHMEM) && unlikely(last >= (unsigned long)high_memory))
+		return NULL;
 	end = PHYS_PFN(__pa(last));
 	for (pfn = PHYS_PFN(__pa(first)); pfn <= end; pfn++)
 		if (unlikely(!softhca_usable(pfn)))

@@ -58,16 +58,25 @@ verdict $? 'the module stays while an adapter is there'
 rmmod softhca_test && rmmod softhca
 verdict $? 'module unloads'
 
-# Again and again; the first turns may fill caches.
+echo "softhca-init: faults $(dmesg | grep -c 'DMAR:.*fault addr')"
+
+# Again and again; the first turns may fill caches. What passes is not told each time.
 n=0
+echo 5 >/proc/sys/kernel/printk
+dmesg -c >/dev/null
 while [ $n -lt "$TURNS" ]; do
 	insmod /softhca.ko && insmod /softhca_test.ko "iommu=$IOMMU" suites=mapping,loop,ledger && rmmod softhca_test &&
 		rmmod softhca || break
+	dmesg -c >/tmp/turn
+	if grep -q '^not ok' /tmp/turn || [ "$(grep -c '^ok' /tmp/turn)" != 3 ]; then
+		cat /tmp/turn
+		break
+	fi
 	n=$((n + 1))
 	if [ $n = 5 ]; then
 		m5=$(memory) i5=$(mappings)
 	fi
-done >/dev/null
+done
 [ $n = "$TURNS" ]
 verdict $? "loaded, tested and unloaded $n times"
 if [ "$TURNS" -gt 5 ]; then
@@ -78,7 +87,6 @@ fi
 [ "$(devices)" = 0 ]
 verdict $? 'nothing is left of it'
 
-echo "softhca-init: faults $(dmesg | grep -c 'DMAR:.*fault addr')"
 echo 'softhca-init: end'
 sync
 poweroff -f
