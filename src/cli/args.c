@@ -23,11 +23,14 @@ void cli_error(const char *where, const char *fmt, ...)
 }
 
 /* The help of an option may have several lines; each is indented alike. */
-static void print_option(const char *name, const char *arg, const char *help)
+static void print_option(const struct cli_option *o)
 {
-	char left[32];
+	const char *help = o->help;
+	char left[32], letter[8] = "";
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, arg ? " " : "", arg ? arg : "");
+	if (o->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
+	snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
 	for (;;) {
 		int len = (int)strcspn(help, "\n");
 
@@ -41,18 +44,30 @@ static void print_option(const char *name, const char *arg, const char *help)
 
 void cli_help(const struct cli_command *cmd)
 {
+	static const struct cli_option this_text = { "help", NULL, "this text", 0 };
 	const struct cli_option *o;
 
 	printf("usage: softhca %s %s\n\n%s\n\nOptions:\n", cmd->name, cmd->usage, cmd->about);
 	for (o = cmd->options; o->name; o++)
-		print_option(o->name, o->arg, o->help);
-	print_option("help", NULL, "this text");
+		print_option(o);
+	print_option(&this_text);
 }
 
 static int bad(const struct cli_args *args, const char *what, const char *word)
 {
 	cli_error(args->cmd->name, "%s '%s'; 'softhca %s --help' lists the options", what, word, args->cmd->name);
 	return CLI_BAD;
+}
+
+static int by_letter(const struct cli_args *args, const char *word)
+{
+	const struct cli_option *o;
+	int found;
+
+	for (found = 0, o = args->cmd->options; o->name; found++, o++)
+		if (o->letter && o->letter == word[1])
+			return found;
+	return bad(args, "there is no option", word);
 }
 
 int cli_next(struct cli_args *args)
@@ -67,6 +82,9 @@ int cli_next(struct cli_args *args)
 	word = args->argv[args->at++];
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
 		return CLI_HELP;
+	args->value = NULL;
+	if (word[0] == '-' && word[1] && word[1] != '-' && !word[2])
+		return by_letter(args, word);
 	if (strncmp(word, "--", 2) != 0)
 		return bad(args, "can't make anything of", word);
 	equals = strchr(word, '=');
@@ -80,7 +98,6 @@ int cli_next(struct cli_args *args)
 		cli_error(args->cmd->name, "--%s takes no argument", o->name);
 		return CLI_BAD;
 	}
-	args->value = NULL;
 	if (o->arg) {
 		if (!equals && args->at >= args->argc) {
 			cli_error(args->cmd->name, "--%s needs its argument %s", o->name, o->arg);

@@ -22,11 +22,13 @@ enum cli_status {
  * @name: without the dashes; NULL ends a list
  * @arg: what its argument is called in the help, NULL if it takes none
  * @help: what it does; lines end with a newline except the last
+ * @letter: its short form, "-v"; 0: it has none. Only for options without an argument.
  */
 struct cli_option {
 	const char *name;
 	const char *arg;
 	const char *help;
+	char letter;
 };
 
 /**
@@ -47,6 +49,7 @@ struct cli_command {
 	enum cli_status (*run)(const struct cli_command *cmd, int argc, char **argv);
 };
 
+extern const struct cli_command cli_devices;
 extern const struct cli_command cli_matrix;
 
 /** cli_error() - one line on standard error, "softhca WHERE: ..."; @where may be NULL */
@@ -73,7 +76,7 @@ struct cli_args {
 #define CLI_HELP (-2) /* --help */
 #define CLI_BAD (-3) /* a wrong word; it has been said */
 
-/** cli_next() - the next option: its index in cmd->options, or CLI_*. Takes "--name VALUE" and "--name=VALUE". */
+/** cli_next() - the next option: its index in cmd->options, or CLI_*. Takes "--name VALUE", "--name=VALUE" and "-n". */
 int cli_next(struct cli_args *args);
 
 /** cli_parse_size() - bytes, with an optional K, M or G (1,024 each). Return: whether it is one, above 0 */

@@ -12,15 +12,16 @@
 enum { OPT_IMAGE, OPT_PAIRS, OPT_MACHINES, OPT_SIZE, OPT_SEED, OPT_JSON };
 
 static const struct cli_option options[] = {
-	[OPT_IMAGE] = { "image", "FILE", "the file to carry; needed" },
+	[OPT_IMAGE] = { "image", "FILE", "the file to carry; needed", 0 },
 	[OPT_PAIRS] = { "pairs", "LIST",
 			"initiator-target, separated by commas: dma-dma, dma-soft,\n"
-			"soft-dma, soft-soft; default all" },
-	[OPT_MACHINES] = { "machines", "LIST", "direct, iommu-strict, iommu-lazy, bounce, highmem; default all" },
-	[OPT_SIZE] = { "size", "BYTES", "only the first BYTES of the file; K, M and G are understood" },
-	[OPT_SEED] = { "seed", "NUMBER", "another choice of list shapes and request sizes; default 1" },
-	[OPT_JSON] = { "json", NULL, "print a JSON array of objects and nothing else" },
-	{ NULL, NULL, NULL },
+			"soft-dma, soft-soft; default all",
+			0 },
+	[OPT_MACHINES] = { "machines", "LIST", "direct, iommu-strict, iommu-lazy, bounce, highmem; default all", 0 },
+	[OPT_SIZE] = { "size", "BYTES", "only the first BYTES of the file; K, M and G are understood", 0 },
+	[OPT_SEED] = { "seed", "NUMBER", "another choice of list shapes and request sizes; default 1", 0 },
+	[OPT_JSON] = { "json", NULL, "print a JSON array of objects and nothing else", 0 },
+	{ NULL, NULL, NULL, 0 },
 };
 
 static const char *const pairs[] = { "dma-dma", "dma-soft", "soft-dma", "soft-soft", NULL };

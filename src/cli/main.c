@@ -10,6 +10,7 @@
 #include "softhca/config.h"
 
 static const struct cli_command *const commands[] = {
+	&cli_devices,
 	&cli_matrix,
 };
 

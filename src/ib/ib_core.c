@@ -92,7 +92,7 @@ static void fill_attrs(struct ib_device *dev)
 		.sys_image_guid = 0x0200ull << 48 | hca->lid,
 		.node_guid = 0x0200ull << 48 | hca->lid,
 		.max_mr_size = ~0ull,
-		.page_size_cap = ~0ull << 12,
+		.page_size_cap = (2ull << HCA_REGION_MAX_SHIFT) - (1ull << HCA_REGION_MIN_SHIFT),
 		.device_cap_flags = IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SYS_IMAGE_GUID | IB_DEVICE_RC_RNR_NAK_GEN |
 				    IB_DEVICE_SRQ_RESIZE | IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_MGT_EXTENSIONS |
 				    IB_DEVICE_MEM_WINDOW_TYPE_2B,
