@@ -114,6 +114,8 @@ for r in rows:
     kinds = {'ipath': ('virtual', 'tagged'), 'ipath-refuse': ('virtual', 'refused'), 'dmahca': ('bus', 'bus')}
     assert (r['low_memory'], r['high_memory']) == kinds[r['adapter']], r
     assert (r['high_address'] == '') == (r['high_memory'] == 'refused')
+    # Page sizes that a fast registration's 32-bit page_size can name, from 4,096 on.
+    assert int(r['page_size_cap'], 16) == sum(1 << n for n in range(12, 32)), r['page_size_cap']
     assert r['max_qp'] > 0 and r['max_send_sge'] > 0 and p['state'] == 'ACTIVE' and p['lid'] > 0
 both = {**rows[0], **rows[0]['ports'][0]}
 for name in (device | port):

@@ -92,14 +92,32 @@ try 'the same against the static library' gcc -std=gnu11 "${strict[@]}" -Wno-add
 	-o "$dest/every-static" "$there/lib/libsofthca.a" "${needs[@]}"
 try 'it runs' "$dest/every-static"
 
-# The examples, and programs written for this check: built as C and as C++, and run.
+# says FILE COMMAND... - it succeeds and prints as many lines as FILE has, each as the pattern in that line of FILE
+says() {
+	local file=$1 i
+	local -a got want
+	shift
+	"$@" >"$dest/said" 2>&1 || { cat "$dest/said"; return 1; }
+	mapfile -t got <"$dest/said"
+	mapfile -t want <"$file" || return 1
+	for ((i = 0; i < ${#want[@]} || i < ${#got[@]}; i++)); do
+		[[ ${got[i]-} =~ ^(${want[i]-})$ ]] && continue
+		echo "line $((i + 1)): '${got[i]-}' is not '${want[i]-}'"
+		return 1
+	done
+}
+
+# The examples, and programs written for this check: built as C and as C++, and run. What an example prints is told
+# by tests/install/NAME.expect.
 for f in examples/*.c tests/install/*.c; do
 	[ -f "$f" ] || continue
 	name=$(basename "$f" .c)
 	try "$f, C" gcc -std=gnu11 "${strict[@]}" "${cflags[@]}" "$f" -o "$dest/$name-c" "${libs[@]}"
-	try "$f runs" env LD_LIBRARY_PATH="$there/lib" "$dest/$name-c"
+	run=(env LD_LIBRARY_PATH="$there/lib")
+	[ "${f%/*}" = examples ] && run=(says "tests/install/$name.expect" "${run[@]}")
+	try "$f runs" "${run[@]}" "$dest/$name-c"
 	try "$f, C++" g++ -x c++ -std=c++20 "${strict[@]}" "${cflags[@]}" "$f" -o "$dest/$name-cc" "${libs[@]}"
-	try "$f runs, C++" env LD_LIBRARY_PATH="$there/lib" "$dest/$name-cc"
+	try "$f runs, C++" "${run[@]}" "$dest/$name-cc"
 done
 
 kept=$(cd man && find . -name '*.[1-9]' -printf '%f\n' | sort)
