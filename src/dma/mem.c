@@ -24,9 +24,17 @@ static bool wraps(hca_dma_addr_t addr, u64 len)
 /* Moves between the adapter's own bytes and memory; @own is written for a read and only read for a write. */
 static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum hca_access access)
 {
+	void *flat = hca_mem_flat(mem, addr, len);
 	struct hca_mem_window w;
 	int err;
 
+	if (hca_likely(flat)) {
+		if (access == HCA_ACCESS_READ)
+			hca_memcpy(own, flat, (size_t)len);
+		else
+			hca_memcpy(flat, own, (size_t)len);
+		return 0;
+	}
 	if (wraps(addr, len))
 		return -EFAULT;
 	while (len) {
@@ -91,9 +99,14 @@ int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem,
 		 hca_site_t site, bool *dst_failed)
 {
 	struct hca_ledger *sl = hca_load(&smem->ledger), *dl = hca_load(&dmem->ledger);
+	void *to = hca_mem_flat(dmem, dst, len), *from = hca_mem_flat(smem, src, len);
 	bool at_dst = false;
-	int err = copy(dmem, dst, smem, src, len, &at_dst);
+	int err = 0;
 
+	if (hca_likely(to && from))
+		hca_memmove(to, from, (size_t)len);
+	else
+		err = copy(dmem, dst, smem, src, len, &at_dst);
 	if (hca_unlikely(sl))
 		hca_ledger_use(sl, src, len, HCA_ACCESS_READ, site, at_dst ? 0 : err);
 	if (hca_unlikely(dl))

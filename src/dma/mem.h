@@ -53,11 +53,26 @@ struct hca_mem_ops {
  * @ops: never NULL
  * @ledger: is told of every access; NULL: nobody looks. Atomic: may be taken away while the device is used; who does
  *	keeps it until nobody is inside.
+ * @flat, @flat_len, @flat_ptr: DMA addresses from @flat on stand for the bytes from @flat_ptr on, for so many bytes, to be
+ *	read and written without a window, as long as the accessor lives; @flat_len 0: there are none
  */
 struct hca_mem {
 	const struct hca_mem_ops *ops;
 	struct hca_ledger *ledger;
+	u64 flat;
+	u64 flat_len;
+	u8 *flat_ptr;
 };
+
+/** hca_mem_flat() - the bytes at a DMA address, if they are all at hand without a window; else NULL */
+static inline void *hca_mem_flat(const struct hca_mem *mem, hca_dma_addr_t addr, u64 len)
+{
+	u64 off = hca_dma_u64(addr) - mem->flat;
+
+	if (off >= mem->flat_len || len > mem->flat_len - off)
+		return NULL;
+	return mem->flat_ptr + (size_t)off;
+}
 
 /**
  * hca_mem_read() - bytes at a DMA address into the adapter's own memory

@@ -48,6 +48,7 @@ static const struct hca_mem_ops soft_mem_ops = {
 void hca_soft_init(struct hca_soft *soft, const struct hca_soft_home *home, void *ctx, enum hca_soft_highmem highmem)
 {
 	soft->mem.ops = &soft_mem_ops;
+	soft->mem.flat_len = 0;
 	soft->mem.ledger = NULL;
 	soft->home = home;
 	soft->ctx = ctx;

@@ -2,7 +2,7 @@
 /* Walking lists of entries; see gather.h. */
 #include "hca/gather.h"
 
-int hca_gather_check(struct hca_gather *g, u64 len, u64 *total)
+int hca_gather_check_list(struct hca_gather *g, u64 len, u64 *total)
 {
 	u64 sum = 0;
 	u32 i;
@@ -41,14 +41,17 @@ static void next_entry(struct hca_gather *g)
  * while we are inside: who takes it away waits for us. One that comes later in the list may be gone since the list was
  * checked: then the rest of the message is refused.
  */
-static int piece(struct hca_gather *g, hca_dma_addr_t *addr, u64 *len)
+static inline int piece(struct hca_gather *g, hca_dma_addr_t *addr, u64 *len)
 {
 	u64 at;
 
-	while (g->num_sge && g->off == g->sge->length)
-		next_entry(g);
 	if (hca_unlikely(!g->num_sge))
 		return -EFAULT;
+	while (hca_unlikely(g->off == g->sge->length)) {
+		next_entry(g);
+		if (!g->num_sge)
+			return -EFAULT;
+	}
 	*len = HCA_MIN(*len, (u64)(g->sge->length - g->off));
 	at = g->sge->addr + g->off;
 	if (!g->entry || hca_unlikely(g->off + *len > g->checked)) {
@@ -78,9 +81,32 @@ void hca_gather_skip(struct hca_gather *g, u64 len)
 	}
 }
 
+/* All of the entry we are in, if its key was looked up for so much and its bytes are in one run. */
+static inline bool one_run(const struct hca_gather *g, u64 len, hca_dma_addr_t *addr)
+{
+	const struct hca_key_entry *e = g->entry;
+
+	if (hca_unlikely(!e || g->off + len > g->checked || e->region->kind == HCA_REGION_PAGES))
+		return false;
+	*addr = hca_region_run(e->region, hca_key_offset(e, g->sge->addr + g->off), &len);
+	return true;
+}
+
 int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
 		    enum hca_gather_side *side)
 {
+	hca_dma_addr_t d, s;
+	bool dst_failed;
+
+	if (hca_likely(one_run(dst, len, &d) && one_run(src, len, &s))) {
+		int err = hca_mem_copy(dst->mem, d, src->mem, s, len, site, &dst_failed);
+
+		if (hca_unlikely(err))
+			*side = dst_failed ? HCA_GATHER_DST : HCA_GATHER_SRC;
+		advance(src, len);
+		advance(dst, len);
+		return err;
+	}
 	while (len) {
 		hca_dma_addr_t to, from;
 		u64 run = len;

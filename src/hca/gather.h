@@ -45,7 +45,25 @@ struct hca_gather {
  *
  * Return: 0; -EACCES: a key, a right or a bound; entries of no bytes are passed over.
  */
-int hca_gather_check(struct hca_gather *g, u64 len, u64 *total);
+static inline int hca_gather_check(struct hca_gather *g, u64 len, u64 *total);
+int hca_gather_check_list(struct hca_gather *g, u64 len, u64 *total);
+
+static inline int hca_gather_check(struct hca_gather *g, u64 len, u64 *total)
+{
+	const struct hca_sge *s = g->sge;
+	u64 need;
+
+	if (hca_unlikely(g->num_sge != 1))
+		return hca_gather_check_list(g, len, total);
+	need = HCA_MIN((u64)s->length, len);
+	if (total)
+		*total = s->length;
+	if (hca_unlikely(!need))
+		return 0;
+	g->entry = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);
+	g->checked = need;
+	return hca_likely(g->entry) ? 0 : -EACCES;
+}
 
 /** hca_gather_skip() - go on @len bytes further; there are that many */
 void hca_gather_skip(struct hca_gather *g, u64 len);

@@ -102,8 +102,10 @@ static void fill_swqe(struct hca_swqe *e, const struct hca_send_wr *wr, u64 len)
 		}
 		e->wr.num_sge = 0;
 	} else {
-		if (wr->num_sge)
-			hca_memcpy(e->sge, wr->sge, wr->num_sge * sizeof(*wr->sge));
+		u32 i;
+
+		for (i = 0; i < wr->num_sge; i++)
+			e->sge[i] = wr->sge[i];
 	}
 	e->wr.sge = e->sge;
 }

@@ -37,6 +37,12 @@ int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc)
 	struct hca_wc some[BATCH];
 	int done = 0;
 
+	if (num_entries == 1) {
+		done = hca_cq_poll(from, some, 1);
+		if (done == 1)
+			take_wc(wc, some);
+		return done;
+	}
 	while (done < num_entries) {
 		int want = HCA_MIN(num_entries - done, BATCH);
 		int n = hca_cq_poll(from, some, want);

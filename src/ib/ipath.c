@@ -220,6 +220,7 @@ int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem
 		 const struct ib_dma_config *config, struct ib_device **out)
 {
 	bool refuse = highmem == IPATH_HIGHMEM_REFUSE;
+	const struct machine_map *map;
 	struct ipath *ip;
 	int err;
 
@@ -228,10 +229,14 @@ int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem
 	ip = ib_alloc_device(sizeof(*ip));
 	if (!ip)
 		return -ENOMEM;
+	map = &dma_device->machine->map;
 	hca_soft_init(&ip->soft, &home, dma_device->machine, refuse ? HCA_SOFT_REFUSE : HCA_SOFT_TAGGED);
 	ip->ib.dma_ops = &ipath_dma_ops;
 	ip->ib.style = refuse ? IB_DMA_VIRT_LOW_ONLY : IB_DMA_VIRT;
 	ip->ib.mem = &ip->soft.mem;
+	ip->soft.mem.flat = map->virt;
+	ip->soft.mem.flat_len = map->low_bytes;
+	ip->soft.mem.flat_ptr = home_virt(dma_device->machine, map->virt, 1);
 	err = ib_register_device(&ip->ib, name, dma_device, config);
 	if (err) {
 		hca_free(ip);
