@@ -288,6 +288,31 @@ static void done_is_called_and_drain_waits(void **state)
 	}
 }
 
+/* A queue pair says how it was made, so that another can be made like it. */
+static void a_query_tells_the_flags(void **state)
+{
+	struct ib_qp_init_attr made = { 0 }, told;
+	struct ib_qp_attr attr;
+	struct ib_qp *qp;
+
+	(void)state;
+	vk_open(&a, &b, IB_QPT_UD, true, false, MACHINE_IOMMU);
+	made.qp_type = IB_QPT_UD;
+	made.send_cq = made.recv_cq = a.cq;
+	made.create_flags = IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK;
+	qp = ib_create_qp(a.pd, &made);
+	assert_false(IS_ERR(qp));
+	assert_int_equal(ib_query_qp(qp, &attr, 0, &told), 0);
+	assert_int_equal(told.create_flags, IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK);
+	assert_int_equal(told.qp_type, IB_QPT_UD);
+	assert_int_equal(ib_query_qp(a.qp, &attr, 0, &told), 0);
+	assert_int_equal(told.create_flags, 0);
+	made.create_flags |= 1;
+	assert_int_equal(PTR_ERR(ib_create_qp(a.pd, &made)), -EINVAL);
+	assert_int_equal(ib_destroy_qp(qp), 0);
+	vk_close(&a, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +322,7 @@ int main(void)
 		cmocka_unit_test(registration_follows_a_list),
 		cmocka_unit_test(datagrams_go_by_their_handle),
 		cmocka_unit_test(done_is_called_and_drain_waits),
+		cmocka_unit_test(a_query_tells_the_flags),
 	};
 
 	return cmocka_run_group_tests_name("verbs", tests, NULL, NULL);

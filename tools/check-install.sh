@@ -123,6 +123,12 @@ done
 kept=$(cd man && find . -name '*.[1-9]' -printf '%f\n' | sort)
 made=$(find "$there/share/man" -type f -printf '%f\n' 2>/dev/null | sort)
 try 'the installed man pages are those of the tree' test "$kept" = "$made"
+# A call NAME that is a macro has a function NAME_at behind it; NAME_long is the long way of an inline one.
+unpaged=$(for n in "${exported[@]}"; do
+	n=${n%_at}
+	[ -e "$there/share/man/man3/$n.3" ] || case $n in *_long) ;; *) echo "$n" ;; esac
+done)
+try "every exported call has a page, or is named by one${unpaged:+: not }${unpaged//$'\n'/ }" test -z "$unpaged"
 for f in man/*.[1-9]; do
 	[ -f "$f" ] && try "$f: mandoc" mandoc -T lint -W warning "$f"
 done

@@ -89,10 +89,11 @@ int ib_modify_qp(struct ib_qp *qp, struct ib_qp_attr *a, int mask)
 int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_qp_init_attr *init_attr)
 {
 	struct ib_qp_priv *p = ib_qp_of(qp);
+	struct hca_qp_init made;
 	struct hca_qp_attr a;
 
 	(void)mask;
-	hca_qp_query(p->qp, &a, NULL);
+	hca_qp_query(p->qp, &a, &made);
 	*attr = (struct ib_qp_attr){
 		.qp_state = (enum ib_qp_state)a.qp_state,
 		.cur_qp_state = (enum ib_qp_state)a.qp_state,
@@ -123,6 +124,7 @@ int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_q
 		.cap = p->cap,
 		.sq_sig_type = p->sq_sig_type,
 		.qp_type = qp->qp_type,
+		.create_flags = made.block_mcast_loopback ? IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK : 0,
 		.port_num = 1,
 	};
 	return 0;
