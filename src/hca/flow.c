@@ -19,10 +19,17 @@ int hca_flow_create(struct hca_qp *qp)
 
 void hca_flow_reset(struct hca_qp *qp)
 {
+	hca_irqflags_t rx_flags, flags;
+
+	/* Packets still come, and the timer may: they see the state, but look under the locks. */
+	hca_spin_lock(&qp->rx_lock, rx_flags);
+	hca_spin_lock(&qp->lock, flags);
 	hca_memset(qp->flow, 0, sizeof(*qp->flow));
 	qp->flow->una_idx = qp->sq_head;
 	qp->flow->snd_idx = qp->sq_head;
 	qp->flow->fresh = qp->sq_head;
+	hca_spin_unlock(&qp->lock, flags);
+	hca_spin_unlock(&qp->rx_lock, rx_flags);
 }
 
 void hca_flow_modified(struct hca_qp *qp, u32 mask)
