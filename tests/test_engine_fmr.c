@@ -273,7 +273,7 @@ static void every_call_may_fail(void **state)
 {
 	(void)state;
 	test_port_reset(1);
-	hca_loop_init(&loop);
+	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{
 		struct hca_fmr *g;
@@ -288,6 +288,7 @@ static void every_call_may_fail(void **state)
 		}
 		side_close(&a);
 	}
+	wire_close();
 }
 
 #define F(t) cmocka_unit_test_setup_teardown(t, open_fmr, close_fmr)

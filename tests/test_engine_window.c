@@ -695,7 +695,7 @@ static void every_call_may_fail(void **state)
 {
 	(void)state;
 	test_port_reset(1);
-	hca_loop_init(&loop);
+	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{
 		struct hca_window *w;
@@ -707,6 +707,7 @@ static void every_call_may_fail(void **state)
 		assert_int_equal(a.pd.users, 1);
 		side_close(&a);
 	}
+	wire_close();
 }
 
 #define W(t) cmocka_unit_test_setup_teardown(t, open_windows, close_windows)
