@@ -48,6 +48,7 @@ static struct side a, b;
 #ifdef ENGINE_KIT_PACKETS
 static struct lossy_wire lossy;
 #define KIT_WIRE (&lossy.wire)
+#define KIT_MTU 4096u
 #define KIT_SILENT 1u /* that a packet isn't answered is known a timeout later */
 
 static inline int wire_open(void)
@@ -62,6 +63,7 @@ static inline void wire_close(void)
 #else
 static struct hca_loop loop;
 #define KIT_WIRE (&loop.wire)
+#define KIT_MTU 0u /* a message comes as a whole */
 #define KIT_SILENT 0u /* and that nobody takes a message, at once */
 
 static inline int wire_open(void)

@@ -129,15 +129,60 @@ static enum hca_wc_status refuse(struct em_side *s, u32 q, enum hca_wc_status st
 	return status;
 }
 
+static u64 piece(const struct em_side *s, u64 left)
+{
+	return s->mtu && left > s->mtu ? s->mtu : left;
+}
+
+/* Entry by entry, as far as they may be written. */
+static bool put_from(struct em_side *s, const struct em_recv *r, u64 off, const u8 *from, u64 len)
+{
+	u32 i;
+
+	for (i = 0; i < r->n && len; i++) {
+		struct hca_sge e = r->sge[i];
+		u64 skip = off < e.length ? off : e.length, part;
+
+		off -= skip;
+		e.addr += skip;
+		part = e.length - skip < len ? e.length - skip : len;
+		if (!allowed(s, &e, part, HCA_ACCESS_LOCAL_WRITE))
+			return false;
+		e.length = (u32)part;
+		put(s, &e, 1, from, part);
+		from += part;
+		len -= part;
+	}
+	return true;
+}
+
+/* A message for a receive request: that it's too long is known without a key (IBTA 9.7.4.1.6), and so comes first. */
+static enum hca_wc_status receive(struct em_side *s, const struct em_recv *r, const u8 *all, u64 need, u64 grh)
+{
+	u64 at = 0, n;
+
+	do {
+		n = grh + piece(s, need - grh - at);
+		if (n > total(r->sge, r->n) - at)
+			return HCA_WC_LOC_LEN_ERR;
+		if (!s->mtu && !all_allowed(s, r->sge, r->n, need, HCA_ACCESS_LOCAL_WRITE))
+			return HCA_WC_LOC_PROT_ERR;
+		if (!put_from(s, r, at, all + at, grh) || !put_from(s, r, at + grh, all + at + grh, n - grh))
+			return HCA_WC_LOC_PROT_ERR;
+		at += n;
+		grh = 0;
+	} while (at < need);
+	return HCA_WC_SUCCESS;
+}
+
 static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca_send_wr *wr, u32 src, const u8 *data,
 				      u64 len)
 {
-	static const u8 grh[40];
 	struct em_qp *qp = &s->qp[q];
 	bool ud = qp->type == HCA_QPT_UD;
-	u64 need = len + (ud ? sizeof(grh) : 0);
-	u8 all[EM_BYTES];
-	struct hca_wc wc = { .qp_num = qp->qpn, .opcode = HCA_WC_RECV, .byte_len = (u32)need, .src_qp = src };
+	u64 grh = ud ? 40 : 0;
+	u8 all[EM_BYTES] = { 0 };
+	struct hca_wc wc = { .qp_num = qp->qpn, .opcode = HCA_WC_RECV, .byte_len = (u32)(len + grh), .src_qp = src };
 	struct em_recv r;
 
 	if (!qp->recvs)
@@ -148,20 +193,14 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 		wc.imm = wr->imm;
 		wc.wc_flags = HCA_WC_WITH_IMM;
 	}
-	if (!all_allowed(s, r.sge, r.n, need, HCA_ACCESS_LOCAL_WRITE))
-		wc.status = HCA_WC_LOC_PROT_ERR;
-	else if (total(r.sge, r.n) < need)
-		wc.status = HCA_WC_LOC_LEN_ERR;
+	memcpy(all + grh, data, len);
+	wc.status = receive(s, &r, all, len + grh, grh);
 	add(&s->rcq, wc);
-	if (wc.status) {
-		if (!ud)
-			em_error(s, q);
-		return wc.status == HCA_WC_LOC_LEN_ERR ? HCA_WC_REM_INV_REQ_ERR : HCA_WC_REM_OP_ERR;
-	}
-	memcpy(all, grh, need - len);
-	memcpy(all + need - len, data, len);
-	put(s, r.sge, r.n, all, need);
-	return HCA_WC_SUCCESS;
+	if (wc.status && !ud)
+		em_error(s, q);
+	return !wc.status			 ? HCA_WC_SUCCESS :
+	       wc.status == HCA_WC_LOC_LEN_ERR ? HCA_WC_REM_INV_REQ_ERR :
+						   HCA_WC_REM_OP_ERR;
 }
 
 static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hca_send_wr *wr, u32 src, const u8 *data,
@@ -176,12 +215,21 @@ static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hc
 			     .src_qp = src,
 			     .qp_num = qp->qpn };
 	bool imm = wr->opcode == HCA_WR_RDMA_WRITE_WITH_IMM;
+	bool right = allowed(s, &to, len, HCA_ACCESS_REMOTE_WRITE);
+	u64 first = s->mtu && len > s->mtu ? (len - 1) / s->mtu * s->mtu : 0;
 
+	if (!right && qp->type != HCA_QPT_RC)
+		return HCA_WC_REM_ACCESS_ERR;
+	/*
+	 * What comes before the last piece needs no receive request, and that there is one is asked before the key (IBTA
+	 * 9.7.4.1.4): so it's the length that decides which of the two is missed first.
+	 */
+	if (first && !right)
+		return refuse(s, q, HCA_WC_REM_ACCESS_ERR);
+	put(s, &to, 1, data, first);
 	if (imm && !qp->recvs)
 		return HCA_WC_RNR_RETRY_EXC_ERR;
-	if (!allowed(s, &to, len, HCA_ACCESS_REMOTE_WRITE)) {
-		if (qp->type != HCA_QPT_RC)
-			return HCA_WC_REM_ACCESS_ERR;
+	if (!right) {
 		/* What the consumer of a receive request is told then has a name of its own (IBTA 11.6.2). */
 		if (imm) {
 			wc.wr_id = take(qp).id;

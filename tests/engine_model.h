@@ -49,6 +49,7 @@ struct em_cq {
 
 struct em_side {
 	u8 ram[EM_BYTES];
+	u32 mtu; /* bytes of a message that arrive at once: what is wrong is found when it's their turn; 0: all of it */
 	struct em_region region[EM_REGIONS];
 	struct em_qp qp[EM_QPS];
 	struct em_cq scq;

@@ -215,9 +215,40 @@ static void invalidating_what_is_not_valid(void **state)
 
 /* --- the other services --- */
 
+/* That a message is too long is known before a key is looked at; over both wires alike (IBTA 9.7.4.1.6). */
+static void too_long_before_forbidden(void **state)
+{
+	struct hca_sge sge = sge_at(&b, 0, 4);
+	struct hca_recv_wr wr = { .wr_id = 1, .sge = &sge, .num_sge = 1 };
+
+	(void)state;
+	sge.lkey ^= 1;
+	assert_int_equal(hca_post_recv(b.qp, &wr), 0);
+	assert_int_equal(post(&a, 2, HCA_WR_SEND, 0, 8, 0, 0), 0);
+	poll_one(&a.scq, 2, HCA_WC_REM_INV_REQ_ERR, NULL);
+	poll_one(&b.rcq, 1, HCA_WC_LOC_LEN_ERR, NULL);
+	nothing_more();
+}
+
+/* Whether there is a receive request comes before the key of a write with immediate data (IBTA 9.7.4.1.4), and it has the error. */
+static void receive_request_before_key(void **state)
+{
+	(void)state;
+	assert_int_equal(post(&a, 2, HCA_WR_RDMA_WRITE_WITH_IMM, 0, 8, BASE, b.all->key ^ 1), 0);
+	nothing_more();
+	assert_int_equal(post_recv(&b, 1, 0, 8), 0);
+	test_clock_advance(20 * MS);
+	poll_one(&a.scq, 2, HCA_WC_REM_ACCESS_ERR, NULL);
+	poll_one(&b.rcq, 1, HCA_WC_LOC_ACCESS_ERR, NULL);
+	assert_int_equal(b.events[HCA_EVENT_QP_ACCESS_ERR], 1);
+	nothing_more();
+}
+
 static void unreliable_connection(void **state)
 {
 	(void)state;
+	/* A key is taken away on a reliable connection alone (IBTA 9.2.1, opcodes by service). */
+	assert_int_equal(post(&a, 9, HCA_WR_SEND_WITH_INV, 0, 8, 0, 0), -EINVAL);
 	/* Nobody receives, or the key is wrong: the sender hears nothing of it. */
 	assert_int_equal(post(&a, 1, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
@@ -392,6 +423,8 @@ int main(void)
 		RC(handler_is_called_as_asked),
 		RC(fast_registration),
 		RC(invalidating_what_is_not_valid),
+		RC(too_long_before_forbidden),
+		RC(receive_request_before_key),
 		cmocka_unit_test_setup_teardown(unreliable_connection, open_uc, close_both),
 		cmocka_unit_test_setup_teardown(datagrams, open_ud, close_both),
 		RC(many_queue_pairs),

@@ -99,6 +99,7 @@ static void begin(void)
 	assert_int_equal(wire_open(), 0);
 	for (s = 0; s < 2; s++) {
 		assert_int_equal(side_open(side[s]), 0);
+		model[s].mtu = KIT_MTU;
 		hca_pd_init(&other[s], &side[s]->hca);
 		for (i = 0; i < EM_REGIONS; i++)
 			make_region(s, i);

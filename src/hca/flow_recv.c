@@ -255,13 +255,10 @@ static enum hca_answer send_ends(struct hca_qp *qp, const struct hca_packet *p, 
 static void send_begins(struct hca_qp *qp)
 {
 	struct hca_flow *f = qp->flow;
-	u32 i;
 
 	hca_rx_gather(qp, &f->to, HCA_ACCESS_LOCAL_WRITE, f->wr.e.sge, f->wr.e.num_sge);
-	f->room = 0;
+	f->room = hca_rx_room(&f->wr.e);
 	f->done = 0;
-	for (i = 0; i < f->wr.e.num_sge; i++)
-		f->room += f->wr.e.sge[i].length;
 }
 
 /* In front of every datagram is room for a GRH, whether one came or not (IBTA 11.4.1.2). */
@@ -309,7 +306,7 @@ static enum hca_answer write_begins(struct hca_qp *qp, const struct hca_packet *
 												HCA_ANSWER_REM_ACCESS;
 }
 
-static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
+static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
 {
 	struct hca_flow *f = qp->flow;
 	enum hca_answer answer = HCA_ANSWER_ACK;
@@ -322,7 +319,7 @@ static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, co
 	done = f->done + p->len;
 	if (p->what & HCA_PKT_ENDS ? done != f->room : done >= f->room)
 		return HCA_ANSWER_INV_REQ;
-	/* The request is looked for first: a packet that must come again should not have written already. */
+	/* A packet that must come again should not have written already. */
 	if (p->what & HCA_PKT_HAS_IMM && !have_wr(qp))
 		return HCA_ANSWER_RNR;
 	f->coming = HCA_COMING_WRITE;
@@ -338,6 +335,26 @@ static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, co
 		complete(qp, HCA_WC_SUCCESS, 0);
 	}
 	return HCA_ANSWER_ACK;
+}
+
+/*
+ * A reliable packet's receive request is looked for before its key (IBTA 9.7.4.1.4), and has the error if it may not
+ * write. What isn't reliable is dropped, and leaves the request to the next message.
+ */
+static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
+{
+	bool imm = p->what & HCA_PKT_HAS_IMM && qp->type == HCA_QPT_RC;
+	enum hca_answer answer;
+
+	if (imm && !have_wr(qp))
+		return HCA_ANSWER_RNR;
+	answer = write_packet(qp, p, a);
+	if (imm && (answer == HCA_ANSWER_REM_ACCESS || answer == HCA_ANSWER_REM_OP)) {
+		hca_rx_refuse(qp, answer);
+		note_message(qp, p, a, HCA_WR_RDMA_WRITE_WITH_IMM);
+		complete(qp, HCA_WC_LOC_ACCESS_ERR, 0);
+	}
+	return answer;
 }
 
 /* --- reads and atomics --- */

@@ -2,7 +2,7 @@
 /* Walking lists of entries; see gather.h. */
 #include "hca/gather.h"
 
-int hca_gather_check_list(struct hca_gather *g, u64 len, u64 *total)
+int hca_gather_check_list(struct hca_gather *g, u64 len)
 {
 	u64 sum = 0;
 	u32 i;
@@ -23,8 +23,6 @@ int hca_gather_check_list(struct hca_gather *g, u64 len, u64 *total)
 			g->checked = need;
 		}
 	}
-	if (total)
-		*total = sum;
 	return 0;
 }
 

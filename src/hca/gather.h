@@ -41,23 +41,19 @@ struct hca_gather {
 
 /**
  * hca_gather_check() - may the first @len bytes of the list be used? (~0: all of it)
- * @total: bytes in the whole list, or NULL
  *
  * Return: 0; -EACCES: a key, a right or a bound; entries of no bytes are passed over.
  */
-static inline int hca_gather_check(struct hca_gather *g, u64 len, u64 *total);
-int hca_gather_check_list(struct hca_gather *g, u64 len, u64 *total);
+int hca_gather_check_list(struct hca_gather *g, u64 len);
 
-static inline int hca_gather_check(struct hca_gather *g, u64 len, u64 *total)
+static inline int hca_gather_check(struct hca_gather *g, u64 len)
 {
 	const struct hca_sge *s = g->sge;
 	u64 need;
 
 	if (hca_unlikely(g->num_sge != 1))
-		return hca_gather_check_list(g, len, total);
+		return hca_gather_check_list(g, len);
 	need = HCA_MIN((u64)s->length, len);
-	if (total)
-		*total = s->length;
 	if (hca_unlikely(!need))
 		return 0;
 	g->entry = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);

@@ -151,21 +151,31 @@ static int scatter(struct hca_gather *to, struct hca_msg *m, enum hca_gather_sid
 	return hca_gather_copy(to, &m->data, m->len, m->site, side);
 }
 
+u64 hca_rx_room(const struct hca_rwqe *e)
+{
+	u64 room = 0;
+	u32 i;
+
+	for (i = 0; i < e->num_sge; i++)
+		room += e->sge[i].length;
+	return room;
+}
+
 static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struct hca_rwqe *e, struct hca_wc *wc)
 {
 	u64 need = m->len + (m->connected ? 0 : HCA_GRH_BYTES);
 	enum hca_gather_side side;
 	struct hca_gather to;
-	u64 room;
 
-	hca_rx_gather(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->num_sge);
-	if (hca_gather_check(&to, need, &room)) {
-		hca_rx_spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
-		return HCA_ANSWER_REM_OP;
-	}
-	if (room < need) {
+	/* A message that is too long is refused before a key is looked at (IBTA 9.7.4.1.6). */
+	if (hca_rx_room(e) < need) {
 		hca_rx_spoil(qp, wc, HCA_WC_LOC_LEN_ERR);
 		return HCA_ANSWER_INV_REQ;
+	}
+	hca_rx_gather(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->num_sge);
+	if (hca_gather_check(&to, need)) {
+		hca_rx_spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
+		return HCA_ANSWER_REM_OP;
 	}
 	if (scatter(&to, m, &side)) {
 		hca_rx_spoil(qp, wc, side == HCA_GATHER_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
@@ -227,7 +237,7 @@ bool hca_rx_remote_gather(struct hca_qp *qp, const struct hca_msg *m, u32 access
 	sge->length = (u32)m->len;
 	sge->lkey = m->rkey;
 	hca_rx_gather(qp, g, access, sge, 1);
-	return qp->attr.qp_access_flags & access && !hca_gather_check(g, m->len, NULL);
+	return qp->attr.qp_access_flags & access && !hca_gather_check(g, m->len);
 }
 
 static enum hca_answer copied(struct hca_qp *qp, int err, bool responder)

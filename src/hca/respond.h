@@ -18,6 +18,9 @@ union hca_taken {
 /** hca_rx_take() - the oldest of the queue pair's own or shared queue. Return: was there one? */
 bool hca_rx_take(struct hca_qp *qp, union hca_taken *t);
 
+/** hca_rx_room() - bytes that a receive request has room for */
+u64 hca_rx_room(const struct hca_rwqe *e);
+
 /** hca_rx_gather() - a list of entries of this queue pair's, from its beginning */
 void hca_rx_gather(struct hca_qp *qp, struct hca_gather *g, u32 access, const struct hca_sge *sge, u32 num_sge);
 

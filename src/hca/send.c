@@ -29,18 +29,14 @@ static u32 sq_filled(const struct hca_qp *qp)
 
 #define OP(x) (1ull << HCA_WR_##x)
 #define OPS_UD (OP(SEND) | OP(SEND_WITH_IMM))
-#define OPS_UC \
-	(OPS_UD | OP(RDMA_WRITE) | OP(RDMA_WRITE_WITH_IMM) | OP(SEND_WITH_INV) | OP(LOCAL_INV) | OP(REG_MR) | \
-	 OP(BIND_MW))
-#define OPS_RC (OPS_UC | OP(RDMA_READ) | OP(ATOMIC_CMP_AND_SWP) | OP(ATOMIC_FETCH_AND_ADD))
+#define OPS_UC (OPS_UD | OP(RDMA_WRITE) | OP(RDMA_WRITE_WITH_IMM) | OP(LOCAL_INV) | OP(REG_MR) | OP(BIND_MW))
+/* No packet of an unreliable connection takes a key away (IBTA 9.2.1, opcodes by service). */
+#define OPS_RC (OPS_UC | OP(SEND_WITH_INV) | OP(RDMA_READ) | OP(ATOMIC_CMP_AND_SWP) | OP(ATOMIC_FETCH_AND_ADD))
 
 static bool opcode_allowed(const struct hca_qp *qp, enum hca_wr_opcode op)
 {
 	u64 allowed = qp->type == HCA_QPT_RC ? OPS_RC : qp->type == HCA_QPT_UC ? OPS_UC : OPS_UD;
 
-	/* No packet of an unreliable connection takes a key away (IBTA 9.2.1, opcodes by service). */
-	if (hca_unlikely(qp->flow) && qp->type == HCA_QPT_UC)
-		allowed &= ~OP(SEND_WITH_INV);
 	return (unsigned int)op < 64 && allowed >> op & 1;
 }
 
@@ -243,7 +239,7 @@ enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, struct hca_msg *m
 	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
 	if (hca_wr_reads_back(m->opcode) && !qp->attr.max_rd_atomic)
 		return HCA_WC_LOC_QP_OP_ERR;
-	if (!m->inline_data && hca_gather_check(&m->data, ~0ull, NULL))
+	if (!m->inline_data && hca_gather_check(&m->data, ~0ull))
 		return HCA_WC_LOC_PROT_ERR;
 	return HCA_WC_SUCCESS;
 }

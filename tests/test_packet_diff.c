@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The engine against its model once more, over a wire of packets: one that loses nothing,
+ * and one that loses, repeats and delays by seed.
+ */
+#define ENGINE_KIT_PACKETS
+#include "test_engine_diff.c" /* NOLINT(bugprone-suspicious-include) */
