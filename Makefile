@@ -8,7 +8,7 @@ ONLY ?=
 IMAGE ?= build/image.ext4
 IMAGE_MIB ?= 96
 
-.PHONY: all build run check bench soak install clean help
+.PHONY: all build run check check-kernel bench soak install clean help
 .NOTPARALLEL:
 
 all: build
@@ -17,6 +17,7 @@ help:
 	@echo 'make build            programs to build/bin, libraries to build/lib, headers to build/include'
 	@echo 'make run              carry a disk image over every pair of adapters and compare'
 	@echo 'make check            every test, in every variant; ONLY="asan lint" runs a part'
+	@echo 'make check-kernel     of these the module, on every emulated machine; ONLY="amd64-strict" boots that one'
 	@echo 'make bench            every figure beside its floor and goal; ONLY=name runs a part'
 	@echo 'make soak             fuzzers and thread tests for long; SOAK_SECONDS=600 for each'
 	@echo 'make install          to PREFIX (/usr/local), below DESTDIR if given'
@@ -35,6 +36,10 @@ run:
 check:
 	@tools/deps.sh check
 	@tools/check.sh $(ONLY)
+
+check-kernel:
+	@tools/deps.sh check
+	@KERNEL_MACHINES='$(ONLY)' tools/check.sh kernel
 
 bench:
 	@tools/deps.sh bench

@@ -54,6 +54,7 @@ static int begin(struct softhca *s)
 
 	if (err)
 		return err;
+	/* Who finds it finds it ready: pairs with the dependent loads in map_ledger.c. */
 	smp_store_release(&s->ledger, l);
 	hca_store(&s->soft.mem.ledger, l);
 	set_dma_ops(s->dev, &softhca_map_ops_ledger);

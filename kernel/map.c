@@ -15,7 +15,7 @@
 #include <linux/scatterlist.h>
 
 #ifndef HCA_HAVE_MAP_PAGE
-#error "this kernel's struct dma_map_ops has no map_page: the glue in kernel/map.c must learn what it has instead"
+#error "this kernel's struct dma_map_ops has no map_page: the glue must learn what it has instead"
 #endif
 
 /* A byte of memory is named by its physical address; low memory comes first. */
@@ -38,14 +38,16 @@ static hca_dma_addr_t slow_address(struct device *dev, struct page *page, unsign
 		return hca_dma_error(err);
 	if (sizeof(dma_addr_t) < sizeof(hca_dma_addr_t) && PageHighMem(page))
 		return hca_dma_error(-EOPNOTSUPP);
-	return hca_soft_map(&softhca_of(dev)->soft, PageHighMem(page) ? NULL : lowmem_page_address(page) + offset, phys);
+	return hca_soft_map(&softhca_of(dev)->soft, PageHighMem(page) ? NULL : lowmem_page_address(page) + offset,
+			    phys);
 }
 
 /* Most mappings lie in one page of low memory, and nothing can be wrong with those. */
 static __always_inline hca_dma_addr_t address(struct device *dev, struct page *page, unsigned long offset, size_t size,
 					      int dir)
 {
-	if (likely(!PageHighMem(page) && size - 1 < PAGE_SIZE && offset <= PAGE_SIZE - size && (unsigned int)dir < DMA_NONE))
+	if (likely(!PageHighMem(page) && size - 1 < PAGE_SIZE && offset <= PAGE_SIZE - size &&
+		   (unsigned int)dir < DMA_NONE))
 		return hca_addr_from_ptr(lowmem_page_address(page) + offset);
 	return slow_address(dev, page, offset, size, dir);
 }

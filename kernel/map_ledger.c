@@ -45,7 +45,8 @@ static void end(struct device *dev, struct hca_mapping *m, hca_site_t site)
 	rcu_read_unlock();
 }
 
-static void enter(struct device *dev, struct hca_ledger_rec *rec, const struct hca_mapping *m, u32 segs, hca_site_t site)
+static void enter(struct device *dev, struct hca_ledger_rec *rec, const struct hca_mapping *m, u32 segs,
+		  hca_site_t site)
 {
 	struct hca_ledger *l;
 
@@ -115,7 +116,11 @@ static void ledger_unmap_sg(struct device *dev, struct scatterlist *sgl, int nen
 			    unsigned long attrs)
 {
 	struct hca_mapping m = {
-		.kind = HCA_MAP_LIST, .addr = hca_dma_addr(sg_dma_address(sgl)), .size = nents, .dir = dir, .list = sgl,
+		.kind = HCA_MAP_LIST,
+		.addr = hca_dma_addr(sg_dma_address(sgl)),
+		.size = nents,
+		.dir = dir,
+		.list = sgl,
 	};
 
 	end(dev, &m, caller());

@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tools/variants.sh
 
-all='gcc clang joined classic asan tsan m32 lint install fuzz run'
+all='gcc clang joined classic asan tsan m32 lint install fuzz run kernel'
 for v in "$@"; do
 	case " $all " in
 	*" $v "*) ;;
@@ -40,6 +40,13 @@ for v in "$@"; do
 	install) tap install 600 tools/check-install.sh "$CHECK/install" ;;
 	fuzz) build_variant fuzz && fuzz_short ;;
 	run) tap run 300 tools/check-run.sh "$CHECK/run" ;;
+	kernel)
+		if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+			kernel_tests
+		else
+			total kernel/no-kernels-for-this-machine 0 0 1
+		fi
+		;;
 	m32)
 		if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
 			build_variant m32 && run_tests m32

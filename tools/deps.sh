@@ -28,6 +28,8 @@ fi
 native=$(dpkg --print-architecture)
 # The 32-bit run of the suite needs a compiler and libraries that only this architecture has beside its own.
 [ "$native" = amd64 ] && check="$check gcc-multilib libc6-dev-i386 libcmocka-dev:i386 liburcu-dev:i386 nettle-dev:i386"
+# Machines to boot the module on, and what the kernel's own build tools need.
+[ "$native" = amd64 ] && check="$check qemu-system-x86 libelf1 perl"
 soak="$check valgrind"
 
 case ${1:-} in

@@ -3,9 +3,14 @@
 #
 # tools/kernel-boot.sh KERNELS MACHINE [SECONDS] - boot one machine under QEMU's emulation with the modules that
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
-# is shown if the machine hung, or a kernel complained. Machines: see below. TURNS is how often the modules are loaded and unloaded (5).
+# is shown if the machine hung, or a kernel complained. MACHINE list: which there are. TURNS is how often the modules are loaded and unloaded (5).
 set -u
 
+machines='amd64-strict amd64-lazy amd64-pass amd64-off 686-pae-2g 686-pae-3g'
+if [ "$2" = list ]; then
+	echo "$machines"
+	exit
+fi
 kernels=$1 machine=$2 limit=${3:-300}
 turns=${TURNS:-5}
 cd "$(dirname "$0")/.." || exit 1
@@ -25,9 +30,9 @@ amd64-off) append='intel_iommu=off' ;;
 	exit 2
 	;;
 esac
-qemu=qemu-system-x86_64
-[ "$machine" = 686-pae-2g ] && qemu=qemu-system-i386
-[ "$iommu" = off ] || args+=(-machine kernel-irqchip=split -device intel-iommu,intremap=on)
+qemu='qemu-system-x86_64'
+[ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
+[ "$iommu" = off ] || args+=(-machine kernel-irqchip=split -device 'intel-iommu,intremap=on')
 
 # The first process and what it needs, as a file system in memory.
 pack() {

@@ -8,6 +8,7 @@
 #
 #   DIR/FLAVOUR/vmlinuz config busybox version    what is booted
 #   DIR/FLAVOUR/root/usr/src/linux-headers-...    what is built against: DIR/FLAVOUR/build leads there
+#   DIR/checkpatch.pl                             of the same kernel's sources
 set -u
 
 dir=$1
@@ -27,6 +28,7 @@ flock 7
 # The mirror of this machine; Debian's own where apt can't say.
 mirror() {
 	local uri
+	# shellcheck disable=SC2016 # apt's own dollars
 	uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 2>/dev/null |
 		awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
 	echo "${uri:-http://deb.debian.org/debian}"
@@ -69,7 +71,7 @@ get_flavour() {
 	image=$(behind "$arch" "linux-image-$flavour")
 	headers=$(behind "$arch" "linux-headers-$flavour")
 	version=${image#linux-image-}
-	[ -n "$image" ] && [ "$headers" = "linux-headers-$version" ] || die "no kernel 6.1 for $flavour: '$image', '$headers'"
+	[ "$headers" = "linux-headers-${version:-none}" ] || die "no kernel 6.1 for $flavour: '$image', '$headers'"
 	common=linux-headers-${version%-"$flavour"}-common
 	rm -rf "$to" "$dir/apt/$arch/deb"
 	fetch "$arch" "$image" "$headers" busybox-static
@@ -80,8 +82,11 @@ get_flavour() {
 	unpack "$arch" busybox-static "$to/root" ./bin/busybox
 	unpack amd64 "$common" "$to/root"
 	unpack amd64 linux-kbuild-6.1 "$to/root"
-	mv "$to/root/boot/vmlinuz-$version" "$to/vmlinuz" && mv "$to/root/boot/config-$version" "$to/config" &&
-		mv "$to/root/bin/busybox" "$to/busybox" && echo "$version" >"$to/version" || die "a package of $version lacks what is needed"
+	if ! mv "$to/root/boot/vmlinuz-$version" "$to/vmlinuz" || ! mv "$to/root/boot/config-$version" "$to/config" ||
+		! mv "$to/root/bin/busybox" "$to/busybox"; then
+		die "a package of $version lacks what is needed"
+	fi
+	echo "$version" >"$to/version"
 	# The packages lead to each other by absolute paths, as if they were installed.
 	ln -sfn "root/usr/src/$headers" "$to/build"
 	sed -i "s|/usr/src/linux-headers|$dir/$flavour/root&|g" "$to/build/Makefile"
@@ -98,4 +103,14 @@ for f in $flavours; do
 	# It has this folder's path in it.
 	[ "$(cat "$dir/$f/.done" 2>/dev/null)" = "$dir" ] || get_flavour "$f"
 done
+if [ ! -f "$dir/checkpatch.pl" ]; then
+	apt amd64 apt-get update >"$dir/apt.log" 2>&1 || cat "$dir/apt.log" >&2
+	fetch amd64 linux-source-6.1
+	# It is one of the first of 80,000 files; the rest isn't unpacked.
+	unpack amd64 linux-source-6.1 "$dir/apt/source" ./usr/src/linux-source-6.1.tar.xz
+	tar -xJf "$dir/apt/source/usr/src/linux-source-6.1.tar.xz" -O --occurrence=1 linux-source-6.1/scripts/checkpatch.pl \
+		>"$dir/checkpatch.pl.new"
+	[ -s "$dir/checkpatch.pl.new" ] || die 'no checkpatch.pl in linux-source-6.1'
+	mv "$dir/checkpatch.pl.new" "$dir/checkpatch.pl"
+fi
 rm -rf "$dir/apt"

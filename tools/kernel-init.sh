@@ -1,5 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=dash disable=SC1091,SC2154 # /job is written by tools/kernel-boot.sh
 #
 # The first process of the machine that tools/kernel-boot.sh boots: loads the modules, runs the suites, and says on the
 # console, line by line, what it finds. /job tells what to do: IOMMU (for softhca_test.ko), TURNS (how often all is
@@ -64,9 +65,11 @@ echo "softhca-init: faults $(dmesg | grep -c 'DMAR:.*fault addr')"
 n=0
 echo 5 >/proc/sys/kernel/printk
 dmesg -c >/dev/null
-while [ $n -lt "$TURNS" ]; do
+turn() {
 	insmod /softhca.ko && insmod /softhca_test.ko "iommu=$IOMMU" suites=mapping,loop,ledger && rmmod softhca_test &&
-		rmmod softhca || break
+		rmmod softhca
+}
+while [ $n -lt "$TURNS" ] && turn; do
 	dmesg -c >/tmp/turn
 	if grep -q '^not ok' /tmp/turn || [ "$(grep -c '^ok' /tmp/turn)" != 3 ]; then
 		cat /tmp/turn

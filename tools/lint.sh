@@ -43,7 +43,7 @@ pick() {
 }
 
 mapfile -t c < <(pick '\.[ch]$')
-mapfile -t lib_c < <(pick '^(src|ulp)/.*\.c$' | grep -v '^src/port/test/')
+mapfile -t lib_c < <(pick '^(src|ulp)/.*\.c$' | grep -vE '^src/port/(test|kernel)/')
 mapfile -t test_home_c < <(pick '^src/port/test/.*\.c$')
 mapfile -t core < <(pick '^src/(dma|hca)/.*\.[ch]$')
 mapfile -t core_c < <(pick '^src/(dma|hca)/.*\.c$')
@@ -187,6 +187,11 @@ BARE=$bad/bare
 	[ -z "$(rule_listed ulp/srp/a.c)" ] || echo 'rule_listed refuses a source of a ULP that is listed'
 	[ -n "$(rule_listed ulp/srp/b.c)" ] || echo 'rule_listed lets a forgotten source of a ULP pass'
 	[ -n "$(rule_listed src/dma/b.c)" ] || echo 'rule_listed lets a forgotten source pass'
+	mkdir -p kernel/test
+	printf 'softhca-y := main.o\nsofthca_test-y := test/main.o test/rig.o\n' >kernel/Kbuild
+	touch kernel/main.c kernel/lost.c kernel/test/rig.c kernel/test/lost.c
+	[ -z "$(rule_listed kernel/main.c kernel/test/rig.c)" ] || echo 'rule_listed refuses a listed source of the module'
+	[ "$(rule_listed kernel/lost.c kernel/test/lost.c | wc -l)" = 2 ] || echo 'rule_listed lets one of the module pass'
 ) | verdict 'a forgotten source is seen'
 
 {

@@ -14,6 +14,8 @@ DMA_FIELDS_ALLOWED=(
 	'include/softhca/ib_dma\.h'
 	'src/ib/ib_dma\.c'
 	'bench/rival_[^/]*'
+	'kernel/(map|map_ledger)\.c'
+	'kernel/test/[^/]*\.c'
 	'tests/test_(platform|scatterlist)[^/]*\.c'
 )
 
@@ -93,6 +95,9 @@ rule_listed() {
 	for f in "$@"; do
 		room=${f%%/*} list=${f%%/*}/meson.build
 		case $f in
+		src/port/kernel/*.c) grep -qF "../${f%.c}.o" kernel/Kbuild || echo "$f: not in kernel/Kbuild" ;;
+		kernel/probe/*.c) grep -qF "call has,$(basename "$f" .c))" kernel/Kbuild || echo "$f: not in kernel/Kbuild" ;;
+		kernel/*.c) grep -qE "[ =]${f#kernel/}o?( |\$)" <(sed 's/\.o\b/.c/g' kernel/Kbuild) || echo "$f: not in kernel/Kbuild" ;;
 		src/*.c | bench/*.c) grep -qF "'${f#"$room"/}'" "$list" || echo "$f: not in $list" ;;
 		ulp/*/*.c) grep -qF "'${f##*/}'" "${f%/*}/meson.build" || echo "$f: not in ${f%/*}/meson.build" ;;
 		tests/test_*.c | tests/thread_*.c | fuzz/fuzz_*.c)

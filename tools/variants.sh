@@ -25,6 +25,7 @@ about() {
 	install) echo 'install, then use the library from C and C++' ;;
 	fuzz) echo 'each fuzzer for a moment' ;;
 	run) echo 'make run over a small image' ;;
+	kernel) echo 'the module, on emulated machines with and without an IOMMU and high memory' ;;
 	esac
 }
 
@@ -141,4 +142,17 @@ fuzz_short() {
 		tap "fuzz/$f" 120 tools/fuzz-one.sh "$CHECK/fuzz/fuzz/$f" "fuzz/corpus/$f" "$CHECK/fuzz-found/$f" \
 			-seed=1 -runs=200000 -max_total_time=8
 	done
+}
+
+# kernel_tests - build the module for every kernel, then boot the machines (or those in KERNEL_MACHINES) two at a time
+kernel_tests() {
+	local m kernels=$PWD/build/kernel
+	tap kernel/build 900 tools/kernel-check.sh "$kernels" || return
+	for m in ${KERNEL_MACHINES:-$(tools/kernel-boot.sh "$kernels" list)}; do
+		while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+			wait -n
+		done
+		tap "kernel/$m" 400 tools/kernel-boot.sh "$kernels" "$m" 380 &
+	done
+	wait
 }

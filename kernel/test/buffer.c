@@ -8,7 +8,7 @@
 #include <linux/vmalloc.h>
 
 const char *const shape_name[SHAPES] = {
-	[SHAPE_LOW] = "low", [SHAPE_HIGH] = "high",   [SHAPE_VMALLOC] = "vmalloc",
+	[SHAPE_LOW] = "low",	 [SHAPE_HIGH] = "high",	  [SHAPE_VMALLOC] = "vmalloc",
 	[SHAPE_FOLIO] = "folio", [SHAPE_MIXED] = "mixed",
 };
 

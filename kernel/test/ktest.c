@@ -12,7 +12,8 @@ void ktest_fail(struct ktest *t, const char *file, int line, const char *what, l
 
 	t->failures++;
 	if (t->failures <= 10)
-		pr_info("    # EXPECTATION FAILED at %s:%d: %s (%lld, %lld)\n", name ? name + 1 : file, line, what, a, b);
+		pr_info("    # EXPECTATION FAILED at %s:%d: %s (%lld, %lld)\n", name ? name + 1 : file, line, what, a,
+			b);
 }
 
 static bool listed(const char *name, const char *wanted)

@@ -179,7 +179,7 @@ static void lists_are_mapped_in_place(struct ktest *t)
 	for_each_sgtable_dma_sg(&b.sgt, sg, i) {
 		const struct piece *p = &b.piece[i];
 		hca_dma_addr_t want = PageHighMem(p->page) ? hca_tag_addr((u64)page_to_phys(p->page) + p->offset) :
-							    hca_addr_from_ptr(page_address(p->page) + p->offset);
+							     hca_addr_from_ptr(page_address(p->page) + p->offset);
 
 		EXPECT_EQ(t, sg_dma_address(sg), hca_dma_u64(want));
 		EXPECT_EQ(t, sg_dma_len(sg), p->len);

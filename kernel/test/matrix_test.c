@@ -226,7 +226,10 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 	wait_for(t, to, HCA_WC_REG_MR, 0);
 	sge = (struct hca_sge){ .addr = from, .length = REG_LENGTH, .lkey = rig.ipath.all->key };
 	wr = (struct hca_send_wr){
-		.sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE, .rdma = { .addr = p.iova, .rkey = p.key },
+		.sge = &sge,
+		.num_sge = 1,
+		.opcode = HCA_WR_RDMA_WRITE,
+		.rdma = { .addr = p.iova, .rkey = p.key },
 	};
 	EXPECT_EQ(t, hca_post_send(l.qp, &wr), 0);
 	wait_for(t, &rig.ipath, HCA_WC_RDMA_WRITE, 0);
@@ -236,7 +239,10 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 	/* The key is void, and says so. */
 	sge.length = 8;
 	wr = (struct hca_send_wr){
-		.sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE, .rdma = { .addr = p.iova, .rkey = p.key },
+		.sge = &sge,
+		.num_sge = 1,
+		.opcode = HCA_WR_RDMA_WRITE,
+		.rdma = { .addr = p.iova, .rkey = p.key },
 	};
 	EXPECT_EQ(t, hca_post_send(l.qp, &wr), 0);
 	EXPECT_EQ(t, rig_poll(&rig.ipath, &wc), HCA_WC_REM_ACCESS_ERR);
@@ -324,18 +330,14 @@ static void close_rig(void)
 	rig_close(&rig);
 }
 
-static const struct ktest_case loop_cases[] = {
-	{ "carry", carry_case, PER_PAIR, describe },
-	{ "registered", fast_registration_case, 1, describe_registration },
-	{}
-};
+static const struct ktest_case loop_cases[] = { { "carry", carry_case, PER_PAIR, describe },
+						{ "registered", fast_registration_case, 1, describe_registration },
+						{} };
 
-static const struct ktest_case matrix_cases[] = {
-	{ "high_memory_on_the_bus", high_memory_on_the_bus },
-	{ "carry", carry_case, 4 * PER_PAIR, describe },
-	{ "registered", fast_registration_case, 2, describe_registration },
-	{}
-};
+static const struct ktest_case matrix_cases[] = { { "high_memory_on_the_bus", high_memory_on_the_bus },
+						  { "carry", carry_case, 4 * PER_PAIR, describe },
+						  { "registered", fast_registration_case, 2, describe_registration },
+						  {} };
 
 /* The software adapter alone, which needs no device; and all four pairs. */
 const struct ktest_suite suite_loop = { "loop", loop_cases, open_loop, close_rig };

@@ -115,8 +115,8 @@ static int connect(struct hca_qp *qp, const struct hca_qp *peer)
 		{ HCA_QPS_INIT, HCA_QP_PKEY_INDEX | HCA_QP_PORT | HCA_QP_ACCESS_FLAGS },
 		{ HCA_QPS_RTR, HCA_QP_AV | HCA_QP_PATH_MTU | HCA_QP_DEST_QPN | HCA_QP_RQ_PSN |
 				       HCA_QP_MAX_DEST_RD_ATOMIC | HCA_QP_MIN_RNR_TIMER },
-		{ HCA_QPS_RTS, HCA_QP_SQ_PSN | HCA_QP_TIMEOUT | HCA_QP_RETRY_CNT | HCA_QP_RNR_RETRY |
-				       HCA_QP_MAX_QP_RD_ATOMIC },
+		{ HCA_QPS_RTS,
+		  HCA_QP_SQ_PSN | HCA_QP_TIMEOUT | HCA_QP_RETRY_CNT | HCA_QP_RNR_RETRY | HCA_QP_MAX_QP_RD_ATOMIC },
 	};
 	struct hca_qp_attr at = {
 		.path_mtu = HCA_MTU_4096,

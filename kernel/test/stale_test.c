@@ -162,7 +162,8 @@ static void use_unmapped(struct ktest *t)
 	if (!s.ready || !other)
 		return;
 	EXPECT_MISUSE(t, HCA_MISUSE_USE_UNMAPPED,
-		      EXPECT_EQ(t, rig_write(&s.l, s.from, (u64)(uintptr_t)page_address(other) + 5 * PAGE_SIZE, 8), HCA_WC_SUCCESS));
+		      EXPECT_EQ(t, rig_write(&s.l, s.from, (u64)(uintptr_t)page_address(other) + 5 * PAGE_SIZE, 8),
+				HCA_WC_SUCCESS));
 	unmap(&s);
 	scene_close(&s);
 	__free_pages(other, 3);
@@ -191,7 +192,7 @@ static void wrong_unmaps(struct ktest *t)
 		return;
 	EXPECT_MISUSE(t, HCA_MISUSE_UNMAP_SIZE, dma_unmap_page(dev, s.addr, 8, DMA_FROM_DEVICE));
 	EXPECT_MISUSE(t, HCA_MISUSE_DOUBLE_UNMAP, unmap(&s));
-	EXPECT_MISUSE(t, HCA_MISUSE_UNMAP_UNKNOWN, 
+	EXPECT_MISUSE(t, HCA_MISUSE_UNMAP_UNKNOWN,
 		      dma_unmap_page(dev, (uintptr_t)page_address(other) + 5 * PAGE_SIZE, 8, DMA_FROM_DEVICE));
 	s.addr = dma_map_page(dev, s.page, 0, PAGE_SIZE, DMA_FROM_DEVICE);
 	EXPECT_MISUSE(t, HCA_MISUSE_UNMAP_DIR, dma_unmap_page(dev, s.addr, PAGE_SIZE, DMA_TO_DEVICE));
@@ -235,16 +236,14 @@ static void ledger_comes_and_goes(struct ktest *t)
 	EXPECT_EQ(t, softhca_ledger_set(rig.soft, true), 0);
 }
 
-static const struct ktest_case ledger_cases[] = {
-	{ "right_use_is_silent", right_use_is_silent },
-	{ "use_after_unmap", use_after_unmap, 2, describe_zone },
-	{ "use_unmapped", use_unmapped },
-	{ "use_against_direction", use_against_direction },
-	{ "wrong_unmaps", wrong_unmaps },
-	{ "wrong_syncs", wrong_syncs },
-	{ "ledger_comes_and_goes", ledger_comes_and_goes },
-	{}
-};
+static const struct ktest_case ledger_cases[] = { { "right_use_is_silent", right_use_is_silent },
+						  { "use_after_unmap", use_after_unmap, 2, describe_zone },
+						  { "use_unmapped", use_unmapped },
+						  { "use_against_direction", use_against_direction },
+						  { "wrong_unmaps", wrong_unmaps },
+						  { "wrong_syncs", wrong_syncs },
+						  { "ledger_comes_and_goes", ledger_comes_and_goes },
+						  {} };
 
 const struct ktest_suite suite_ledger = { "ledger", ledger_cases, open_ledger, close_rig };
 
@@ -399,11 +398,9 @@ static void stale_read(struct ktest *t)
 	__free_page(page);
 }
 
-static const struct ktest_case stale_cases[] = {
-	{ "bus_addresses", bus_addresses },
-	{ "stale_write", stale_write },
-	{ "stale_read", stale_read },
-	{}
-};
+static const struct ktest_case stale_cases[] = { { "bus_addresses", bus_addresses },
+						 { "stale_write", stale_write },
+						 { "stale_read", stale_read },
+						 {} };
 
 const struct ktest_suite suite_stale = { "stale", stale_cases, open_stale, close_stale };

@@ -182,10 +182,14 @@ static const struct contestant maps[] = {
 };
 
 static const struct contestant copies[] = {
-	{ "copy_4K.memmove", plain_copy },	    { "copy_4K.softhca", our_copy },
-	{ "copy_4K.copy_highpage", kmap_copy },	    { "copy_4K.softhca_tagged", our_high_copy },
-	{ "key_check", key_check },		    { "enter_leave", inside },
-	{ "rdma_write_8.softhca", write_8 },	    { "rdma_write_4K.softhca", write_4096 },
+	{ "copy_4K.memmove", plain_copy },
+	{ "copy_4K.softhca", our_copy },
+	{ "copy_4K.copy_highpage", kmap_copy },
+	{ "copy_4K.softhca_tagged", our_high_copy },
+	{ "key_check", key_check },
+	{ "enter_leave", inside },
+	{ "rdma_write_8.softhca", write_8 },
+	{ "rdma_write_4K.softhca", write_4096 },
 };
 
 static int compare(const void *a, const void *b)
@@ -228,7 +232,8 @@ static void maps_cost_no_more_than_the_platforms(struct ktest *t)
 	race(maps, ARRAY_SIZE(maps), ps);
 	if (!ps[DIRECT])
 		ps[DIRECT] = 1;
-	ktest_say("timing: ratio of softhca to platform_direct: %llu %% (goal 115)", div64_u64(ps[OURS] * 100, ps[DIRECT]));
+	ktest_say("timing: ratio of softhca to platform_direct: %llu %% (goal 115)",
+		  div64_u64(ps[OURS] * 100, ps[DIRECT]));
 	EXPECT(t, ps[OURS] * 100 <= ps[DIRECT] * 140);
 	EXPECT(t, ps[BUS] && ps[OURS] <= ps[BUS] * 2);
 }
@@ -272,10 +277,9 @@ static void close_timing(void)
 	rig_close(&rig);
 }
 
-static const struct ktest_case cases[] = {
-	{ "maps_cost_no_more_than_the_platforms", maps_cost_no_more_than_the_platforms },
-	{ "what_the_engine_costs", what_the_engine_costs },
-	{}
-};
+static const struct ktest_case cases[] = { { "maps_cost_no_more_than_the_platforms",
+					     maps_cost_no_more_than_the_platforms },
+					   { "what_the_engine_costs", what_the_engine_costs },
+					   {} };
 
 const struct ktest_suite suite_timing = { "timing", cases, open_timing, close_timing };

@@ -19,8 +19,7 @@ static void free_later(struct work_struct *unused)
 {
 	struct llist_node *node, *next;
 
-	llist_for_each_safe(node, next, llist_del_all(&later))
-		vfree(node);
+	llist_for_each_safe(node, next, llist_del_all(&later)) vfree(node);
 }
 
 static DECLARE_WORK(free_work, free_later);

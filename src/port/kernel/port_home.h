@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The kernel home's half of the contract: port.h in Linux. Locks save interrupts,
- * timers call back in softirq, what sleeps sleeps; the rest is in this folder's
+ * timers call back in softirq, waiting sleeps; the rest is in this folder's
  * sources. Included by port.h alone; only here and there does the core meet Linux.
  */
 #ifndef HCA_KERNEL_PORT_HOME_H
@@ -76,18 +76,19 @@ static inline u64 hca_fetch_and_u64(u64 *p, u64 m)
 
 static inline u64 hca_cmpxchg_u64(u64 *p, u64 old, u64 new)
 {
-	return (u64)atomic64_cmpxchg((atomic64_t *)p, (s64)old, (s64)new);
+	return (u64)atomic64_cmpxchg((atomic64_t *)p, (s64)old, (s64) new);
 }
 
-#define hca_fetch_add(p, n) _Generic((p), u32 *: hca_fetch_add_u32, u64 *: hca_fetch_add_u64)(p, n)
-#define hca_fetch_or(p, m) _Generic((p), u32 *: hca_fetch_or_u32, u64 *: hca_fetch_or_u64)(p, m)
-#define hca_fetch_and(p, m) _Generic((p), u32 *: hca_fetch_and_u32, u64 *: hca_fetch_and_u64)(p, m)
+#define hca_fetch_add(p, n) _Generic((p), u32 * : hca_fetch_add_u32, u64 * : hca_fetch_add_u64)(p, n)
+#define hca_fetch_or(p, m) _Generic((p), u32 * : hca_fetch_or_u32, u64 * : hca_fetch_or_u64)(p, m)
+#define hca_fetch_and(p, m) _Generic((p), u32 * : hca_fetch_and_u32, u64 * : hca_fetch_and_u64)(p, m)
 
+/* Barriers: what each pairs with is said where the core uses it. */
 #if BITS_PER_LONG == 64
 #define hca_load(p) READ_ONCE(*(p))
-#define hca_load_acquire(p) smp_load_acquire(p)
+#define hca_load_acquire(p) smp_load_acquire(p) /* the core says */
 #define hca_store(p, v) WRITE_ONCE(*(p), v)
-#define hca_store_release(p, v) smp_store_release(p, v)
+#define hca_store_release(p, v) smp_store_release(p, v) /* the core says */
 #define hca_xchg(p, v) xchg(p, v)
 #define hca_cmpxchg(p, old, new) cmpxchg(p, old, new)
 #else
@@ -108,10 +109,8 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 
 /* Which of two is meant is known when this is compiled; the other is never called, but must be C. */
 #define HCA_WIDE(p) (sizeof(*(p)) > sizeof(long))
-#define hca_load(p) \
-	__builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), READ_ONCE(*(p)))
-#define hca_load_acquire(p) \
-	__builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), smp_load_acquire(p))
+#define hca_load(p) __builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), READ_ONCE(*(p)))
+#define hca_load_acquire(p) __builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), smp_load_acquire(p)) /* the core says */
 #define HCA_STORE(p, v, how) \
 	({ \
 		typeof(p) hca_to_ = (p); \
@@ -123,8 +122,7 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 		(void)0; \
 	})
 #define hca_store(p, v) HCA_STORE(p, v, WRITE_ONCE(*hca_to_, hca_value_))
-#define hca_store_release(p, v) \
-	HCA_STORE(p, v, smp_store_release(hca_to_, hca_value_))
+#define hca_store_release(p, v) HCA_STORE(p, v, smp_store_release(hca_to_, hca_value_)) /* the core says */
 #define hca_xchg(p, v) \
 	({ \
 		typeof(p) hca_to_ = (p); \
@@ -139,7 +137,7 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 	__builtin_choose_expr(HCA_WIDE(p), hca_cmpxchg_u64((u64 *)(p), old, new), cmpxchg(p, old, new))
 #endif
 
-#define hca_mb() smp_mb()
+#define hca_mb() smp_mb() /* the core says */
 
 /* Whom a thread waits for may be a thread that isn't running; under a lock or in an interrupt nobody can be waited for so. */
 static inline void hca_pause(void)
