@@ -239,7 +239,15 @@ void tgt_task_mgmt(struct tgt_channel *ch, struct tgt_recv *r, u32 len);
 /* --- srp_target_data.c --- */
 /** tgt_data_begin() - move the data of a command that has some */
 void tgt_data_begin(struct tgt_cmd *c);
-/** tgt_area_put() - give the command's area to the next that waits */
-void tgt_area_put(struct tgt_cmd *c);
+/** tgt_area_take() - from a command: its area, or NULL */
+static inline struct tgt_area *tgt_area_take(struct tgt_cmd *c)
+{
+	struct tgt_area *a = c->area;
+
+	c->area = NULL;
+	return a;
+}
+/** tgt_area_give() - to the next that waits, which goes on at once; NULL is allowed. The last thing that a caller does. */
+void tgt_area_give(struct tgt_channel *ch, struct tgt_area *a);
 
 #endif

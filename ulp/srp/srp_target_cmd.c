@@ -58,9 +58,9 @@ static bool cmd_settle(struct tgt_cmd *c)
 void tgt_drop(struct tgt_cmd *c)
 {
 	struct tgt_channel *ch = c->ch;
+	struct tgt_area *a = tgt_area_take(c);
 	struct tgt_cmd *by = c->aborter;
 
-	tgt_area_put(c);
 	recv_put(c->recv);
 	c->recv = NULL;
 	ch->taken--;
@@ -69,6 +69,7 @@ void tgt_drop(struct tgt_cmd *c)
 	__atomic_store_n(&c->state, c->state & ~(TGT_STATES - 1u), __ATOMIC_RELEASE);
 	cmd_put(c);
 	tgt_aborter_done(by);
+	tgt_area_give(ch, a);
 	tgt_credit(ch);
 }
 
@@ -79,6 +80,7 @@ static void sent(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct tgt_cmd *last = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
 	struct tgt_channel *ch = last->ch;
+	struct tgt_area *a;
 	struct tgt_cmd *c;
 
 	(void)cq;
@@ -91,8 +93,9 @@ static void sent(struct ib_cq *cq, struct ib_wc *wc)
 		ch->flying = c->next;
 		if (!ch->flying)
 			ch->flying_last = &ch->flying;
-		tgt_area_put(c);
+		a = tgt_area_take(c);
 		cmd_put(c);
+		tgt_area_give(ch, a);
 	} while (c != last);
 }
 
@@ -169,6 +172,7 @@ void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 	struct tgt_channel *ch = c->ch;
 	u8 sense[SCSI_SENSE_MAX];
 	struct srp_rsp rsp = { .tag = c->tag, .sense = sense };
+	struct tgt_area *a = NULL;
 
 	/* What it changes at its end, it changes before it can be too late to abort it. */
 	if (tgt_aborted(c)) {
@@ -182,11 +186,12 @@ void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 	}
 	residuals(c, &rsp);
 	if (!n)
-		tgt_area_put(c);
+		a = tgt_area_take(c);
 	recv_put(c->recv);
 	c->recv = NULL;
 	srp_count(c->in ? &ch->n_bytes_in : &ch->n_bytes_out, c->scsi.moved);
 	post_response(c, &rsp, wrs, n);
+	tgt_area_give(ch, a);
 }
 
 /* --- refusals --- */
@@ -211,17 +216,20 @@ static void refuse(struct tgt_channel *ch, struct tgt_recv *r, u64 tag, u8 code)
 void tgt_refuse(struct tgt_cmd *c)
 {
 	struct srp_rsp rsp = { .tag = c->tag, .has_code = true, .code = SRP_RSP_INVALID_FIELDS };
+	struct tgt_channel *ch = c->ch;
+	struct tgt_area *a;
 
 	if (!cmd_settle(c)) {
 		tgt_drop(c);
 		return;
 	}
-	srp_count(&c->ch->n_bad, 1);
-	tgt_area_put(c);
+	srp_count(&ch->n_bad, 1);
+	a = tgt_area_take(c);
 	recv_put(c->recv);
 	c->recv = NULL;
 	c->key = 0;
 	post_response(c, &rsp, NULL, 0);
+	tgt_area_give(ch, a);
 }
 
 /* --- commands --- */

@@ -33,19 +33,16 @@ static bool area_get(struct tgt_cmd *c)
 	return false;
 }
 
-void tgt_area_put(struct tgt_cmd *c)
+void tgt_area_give(struct tgt_channel *ch, struct tgt_area *a)
 {
-	struct tgt_channel *ch = c->ch;
-	struct tgt_area *a = c->area;
-	struct tgt_cmd *w = ch->waiting;
+	struct tgt_cmd *w;
 
 	if (!a)
 		return;
-	c->area = NULL;
 	a->next = ch->free_areas;
 	ch->free_areas = a;
-	/* Who goes on may end at once and come here again; what is left of us is this return. */
-	if (w && __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_DEAD) {
+	/* Who goes on may end at once and come here again; and one that was aborted takes none. */
+	while (ch->free_areas && (w = ch->waiting) && __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_DEAD) {
 		ch->waiting = w->next;
 		if (!ch->waiting)
 			ch->waiting_last = &ch->waiting;
