@@ -107,10 +107,16 @@ static void serve(struct srp_initiator *ini)
 	pthread_cond_broadcast(&ini->done);
 }
 
+/* It is 0 until the first login has succeeded. */
+static u32 reconnect_ms(const struct srp_initiator *ini)
+{
+	return __atomic_load_n(&ini->attr.reconnect_ms, __ATOMIC_RELAXED);
+}
+
 /* What time brings; without the lock. Return: when to come again */
 static u64 tick(struct srp_initiator *ini, u64 now, u64 *retry)
 {
-	u32 every = ini->attr.reconnect_ms;
+	u32 every = reconnect_ms(ini);
 
 	__atomic_fetch_add(&ini->tick, 1, __ATOMIC_RELAXED);
 	if (__atomic_load_n(&ini->state, __ATOMIC_RELAXED) == SRP_STATE_LIVE)
@@ -140,7 +146,7 @@ static void *run(void *arg)
 			pthread_mutex_unlock(&ini->lock);
 			down(ini);
 			set_state(ini, SRP_STATE_LOST);
-			retry = srp_now_ms() + SRP_MIN(ini->attr.reconnect_ms, 10u);
+			retry = srp_now_ms() + SRP_MIN(reconnect_ms(ini), 10u);
 			pthread_mutex_lock(&ini->lock);
 		} else if (ini->want) {
 			serve(ini);
@@ -281,7 +287,7 @@ int srp_initiator_connect(const struct srp_initiator_attr *attr, struct srp_init
 		ini->channels[i].pending_last = &ini->channels[i].pending;
 	}
 	ini->state = SRP_STATE_LOST;
-	ini->attr.reconnect_ms = 0; /* until it was here once */
+	ini->attr.reconnect_ms = 0;
 	err = start(ini);
 	if (err) {
 		release(ini);
