@@ -234,7 +234,7 @@ static void test_logins(void **state)
 	assert_int_equal(iu[32 + 15], 15);
 	assert_int_equal(iu[48], 0x80);
 	assert_int_equal(srp_login_req_decode(iu, 64, &req2), SRP_FINE);
-	assert_memory_equal(&req, &req2, sizeof(req));
+	assert_memory_equal(&req, &req2, offsetof(struct srp_login_req, target_port) + SRP_PORT_ID);
 	assert_int_equal(srp_login_req_decode(iu, 63, &req2), SRP_BAD_LENGTH);
 	assert_int_equal(srp_login_req_encode(iu, 63, &req), 0);
 
@@ -243,7 +243,7 @@ static void test_logins(void **state)
 	assert_int_equal(iu[7], 33);
 	assert_int_equal(iu[23], 136);
 	assert_int_equal(srp_login_rsp_decode(iu, 52, &rsp2), SRP_FINE);
-	assert_memory_equal(&rsp, &rsp2, sizeof(rsp));
+	assert_memory_equal(&rsp, &rsp2, offsetof(struct srp_login_rsp, flags) + 1);
 	assert_int_equal(srp_login_rsp_decode(iu, 51, &rsp2), SRP_BAD_LENGTH);
 	assert_int_equal(srp_login_rsp_encode(iu, 51, &rsp), 0);
 
@@ -252,7 +252,7 @@ static void test_logins(void **state)
 	assert_int_equal(iu[5], 1);
 	assert_int_equal(iu[7], 4);
 	assert_int_equal(srp_login_rej_decode(iu, 32, &rej2), SRP_FINE);
-	assert_memory_equal(&rej, &rej2, sizeof(rej));
+	assert_memory_equal(&rej, &rej2, offsetof(struct srp_login_rej, formats) + sizeof(rej.formats));
 	assert_int_equal(srp_login_rej_decode(iu, 31, &rej2), SRP_BAD_LENGTH);
 	assert_int_equal(srp_login_rej_decode(iu, 0, &rej2), SRP_BAD_TYPE);
 	assert_int_equal(srp_login_rej_encode(iu, 31, &rej), 0);
@@ -290,7 +290,7 @@ static void test_short_ones(void **state)
 	assert_int_equal(iu[30], 8);
 	assert_int_equal(iu[39], 0x0b);
 	assert_int_equal(srp_tsk_mgmt_decode(iu, 48, &tm2), SRP_FINE);
-	assert_memory_equal(&tm, &tm2, sizeof(tm));
+	assert_memory_equal(&tm, &tm2, offsetof(struct srp_tsk_mgmt, sol_not) + 1);
 	assert_int_equal(srp_tsk_mgmt_decode(iu, 47, &tm2), SRP_BAD_LENGTH);
 	assert_int_equal(tm2.tag, 1);
 	assert_int_equal(srp_tsk_mgmt_encode(iu, 47, &tm), 0);
