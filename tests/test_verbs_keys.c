@@ -307,6 +307,23 @@ static void groups_are_joined(void **state)
 	assert_int_equal(rdma_destroy_ah(ah, 0), 0);
 }
 
+static void groups_have_a_limit(void **state)
+{
+	union ib_gid group = { .raw = { 0xff, 0x12 } };
+	int most = b.dev->attrs.max_total_mcast_qp_attach, i;
+
+	(void)state;
+	for (i = 0; i < most; i++) {
+		group.raw[14] = (u8)(i >> 8);
+		group.raw[15] = (u8)i;
+		assert_int_equal(ib_attach_mcast(b.qp, &group, (u16)(0xc000 + i)), 0);
+	}
+	assert_int_equal(ib_attach_mcast(b.qp, &group, (u16)(0xc000 + i - 1)), 0); /* again */
+	assert_int_equal(ib_attach_mcast(b.qp, &group, (u16)(0xc000 + i)), -ENOSPC);
+	assert_int_equal(ib_detach_mcast(b.qp, &group, (u16)(0xc000 + i - 1)), 0);
+	assert_int_equal(ib_attach_mcast(b.qp, &group, (u16)(0xc000 + i)), 0);
+}
+
 static void groups_are_for_datagrams(void **state)
 {
 	const union ib_gid group = { .raw = { 0xff, 0x12, [15] = 7 } };
@@ -328,6 +345,7 @@ int main(void)
 		SOFT(a_pool_never_wears_out),
 		SOFT(pools_are_made_whole_or_not),
 		cmocka_unit_test_setup_teardown(groups_are_joined, open_datagrams, close_ends),
+		cmocka_unit_test_setup_teardown(groups_have_a_limit, open_datagrams, close_ends),
 		SOFT(groups_are_for_datagrams),
 	};
 

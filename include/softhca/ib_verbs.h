@@ -678,7 +678,10 @@ void ib_drain_qp(struct ib_qp *qp);
 void ib_drain_sq(struct ib_qp *qp);
 void ib_drain_rq(struct ib_qp *qp);
 
-/** ib_attach_mcast() - a UD queue pair gets a group's datagrams. Return: 0; -EINVAL: no UD, or no multicast address; -ENOMEM. */
+/**
+ * ib_attach_mcast() - a UD queue pair gets a group's datagrams
+ * Return: 0; -EINVAL: no UD, or no multicast address; -ENOMEM; -ENOSPC: max_total_mcast_qp_attach are attached
+ */
 int ib_attach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid);
 int ib_detach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid);
 

@@ -25,25 +25,28 @@ static bool is_member(const struct hca_mcast_member *m, const struct hca_qp *qp,
 	return m->qp == qp && m->mlid == mlid && same_gid(&m->gid, gid);
 }
 
-/* Return: false, it was there before. */
-static bool enter_list(struct hca *hca, struct hca_mcast_member *m)
+/* Return: 0; -EEXIST: it was there before; -ENOSPC. */
+static int enter_list(struct hca *hca, struct hca_mcast_member *m)
 {
 	struct hca_mcast_member **at;
 
 	hca_spin_assert(&hca->mcast_lock);
 	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
 		if (is_member(*at, m->qp, &m->gid, m->mlid))
-			return false;
+			return -EEXIST;
+	if (hca->mcast_members == HCA_MAX_MCAST)
+		return -ENOSPC;
+	hca->mcast_members++;
 	m->next = *at;
 	hca_store_release(at, m);
-	return true;
+	return 0;
 }
 
 int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 {
 	struct hca_mcast_member *m;
 	hca_irqflags_t flags;
-	bool is_new;
+	int err;
 
 	if (check_group(qp, gid, mlid))
 		return -EINVAL;
@@ -54,11 +57,11 @@ int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 	m->gid = *gid;
 	m->mlid = mlid;
 	hca_spin_lock(&qp->hca->mcast_lock, flags);
-	is_new = enter_list(qp->hca, m);
+	err = enter_list(qp->hca, m);
 	hca_spin_unlock(&qp->hca->mcast_lock, flags);
-	if (!is_new)
+	if (err)
 		hca_free(m);
-	return 0;
+	return err == -EEXIST ? 0 : err;
 }
 
 /* Those of a queue pair, or of one group of its alone. Return: a list of them, on which readers may still be. */
@@ -74,6 +77,7 @@ static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid
 			continue;
 		}
 		hca_store(at, m->next);
+		qp->hca->mcast_members--;
 		m->gone = gone;
 		gone = m;
 	}

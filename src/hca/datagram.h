@@ -12,6 +12,7 @@
 #define HCA_FIRST_MLID 0xc000u
 #define HCA_LAST_MLID 0xfffeu /* the next one is the permissive LID */
 #define HCA_MCAST_QPN 0xffffffu
+#define HCA_MAX_MCAST 4096u /* memberships of an adapter: attaching goes through them all */
 #define HCA_GRH_BYTES 40u
 
 /**
@@ -49,7 +50,7 @@ static inline bool hca_msg_is_multicast(const struct hca_msg *m)
  * @mlid: its LID, HCA_FIRST_MLID to HCA_LAST_MLID
  *
  * May sleep. Return: 0, also when it was in the group before, and is so once still; -EINVAL: not a datagram queue pair, no group's
- * addresses; -ENOMEM.
+ * addresses; -ENOMEM; -ENOSPC: HCA_MAX_MCAST memberships are on the adapter.
  */
 int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid);
 

@@ -43,6 +43,7 @@ struct hca {
 
 	struct hca_spinlock mcast_lock; /* changing the list */
 	struct hca_mcast_member *members; /* atomic, read from inside */
+	u32 mcast_members;
 	struct hca_spinlock mw_lock; /* states of windows; hca/window.h */
 	struct hca_spinlock qp_lock; /* the table is written under it, read from inside */
 	struct hca_qp **qp; /* by number modulo qp_slots; entries atomic */

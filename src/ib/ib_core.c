@@ -5,6 +5,7 @@
  */
 #include "ib_core.h"
 
+#include "hca/datagram.h"
 #include "softhca/config.h"
 #include "wire/loop.h"
 
@@ -114,6 +115,9 @@ static void fill_attrs(struct ib_device *dev)
 		.max_srq_sge = HCA_MAX_SGE,
 		.max_qp_rd_atom = hca->limits.max_dest_rd_atomic,
 		.max_qp_init_rd_atom = hca->limits.max_rd_atomic,
+		.max_mcast_grp = HCA_MAX_MCAST,
+		.max_mcast_qp_attach = HCA_MAX_MCAST,
+		.max_total_mcast_qp_attach = HCA_MAX_MCAST,
 		.max_inline_data = HCA_MAX_INLINE,
 		.max_fast_reg_page_list_len = HCA_REGION_MAX_PAGES,
 		.max_pkeys = hca->limits.pkeys,
