@@ -200,6 +200,9 @@ static void posting_rules(void **state)
 	assert_int_equal(hca_post_send(a.qp, &wr), -EINVAL);
 	wr.opcode = (enum hca_wr_opcode)77;
 	assert_int_equal(hca_post_send(a.qp, &wr), -EINVAL);
+	wr.opcode = HCA_WR_SEND;
+	wr.flags = 1 << 4; /* no such flag */
+	assert_int_equal(hca_post_send(a.qp, &wr), -EINVAL);
 	for (i = 0; i < WR; i++)
 		assert_int_equal(post(&a, i, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	assert_int_equal(post(&a, i, HCA_WR_SEND, 0, 8, 0, 0), -ENOMEM);

@@ -65,7 +65,7 @@ static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *
 	u32 i;
 
 	*len = 0;
-	if (!opcode_allowed(qp, wr->opcode) || wr->num_sge > qp->max_send_sge)
+	if (!opcode_allowed(qp, wr->opcode) || wr->num_sge > qp->max_send_sge || wr->flags & ~(u32)HCA_SEND_KNOWN)
 		return -EINVAL;
 	if (qp->type == HCA_QPT_UD && !path_valid(qp, wr))
 		return -EINVAL;

@@ -40,6 +40,7 @@ enum hca_send_flags {
 	HCA_SEND_SIGNALED = 1 << 1,
 	HCA_SEND_SOLICITED = 1 << 2,
 	HCA_SEND_INLINE = 1 << 3,
+	HCA_SEND_KNOWN = (1 << 4) - 1,
 };
 
 /**
