@@ -36,3 +36,8 @@ EXPORT_SYMBOL_GPL(hca_qp_destroy);
 EXPORT_SYMBOL_GPL(hca_qp_modify);
 EXPORT_SYMBOL_GPL(hca_region_create);
 EXPORT_SYMBOL_GPL(hca_region_destroy);
+EXPORT_SYMBOL_GPL(hca_timer_destroy);
+EXPORT_SYMBOL_GPL(hca_timer_init);
+EXPORT_SYMBOL_GPL(hca_timer_start);
+EXPORT_SYMBOL_GPL(hca_timer_stop);
+EXPORT_SYMBOL_GPL(hca_now_ns);

@@ -3,7 +3,8 @@
 #
 # tools/kernel-boot.sh KERNELS MACHINE [SECONDS] - boot one machine under QEMU's emulation with the modules that
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
-# is shown if the machine hung, or a kernel complained. MACHINE list: which there are. TURNS is how often the modules are loaded and unloaded (5).
+# is shown if the machine hung, or a kernel complained. MACHINE list: which there are. TURNS is how often the modules
+# are loaded and unloaded, in place of what the machine has for it.
 set -u
 
 machines='amd64-strict amd64-lazy amd64-pass amd64-off 686-pae-2g 686-pae-3g'
@@ -12,24 +13,24 @@ if [ "$2" = list ]; then
 	exit
 fi
 kernels=$1 machine=$2 limit=${3:-300}
-turns=${TURNS:-5}
 cd "$(dirname "$0")/.." || exit 1
 log=$kernels/$machine.log work=$kernels/$machine.work
 
-flavour=amd64 iommu=off memory=2048 append='' args=()
+flavour=amd64 iommu=off memory=2048 turns=6 append='' args=()
 strict='intel_iommu=on iommu=nopt iommu.strict=1'
 case $machine in
-amd64-strict) iommu=strict append=$strict ;;
-amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0' ;;
-amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' ;;
+amd64-strict) iommu=strict append=$strict turns=50 ;;
+amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0 preempt=full' ;;
+amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' args=(-smp 2) ;;
 amd64-off) append='intel_iommu=off' ;;
-686-pae-2g) flavour=686-pae ;;
-686-pae-3g) flavour=686-pae memory=3072 ;; # the last GiB lies above 4 GiB
+686-pae-2g) flavour=686-pae args=(-smp 2) append='preempt=full' ;;
+686-pae-3g) flavour=686-pae memory=3072 turns=50 ;; # the last GiB lies above 4 GiB
 *)
 	echo "kernel-boot: no machine '$machine'" >&2
 	exit 2
 	;;
 esac
+turns=${TURNS:-$turns}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
 [ "$iommu" = off ] || args+=(-machine kernel-irqchip=split -device 'intel-iommu,intremap=on')

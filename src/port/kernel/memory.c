@@ -7,6 +7,7 @@
 #include "port.h"
 #include "kernel/memory.h"
 
+#include <linux/bug.h>
 #include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -24,17 +25,28 @@ static void free_later(struct work_struct *unused)
 
 static DECLARE_WORK(free_work, free_later);
 
+static atomic_long_t blocks; /* that are out: allocation is no hot path, and a leak is seen at the module's end */
+
 void *hca_alloc(size_t size, unsigned int flags)
 {
+	void *mem;
+
 	if (!size || size > INT_MAX)
 		return NULL;
 	if (flags & HCA_MAY_SLEEP)
-		return kvzalloc(size, GFP_KERNEL | __GFP_NOWARN);
-	return kzalloc(size, GFP_ATOMIC | __GFP_NOWARN);
+		mem = kvzalloc(size, GFP_KERNEL | __GFP_NOWARN);
+	else
+		mem = kzalloc(size, GFP_ATOMIC | __GFP_NOWARN);
+	if (mem)
+		atomic_long_inc(&blocks);
+	return mem;
 }
 
 void hca_free(void *mem)
 {
+	if (!mem)
+		return;
+	atomic_long_dec(&blocks);
 	if (!is_vmalloc_addr(mem))
 		kfree(mem);
 	else if (preemptible())
@@ -46,4 +58,6 @@ void hca_free(void *mem)
 void hca_memory_flush(void)
 {
 	flush_work(&free_work);
+	WARN(atomic_long_read(&blocks), "%s: %ld blocks of memory were not freed\n", KBUILD_MODNAME,
+	     atomic_long_read(&blocks));
 }

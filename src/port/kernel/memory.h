@@ -3,7 +3,7 @@
 #ifndef HCA_KERNEL_MEMORY_H
 #define HCA_KERNEL_MEMORY_H
 
-/** hca_memory_flush() - all that was freed is free when this returned. May sleep. */
+/** hca_memory_flush() - all that was freed is free when this returned; a warning if something was not. May sleep. */
 void hca_memory_flush(void);
 
 #endif
