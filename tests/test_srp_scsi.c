@@ -14,10 +14,14 @@ struct pair {
 
 static void pair_open(struct pair *p, enum machine_platform platform, int pair, enum srp_memory memory)
 {
+	struct srp_target_attr attr = { .name = "disk", .chunk = 256 << 10 };
+
 	bed_open(&p->bed, platform, pair);
 	gate_make(&p->bed);
 	random_bytes(p->bed.disk, 256 * BLOCK, 77);
-	p->t = bed_target(&p->bed, IB_POLL_SOFTIRQ);
+	attr.device = p->bed.dev[1];
+	attr.scsi = &p->bed.scsi;
+	assert_int_equal(srp_target_create(&attr, &p->t), 0);
 	p->ini = bed_initiator(&p->bed, memory);
 	p->ch = srp_initiator_channel(p->ini, 0);
 }

@@ -33,10 +33,11 @@
  *	the library's. IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ.
  * @depth: commands that one channel may have under way; default 32
  * @max_channels: of all initiators together; default 64
- * @max_iu: bytes of an IU from an initiator; default 1,088 (64 descriptors in the IU), at least 64
- * @chunk: bytes of the pieces that data is moved in, a multiple of 4,096; default 256 KiB
- * @buffers: such pieces that one channel has under way; default 2
- * @max_table: descriptors of an indirect table; default 4,096
+ * @max_iu: bytes of an IU from an initiator; default 1,092 (64 descriptors in the IU), at least 64
+ * @chunk: bytes of the pieces that data is moved in, a multiple of 4,096; default 1 MiB, which fits into a cache
+ *	of the second level. A channel that doesn't get so much memory takes less, down to 64 KiB.
+ * @buffers: such pieces that one channel has under way; default 1
+ * @max_table: descriptors of an indirect table; default 1,024
  * @no_indirect: refuse logins that need indirect descriptors
  */
 struct srp_target_attr {

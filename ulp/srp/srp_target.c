@@ -311,7 +311,7 @@ static int set_defaults(struct srp_target_attr *a, struct srp_target *t)
 	a->depth = a->depth ? a->depth : 32;
 	a->max_channels = a->max_channels ? a->max_channels : 64;
 	a->max_iu = a->max_iu ? a->max_iu : 48 + SRP_TABLE_BYTES + 64 * SRP_DESC_BYTES;
-	a->chunk = a->chunk ? a->chunk : 256u << 10;
+	a->chunk = a->chunk ? a->chunk : 1u << 20;
 	a->buffers = a->buffers ? a->buffers : 1;
 	a->max_table = a->max_table ? a->max_table : 1024;
 	if (a->depth > 1024 || a->max_iu < 64 || a->max_iu > 65536 || a->chunk % 4096 || a->chunk > 64u << 20 ||

@@ -19,6 +19,7 @@
 #define TGT_MANY_WRS 32u
 /* Bytes of a command's own data buffer: what is no longer doesn't wait for an area. */
 #define TGT_SMALL 4096u
+#define TGT_LEAST_CHUNK (64u << 10)
 /* Responses whose buffers may be in flight before one of them asks for a completion. */
 #define TGT_QUIET 8u
 /* Receives beyond the credits: the initiator's responses to our own requests, and one to notice an overrun with. */
@@ -135,6 +136,7 @@ struct tgt_channel {
 	struct srp_qp qp;
 	u32 state;
 	u32 max_iu;
+	u32 chunk; /* bytes of a piece */
 	bool invalidate;
 
 	struct ib_cqe ours_cqe;

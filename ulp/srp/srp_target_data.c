@@ -178,7 +178,7 @@ static void step(struct tgt_cmd *c)
 	} else if (c->area) {
 		c->piece = c->area->data.cpu;
 		c->piece_dma = c->area->data.dma;
-		c->piece_len = SRP_MIN(left, c->ch->t->attr.chunk);
+		c->piece_len = SRP_MIN(left, c->ch->chunk);
 	} else {
 		c->piece = c->small;
 		c->piece_dma = c->small_dma;

@@ -57,6 +57,16 @@ static int make_cmds(struct tgt_channel *ch)
 	return 0;
 }
 
+/* As large as may be: a machine with little low memory, or with holes in it, gets smaller pieces. */
+static int make_chunk(struct tgt_channel *ch, struct srp_mem *m)
+{
+	int err;
+
+	while ((err = srp_mem_make(m, ch->t->attr.device, ch->chunk)) && ch->chunk >= 2 * TGT_LEAST_CHUNK)
+		ch->chunk = (ch->chunk / 2 + 4095) & ~4095u;
+	return err;
+}
+
 static int make_areas(struct tgt_channel *ch)
 {
 	const struct srp_target_attr *a = &ch->t->attr;
@@ -66,8 +76,9 @@ static int make_areas(struct tgt_channel *ch)
 	ch->areas = srp_alloc(a->buffers, sizeof(*ch->areas));
 	if (!ch->areas)
 		return -ENOMEM;
+	ch->chunk = a->chunk;
 	for (i = 0; i < a->buffers; i++) {
-		err = srp_mem_make(&ch->areas[i].data, a->device, a->chunk);
+		err = make_chunk(ch, &ch->areas[i].data);
 		if (!err)
 			err = srp_mem_make(&ch->areas[i].table, a->device, (size_t)a->max_table * SRP_DESC_BYTES);
 		if (err)
