@@ -48,7 +48,7 @@ static struct side a, b;
 #ifdef ENGINE_KIT_PACKETS
 static struct lossy_wire lossy;
 #define KIT_WIRE (&lossy.wire)
-#define KIT_MTU 4096u
+#define KIT_MTU 4096u /* messages come in pieces of as much at most */
 #define KIT_SILENT 1u /* that a packet isn't answered is known a timeout later */
 
 static inline int wire_open(void)
@@ -59,6 +59,12 @@ static inline int wire_open(void)
 static inline void wire_close(void)
 {
 	lossy_close(&lossy);
+}
+
+/* Packets that were, since the beginning. */
+static inline u32 wire_lost(void)
+{
+	return lossy.lost;
 }
 #else
 static struct hca_loop loop;
@@ -74,6 +80,11 @@ static inline int wire_open(void)
 
 static inline void wire_close(void)
 {
+}
+
+static inline u32 wire_lost(void)
+{
+	return 0;
 }
 #endif
 

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define GRH 40u
+
 static void add(struct em_cq *cq, struct hca_wc wc)
 {
 	cq->wc[cq->n++] = wc;
@@ -129,9 +131,9 @@ static enum hca_wc_status refuse(struct em_side *s, u32 q, enum hca_wc_status st
 	return status;
 }
 
-static u64 piece(const struct em_side *s, u64 left)
+static u64 piece(const struct em_qp *qp, u64 left)
 {
-	return s->mtu && left > s->mtu ? s->mtu : left;
+	return qp->mtu && left > qp->mtu ? qp->mtu : left;
 }
 
 /* Entry by entry, as far as they may be written. */
@@ -157,15 +159,17 @@ static bool put_from(struct em_side *s, const struct em_recv *r, u64 off, const 
 }
 
 /* A message for a receive request: that it's too long is known without a key (IBTA 9.7.4.1.6), and so comes first. */
-static enum hca_wc_status receive(struct em_side *s, const struct em_recv *r, const u8 *all, u64 need, u64 grh)
+static enum hca_wc_status receive(struct em_side *s, const struct em_qp *qp, const struct em_recv *r, const u8 *all,
+				  u64 need)
 {
+	u64 grh = qp->type == HCA_QPT_UD ? GRH : 0;
 	u64 at = 0, n;
 
 	do {
-		n = grh + piece(s, need - grh - at);
+		n = grh + piece(qp, need - grh - at);
 		if (n > total(r->sge, r->n) - at)
 			return HCA_WC_LOC_LEN_ERR;
-		if (!s->mtu && !all_allowed(s, r->sge, r->n, need, HCA_ACCESS_LOCAL_WRITE))
+		if (!qp->mtu && !all_allowed(s, r->sge, r->n, need, HCA_ACCESS_LOCAL_WRITE))
 			return HCA_WC_LOC_PROT_ERR;
 		if (!put_from(s, r, at, all + at, grh) || !put_from(s, r, at + grh, all + at + grh, n - grh))
 			return HCA_WC_LOC_PROT_ERR;
@@ -180,7 +184,7 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 {
 	struct em_qp *qp = &s->qp[q];
 	bool ud = qp->type == HCA_QPT_UD;
-	u64 grh = ud ? 40 : 0;
+	u64 grh = ud ? GRH : 0;
 	u8 all[EM_BYTES] = { 0 };
 	struct hca_wc wc = { .qp_num = qp->qpn, .opcode = HCA_WC_RECV, .byte_len = (u32)(len + grh), .src_qp = src };
 	struct em_recv r;
@@ -194,7 +198,7 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 		wc.wc_flags = HCA_WC_WITH_IMM;
 	}
 	memcpy(all + grh, data, len);
-	wc.status = receive(s, &r, all, len + grh, grh);
+	wc.status = receive(s, qp, &r, all, len + grh);
 	add(&s->rcq, wc);
 	if (wc.status && !ud)
 		em_error(s, q);
@@ -216,7 +220,7 @@ static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hc
 			     .qp_num = qp->qpn };
 	bool imm = wr->opcode == HCA_WR_RDMA_WRITE_WITH_IMM;
 	bool right = allowed(s, &to, len, HCA_ACCESS_REMOTE_WRITE);
-	u64 first = s->mtu && len > s->mtu ? (len - 1) / s->mtu * s->mtu : 0;
+	u64 first = qp->mtu && len > qp->mtu ? (len - 1) / qp->mtu * qp->mtu : 0;
 
 	if (!right && qp->type != HCA_QPT_RC)
 		return HCA_WC_REM_ACCESS_ERR;

@@ -39,6 +39,7 @@ struct em_qp {
 	u32 qpn;
 	struct em_recv recv[EM_RECVS];
 	u32 recvs;
+	u32 mtu; /* bytes of a message that arrive at once: what is wrong is found when it's their turn; 0: all of it */
 	u32 held; /* places of the send queue that no polled completion has given back (IBTA 10.8.5.1) */
 };
 
@@ -49,7 +50,6 @@ struct em_cq {
 
 struct em_side {
 	u8 ram[EM_BYTES];
-	u32 mtu; /* bytes of a message that arrive at once: what is wrong is found when it's their turn; 0: all of it */
 	struct em_region region[EM_REGIONS];
 	struct em_qp qp[EM_QPS];
 	struct em_cq scq;
