@@ -88,6 +88,7 @@ for bad in '' 0 0K -1 +1 x 1T 1KB 1.5M ' 1' 0x10 99999999999999999999 9223372036
 	ends "--size '$bad'" 2 'number of bytes' "${matrix[@]}" --image "$dir/random" --size "$bad"
 done
 for bad in '' -1 x 1K 0x 18446744073709551616; do
+	ends "--memory '$bad'" 2 'is no kind of key' "${matrix[@]}" --image "$dir/random" --memory "$bad"
 	ends "--seed '$bad'" 2 'is no number' "${matrix[@]}" --image "$dir/random" --seed "$bad"
 done
 
@@ -114,6 +115,9 @@ ends 'all of it' 0 '20 of 20 rows passed' "${matrix[@]}" --image "$dir/random"
 is 'a row for each pair and machine' test "$(grep -cE '^(dma|soft) .* 300000 .* 0 +0  pass$' "$dir/out")" = 20
 is 'the verdict is the last line' test "$(tail -n 1 "$dir/out")" = '20 of 20 rows passed'
 is 'nothing on standard error' test ! -s "$dir/err"
+for kind in fmr all; do
+	ends "all of it, --memory $kind" 0 '20 of 20 rows passed' "${matrix[@]}" --image "$dir/random" --memory $kind --seed 3
+done
 for m in direct iommu-strict iommu-lazy bounce highmem; do
 	for p in dma-dma dma-soft soft-dma soft-soft; do
 		ends "$p on $m" 0 '1 of 1 rows passed' "${matrix[@]}" --image "$dir/random" --pairs $p --machines=$m --seed 2
@@ -183,7 +187,7 @@ SH
 	is 'with a note' grep -q 'note: e2fsck -fn says [1-9]' "$dir/err"
 	ends 'no room for what comes back' 1 'no temporary file' env TMPDIR=/nonexistent "${matrix[@]}" --image "$dir/ext" \
 		--pairs dma-dma --machines direct
-	ends 'part of a file system is not checked' 0 '2 of 2 rows passed' env TMPDIR=/nonexistent "${matrix[@]}" \
+	ends 'part of a file system is not checked' 0 '2 of 2 rows passed' env PATH="$dir/bin:$PATH" "${matrix[@]}" \
 		--image "$dir/ext" --size 1M "${some[@]}"
 else
 	number=$((number + 1))

@@ -24,18 +24,18 @@ static enum fault_kind { NONE, FLIP, IDLE, SHORT, LEAK, STRAY, DIRECTION, PAGE, 
 static bool done;
 static const struct bed *the_bed;
 
-static int bad_open(const struct bed *bed, u64 seed, struct mover **out, struct why *why)
+static int bad_open(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why)
 {
 	the_bed = bed;
 	done = false;
-	return mover_copy.open(bed, seed, out, why);
+	return mover_srp.open(bed, attr, out, why);
 }
 
 static int bad_write(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
 {
 	if (fault == REFUSE && at)
 		return why_set(why, -EIO, "the mover gave up");
-	return mover_copy.write(mv, at, sgt, len, why);
+	return mover_srp.write(mv, at, sgt, len, why);
 }
 
 static void flip_a_bit(struct sg_table *sgt, u32 len)
@@ -83,10 +83,12 @@ static int bad_read(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, str
 	int err = 0;
 
 	if (done)
-		return mover_copy.read(mv, at, sgt, len, why);
+		return mover_srp.read(mv, at, sgt, len, why);
 	done = true;
-	if (fault != IDLE)
-		err = mover_copy.read(mv, at, sgt, fault == SHORT ? len - 1 : len, why);
+	if (fault == SHORT)
+		len -= MOVER_BLOCK;
+	if (fault != IDLE && len)
+		err = mover_srp.read(mv, at, sgt, len, why);
 	misbehave(sgt, len);
 	return err;
 }
@@ -95,9 +97,11 @@ static struct device_stats stats[2]; /* the initiator's and the target's, when a
 
 static u64 bad_close(struct mover *mv)
 {
+	u64 busy = mover_srp.close(mv);
+
 	device_get_stats(the_bed->initiator.dev, &stats[0]);
 	device_get_stats(the_bed->target.dev, &stats[1]);
-	return mover_copy.close(mv);
+	return busy;
 }
 
 static const char *image_path;
@@ -128,7 +132,7 @@ static int drop_image(void **state)
 
 static bool run(enum fault_kind kind, int machine, enum adapter initiator, enum adapter target, struct row *row)
 {
-	struct mover_ops ops = mover_copy;
+	struct mover_ops ops = mover_srp;
 	struct image img;
 	struct job job = { .image = &img, .mover = &ops, .seed = 3 };
 	struct why why = { { 0 } };
@@ -185,11 +189,12 @@ static void machines_are_what_they_are_called(void **state)
 
 		assert_true(run(NONE, m, ADAPTER_DMA, ADAPTER_DMA, &row));
 		for (i = 0; i < 2; i++) {
-			assert_true(stats[i].maps >= 4);
 			assert_int_equal(stats[i].maps, stats[i].unmaps);
-			assert_int_equal(stats[i].bounced > 0, bounce);
 			assert_int_equal(stats[i].iotlb_misses > 0, iommu);
 		}
+		/* The target moves data through coherent memory of its own. */
+		assert_true(stats[0].maps >= 4);
+		assert_int_equal(stats[0].bounced > 0, bounce);
 		/* The copying adapter goes through none of it, and isn't limited by what it doesn't use. */
 		assert_true(run(NONE, m, ADAPTER_SOFT, ADAPTER_SOFT, &row));
 		for (i = 0; i < 2; i++)

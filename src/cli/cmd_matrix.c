@@ -4,12 +4,13 @@
  * reads the command line and goes through the rows; what a row does is in matrix/.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "matrix/report.h"
 
-enum { OPT_IMAGE, OPT_PAIRS, OPT_MACHINES, OPT_SIZE, OPT_SEED, OPT_JSON };
+enum { OPT_IMAGE, OPT_PAIRS, OPT_MACHINES, OPT_SIZE, OPT_SEED, OPT_MEMORY, OPT_JSON };
 
 static const struct cli_option options[] = {
 	[OPT_IMAGE] = { "image", "FILE", "the file to carry; needed", 0 },
@@ -20,6 +21,10 @@ static const struct cli_option options[] = {
 	[OPT_MACHINES] = { "machines", "LIST", "direct, iommu-strict, iommu-lazy, bounce, highmem; default all", 0 },
 	[OPT_SIZE] = { "size", "BYTES", "only the first BYTES of the file; K, M and G are understood", 0 },
 	[OPT_SEED] = { "seed", "NUMBER", "another choice of list shapes and request sizes; default 1", 0 },
+	[OPT_MEMORY] = { "memory", "KIND",
+			 "by what keys the target reaches the initiator's memory: fastreg (fast\n"
+			 "registration), fmr (fast memory regions) or all (one key for all); default fastreg",
+			 0 },
 	[OPT_JSON] = { "json", NULL, "print a JSON array of objects and nothing else", 0 },
 	{ NULL, NULL, NULL, 0 },
 };
@@ -28,12 +33,15 @@ static const char *const pairs[] = { "dma-dma", "dma-soft", "soft-dma", "soft-so
 
 #define PAIRS 4
 
+static const char *const memories[] = { "fastreg", "fmr", "all", NULL };
+
 struct wanted {
 	const char *image;
 	u32 pairs; /* a bit each */
 	u32 machines;
 	u64 size;
 	u64 seed;
+	enum srp_memory memory;
 	bool json;
 };
 
@@ -62,6 +70,12 @@ static bool take(struct cli_args *args, int option, struct wanted *w)
 			return true;
 		cli_error("matrix", "--seed: '%s' is no number; use one from 0 to 2^64 - 1", args->value);
 		return false;
+	case OPT_MEMORY:
+		for (w->memory = SRP_MEMORY_FAST; memories[w->memory]; w->memory++)
+			if (!strcmp(args->value, memories[w->memory]))
+				return true;
+		cli_error("matrix", "--memory: '%s' is no kind of key; use fastreg, fmr or all", args->value);
+		return false;
 	default:
 		w->json = true;
 		return true;
@@ -88,8 +102,9 @@ static enum cli_status all_rows(const struct wanted *w, const struct image *img)
 	};
 	struct job job = {
 		.image = img,
-		.mover = &mover_copy,
+		.mover = &mover_srp,
 		.seed = w->seed,
+		.memory = w->memory,
 		.progress = report_progress,
 		.ctx = &rp,
 	};

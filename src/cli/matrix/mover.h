@@ -11,16 +11,31 @@
 #include "bed.h"
 #include "shapes.h"
 #include "softhca/ib_dma.h"
+#include "srp/srp.h"
 
 struct mover;
 
+/* What a mover moves is whole blocks, at block offsets. */
+#define MOVER_BLOCK 512u
+
+/**
+ * struct mover_attr - what a mover is opened with
+ * @bytes: that the target is to hold
+ * @seed: of the choices that a mover makes for itself
+ * @memory: by what keys the target reaches the initiator's lists
+ */
+struct mover_attr {
+	u64 bytes;
+	u64 seed;
+	enum srp_memory memory;
+};
+
 /**
  * struct mover_ops - a way to carry bytes
- * @window: bytes that the target can hold. Offsets in one multiple of it are read back before the next is begun,
- *	and no request crosses one; ~0: it holds everything
- * @open: the two adapters of a bed meet; @seed decides the shapes of the target's lists
+ * @open: the two adapters of a bed meet
  * @write: the bytes of a list, which the caller filled and hasn't mapped, to offset @at of what the target holds
  * @read: the other way; the ranges read need not be the ranges written
+ * @flush: all that was written is where it stays
  * @close: after it neither adapter has a mapping or a page left. Return: nanoseconds spent with mapping, moving
  *	and unmapping.
  *
@@ -28,14 +43,14 @@ struct mover;
  */
 struct mover_ops {
 	const char *name;
-	u64 window;
-	int (*open)(const struct bed *bed, u64 seed, struct mover **out, struct why *why);
+	int (*open)(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why);
 	int (*write)(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why);
 	int (*read)(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why);
+	int (*flush)(struct mover *mv, struct why *why);
 	u64 (*close)(struct mover *mv);
 };
 
-/** mover_copy - the adapters copy between mapped addresses, an RDMA write and an RDMA read without the engine */
-extern const struct mover_ops mover_copy;
+/** mover_srp - an SRP initiator and a target with a scratch file */
+extern const struct mover_ops mover_srp;
 
 #endif

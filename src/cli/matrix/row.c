@@ -14,7 +14,6 @@
 #include "row.h"
 
 /* Requests have the sizes of disk requests: whole blocks, and no more than this. */
-#define BLOCK 512u
 #define REQUEST_MAX (512u << 10)
 
 /* What fresh pages hold before the read: not zeros, which images are full of. */
@@ -28,34 +27,43 @@ struct run {
 	struct shapes shapes;
 	struct sha256_ctx in;
 	struct sha256_ctx out;
+	u64 moved; /* both ways */
 	u8 *buf; /* REQUEST_MAX */
 	int copy; /* descriptor, or -1 */
 };
 
 static u32 request_size(struct shapes *s, u64 left)
 {
-	u32 len = shapes_upto(s, 2) == 1 ? shapes_upto(s, 16) * BLOCK : shapes_upto(s, REQUEST_MAX / BLOCK) * BLOCK;
+	u32 blocks = shapes_upto(s, 2) == 1 ? shapes_upto(s, 16) : shapes_upto(s, REQUEST_MAX / MOVER_BLOCK);
 
-	return len < left ? len : (u32)left;
+	return blocks * MOVER_BLOCK < left ? blocks * MOVER_BLOCK : (u32)left;
+}
+
+/* The last block of a file may have an end of its own; what comes behind it on the disk is zeros. */
+static u32 whole_blocks(u32 len)
+{
+	return (len + MOVER_BLOCK - 1) & ~(MOVER_BLOCK - 1);
 }
 
 static int write_one(struct run *r, u64 at, u32 len)
 {
 	struct why *why = &r->row->why;
+	u32 all = whole_blocks(len);
 	struct shape_list list;
 	int err;
 
 	err = image_read(r->job->image, at, r->buf, len, why);
 	if (err)
 		return err;
+	memset(r->buf + len, 0, all - len);
 	sha256_update(&r->in, len, r->buf);
-	err = shape_list_make(&r->shapes, r->bed.machine, len, &list);
+	err = shape_list_make(&r->shapes, r->bed.machine, all, &list);
 	if (err)
 		return why_set(why, err, "no memory for the initiator's list");
-	if (sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, len) != len)
-		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be filled", len);
+	if (sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, all) != all)
+		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be filled", all);
 	else
-		err = r->job->mover->write(r->mv, at, &list.table.sgt, len, why);
+		err = r->job->mover->write(r->mv, at, &list.table.sgt, all, why);
 	shape_list_free(&list);
 	return err;
 }
@@ -63,17 +71,18 @@ static int write_one(struct run *r, u64 at, u32 len)
 static int read_one(struct run *r, u64 at, u32 len)
 {
 	struct why *why = &r->row->why;
+	u32 all = whole_blocks(len);
 	struct shape_list list;
 	int err;
 
-	err = shape_list_make(&r->shapes, r->bed.machine, len, &list);
+	err = shape_list_make(&r->shapes, r->bed.machine, all, &list);
 	if (err)
 		return why_set(why, err, "no memory for the initiator's list");
-	memset(r->buf, POISON, len);
-	sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, len);
-	err = r->job->mover->read(r->mv, at, &list.table.sgt, len, why);
-	if (!err && sg_copy_to_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, len) != len)
-		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be looked at", len);
+	memset(r->buf, POISON, all);
+	sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, all);
+	err = r->job->mover->read(r->mv, at, &list.table.sgt, all, why);
+	if (!err && sg_copy_to_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, all) != all)
+		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be looked at", all);
 	shape_list_free(&list);
 	if (err)
 		return err;
@@ -82,37 +91,32 @@ static int read_one(struct run *r, u64 at, u32 len)
 	return r->copy < 0 ? 0 : copy_write_at(r->copy, at, r->buf, len, why);
 }
 
-static int each_request(struct run *r, u64 from, u64 to, int (*one)(struct run *r, u64 at, u32 len))
+static int each_request(struct run *r, int (*one)(struct run *r, u64 at, u32 len))
 {
-	while (from < to) {
-		u32 len = request_size(&r->shapes, to - from);
-		int err = one(r, from, len);
+	u64 bytes = r->job->image->bytes;
+	u64 at = 0;
+
+	while (at < bytes) {
+		u32 len = request_size(&r->shapes, bytes - at);
+		int err = one(r, at, len);
 
 		if (err)
 			return err;
-		from += len;
+		at += len;
+		r->moved += len;
+		if (r->job->progress)
+			r->job->progress(r->job->ctx, r->moved / 2);
 	}
 	return 0;
 }
 
 static int carry(struct run *r)
 {
-	u64 bytes = r->job->image->bytes, window = r->job->mover->window;
-	u64 at = 0;
+	int err = each_request(r, write_one);
 
-	while (at < bytes) {
-		u64 end = bytes - at < window ? bytes : at + window;
-		int err = each_request(r, at, end, write_one);
-
-		if (!err)
-			err = each_request(r, at, end, read_one);
-		if (err)
-			return err;
-		at = end;
-		if (r->job->progress)
-			r->job->progress(r->job->ctx, at);
-	}
-	return 0;
+	if (!err)
+		err = r->job->mover->flush(r->mv, &r->row->why);
+	return err ? err : each_request(r, read_one);
 }
 
 static void hex_digest(struct sha256_ctx *ctx, char *out)
@@ -150,6 +154,7 @@ static void compare(struct run *r)
 
 bool row_run(const struct job *job, struct row *row)
 {
+	const struct mover_attr attr = { .bytes = job->image->bytes, .seed = ~job->seed, .memory = job->memory };
 	struct run r = { .job = job, .row = row, .copy = -1 };
 	int err;
 
@@ -165,7 +170,7 @@ bool row_run(const struct job *job, struct row *row)
 	if (!err)
 		err = bed_open(&r.bed, row->machine, row->initiator, row->target, &row->why);
 	if (!err)
-		err = job->mover->open(&r.bed, ~job->seed, &r.mv, &row->why);
+		err = job->mover->open(&r.bed, &attr, &r.mv, &row->why);
 	if (!err) {
 		err = carry(&r);
 		row->seconds = (double)job->mover->close(r.mv) / 1e9;

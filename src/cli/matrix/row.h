@@ -11,12 +11,14 @@
 
 /**
  * struct job - what all rows have in common
- * @progress: called now and then with the bytes that are back, or NULL
+ * @memory: by what keys the target reaches the initiator's lists
+ * @progress: called now and then with the bytes that are done, a write and a read counting half each, or NULL
  */
 struct job {
 	const struct image *image;
 	const struct mover_ops *mover;
 	u64 seed;
+	enum srp_memory memory;
 	void (*progress)(void *ctx, u64 bytes);
 	void *ctx;
 };

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The mover of the main job: a SCSI disk over SRP. The target serves a scratch file on
+ * its adapter; the initiator, on the other one, writes and reads it with the caller's
+ * lists.
+ */
+#include "mover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "srp/lun.h"
+#include "srp/srp.h"
+
+/* Pieces that the target moves data in: a bounce machine's pool has to hold some. */
+#define CHUNK (64u << 10)
+/* Descriptors of one request: a list of this many pieces, none of which goes on where the last ended. */
+#define MAX_SG 2048u
+
+struct mover {
+	struct shapes shapes;
+	char path[256]; /* of the scratch file */
+	struct lun lun;
+	struct scsi_device disk;
+	struct srp_target *target;
+	struct srp_initiator *initiator;
+	u64 busy_ns;
+};
+
+static u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+/* --- the disk --- */
+
+static int make_file(struct mover *mv, u64 bytes, struct why *why)
+{
+	const char *dir = getenv("TMPDIR");
+	int fd, err = 0;
+
+	snprintf(mv->path, sizeof(mv->path), "%s/softhca-matrix-XXXXXX", dir && *dir ? dir : "/tmp");
+	fd = mkstemp(mv->path);
+	if (fd < 0)
+		return why_set(why, -errno, "no scratch file '%s': %s; set TMPDIR to a folder with room for %llu bytes",
+			       mv->path, strerror(errno), (unsigned long long)bytes);
+	if (ftruncate(fd, (off_t)bytes))
+		err = why_set(why, -errno, "scratch file '%s' of %llu bytes: %s", mv->path, (unsigned long long)bytes,
+			      strerror(errno));
+	close(fd);
+	if (err)
+		unlink(mv->path);
+	return err;
+}
+
+static int make_disk(struct mover *mv, u64 bytes, struct why *why)
+{
+	char text[200];
+	int err = make_file(mv, bytes, why);
+
+	if (err)
+		return err;
+	err = lun_file_open(&mv->lun, mv->path, MOVER_BLOCK, false, text, sizeof(text));
+	if (err) {
+		unlink(mv->path);
+		return why_set(why, err, "%s", text);
+	}
+	scsi_device_init(&mv->disk, &mv->lun);
+	return 0;
+}
+
+static void drop_disk(struct mover *mv)
+{
+	lun_close(&mv->lun);
+	unlink(mv->path);
+}
+
+/* --- the connection --- */
+
+static int meet(struct mover *mv, const struct bed *bed, const struct mover_attr *attr, struct why *why)
+{
+	const struct srp_target_attr ta = { .device = bed->target.ib,
+					    .scsi = &mv->disk,
+					    .name = mv->path,
+					    .depth = 8,
+					    .max_channels = 2,
+					    .chunk = CHUNK };
+	const struct srp_initiator_attr ia = {
+		.device = bed->initiator.ib, .name = mv->path, .depth = 8, .memory = attr->memory, .max_sg = MAX_SG
+	};
+	int err = srp_target_create(&ta, &mv->target);
+
+	if (err)
+		return why_set(why, err, "no SRP target on the %s adapter: %s", adapter_name(bed->target.kind),
+			       strerror(-err));
+	err = srp_initiator_connect(&ia, &mv->initiator);
+	if (!err)
+		return 0;
+	srp_target_destroy(mv->target);
+	return why_set(why, err, "the SRP initiator on the %s adapter can't log in: %s",
+		       adapter_name(bed->initiator.kind), strerror(-err));
+}
+
+static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why)
+{
+	u64 bytes = (attr->bytes + MOVER_BLOCK - 1) & ~(u64)(MOVER_BLOCK - 1);
+	struct mover *mv = calloc(1, sizeof(*mv));
+	int err;
+
+	if (!mv)
+		return why_set(why, -ENOMEM, "no memory");
+	mv->shapes.state = attr->seed;
+	err = make_disk(mv, bytes, why);
+	if (err)
+		goto free_mv;
+	err = meet(mv, bed, attr, why);
+	if (err)
+		goto drop_disk;
+	*out = mv;
+	return 0;
+drop_disk:
+	drop_disk(mv);
+free_mv:
+	free(mv);
+	return err;
+}
+
+static u64 srp_close(struct mover *mv)
+{
+	u64 busy = mv->busy_ns;
+
+	srp_initiator_destroy(mv->initiator);
+	srp_target_destroy(mv->target);
+	drop_disk(mv);
+	free(mv);
+	return busy;
+}
+
+/* --- commands --- */
+
+static void put(u8 *to, u32 bytes, u64 v)
+{
+	while (bytes--) {
+		to[bytes] = (u8)v;
+		v >>= 8;
+	}
+}
+
+/* READ and WRITE in one of their three forms. */
+static void fill_cdb(struct mover *mv, struct srp_request *rq, u64 lba, u32 blocks, bool write)
+{
+	switch (shapes_upto(&mv->shapes, 3)) {
+	case 1:
+		rq->cdb[0] = write ? 0x2a : 0x28;
+		put(rq->cdb + 2, 4, lba);
+		put(rq->cdb + 7, 2, blocks);
+		rq->cdb_len = 10;
+		break;
+	case 2:
+		rq->cdb[0] = write ? 0xaa : 0xa8;
+		put(rq->cdb + 2, 4, lba);
+		put(rq->cdb + 6, 4, blocks);
+		rq->cdb_len = 12;
+		break;
+	default:
+		rq->cdb[0] = write ? 0x8a : 0x88;
+		put(rq->cdb + 2, 8, lba);
+		put(rq->cdb + 10, 4, blocks);
+		rq->cdb_len = 16;
+		break;
+	}
+}
+
+static int execute(struct mover *mv, struct srp_request *rq, const char *what, u64 at, struct why *why)
+{
+	u64 began = now_ns();
+	int err = srp_execute(srp_initiator_channel(mv->initiator, 0), rq);
+
+	mv->busy_ns += now_ns() - began;
+	if (err == -EREMOTEIO)
+		return why_set(why, err,
+			       "%s of %u bytes at %llu: SCSI status 0x%02x, sense key 0x%x, code 0x%02x/0x%02x", what,
+			       rq->len, (unsigned long long)at, rq->status, rq->sense[2] & 15u, rq->sense[12],
+			       rq->sense[13]);
+	if (err)
+		return why_set(why, err, "%s of %u bytes at %llu: %s", what, rq->len, (unsigned long long)at,
+			       strerror(-err));
+	if (rq->moved != rq->len)
+		return why_set(why, -EIO, "%s of %u bytes at %llu moved %u", what, rq->len, (unsigned long long)at,
+			       rq->moved);
+	return 0;
+}
+
+static int request(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, bool write, struct why *why)
+{
+	struct srp_request rq = {
+		.dir = write ? DMA_TO_DEVICE : DMA_FROM_DEVICE, .sgl = sgt->sgl, .nents = sgt->orig_nents, .len = len
+	};
+
+	fill_cdb(mv, &rq, at / MOVER_BLOCK, len / MOVER_BLOCK, write);
+	return execute(mv, &rq, write ? "WRITE" : "READ", at, why);
+}
+
+static int srp_write(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
+{
+	return request(mv, at, sgt, len, true, why);
+}
+
+static int srp_read(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
+{
+	return request(mv, at, sgt, len, false, why);
+}
+
+static int srp_flush(struct mover *mv, struct why *why)
+{
+	struct srp_request rq = { .cdb = { 0x35 }, .cdb_len = 10, .dir = DMA_NONE };
+
+	return execute(mv, &rq, "SYNCHRONIZE CACHE", 0, why);
+}
+
+const struct mover_ops mover_srp = {
+	.name = "srp",
+	.open = srp_open,
+	.write = srp_write,
+	.read = srp_read,
+	.flush = srp_flush,
+	.close = srp_close,
+};
