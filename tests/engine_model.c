@@ -5,6 +5,8 @@
  */
 #include "engine_model.h"
 
+#include "hca/region.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -85,41 +87,106 @@ static void get(struct em_side *s, const struct hca_send_wr *wr, u8 *to)
 							      *at(s, &wr->sge[i], j);
 }
 
+static void flush_sends(struct em_side *s, struct em_qp *qp)
+{
+	u32 i;
+
+	for (i = 0; i < qp->sends; i++)
+		add(&s->scq, (struct hca_wc){
+				     .wr_id = qp->sq[i].wr.wr_id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
+	qp->sends = 0;
+	qp->waits = 0;
+}
+
+/* What is in a shared queue is nobody's yet; that no more of it is taken has an event instead (IBTA 10.3.1.5). */
+static void flush_receives(struct em_side *s, struct em_qp *qp)
+{
+	u32 i;
+
+	for (i = 0; i < qp->rq.n; i++)
+		add(&s->rcq, (struct hca_wc){
+				     .wr_id = qp->rq.recv[i].id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
+	qp->rq.n = 0;
+}
+
 void em_error(struct em_side *s, u32 q)
 {
 	struct em_qp *qp = &s->qp[q];
-	u32 i;
 
+	if (qp->shares && qp->state != HCA_QPS_ERR)
+		s->events[HCA_EVENT_QP_LAST_WQE_REACHED]++;
 	qp->state = HCA_QPS_ERR;
-	for (i = 0; i < qp->recvs; i++)
-		add(&s->rcq,
-		    (struct hca_wc){ .wr_id = qp->recv[i].id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
-	qp->recvs = 0;
+	flush_receives(s, qp);
+	flush_sends(s, qp);
+}
+
+static void purge(struct em_cq *cq, u32 qpn)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < cq->n; i++)
+		if (cq->wc[i].qp_num != qpn)
+			cq->wc[n++] = cq->wc[i];
+	cq->n = n;
+}
+
+void em_forget(struct em_side *s, u32 q)
+{
+	struct em_qp *qp = &s->qp[q];
+
+	qp->state = HCA_QPS_RESET;
+	qp->rq.n = 0;
+	qp->sends = 0;
+	qp->waits = 0;
+	purge(&s->scq, qp->qpn);
+	purge(&s->rcq, qp->qpn);
+}
+
+static int enqueue(struct em_recvq *rq, const struct hca_recv_wr *wr)
+{
+	struct em_recv *r = &rq->recv[rq->n];
+
+	if (wr->num_sge > EM_SGES)
+		return -EINVAL;
+	if (rq->n == EM_RECVS)
+		return -ENOMEM;
+	r->id = wr->wr_id;
+	r->n = wr->num_sge;
+	memcpy(r->sge, wr->sge, wr->num_sge * sizeof(*wr->sge));
+	rq->n++;
+	return 0;
+}
+
+int em_post_srq(struct em_side *s, const struct hca_recv_wr *wr)
+{
+	return enqueue(&s->srq, wr);
 }
 
 int em_post_recv(struct em_side *s, u32 q, const struct hca_recv_wr *wr)
 {
 	struct em_qp *qp = &s->qp[q];
-	struct em_recv *r = &qp->recv[qp->recvs];
+	int err = qp->shares || qp->state == HCA_QPS_RESET ? -EINVAL : enqueue(&qp->rq, wr);
 
-	if (wr->num_sge > EM_SGES)
-		return -EINVAL;
-	if (qp->recvs == EM_RECVS)
-		return -ENOMEM;
-	r->id = wr->wr_id;
-	r->n = wr->num_sge;
-	memcpy(r->sge, wr->sge, wr->num_sge * sizeof(*wr->sge));
-	qp->recvs++;
-	if (qp->state == HCA_QPS_ERR)
-		em_error(s, q);
-	return 0;
+	if (!err && qp->state == HCA_QPS_ERR)
+		flush_receives(s, qp);
+	return err;
 }
 
-static struct em_recv take(struct em_qp *qp)
+static struct em_recvq *receives(struct em_side *s, u32 q)
 {
-	struct em_recv r = qp->recv[0];
+	return s->qp[q].shares ? &s->srq : &s->qp[q].rq;
+}
 
-	memmove(qp->recv, qp->recv + 1, --qp->recvs * sizeof(r));
+static struct em_recv take(struct em_side *s, u32 q)
+{
+	struct em_recvq *rq = receives(s, q);
+	struct em_recv r = rq->recv[0];
+
+	memmove(rq->recv, rq->recv + 1, --rq->n * sizeof(r));
+	if (rq->n < rq->limit) {
+		rq->limit = 0;
+		s->events[HCA_EVENT_SRQ_LIMIT_REACHED]++;
+	}
 	return r;
 }
 
@@ -179,6 +246,17 @@ static enum hca_wc_status receive(struct em_side *s, const struct em_qp *qp, con
 	return HCA_WC_SUCCESS;
 }
 
+/* A key that can be made void: of a fast registered region that is valid; by a peer, if peers may use it (IBTA 10.6.5). */
+static bool invalidate(struct em_side *s, u32 key, bool remote)
+{
+	struct em_region *r = (struct em_region *)find(s, key);
+
+	if (!r || r->pd || !r->pages || (remote && !(r->access & HCA_ACCESS_REMOTE)))
+		return false;
+	r->valid = false;
+	return true;
+}
+
 static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca_send_wr *wr, u32 src, const u8 *data,
 				      u64 len)
 {
@@ -189,31 +267,39 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 	struct hca_wc wc = { .qp_num = qp->qpn, .opcode = HCA_WC_RECV, .byte_len = (u32)(len + grh), .src_qp = src };
 	struct em_recv r;
 
-	if (!qp->recvs)
+	if (!receives(s, q)->n)
 		return HCA_WC_RNR_RETRY_EXC_ERR;
-	r = take(qp);
+	r = take(s, q);
 	wc.wr_id = r.id;
 	if (wr->opcode == HCA_WR_SEND_WITH_IMM) {
 		wc.imm = wr->imm;
 		wc.wc_flags = HCA_WC_WITH_IMM;
 	}
+	if (wr->opcode == HCA_WR_SEND_WITH_INV) {
+		wc.imm = wr->imm;
+		wc.wc_flags = HCA_WC_WITH_INVALIDATE;
+	}
 	memcpy(all + grh, data, len);
 	wc.status = receive(s, qp, &r, all, len + grh);
+	if (!wc.status && wr->opcode == HCA_WR_SEND_WITH_INV && !invalidate(s, wr->imm, true))
+		wc.status = HCA_WC_MW_BIND_ERR;
 	add(&s->rcq, wc);
 	if (wc.status && !ud)
 		em_error(s, q);
-	return !wc.status			 ? HCA_WC_SUCCESS :
+	return wc.status == HCA_WC_MW_BIND_ERR ? HCA_WC_REM_ACCESS_ERR :
+	       !wc.status			 ? HCA_WC_SUCCESS :
 	       wc.status == HCA_WC_LOC_LEN_ERR ? HCA_WC_REM_INV_REQ_ERR :
 						   HCA_WC_REM_OP_ERR;
 }
 
+/* @landed: of what came of it before it had to wait; says too what has come now. */
 static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hca_send_wr *wr, u32 src, const u8 *data,
-				       u64 len)
+				       u64 len, u64 *landed)
 {
 	struct em_qp *qp = &s->qp[q];
 	struct hca_sge to = { .addr = wr->rdma.addr, .length = (u32)len, .lkey = wr->rdma.rkey };
 	struct hca_wc wc = { .opcode = HCA_WC_RECV_RDMA_WITH_IMM,
-			     .byte_len = (u32)len,
+			     .byte_len = (u32)(*landed + len),
 			     .imm = wr->imm,
 			     .wc_flags = HCA_WC_WITH_IMM,
 			     .src_qp = src,
@@ -231,20 +317,22 @@ static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hc
 	if (first && !right)
 		return refuse(s, q, HCA_WC_REM_ACCESS_ERR);
 	put(s, &to, 1, data, first);
-	if (imm && !qp->recvs)
+	*landed += first;
+	if (imm && !receives(s, q)->n)
 		return HCA_WC_RNR_RETRY_EXC_ERR;
 	if (!right) {
 		/* What the consumer of a receive request is told then has a name of its own (IBTA 11.6.2). */
 		if (imm) {
-			wc.wr_id = take(qp).id;
+			wc.wr_id = take(s, q).id;
 			wc.status = HCA_WC_LOC_ACCESS_ERR;
 			add(&s->rcq, wc);
 		}
-		return refuse(s, q, HCA_WC_REM_ACCESS_ERR);
+		/* It could be written when it began. */
+		return refuse(s, q, *landed ? HCA_WC_REM_OP_ERR : HCA_WC_REM_ACCESS_ERR);
 	}
 	put(s, &to, 1, data, len);
 	if (imm) {
-		wc.wr_id = take(qp).id;
+		wc.wr_id = take(s, q).id;
 		add(&s->rcq, wc);
 	}
 	return HCA_WC_SUCCESS;
@@ -283,19 +371,22 @@ static enum hca_wc_status arrive_atomic(struct em_side *s, u32 q, const struct h
 	return HCA_WC_SUCCESS;
 }
 
-static enum hca_wc_status arrive(struct em_side *s, struct em_side *peer, u32 q, const struct hca_send_wr *wr, u64 len)
+static enum hca_wc_status arrive(struct em_side *s, struct em_side *peer, u32 q, const struct hca_send_wr *wr, u64 len,
+				 u64 *landed)
 {
 	struct em_qp *to = &peer->qp[q];
 	u32 src = s->qp[q].qpn;
 	u8 data[EM_BYTES];
 
-	if (to->state == HCA_QPS_ERR)
+	if (to->state < HCA_QPS_RTR || to->state == HCA_QPS_ERR ||
+	    (to->type != HCA_QPT_UD && (s->qp[q].dest != to->qpn || to->dest != src)))
 		return HCA_WC_RETRY_EXC_ERR;
 	if (to->type == HCA_QPT_UD && (wr->ud.qpn != to->qpn || wr->ud.qkey != EM_QKEY))
 		return HCA_WC_SUCCESS;
 	switch (wr->opcode) {
 	case HCA_WR_SEND:
 	case HCA_WR_SEND_WITH_IMM:
+	case HCA_WR_SEND_WITH_INV:
 		get(s, wr, data);
 		return arrive_send(peer, q, wr, src, data, len);
 	case HCA_WR_RDMA_READ:
@@ -305,7 +396,7 @@ static enum hca_wc_status arrive(struct em_side *s, struct em_side *peer, u32 q,
 		return arrive_atomic(peer, q, wr, s);
 	default:
 		get(s, wr, data);
-		return arrive_write(peer, q, wr, src, data, len);
+		return arrive_write(peer, q, wr, src, data, len, landed);
 	}
 }
 
@@ -314,50 +405,232 @@ static bool fetches(enum hca_wr_opcode op)
 	return op == HCA_WR_RDMA_READ || op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
 }
 
+static bool sends(enum hca_wr_opcode op)
+{
+	return op == HCA_WR_SEND || op == HCA_WR_SEND_WITH_IMM || op == HCA_WR_SEND_WITH_INV;
+}
+
 static enum hca_wc_opcode told_as(enum hca_wr_opcode op)
 {
-	return op == HCA_WR_RDMA_READ			       ? HCA_WC_RDMA_READ :
-	       op == HCA_WR_ATOMIC_CMP_AND_SWP		       ? HCA_WC_COMP_SWAP :
-	       op == HCA_WR_ATOMIC_FETCH_AND_ADD	       ? HCA_WC_FETCH_ADD :
-	       op == HCA_WR_SEND || op == HCA_WR_SEND_WITH_IMM ? HCA_WC_SEND :
-								 HCA_WC_RDMA_WRITE;
+	return op == HCA_WR_RDMA_READ		? HCA_WC_RDMA_READ :
+	       op == HCA_WR_ATOMIC_CMP_AND_SWP	? HCA_WC_COMP_SWAP :
+	       op == HCA_WR_ATOMIC_FETCH_AND_ADD ? HCA_WC_FETCH_ADD :
+	       op == HCA_WR_LOCAL_INV		? HCA_WC_LOCAL_INV :
+	       op == HCA_WR_REG_MR		? HCA_WC_REG_MR :
+	       sends(op)			? HCA_WC_SEND :
+						  HCA_WC_RDMA_WRITE;
+}
+
+static enum hca_wc_status register_pages(struct em_side *s, const struct hca_send_wr *wr)
+{
+	struct em_region *r = &s->region[EM_PAGES];
+	const struct hca_region_pages *p = wr->reg.pages;
+	u32 i;
+
+	if (r->valid || p->key >> 8 != r->key >> 8)
+		return HCA_WC_MW_BIND_ERR;
+	r->valid = true;
+	r->key = p->key;
+	r->access = p->access;
+	r->iova = p->iova;
+	r->len = p->length;
+	for (i = 0; i < p->npages; i++)
+		r->page[i] = p->pages[i] - EM_BASE;
+	return HCA_WC_SUCCESS;
+}
+
+/* Whatever becomes of one request; of an unreliable one nothing is heard but what is wrong here. */
+static enum hca_wc_status execute(struct em_side *s, struct em_side *peer, u32 q, const struct hca_send_wr *wr, u64 len,
+				  u64 *landed)
+{
+	struct em_qp *qp = &s->qp[q];
+	bool back = fetches(wr->opcode);
+	enum hca_wc_status status;
+
+	if (wr->opcode == HCA_WR_REG_MR)
+		return register_pages(s, wr);
+	if (wr->opcode == HCA_WR_LOCAL_INV)
+		return invalidate(s, wr->imm, false) ? HCA_WC_SUCCESS : HCA_WC_MW_BIND_ERR;
+	if ((qp->type == HCA_QPT_UD && len > 4096) || (back && wr->opcode != HCA_WR_RDMA_READ && len != 8))
+		return HCA_WC_LOC_LEN_ERR;
+	if (!(wr->flags & HCA_SEND_INLINE) &&
+	    !all_allowed(s, wr->sge, wr->num_sge, len, back ? HCA_ACCESS_LOCAL_WRITE : 0))
+		return HCA_WC_LOC_PROT_ERR;
+	status = arrive(s, peer, q, wr, len, landed);
+	return qp->type == HCA_QPT_RC ? status : HCA_WC_SUCCESS;
+}
+
+/* The first request is done. */
+static void retire(struct em_side *s, u32 q, enum hca_wc_status status)
+{
+	struct em_qp *qp = &s->qp[q];
+	const struct em_send *e = &qp->sq[0];
+	struct hca_wc wc = { .wr_id = e->wr.wr_id, .status = status, .qp_num = qp->qpn };
+
+	wc.opcode = told_as(e->wr.opcode);
+	if (fetches(e->wr.opcode))
+		wc.byte_len = (u32)e->len;
+	if (status || e->wr.flags & HCA_SEND_SIGNALED)
+		add(&s->scq, wc);
+	qp->waits = 0;
+	memmove(qp->sq, qp->sq + 1, --qp->sends * sizeof(*e));
+	if (status && qp->type == HCA_QPT_RC)
+		em_error(s, q);
+	else if (status)
+		qp->state = HCA_QPS_SQE;
+}
+
+/* So many bytes from its beginning need not be sent again. */
+static void cut(struct em_send *e, u64 n)
+{
+	u32 i;
+
+	e->len -= n;
+	e->wr.rdma.addr += n;
+	for (i = 0; n && i < e->wr.num_sge; i++) {
+		u64 part = e->sge[i].length < n ? e->sge[i].length : n;
+
+		e->sge[i].addr += part;
+		e->sge[i].length -= (u32)part;
+		n -= part;
+	}
+}
+
+/* Return: was it done? */
+static bool try_first(struct em_side *s, struct em_side *peer, u32 q)
+{
+	static u32 waiting;
+	struct em_qp *qp = &s->qp[q];
+	struct em_send e = qp->sq[0];
+	struct hca_sge own = { .addr = (uintptr_t)e.own, .length = (u32)e.len };
+	enum hca_wc_status status;
+
+	e.wr.sge = e.sge;
+	if (e.wr.flags & HCA_SEND_INLINE) {
+		e.wr.sge = &own;
+		e.wr.num_sge = 1;
+	}
+	status = execute(s, peer, q, &e.wr, e.len, &qp->sq[0].landed);
+	if (status == HCA_WC_RNR_RETRY_EXC_ERR || status == HCA_WC_RETRY_EXC_ERR) {
+		if (!qp->waits || qp->want != status)
+			qp->waits = ++waiting;
+		qp->want = status;
+		cut(&qp->sq[0], qp->sq[0].landed - e.landed);
+		return false;
+	}
+	retire(s, q, status);
+	return true;
+}
+
+void em_run(struct em_side *s, struct em_side *peer, u32 q)
+{
+	struct em_qp *qp = &s->qp[q];
+
+	while (qp->state == HCA_QPS_RTS && qp->sends && !qp->waits)
+		if (!try_first(s, peer, q))
+			return;
+	if (qp->state == HCA_QPS_SQE || qp->state == HCA_QPS_ERR)
+		flush_sends(s, qp);
+	if (qp->state == HCA_QPS_SQD && qp->drain && !qp->waits) {
+		qp->drain = false;
+		s->events[HCA_EVENT_SQ_DRAINED]++;
+	}
+}
+
+void em_drain(struct em_side *s, u32 q)
+{
+	s->qp[q].state = HCA_QPS_SQD;
+	s->qp[q].drain = true;
+	em_run(s, NULL, q);
+}
+
+/* Who has waited longest of those that came after @after, for the sake of @want if that isn't 0. */
+static struct em_qp *longest(struct em_side side[2], u32 after, enum hca_wc_status want, u32 *s, u32 *q)
+{
+	struct em_qp *best = NULL;
+	u32 i, j;
+
+	for (i = 0; i < 2; i++)
+		for (j = 0; j < EM_QPS; j++) {
+			struct em_qp *qp = &side[i].qp[j];
+
+			if (qp->waits <= after || (want && qp->want != want) || (best && best->waits < qp->waits))
+				continue;
+			if (want == HCA_WC_RNR_RETRY_EXC_ERR && qp->forever)
+				continue;
+			best = qp;
+			*s = i;
+			*q = j;
+		}
+	return best;
+}
+
+static bool somebody_can(struct em_side side[2])
+{
+	u32 s, q, after = 0;
+	struct em_qp *qp;
+
+	while ((qp = longest(side, after, HCA_WC_SUCCESS, &s, &q))) {
+		after = qp->waits;
+		if (try_first(&side[s], &side[!s], q)) {
+			em_run(&side[s], &side[!s], q);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Three tries for want of a receive request are over before eight without an answer. */
+static bool somebody_gives_up(struct em_side side[2])
+{
+	struct em_qp *qp;
+	u32 s, q;
+
+	qp = longest(side, 0, HCA_WC_RNR_RETRY_EXC_ERR, &s, &q);
+	if (!qp)
+		qp = longest(side, 0, HCA_WC_RETRY_EXC_ERR, &s, &q);
+	if (qp)
+		retire(&side[s], q, qp->want);
+	return qp;
+}
+
+void em_settle(struct em_side side[2])
+{
+	do
+		while (somebody_can(side))
+			;
+	while (somebody_gives_up(side));
+}
+
+static bool may_post(const struct em_qp *qp, const struct hca_send_wr *wr, u64 len)
+{
+	bool back = fetches(wr->opcode), in = wr->flags & HCA_SEND_INLINE;
+
+	if (wr->num_sge > EM_SGES || (in && (back || len > EM_INLINE)))
+		return false;
+	if (qp->type == HCA_QPT_UD)
+		return wr->opcode == HCA_WR_SEND || wr->opcode == HCA_WR_SEND_WITH_IMM;
+	return qp->type == HCA_QPT_RC || (!back && wr->opcode != HCA_WR_SEND_WITH_INV);
 }
 
 int em_post_send(struct em_side *s, struct em_side *peer, u32 q, const struct hca_send_wr *wr)
 {
 	struct em_qp *qp = &s->qp[q];
 	u64 len = total(wr->sge, wr->num_sge);
-	bool back = fetches(wr->opcode), in = wr->flags & HCA_SEND_INLINE;
-	struct hca_wc wc = { .wr_id = wr->wr_id, .qp_num = qp->qpn, .opcode = told_as(wr->opcode) };
-	bool sends = wr->opcode == HCA_WR_SEND || wr->opcode == HCA_WR_SEND_WITH_IMM;
+	struct em_send *e = &qp->sq[qp->sends];
 
-	if (wr->num_sge > EM_SGES || (qp->type == HCA_QPT_UD && !sends) || (qp->type == HCA_QPT_UC && back) ||
-	    (in && (back || len > EM_INLINE)))
+	if (!may_post(qp, wr, len) || qp->state < HCA_QPS_RTS)
 		return -EINVAL;
-	if (qp->state != HCA_QPS_RTS)
-		wc.status = HCA_WC_WR_FLUSH_ERR;
-	else if ((qp->type == HCA_QPT_UD && len > 4096) || (back && wr->opcode != HCA_WR_RDMA_READ && len != 8))
-		wc.status = HCA_WC_LOC_LEN_ERR;
-	else if (!in && !all_allowed(s, wr->sge, wr->num_sge, len, back ? HCA_ACCESS_LOCAL_WRITE : 0))
-		wc.status = HCA_WC_LOC_PROT_ERR;
-	else
-		wc.status = arrive(s, peer, q, wr, len);
-	/* Nobody answers but on a reliable service; a requester's own errors are known at once. */
-	if (qp->type != HCA_QPT_RC && wc.status != HCA_WC_LOC_LEN_ERR && wc.status != HCA_WC_LOC_PROT_ERR &&
-	    wc.status != HCA_WC_WR_FLUSH_ERR)
-		wc.status = HCA_WC_SUCCESS;
-	if (back)
-		wc.byte_len = (u32)len;
-	qp->held++;
-	if (wc.status || wr->flags & HCA_SEND_SIGNALED) {
-		add(&s->scq, wc);
-		qp->held = 0;
-	}
-	if (wc.status && qp->state == HCA_QPS_RTS) {
-		if (qp->type == HCA_QPT_RC)
-			em_error(s, q);
-		else
-			qp->state = HCA_QPS_SQE;
-	}
+	if (qp->sends == EM_SENDS)
+		return -ENOMEM;
+	e->wr = *wr;
+	e->len = len;
+	e->landed = 0;
+	if (wr->flags & HCA_SEND_INLINE)
+		get(s, wr, e->own);
+	else if (wr->num_sge)
+		memcpy(e->sge, wr->sge, wr->num_sge * sizeof(*wr->sge));
+	qp->sends++;
+	em_run(s, peer, q);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What two adapters should do, written from IBTA vol. 1 chapters 9 to 11 alone: plain
- * arrays, one request at a time, each done before the next. Calls nothing of the engine.
+ * arrays, one request at a time, each done before the next; time goes by when it's told so. Calls nothing of the engine.
  */
 #ifndef ENGINE_MODEL_H
 #define ENGINE_MODEL_H
@@ -10,8 +10,11 @@
 #define EM_BYTES 65536u
 #define EM_BASE 0x100000ull
 #define EM_REGIONS 6u
-#define EM_QPS 3u
+#define EM_PAGES 5u /* the one of pages, registered by requests */
+#define EM_QPS 4u
 #define EM_RECVS 8u
+#define EM_SENDS 8u
+#define EM_CQE 64u
 #define EM_SGES 3u
 #define EM_INLINE 64u
 #define EM_QKEY 0x11u
@@ -33,18 +36,38 @@ struct em_recv {
 	u32 n;
 };
 
+struct em_recvq {
+	struct em_recv recv[EM_RECVS];
+	u32 n;
+	u32 limit; /* an event when fewer are left; 0: none */
+};
+
+struct em_send {
+	struct hca_send_wr wr;
+	struct hca_sge sge[EM_SGES];
+	u8 own[EM_INLINE];
+	u64 len;
+	u64 landed; /* bytes of a write that have arrived already, and aren't in @len and @sge any more */
+};
+
 struct em_qp {
 	enum hca_qp_type type;
 	enum hca_qp_state state;
 	u32 qpn;
-	struct em_recv recv[EM_RECVS];
-	u32 recvs;
+	u32 dest; /* the peer's number, as it was when they were connected */
 	u32 mtu; /* bytes of a message that arrive at once: what is wrong is found when it's their turn; 0: all of it */
-	u32 held; /* places of the send queue that no polled completion has given back (IBTA 10.8.5.1) */
+	bool shares; /* the side's shared receive queue */
+	bool forever; /* it waits for a receive request of the peer's without an end */
+	struct em_recvq rq;
+	struct em_send sq[EM_SENDS];
+	u32 sends;
+	u32 waits; /* the first of them was told to come again; who was told first has the smaller number. 0: it wasn't */
+	enum hca_wc_status want; /* why it waits: what it ends with if it does for too long */
+	bool drain; /* tell when nothing is under way any more */
 };
 
 struct em_cq {
-	struct hca_wc wc[32];
+	struct hca_wc wc[EM_CQE];
 	u32 n;
 };
 
@@ -52,16 +75,28 @@ struct em_side {
 	u8 ram[EM_BYTES];
 	struct em_region region[EM_REGIONS];
 	struct em_qp qp[EM_QPS];
+	struct em_recvq srq;
 	struct em_cq scq;
 	struct em_cq rcq;
 	u32 events[32];
 };
 
-/** em_post_recv(), em_post_send() - the whole of what follows from a request. Return: what the post returns. */
+/** em_post_recv(), em_post_srq(), em_post_send() - and all that follows at once. Return: what the post returns. */
 int em_post_recv(struct em_side *s, u32 q, const struct hca_recv_wr *wr);
+int em_post_srq(struct em_side *s, const struct hca_recv_wr *wr);
 int em_post_send(struct em_side *s, struct em_side *peer, u32 q, const struct hca_send_wr *wr);
 
-/** em_error() - the queue pair goes into error: its receives are flushed */
+/** em_settle() - a long time goes by: who waits tries again, and gives up if it may */
+void em_settle(struct em_side side[2]);
+
+/** em_error() - the queue pair goes into error: what is queued is flushed */
 void em_error(struct em_side *s, u32 q);
+
+/** em_drain() - RTS to SQD; em_run() - to RTS, and on with what is queued */
+void em_drain(struct em_side *s, u32 q);
+void em_run(struct em_side *s, struct em_side *peer, u32 q);
+
+/** em_forget() - nothing is left of the queue pair in its queues: it was reset or destroyed */
+void em_forget(struct em_side *s, u32 q);
 
 #endif

@@ -10,8 +10,11 @@
 #include "engine_kit.h"
 #include "engine_model.h"
 
-#define QUIET (30000 * MS)
-#define HISTORY 12
+#define QUIET (10000 * MS)
+#define RNR_CODE 28 /* 164 ms: few tries in a long time */
+#define BATCH 5u
+#define DELAY (100 * MS) /* of packets that are late, at most */
+#define HISTORY 30
 #define RETRIES 7
 
 static struct em_side model[2];
@@ -19,6 +22,7 @@ static struct side *const side[2] = { &a, &b };
 static struct hca_qp *qp[2][EM_QPS];
 static struct hca_region *region[2][EM_REGIONS];
 static struct hca_pd other[2];
+static struct hca_srq srq[2];
 static u64 seed, x;
 static u32 step;
 static u32 ever_lost;
@@ -72,7 +76,7 @@ static void make_region(u32 s, u32 i)
 				 .iova = at.iova,
 				 .len = at.length,
 				 .page = { i * 4096ull } };
-	if (i == 5) {
+	if (i == EM_PAGES) {
 		at = (struct hca_region_attr){ .kind = HCA_REGION_PAGES, .max_pages = 4, .invalid = true };
 		m->valid = false;
 		m->pages = true;
@@ -92,6 +96,11 @@ static void connect_pair(u32 q)
 
 		connect_qp(side[s], qp[s][q], side[!s], qp[!s][q]->qpn, RETRIES, 2);
 		m->state = HCA_QPS_RTS;
+		m->dest = model[!s].qp[q].qpn;
+		m->drain = false;
+		m->forever = !pick(3);
+		qp[s][q]->attr.rnr_retry = m->forever ? 7 : 2;
+		qp[s][q]->attr.min_rnr_timer = RNR_CODE;
 		if (m->type != HCA_QPT_UD)
 			qp[s][q]->attr.path_mtu = mtu;
 		if (KIT_MTU)
@@ -103,12 +112,12 @@ static void connect_pair(u32 q)
 /* Nobody repeats what isn't reliable: there the wire is a good one. */
 static void spoil(u32 q)
 {
-	bool on = troubled && q == 0;
+	bool on = troubled && model[0].qp[q].type == HCA_QPT_RC;
 
 	lossy.lose = on ? 30 : 0;
 	lossy.twice = on ? 30 : 0;
 	lossy.late = on ? 60 : 0;
-	lossy.delay = 100 * MS;
+	lossy.delay = DELAY;
 }
 #else
 static void spoil(u32 q)
@@ -125,9 +134,28 @@ static bool same_status(enum hca_wc_status is, enum hca_wc_status should)
 	return is == should || (troubled && told && is == HCA_WC_RETRY_EXC_ERR);
 }
 
+static void make_pair_end(u32 s, u32 q)
+{
+	static const enum hca_qp_type types[EM_QPS] = { HCA_QPT_RC, HCA_QPT_UC, HCA_QPT_UD, HCA_QPT_RC };
+	bool shares = q == 3;
+	struct hca_qp_init init = { .type = types[q],
+				    .pd = &side[s]->pd,
+				    .send_cq = &side[s]->scq,
+				    .recv_cq = &side[s]->rcq,
+				    .srq = shares ? &srq[s] : NULL,
+				    .max_send_wr = EM_SENDS,
+				    .max_recv_wr = shares ? 0 : EM_RECVS,
+				    .max_send_sge = EM_SGES,
+				    .max_recv_sge = EM_SGES,
+				    .max_inline = EM_INLINE };
+
+	assert_int_equal(hca_qp_create(&side[s]->hca, &init, &qp[s][q]), 0);
+	model[s].qp[q] = (struct em_qp){ .type = types[q], .qpn = qp[s][q]->qpn, .shares = shares };
+}
+
 static void begin(void)
 {
-	static const enum hca_qp_type types[EM_QPS] = { HCA_QPT_RC, HCA_QPT_UC, HCA_QPT_UD };
+	struct hca_srq_attr shared = { .max_wr = EM_RECVS, .max_sge = EM_SGES };
 	u32 s, i;
 
 	memset(model, 0, sizeof(model));
@@ -139,21 +167,9 @@ static void begin(void)
 		hca_pd_init(&other[s], &side[s]->hca);
 		for (i = 0; i < EM_REGIONS; i++)
 			make_region(s, i);
-		for (i = 0; i < EM_QPS; i++) {
-			struct hca_qp_init init = { .type = types[i],
-						    .pd = &side[s]->pd,
-						    .send_cq = &side[s]->scq,
-						    .recv_cq = &side[s]->rcq,
-						    .max_send_wr = WR,
-						    .max_recv_wr = EM_RECVS,
-						    .max_send_sge = EM_SGES,
-						    .max_recv_sge = EM_SGES,
-						    .max_inline = EM_INLINE };
-
-			assert_int_equal(hca_qp_create(&side[s]->hca, &init, &qp[s][i]), 0);
-			model[s].qp[i].type = types[i];
-			model[s].qp[i].qpn = qp[s][i]->qpn;
-		}
+		assert_int_equal(hca_srq_init(&srq[s], &side[s]->hca, &side[s]->pd, &shared), 0);
+		for (i = 0; i < EM_QPS; i++)
+			make_pair_end(s, i);
 		for (i = 0; i < BYTES; i++)
 			side[s]->ram[i] = model[s].ram[i] = (u8)pick(256);
 	}
@@ -168,6 +184,7 @@ static void end(void)
 	for (s = 0; s < 2; s++) {
 		for (i = 0; i < EM_QPS; i++)
 			hca_qp_destroy(qp[s][i]);
+		assert_int_equal(hca_srq_fini(&srq[s]), 0);
 		for (i = 0; i < EM_REGIONS; i++)
 			assert_int_equal(hca_region_destroy(region[s][i]), 0);
 	}
@@ -180,31 +197,56 @@ static void end(void)
 
 /* --- comparing --- */
 
+static void same_completion(const struct hca_wc *wc, const struct hca_wc *w, bool receives)
+{
+	if (wc->wr_id != w->wr_id || !same_status(wc->status, w->status))
+		print_message("# request %llu ended with %d, should be %llu with %d\n", (unsigned long long)wc->wr_id,
+			      wc->status, (unsigned long long)w->wr_id, w->status);
+	SAME(wc->wr_id == w->wr_id);
+	SAME(same_status(wc->status, w->status));
+	SAME(wc->qp_num == w->qp_num);
+	if (w->status)
+		return;
+	SAME(wc->opcode == w->opcode);
+	SAME(wc->imm == w->imm || !(w->wc_flags & (HCA_WC_WITH_IMM | HCA_WC_WITH_INVALIDATE)));
+	SAME((wc->wc_flags & ~(u32)HCA_WC_GRH) == w->wc_flags);
+	SAME(wc->byte_len == w->byte_len || (!receives && !w->byte_len));
+	SAME(!receives || wc->src_qp == w->src_qp);
+}
+
+/* Often only some are polled; not so few that the queue overflows. */
 static void same_completions(struct hca_compq *cq, struct em_cq *m, bool receives)
 {
+	u32 n = m->n > EM_CQE / 3 || pick(2) ? m->n : pick(m->n + 1), i;
 	struct hca_wc wc;
+
+	for (i = 0; i < n; i++) {
+		SAME(hca_cq_poll(&cq->cq, &wc, 1) == 1);
+		same_completion(&wc, &m->wc[i], receives);
+	}
+	m->n -= n;
+	memmove(m->wc, m->wc + n, m->n * sizeof(*m->wc));
+	if (!m->n && hca_cq_poll(&cq->cq, &wc, 1)) {
+		print_message("# request %llu ended with %d, too many\n", (unsigned long long)wc.wr_id, wc.status);
+		SAME(false);
+	}
+}
+
+static void same_events(u32 s)
+{
+	static const enum hca_event_type types[] = {
+		HCA_EVENT_QP_ACCESS_ERR,     HCA_EVENT_QP_REQ_ERR,	     HCA_EVENT_QP_FATAL,  HCA_EVENT_CQ_ERR,
+		HCA_EVENT_SRQ_LIMIT_REACHED, HCA_EVENT_QP_LAST_WQE_REACHED, HCA_EVENT_SQ_DRAINED,
+	};
 	u32 i;
 
-	for (i = 0; i < m->n; i++) {
-		const struct hca_wc *w = &m->wc[i];
+	for (i = 0; i < HCA_ARRAY_SIZE(types); i++) {
+		u32 is = side[s]->events[types[i]], should = model[s].events[types[i]];
 
-		SAME(hca_cq_poll(&cq->cq, &wc, 1) == 1);
-		if (wc.wr_id != w->wr_id || !same_status(wc.status, w->status))
-			print_message("# request %llu ended with %d, should be %llu with %d\n",
-				      (unsigned long long)wc.wr_id, wc.status, (unsigned long long)w->wr_id, w->status);
-		SAME(wc.wr_id == w->wr_id);
-		SAME(same_status(wc.status, w->status));
-		SAME(wc.qp_num == w->qp_num);
-		if (w->status)
-			continue;
-		SAME(wc.opcode == w->opcode);
-		SAME(wc.imm == w->imm || !(w->wc_flags & HCA_WC_WITH_IMM));
-		SAME((wc.wc_flags & ~(u32)HCA_WC_GRH) == w->wc_flags);
-		SAME(wc.byte_len == w->byte_len || (!receives && !w->byte_len));
-		SAME(!receives || wc.src_qp == w->src_qp);
+		if (is != should)
+			print_message("# event %d came to side %u %u times, should be %u\n", types[i], s, is, should);
+		SAME(is == should);
 	}
-	SAME(hca_cq_poll(&cq->cq, &wc, 1) == 0);
-	m->n = 0;
 }
 
 static void compare(void)
@@ -212,13 +254,12 @@ static void compare(void)
 	u32 s, i;
 
 	test_clock_advance(QUIET);
+	em_settle(model);
 	for (s = 0; s < 2; s++) {
 		same_completions(&side[s]->scq, &model[s].scq, false);
 		same_completions(&side[s]->rcq, &model[s].rcq, true);
 		SAME(!memcmp(side[s]->ram, model[s].ram, BYTES));
-		SAME(side[s]->events[HCA_EVENT_QP_ACCESS_ERR] == model[s].events[HCA_EVENT_QP_ACCESS_ERR]);
-		SAME(side[s]->events[HCA_EVENT_QP_REQ_ERR] == model[s].events[HCA_EVENT_QP_REQ_ERR]);
-		SAME(!side[s]->events[HCA_EVENT_QP_FATAL] && !side[s]->events[HCA_EVENT_CQ_ERR]);
+		same_events(s);
 		for (i = 0; i < EM_QPS; i++)
 			SAME(hca_load(&qp[s][i]->state) == (u32)model[s].qp[i].state);
 	}
@@ -288,14 +329,17 @@ static void do_recv(u32 s, u32 q)
 	struct hca_recv_wr wr = { .wr_id = step, .sge = sge, .num_sge = entries(s, sge, false) };
 
 	note("recv", s, q, NULL);
-	SAME(hca_post_recv(qp[s][q], &wr) == em_post_recv(&model[s], q, &wr));
+	if (model[s].qp[q].shares && pick(8))
+		SAME(hca_srq_post(&srq[s], &wr) == em_post_srq(&model[s], &wr));
+	else
+		SAME(hca_post_recv(qp[s][q], &wr) == em_post_recv(&model[s], q, &wr));
 }
 
 static void do_send(u32 s, u32 q)
 {
 	static const enum hca_wr_opcode ops[] = {
 		HCA_WR_SEND,	  HCA_WR_SEND_WITH_IMM,	     HCA_WR_RDMA_WRITE,		 HCA_WR_RDMA_WRITE_WITH_IMM,
-		HCA_WR_RDMA_READ, HCA_WR_ATOMIC_CMP_AND_SWP, HCA_WR_ATOMIC_FETCH_AND_ADD
+		HCA_WR_RDMA_READ, HCA_WR_ATOMIC_CMP_AND_SWP, HCA_WR_ATOMIC_FETCH_AND_ADD, HCA_WR_SEND_WITH_INV
 	};
 	enum hca_wr_opcode op = q == 2 && pick(8) ? ops[pick(2)] : ops[pick(HCA_ARRAY_SIZE(ops))];
 	bool atomic = op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
@@ -306,9 +350,11 @@ static void do_send(u32 s, u32 q)
 	u32 i;
 
 	wr.num_sge = entries(s, sge, atomic);
-	/* Before the queue is full one is signalled, so that its places come back. */
-	wr.flags = (model[s].qp[q].held < WR - 2 && pick(2) ? 0u : HCA_SEND_SIGNALED) |
-		   (pick(4) ? 0u : HCA_SEND_FENCE) | (pick(4) ? 0u : HCA_SEND_SOLICITED) |
+	if (op == HCA_WR_SEND_WITH_INV)
+		wr.imm = key_of(&model[!s].region[pick(4) ? EM_PAGES : any_region()]);
+	/* Behind others, it may be that it goes before a read has come back unless it's told not to. */
+	wr.flags = (pick(2) ? 0u : HCA_SEND_SIGNALED) |
+		   (model[s].qp[q].sends || !pick(4) ? HCA_SEND_FENCE : 0u) | (pick(4) ? 0u : HCA_SEND_SOLICITED) |
 		   (pick(6) ? 0u : HCA_SEND_INLINE);
 	for (i = 0; wr.flags & HCA_SEND_INLINE && i < wr.num_sge; i++) {
 		sge[i].length = pick(30);
@@ -338,45 +384,34 @@ static void do_send(u32 s, u32 q)
 	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
 }
 
-/* Registers the region of pages if it isn't, or makes its key void: either way through the reliable queue. */
-static void do_pages(u32 s)
+/* Registers the region of pages, or makes a key void: mostly that one's. */
+static void do_pages(u32 s, u32 q)
 {
-	struct em_region *m = &model[s].region[5];
-	u64 page[4];
-	struct hca_region_pages p = { .key = (m->key & ~0xffu) | pick(256),
-				      .access = RW,
-				      .iova = 0x9000000,
-				      .length = 4 * 4096,
-				      .page_shift = 12,
-				      .pages = page,
-				      .npages = 4 };
-	struct hca_send_wr wr = {
-		.wr_id = step, .flags = HCA_SEND_SIGNALED, .opcode = HCA_WR_LOCAL_INV, .imm = m->key
-	};
-	struct hca_wc wc = { .wr_id = step, .qp_num = qp[s][0]->qpn, .opcode = HCA_WC_LOCAL_INV };
+	const struct em_region *m = &model[s].region[EM_PAGES];
+	static u64 page[4];
+	static struct hca_region_pages p;
+	struct hca_send_wr wr = { .wr_id = step, .flags = HCA_SEND_SIGNALED, .opcode = HCA_WR_LOCAL_INV };
 	u32 i, first = pick(12);
 
-	if (model[s].qp[0].state != HCA_QPS_RTS)
+	if (q == 2 || model[s].qp[q].state != HCA_QPS_RTS || model[s].qp[q].sends)
 		return;
-	if (!m->valid) {
-		for (i = 0; i < 4; i++) {
-			m->page[i] = (first + i * 3) % 16 * 4096;
-			page[i] = BASE + m->page[i];
-		}
+	wr.imm = key_of(pick(8) ? m : &model[s].region[any_region()]);
+	if (!m->valid && pick(12)) {
+		for (i = 0; i < 4; i++)
+			page[i] = BASE + (first + i * 3) % 16 * 4096;
+		p = (struct hca_region_pages){ .key = (m->key & ~0xffu) | pick(256),
+					       .access = pick(6) ? RW : HCA_ACCESS_LOCAL_WRITE,
+					       .iova = 0x9000000,
+					       .length = sizeof(page) / sizeof(*page) * 4096,
+					       .page_shift = 12,
+					       .pages = page,
+					       .npages = 4 };
 		wr.opcode = HCA_WR_REG_MR;
-		wr.reg.region = region[s][5];
+		wr.reg.region = region[s][EM_PAGES];
 		wr.reg.pages = &p;
-		m->key = p.key;
-		m->access = p.access;
-		m->iova = p.iova;
-		m->len = p.length;
-		wc.opcode = HCA_WC_REG_MR;
 	}
-	m->valid = !m->valid;
-	model[s].qp[0].held = 0;
-	model[s].scq.wc[model[s].scq.n++] = wc;
-	note("pages", s, 0, NULL);
-	SAME(hca_post_send(qp[s][0], &wr) == 0);
+	note("pages", s, q, &wr);
+	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
 }
 
 static void do_error(u32 s, u32 q)
@@ -384,10 +419,15 @@ static void do_error(u32 s, u32 q)
 	struct hca_qp_attr at = { .qp_state = HCA_QPS_ERR };
 
 	note("error", s, q, NULL);
+	if (model[s].qp[q].state == HCA_QPS_RESET) {
+		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == -EINVAL);
+		return;
+	}
 	SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
 	em_error(&model[s], q);
 }
 
+/* Both ends anew. What is posted to one that isn't ready has its answer too. */
 static void do_reset(u32 q)
 {
 	struct hca_qp_attr at = { .qp_state = HCA_QPS_RESET };
@@ -396,28 +436,86 @@ static void do_reset(u32 q)
 	note("reset", 0, q, NULL);
 	for (s = 0; s < 2; s++) {
 		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
-		model[s].qp[q].recvs = 0;
-		model[s].qp[q].held = 0;
+		em_forget(&model[s], q);
 	}
+	s = pick(2);
+	do_recv(s, q);
+	do_send(s, q);
+	/* What is on its way yet is of another time (IBTA 10.3.1.1 leaves it to the consumer to wait). */
+	if (troubled)
+		test_clock_advance(DELAY);
 	connect_pair(q);
+}
+
+/* A new one at its place, that its peer doesn't know. */
+static void do_destroy(u32 s, u32 q)
+{
+	note("destroy", s, q, NULL);
+	em_forget(&model[s], q);
+	hca_qp_destroy(qp[s][q]);
+	make_pair_end(s, q);
+}
+
+/* Off and on: the send queue is drained, or runs again. With two under way it isn't said which of them have begun. */
+static void do_drain(u32 s, u32 q)
+{
+	struct em_qp *m = &model[s].qp[q];
+	struct hca_qp_attr at = { .qp_state = HCA_QPS_RTS, .en_sqd_async_notify = 1 };
+
+	if (m->state == HCA_QPS_RTS && m->sends <= 1) {
+		note("drain", s, q, NULL);
+		at.qp_state = HCA_QPS_SQD;
+		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE | HCA_QP_EN_SQD_ASYNC_NOTIFY) == 0);
+		em_drain(&model[s], q);
+	} else if (m->state == HCA_QPS_SQD || m->state == HCA_QPS_SQE) {
+		note("run", s, q, NULL);
+		m->state = HCA_QPS_RTS;
+		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
+		em_run(&model[s], &model[!s], q);
+	}
+}
+
+static void do_limit(u32 s)
+{
+	struct hca_srq_attr at = { .srq_limit = pick(EM_RECVS + 2) };
+	bool good = at.srq_limit <= EM_RECVS;
+
+	note("limit", s, 3, NULL);
+	SAME(hca_srq_modify(&srq[s], &at, HCA_SRQ_LIMIT) == (good ? 0 : -EINVAL));
+	if (good)
+		model[s].srq.limit = at.srq_limit;
+}
+
+static bool in_order(u32 q)
+{
+	return model[0].qp[q].state == HCA_QPS_RTS && model[1].qp[q].state == HCA_QPS_RTS &&
+	       model[0].qp[q].dest == model[1].qp[q].qpn && model[1].qp[q].dest == model[0].qp[q].qpn;
 }
 
 static void one_step(void)
 {
-	u32 s = pick(2), q = troubled && pick(4) ? 0 : pick(EM_QPS);
+	u32 s = pick(2), q = troubled && pick(4) ? pick(2) * 3 : pick(EM_QPS);
 
 	spoil(q);
-	if ((model[0].qp[q].state != HCA_QPS_RTS || model[1].qp[q].state != HCA_QPS_RTS) && pick(2))
+	if (!in_order(q) && !pick(3))
 		do_reset(q);
-	else if (!pick(60))
+	else if (!pick(80))
 		do_error(s, q);
+	else if (!pick(120))
+		do_destroy(s, q);
+	else if (!pick(20))
+		do_drain(s, q);
+	else if (!pick(30))
+		do_limit(s);
 	else if (!pick(10))
-		do_pages(s);
+		do_pages(s, q);
 	else if (pick(5) < 2)
 		do_recv(s, q);
 	else
 		do_send(s, q);
-	compare();
+	/* In trouble, nobody can say who comes first. */
+	if (troubled || !pick(BATCH))
+		compare();
 }
 
 static u32 number(const char *name, u32 otherwise)
@@ -438,6 +536,7 @@ static void against_the_model(void **state)
 		begin();
 		for (step = 0; step < steps; step++)
 			one_step();
+		compare();
 		end();
 	}
 }

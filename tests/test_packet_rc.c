@@ -342,15 +342,33 @@ static void not_ready_is_counted(void **state)
 	assert_int_equal(lossy.syndromes[HCA_AETH_RNR | 12], 3);
 }
 
-/* The refusal itself is lost: then it is a timeout, and the two are counted apart. */
+/* The refusal itself is lost: then it is a timeout, and the next one is an answer. The two are counted apart. */
 static void lost_refusal(void **state)
 {
 	(void)state;
 	lossy_script(&lossy, HCA_PKT_ACK, 1, LOSSY_LOSE, 0);
 	assert_int_equal(post(&a, 1, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	test_clock_advance(TIMEOUT);
-	assert_int_equal(a.qp->retries, 1);
+	assert_int_equal(a.qp->retries, 0);
 	assert_int_equal(a.qp->rnr_retries, 1);
+	assert_int_equal(post_recv(&b, 2, 0, 8), 0);
+	test_clock_advance(RNR_WAIT);
+	good(&a.scq, 1);
+	good(&b.rcq, 2);
+}
+
+/* Who says that he isn't ready is there: losses far apart aren't added up while we wait for him. */
+static void not_ready_is_an_answer(void **state)
+{
+	u32 i;
+
+	(void)state;
+	a.qp->attr.rnr_retry = 7;
+	assert_int_equal(post(&a, 1, HCA_WR_SEND, 0, 8, 0, 0), 0);
+	for (i = 0; i < 3 * a.qp->attr.retry_cnt; i++) {
+		lossy_script(&lossy, HCA_PKT_SEND_ONLY, 1, LOSSY_LOSE, 0);
+		test_clock_advance(RNR_WAIT + TIMEOUT);
+	}
 	assert_int_equal(post_recv(&b, 2, 0, 8), 0);
 	test_clock_advance(RNR_WAIT);
 	good(&a.scq, 1);
@@ -675,6 +693,7 @@ int main(void)
 		SMALL(not_ready_on_the_clock),
 		SMALL(not_ready_is_counted),
 		SMALL(lost_refusal),
+		SMALL(not_ready_is_an_answer),
 		SMALL(lost_read_response),
 		SMALL(implied_loss),
 		SMALL(reads_under_way),

@@ -309,6 +309,9 @@ static void not_ready(struct hca_qp *qp, u32 code)
 
 	if (qp->sq_waiting)
 		return;
+	/* It is an answer all the same: losses before it don't count any more. */
+	qp->retries = 0;
+	f->recovering = false;
 	/* 7 is for ever, here alone (IBTA 9.7.5.2.8). */
 	if (qp->attr.rnr_retry != 7 && qp->rnr_retries++ >= qp->attr.rnr_retry) {
 		fail_at(qp, f->una_idx, HCA_WC_RNR_RETRY_EXC_ERR);

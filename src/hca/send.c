@@ -364,6 +364,7 @@ static bool settle(struct hca_qp *qp, enum hca_answer answer, u8 rnr_code, enum 
 		return true;
 	case HCA_ANSWER_RNR:
 		*status = HCA_WC_RNR_RETRY_EXC_ERR;
+		qp->retries = 0;
 		/* 7 is for ever, here alone (IBTA 9.7.5.2.8). */
 		if (qp->attr.rnr_retry == 7 || qp->rnr_retries++ < qp->attr.rnr_retry)
 			return try_later(qp, hca_rnr_timer_ns(rnr_code), status);
