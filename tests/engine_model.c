@@ -27,6 +27,30 @@ static const struct em_region *find(const struct em_side *s, u32 key)
 	return NULL;
 }
 
+static struct em_window *find_window(struct em_side *s, u32 key)
+{
+	u32 i;
+
+	for (i = 0; i < EM_WINDOWS; i++)
+		if (s->window[i].valid && s->window[i].key == key)
+			return &s->window[i];
+	return NULL;
+}
+
+u32 em_bound(const struct em_side *s, u32 region)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < EM_WINDOWS; i++)
+		n += s->window[i].valid && s->window[i].region == region;
+	return n;
+}
+
+static bool inside(const struct hca_sge *e, u64 len, u64 iova, u64 room)
+{
+	return e->addr >= iova && len <= room && e->addr - iova <= room - len;
+}
+
 /* IBTA 10.6.7: the key, its domain, its rights, its bounds; nothing of it for no bytes (9.7.4.1.5). */
 static bool allowed(const struct em_side *s, const struct hca_sge *e, u64 len, u32 access)
 {
@@ -34,14 +58,24 @@ static bool allowed(const struct em_side *s, const struct hca_sge *e, u64 len, u
 
 	if (!len)
 		return true;
-	return r && !r->pd && (r->access & access) == access && e->addr >= r->iova && len <= r->len &&
-	       e->addr - r->iova <= r->len - len;
+	return r && !r->pd && (r->access & access) == access && inside(e, len, r->iova, r->len);
+}
+
+/* What a peer names: a region's key, or a window's on a queue pair that may use it (IBTA 10.6.7.2). */
+static bool remote_allowed(struct em_side *s, u32 q, const struct hca_sge *e, u64 len, u32 access)
+{
+	const struct em_window *w = find_window(s, e->lkey);
+
+	if (!w || !len)
+		return allowed(s, e, len, access);
+	return (!w->two || w->q == q) && (w->access & access) == access && inside(e, len, w->iova, w->len);
 }
 
 static u8 *at(struct em_side *s, const struct hca_sge *e, u64 off)
 {
-	const struct em_region *r = find(s, e->lkey);
-	u64 in = e->addr + off - r->iova;
+	const struct em_window *w = find_window(s, e->lkey);
+	const struct em_region *r = w ? &s->region[w->region] : find(s, e->lkey);
+	u64 in = e->addr + off - (w ? w->iova - w->off : r->iova);
 
 	return &s->ram[r->pages ? r->page[in / 4096] + in % 4096 : r->page[0] + in];
 }
@@ -247,11 +281,17 @@ static enum hca_wc_status receive(struct em_side *s, const struct em_qp *qp, con
 }
 
 /* A key that can be made void: of a fast registered region that is valid; by a peer, if peers may use it (IBTA 10.6.5). */
-static bool invalidate(struct em_side *s, u32 key, bool remote)
+static bool invalidate(struct em_side *s, u32 q, u32 key, bool remote)
 {
 	struct em_region *r = (struct em_region *)find(s, key);
+	struct em_window *w = find_window(s, key);
 
-	if (!r || r->pd || !r->pages || (remote && !(r->access & HCA_ACCESS_REMOTE)))
+	if (w && w->two && w->q == q) {
+		w->valid = false;
+		return true;
+	}
+	/* What a window is bound to stays (IBTA 10.6.7.2.6). */
+	if (!r || em_bound(s, (u32)(r - s->region)) || r->pd || !r->pages || (remote && !(r->access & HCA_ACCESS_REMOTE)))
 		return false;
 	r->valid = false;
 	return true;
@@ -281,7 +321,7 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 	}
 	memcpy(all + grh, data, len);
 	wc.status = receive(s, qp, &r, all, len + grh);
-	if (!wc.status && wr->opcode == HCA_WR_SEND_WITH_INV && !invalidate(s, wr->imm, true))
+	if (!wc.status && wr->opcode == HCA_WR_SEND_WITH_INV && !invalidate(s, q, wr->imm, true))
 		wc.status = HCA_WC_MW_BIND_ERR;
 	add(&s->rcq, wc);
 	if (wc.status && !ud)
@@ -305,7 +345,7 @@ static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hc
 			     .src_qp = src,
 			     .qp_num = qp->qpn };
 	bool imm = wr->opcode == HCA_WR_RDMA_WRITE_WITH_IMM;
-	bool right = allowed(s, &to, len, HCA_ACCESS_REMOTE_WRITE);
+	bool right = remote_allowed(s, q, &to, len, HCA_ACCESS_REMOTE_WRITE);
 	u64 first = qp->mtu && len > qp->mtu ? (len - 1) / qp->mtu * qp->mtu : 0;
 
 	if (!right && qp->type != HCA_QPT_RC)
@@ -345,7 +385,7 @@ static enum hca_wc_status arrive_read(struct em_side *s, u32 q, const struct hca
 	u8 data[EM_BYTES];
 	u64 i;
 
-	if (!allowed(s, &src, len, HCA_ACCESS_REMOTE_READ))
+	if (!remote_allowed(s, q, &src, len, HCA_ACCESS_REMOTE_READ))
 		return refuse(s, q, HCA_WC_REM_ACCESS_ERR);
 	for (i = 0; i < len; i++)
 		data[i] = *at(s, &src, i);
@@ -360,8 +400,11 @@ static enum hca_wc_status arrive_atomic(struct em_side *s, u32 q, const struct h
 
 	if (wr->atomic.addr & 7)
 		return refuse(s, q, HCA_WC_REM_INV_REQ_ERR);
-	if (!allowed(s, &to, 8, HCA_ACCESS_REMOTE_ATOMIC))
+	if (!remote_allowed(s, q, &to, 8, HCA_ACCESS_REMOTE_ATOMIC))
 		return refuse(s, q, HCA_WC_REM_ACCESS_ERR);
+	/* A window's address may be aligned, and the memory that it stands for not. */
+	if ((at(s, &to, 0) - s->ram) & 7)
+		return refuse(s, q, HCA_WC_REM_INV_REQ_ERR);
 	memcpy(&old, at(s, &to, 0), 8);
 	now = wr->opcode == HCA_WR_ATOMIC_FETCH_AND_ADD ? old + wr->atomic.compare_add :
 	      old == wr->atomic.compare_add		? wr->atomic.swap :
@@ -417,6 +460,7 @@ static enum hca_wc_opcode told_as(enum hca_wr_opcode op)
 	       op == HCA_WR_ATOMIC_FETCH_AND_ADD ? HCA_WC_FETCH_ADD :
 	       op == HCA_WR_LOCAL_INV		? HCA_WC_LOCAL_INV :
 	       op == HCA_WR_REG_MR		? HCA_WC_REG_MR :
+	       op == HCA_WR_BIND_MW		? HCA_WC_BIND_MW :
 	       sends(op)			? HCA_WC_SEND :
 						  HCA_WC_RDMA_WRITE;
 }
@@ -439,6 +483,34 @@ static enum hca_wc_status register_pages(struct em_side *s, const struct hca_sen
 	return HCA_WC_SUCCESS;
 }
 
+/* The key of one of the windows, which it's for. What was bound before is so no more, if it's of type 1 (IBTA 10.6.7.2.2). */
+static enum hca_wc_status bind(struct em_side *s, u32 q, const struct hca_send_wr *wr)
+{
+	u32 need = HCA_ACCESS_MW_BIND |
+		   (wr->bind.access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC) ? HCA_ACCESS_LOCAL_WRITE : 0);
+	struct hca_sge e = { .addr = wr->bind.addr, .lkey = wr->bind.lkey };
+	const struct em_region *r = find(s, e.lkey);
+	struct em_window *w = s->window;
+
+	if (wr->bind.length && !allowed(s, &e, wr->bind.length, need))
+		return HCA_WC_MW_BIND_ERR;
+	while (w->key >> 8 != wr->bind.rkey >> 8)
+		w++;
+	if (w->two && w->valid)
+		return HCA_WC_MW_BIND_ERR;
+	w->valid = wr->bind.length;
+	if (!w->valid)
+		return HCA_WC_SUCCESS;
+	w->key = wr->bind.rkey;
+	w->region = (u32)(r - s->region);
+	w->off = wr->bind.addr - r->iova;
+	w->iova = wr->bind.access & HCA_ACCESS_ZERO_BASED ? 0 : wr->bind.addr;
+	w->len = wr->bind.length;
+	w->access = wr->bind.access;
+	w->q = q;
+	return HCA_WC_SUCCESS;
+}
+
 /* Whatever becomes of one request; of an unreliable one nothing is heard but what is wrong here. */
 static enum hca_wc_status execute(struct em_side *s, struct em_side *peer, u32 q, const struct hca_send_wr *wr, u64 len,
 				  u64 *landed)
@@ -449,8 +521,10 @@ static enum hca_wc_status execute(struct em_side *s, struct em_side *peer, u32 q
 
 	if (wr->opcode == HCA_WR_REG_MR)
 		return register_pages(s, wr);
+	if (wr->opcode == HCA_WR_BIND_MW)
+		return bind(s, q, wr);
 	if (wr->opcode == HCA_WR_LOCAL_INV)
-		return invalidate(s, wr->imm, false) ? HCA_WC_SUCCESS : HCA_WC_MW_BIND_ERR;
+		return invalidate(s, q, wr->imm, false) ? HCA_WC_SUCCESS : HCA_WC_MW_BIND_ERR;
 	if ((qp->type == HCA_QPT_UD && len > 4096) || (back && wr->opcode != HCA_WR_RDMA_READ && len != 8))
 		return HCA_WC_LOC_LEN_ERR;
 	if (!(wr->flags & HCA_SEND_INLINE) &&

@@ -11,6 +11,7 @@
 #define EM_BASE 0x100000ull
 #define EM_REGIONS 6u
 #define EM_PAGES 5u /* the one of pages, registered by requests */
+#define EM_WINDOWS 2u /* the first of type 1, the second of type 2 */
 #define EM_QPS 4u
 #define EM_RECVS 8u
 #define EM_SENDS 8u
@@ -28,6 +29,19 @@ struct em_region {
 	u64 len;
 	u64 page[4]; /* offsets in memory of 4096-byte pages; the first one's is where one run begins */
 	bool pages;
+};
+
+/* Of type 1 for all queue pairs of its domain, of type 2 for the one that bound it; see hca/window.h. */
+struct em_window {
+	bool two;
+	bool valid;
+	u32 key; /* the valid one, or the last that was */
+	u32 region;
+	u64 off; /* in the region */
+	u64 iova;
+	u64 len;
+	u32 access;
+	u32 q;
 };
 
 struct em_recv {
@@ -74,6 +88,7 @@ struct em_cq {
 struct em_side {
 	u8 ram[EM_BYTES];
 	struct em_region region[EM_REGIONS];
+	struct em_window window[EM_WINDOWS];
 	struct em_qp qp[EM_QPS];
 	struct em_recvq srq;
 	struct em_cq scq;
@@ -95,6 +110,9 @@ void em_error(struct em_side *s, u32 q);
 /** em_drain() - RTS to SQD; em_run() - to RTS, and on with what is queued */
 void em_drain(struct em_side *s, u32 q);
 void em_run(struct em_side *s, struct em_side *peer, u32 q);
+
+/** em_bound() - how many windows are bound to a region; who destroys it must ask */
+u32 em_bound(const struct em_side *s, u32 region);
 
 /** em_forget() - nothing is left of the queue pair in its queues: it was reset or destroyed */
 void em_forget(struct em_side *s, u32 q);

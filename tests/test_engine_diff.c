@@ -23,6 +23,7 @@ static struct hca_qp *qp[2][EM_QPS];
 static struct hca_region *region[2][EM_REGIONS];
 static struct hca_pd other[2];
 static struct hca_srq srq[2];
+static struct hca_window *window[2][EM_WINDOWS];
 static u64 seed, x;
 static u32 step;
 static u32 ever_lost;
@@ -58,7 +59,7 @@ static void differs(int line, const char *what)
 
 /* One region of each sort: all rights, to be read here alone, reads of peers, writes of peers, another domain's, pages. */
 static const u32 rights[EM_REGIONS] = {
-	RW, 0, HCA_ACCESS_REMOTE_READ, HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE, RW, RW,
+	RW | HCA_ACCESS_MW_BIND, 0, HCA_ACCESS_REMOTE_READ, HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE, RW, RW,
 };
 
 static void make_region(u32 s, u32 i)
@@ -134,6 +135,13 @@ static bool same_status(enum hca_wc_status is, enum hca_wc_status should)
 	return is == should || (troubled && told && is == HCA_WC_RETRY_EXC_ERR);
 }
 
+static void make_window(u32 s, u32 i)
+{
+	assert_int_equal(hca_window_create(&side[s]->hca, &side[s]->pd, i ? HCA_WINDOW_2 : HCA_WINDOW_1, &window[s][i]),
+			 0);
+	model[s].window[i] = (struct em_window){ .two = i, .key = window[s][i]->key };
+}
+
 static void make_pair_end(u32 s, u32 q)
 {
 	static const enum hca_qp_type types[EM_QPS] = { HCA_QPT_RC, HCA_QPT_UC, HCA_QPT_UD, HCA_QPT_RC };
@@ -167,6 +175,8 @@ static void begin(void)
 		hca_pd_init(&other[s], &side[s]->hca);
 		for (i = 0; i < EM_REGIONS; i++)
 			make_region(s, i);
+		for (i = 0; i < EM_WINDOWS; i++)
+			make_window(s, i);
 		assert_int_equal(hca_srq_init(&srq[s], &side[s]->hca, &side[s]->pd, &shared), 0);
 		for (i = 0; i < EM_QPS; i++)
 			make_pair_end(s, i);
@@ -185,6 +195,8 @@ static void end(void)
 		for (i = 0; i < EM_QPS; i++)
 			hca_qp_destroy(qp[s][i]);
 		assert_int_equal(hca_srq_fini(&srq[s]), 0);
+		for (i = 0; i < EM_WINDOWS; i++)
+			hca_window_destroy(window[s][i]);
 		for (i = 0; i < EM_REGIONS; i++)
 			assert_int_equal(hca_region_destroy(region[s][i]), 0);
 	}
@@ -214,22 +226,33 @@ static void same_completion(const struct hca_wc *wc, const struct hca_wc *w, boo
 	SAME(!receives || wc->src_qp == w->src_qp);
 }
 
+/* Completions of one queue pair come in order; nobody says who of two comes first. */
+static void one_of(struct em_cq *m, const struct hca_wc *wc, bool receives)
+{
+	u32 i;
+
+	for (i = 0; i < m->n && m->wc[i].qp_num != wc->qp_num; i++)
+		;
+	if (i == m->n)
+		print_message("# request %llu ended with %d, too many\n", (unsigned long long)wc->wr_id, wc->status);
+	SAME(i < m->n);
+	same_completion(wc, &m->wc[i], receives);
+	m->n--;
+	memmove(m->wc + i, m->wc + i + 1, (m->n - i) * sizeof(*m->wc));
+}
+
 /* Often only some are polled; not so few that the queue overflows. */
 static void same_completions(struct hca_compq *cq, struct em_cq *m, bool receives)
 {
-	u32 n = m->n > EM_CQE / 3 || pick(2) ? m->n : pick(m->n + 1), i;
+	u32 left = m->n > EM_CQE / 3 || pick(2) ? 0 : pick(m->n + 1);
 	struct hca_wc wc;
 
-	for (i = 0; i < n; i++) {
+	while (m->n > left) {
 		SAME(hca_cq_poll(&cq->cq, &wc, 1) == 1);
-		same_completion(&wc, &m->wc[i], receives);
+		one_of(m, &wc, receives);
 	}
-	m->n -= n;
-	memmove(m->wc, m->wc + n, m->n * sizeof(*m->wc));
-	if (!m->n && hca_cq_poll(&cq->cq, &wc, 1)) {
-		print_message("# request %llu ended with %d, too many\n", (unsigned long long)wc.wr_id, wc.status);
-		SAME(false);
-	}
+	if (!left && hca_cq_poll(&cq->cq, &wc, 1))
+		one_of(m, &wc, receives);
 }
 
 static void same_events(u32 s)
@@ -296,6 +319,20 @@ static u32 any_region(void)
 	return pick(3) ? pick(2) * 5 : pick(EM_REGIONS);
 }
 
+/* What a peer may name: a region, or a window as if it were one. */
+static struct em_region any_target(u32 s)
+{
+	const struct em_window *w = &model[s].window[pick(EM_WINDOWS)];
+
+	if (pick(4) || !w->len)
+		return model[s].region[any_region()];
+	return (struct em_region){ .valid = w->valid,
+				   .key = w->key,
+				   .iova = w->iova,
+				   .len = w->len,
+				   .page = { model[s].region[w->region].page[0] + w->off } };
+}
+
 static u32 key_of(const struct em_region *r)
 {
 	return pick(24) ? r->key : r->key ^ 1u << pick(12);
@@ -343,7 +380,8 @@ static void do_send(u32 s, u32 q)
 	};
 	enum hca_wr_opcode op = q == 2 && pick(8) ? ops[pick(2)] : ops[pick(HCA_ARRAY_SIZE(ops))];
 	bool atomic = op == HCA_WR_ATOMIC_CMP_AND_SWP || op == HCA_WR_ATOMIC_FETCH_AND_ADD;
-	const struct em_region *r = &model[!s].region[any_region()];
+	struct em_region target = any_target(!s);
+	const struct em_region *r = &target;
 	static u8 own[EM_SGES + 1][BYTES];
 	struct hca_sge sge[EM_SGES + 1];
 	struct hca_send_wr wr = { .wr_id = step, .sge = sge, .opcode = op, .imm = pick(1u << 30) };
@@ -351,7 +389,8 @@ static void do_send(u32 s, u32 q)
 
 	wr.num_sge = entries(s, sge, atomic);
 	if (op == HCA_WR_SEND_WITH_INV)
-		wr.imm = key_of(&model[!s].region[pick(4) ? EM_PAGES : any_region()]);
+		wr.imm = pick(3) ? key_of(&model[!s].region[pick(4) ? EM_PAGES : any_region()]) :
+				   model[!s].window[pick(EM_WINDOWS)].key;
 	/* Behind others, it may be that it goes before a read has come back unless it's told not to. */
 	wr.flags = (pick(2) ? 0u : HCA_SEND_SIGNALED) |
 		   (model[s].qp[q].sends || !pick(4) ? HCA_SEND_FENCE : 0u) | (pick(4) ? 0u : HCA_SEND_SOLICITED) |
@@ -396,11 +435,13 @@ static void do_pages(u32 s, u32 q)
 	if (q == 2 || model[s].qp[q].state != HCA_QPS_RTS || model[s].qp[q].sends)
 		return;
 	wr.imm = key_of(pick(8) ? m : &model[s].region[any_region()]);
+	if (!pick(4))
+		wr.imm = model[s].window[pick(8) ? 1 : 0].key;
 	if (!m->valid && pick(12)) {
 		for (i = 0; i < 4; i++)
 			page[i] = BASE + (first + i * 3) % 16 * 4096;
 		p = (struct hca_region_pages){ .key = (m->key & ~0xffu) | pick(256),
-					       .access = pick(6) ? RW : HCA_ACCESS_LOCAL_WRITE,
+					       .access = pick(6) ? RW | HCA_ACCESS_MW_BIND : HCA_ACCESS_LOCAL_WRITE,
 					       .iova = 0x9000000,
 					       .length = sizeof(page) / sizeof(*page) * 4096,
 					       .page_shift = 12,
@@ -412,6 +453,60 @@ static void do_pages(u32 s, u32 q)
 	}
 	note("pages", s, q, &wr);
 	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
+}
+
+/* Any part of a region, that may be bound to or not; a few bytes too many; or none, which is how type 1 is unbound. */
+static void do_bind(u32 s, u32 q)
+{
+	u32 i = pick(EM_WINDOWS), from = any_region();
+	const struct em_region *m = &model[s].region[from];
+	struct hca_window *w = window[s][i];
+	struct hca_send_wr wr = { .wr_id = step, .flags = HCA_SEND_SIGNALED, .opcode = HCA_WR_BIND_MW };
+
+	if (q == 2 || model[s].qp[q].state != HCA_QPS_RTS || model[s].qp[q].sends)
+		return;
+	wr.bind.window = w;
+	wr.bind.length = pick(8) ? 1 + pick(12000) : i ? 1 : 0;
+	wr.bind.addr = pick(12) ? m->iova + pick(8000) : m->iova + m->len - wr.bind.length + 1;
+	wr.bind.lkey = key_of(m);
+	wr.bind.rkey = i ? (w->key & ~0xffu) | pick(256) : hca_window_next_key(w);
+	wr.bind.access = pick(6) ? (RW & (u32)HCA_ACCESS_REMOTE) : pick(8) << 1;
+	wr.bind.access |= pick(3) ? 0u : HCA_ACCESS_ZERO_BASED;
+	note("bind", s, q, &wr);
+	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
+}
+
+static bool idle(u32 s)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < EM_QPS; i++)
+		n += model[s].qp[i].sends;
+	return !n;
+}
+
+/* Deregistered under whatever receives name it, and made anew; but not beneath a window, and not under what is sent. */
+static void do_dereg(u32 s)
+{
+	u32 i = any_region();
+
+	note("dereg", s, i, NULL);
+	if (em_bound(&model[s], i)) {
+		SAME(hca_region_destroy(region[s][i]) == -EBUSY);
+	} else if (idle(0) && idle(1)) {
+		SAME(hca_region_destroy(region[s][i]) == 0);
+		make_region(s, i);
+	}
+}
+
+/* As bound as it may be. */
+static void do_new_window(u32 s)
+{
+	u32 i = pick(EM_WINDOWS);
+
+	note("window", s, i, NULL);
+	hca_window_destroy(window[s][i]);
+	make_window(s, i);
 }
 
 static void do_error(u32 s, u32 q)
@@ -450,8 +545,13 @@ static void do_reset(u32 q)
 /* A new one at its place, that its peer doesn't know. */
 static void do_destroy(u32 s, u32 q)
 {
+	u32 i;
+
 	note("destroy", s, q, NULL);
 	em_forget(&model[s], q);
+	for (i = 0; i < EM_WINDOWS; i++)
+		if (model[s].window[i].two && model[s].window[i].q == q)
+			model[s].window[i].valid = false;
 	hca_qp_destroy(qp[s][q]);
 	make_pair_end(s, q);
 }
@@ -507,8 +607,14 @@ static void one_step(void)
 		do_drain(s, q);
 	else if (!pick(30))
 		do_limit(s);
+	else if (!pick(50))
+		do_dereg(s);
+	else if (!pick(80))
+		do_new_window(s);
 	else if (!pick(10))
 		do_pages(s, q);
+	else if (!pick(10))
+		do_bind(s, q);
 	else if (pick(5) < 2)
 		do_recv(s, q);
 	else
