@@ -34,7 +34,7 @@ void ini_wait(struct srp_initiator *ini, pthread_cond_t *cond, u64 until)
 
 static void set_state(struct srp_initiator *ini, enum srp_state state)
 {
-	if (__atomic_exchange_n(&ini->state, state, __ATOMIC_RELAXED) != state && ini->attr.state)
+	if (__atomic_exchange_n(&ini->state, (u32)state, __ATOMIC_RELAXED) != (u32)state && ini->attr.state)
 		ini->attr.state(ini->attr.ctx, ini, state);
 }
 
@@ -413,5 +413,5 @@ void srp_initiator_get_stats(struct srp_initiator *ini, struct srp_initiator_sta
 	st->req_limit = (u32)ini->channels[0].rsp.delta;
 	st->max_iu = ini->channels[0].rsp.it_iu_len;
 	pthread_mutex_unlock(&ini->lock);
-	st->state = __atomic_load_n(&ini->state, __ATOMIC_RELAXED);
+	st->state = (enum srp_state)__atomic_load_n(&ini->state, __ATOMIC_RELAXED);
 }

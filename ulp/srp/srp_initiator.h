@@ -166,7 +166,7 @@ struct srp_initiator {
 	struct srp_channel *want_ch;
 	struct srp_request *want_req;
 	u8 want_lun[SCSI_LUN_LEN];
-	enum srp_state state;
+	u32 state; /* enum srp_state; atomic */
 	u64 n_timeouts, n_aborts, n_lun_resets, n_reconnects;
 };
 

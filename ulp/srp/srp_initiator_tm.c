@@ -53,8 +53,7 @@ static int wait_answer(struct srp_channel *ch)
 	int result;
 
 	pthread_mutex_lock(&ini->lock);
-	while ((result = tm_result(ch)) == PENDING && srp_now_ms() < until &&
-	       !__atomic_load_n(&ini->lost, __ATOMIC_ACQUIRE))
+	while (tm_result(ch) == PENDING && srp_now_ms() < until && !__atomic_load_n(&ini->lost, __ATOMIC_ACQUIRE))
 		ini_wait(ini, &ini->done, until);
 	pthread_mutex_unlock(&ini->lock);
 	srp_lock(&ch->lock);

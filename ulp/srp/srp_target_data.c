@@ -126,6 +126,11 @@ static void move(struct tgt_cmd *c)
 	struct batch b;
 
 	fill(c, &b);
+	if (!b.n) {
+		/* The table has fewer bytes than it said; it was checked, so this is for the day when that is forgotten. */
+		tgt_refuse(c);
+		return;
+	}
 	if (c->piece_done < c->piece_len || !c->in || c->piece_at + c->piece_len < c->scsi.expect) {
 		post(c, &b, moved);
 		return;
