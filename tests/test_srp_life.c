@@ -381,7 +381,38 @@ static void test_timeouts(void **state)
 	bed_close(&b);
 }
 
-/* The same against a real target, whose medium is stuck; and aborts that the user wants. */
+/* A real target whose medium is stuck: it answers nothing. When the medium moves again, so does everything. */
+static void test_stuck_medium(void **state)
+{
+	struct srp_initiator_attr attr = { .timeout_ms = 40, .abort_ms = 40, .reconnect_ms = 20 };
+	struct srp_initiator *ini;
+	struct srp_target *t;
+	struct srp_request req;
+	struct bed_list l;
+	struct told told;
+	struct srp_bed b;
+
+	(void)state;
+	bed_open(&b, MACHINE_IOMMU, 3);
+	gate_make(&b);
+	t = bed_target(&b, IB_POLL_WORKQUEUE);
+	ini = connect_with(&b, &told, &attr);
+	list_make(&b, &l, SHAPE_GAPS, 4096, 3);
+	req = req_rw(&l, false, 0);
+	assert_int_equal(srp_execute(srp_initiator_channel(ini, 0), &req), 0);
+	gate_shut(true);
+	assert_int_equal(srp_execute(srp_initiator_channel(ini, 0), &req), -EIO);
+	assert_int_equal(srp_abort(srp_initiator_channel(ini, 0), &req), -ENOENT);
+	gate_shut(false);
+	assert_true(eventually(count(&told.live) == 2));
+	assert_int_equal(srp_execute(srp_initiator_channel(ini, 0), &req), 0);
+	list_free(&l);
+	srp_initiator_destroy(ini);
+	srp_target_destroy(t);
+	bed_close(&b);
+}
+
+/* Aborts and resets that the user wants. */
 static void test_abort_and_reset(void **state)
 {
 	static const u8 lun0[SCSI_LUN_LEN];
@@ -634,6 +665,7 @@ int main(void)
 		cmocka_unit_test(test_bad_login_responses),
 		cmocka_unit_test(test_credits),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_stuck_medium),
 		cmocka_unit_test(test_abort_and_reset),
 		cmocka_unit_test(test_logout_and_back),
 		cmocka_unit_test(test_killed_under_load),

@@ -135,6 +135,32 @@ static void give_up_all(struct srp_channel *ch, int error)
 	}
 }
 
+/* --- who is at it --- */
+
+/* Nothing new is sent. Return: what was begun before is posted; false: somebody takes too long with it. */
+static bool hold(struct srp_channel *ch)
+{
+	u64 until = srp_now_ms() + ch->ini->attr.abort_ms;
+
+	srp_lock(&ch->lock);
+	ch->hold = true;
+	srp_unlock(&ch->lock);
+	while (__atomic_load_n(&ch->inside, __ATOMIC_ACQUIRE)) {
+		if (srp_now_ms() >= until)
+			return false;
+		usleep(100);
+	}
+	return true;
+}
+
+static void let_go(struct srp_channel *ch)
+{
+	srp_lock(&ch->lock);
+	ch->hold = false;
+	srp_unlock(&ch->lock);
+	ini_pump(ch);
+}
+
 /* --- abort --- */
 
 /* A request that was never sent. Return: it was in the queue. */
@@ -178,7 +204,7 @@ int ini_abort(struct srp_channel *ch, struct srp_request *req, int error)
 {
 	struct srp_tsk_mgmt tm = { .function = SRP_ABORT_TASK };
 	struct srp_slot *s;
-	bool mine;
+	bool mine, posted;
 	int err;
 
 	if (unqueue(ch, req)) {
@@ -186,9 +212,12 @@ int ini_abort(struct srp_channel *ch, struct srp_request *req, int error)
 		req->done(req);
 		return 0;
 	}
+	/* Found when nobody is sending: so it was posted, and the function goes behind it. */
+	posted = hold(ch);
 	s = find(ch, req, &tm.task_tag, tm.lun);
-	if (!s)
-		return -ENOENT;
+	let_go(ch);
+	if (!s || !posted)
+		return s ? -ETIMEDOUT : -ENOENT;
 	err = function(ch, &tm);
 	if (err)
 		return err;
@@ -202,34 +231,20 @@ int ini_abort(struct srp_channel *ch, struct srp_request *req, int error)
 
 /* --- reset --- */
 
-static void hold(struct srp_initiator *ini, bool on)
-{
-	u32 i;
-
-	for (i = 0; i < ini->attr.channels; i++) {
-		struct srp_channel *ch = &ini->channels[i];
-
-		srp_lock(&ch->lock);
-		ch->hold = on;
-		srp_unlock(&ch->lock);
-		/* What was begun before is posted when this is over. */
-		while (on && __atomic_load_n(&ch->inside, __ATOMIC_ACQUIRE))
-			usleep(100);
-		if (!on)
-			ini_pump(ch);
-	}
-}
-
 int ini_reset(struct srp_channel *ch, const u8 lun[SCSI_LUN_LEN], int error)
 {
 	struct srp_initiator *ini = ch->ini;
 	struct srp_tsk_mgmt tm = { .function = SRP_LUN_RESET };
 	u32 i;
-	int err;
+	int err = 0;
 
 	memcpy(tm.lun, lun, SCSI_LUN_LEN);
-	hold(ini, true);
-	err = function(ch, &tm);
+	for (i = 0; i < ini->attr.channels; i++) {
+		if (!hold(&ini->channels[i]))
+			err = -ETIMEDOUT;
+	}
+	if (!err)
+		err = function(ch, &tm);
 	/*
 	 * On other channels commands may still be on their way to the target. A function there goes behind them, and so
 	 * does its answer.
@@ -243,7 +258,8 @@ int ini_reset(struct srp_channel *ch, const u8 lun[SCSI_LUN_LEN], int error)
 	}
 	for (i = 0; i < ini->attr.channels && !err; i++)
 		give_up_all(&ini->channels[i], error);
-	hold(ini, false);
+	for (i = 0; i < ini->attr.channels; i++)
+		let_go(&ini->channels[i]);
 	return err;
 }
 
