@@ -45,7 +45,7 @@ static inline void srp_lock(struct srp_lock *l)
 		u32 i;
 
 		for (i = 0; i < 100 && __atomic_load_n(&l->held, __ATOMIC_RELAXED); i++)
-			__builtin_ia32_pause();
+			__asm__ volatile("" ::: "memory");
 		if (i == 100)
 			sched_yield();
 	}
