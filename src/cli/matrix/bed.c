@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The machines of the matrix and the two adapters on each; see bed.h. Ledgers are
- * always on here: a row that carries its bytes and forgets a mapping has failed.
+ * The machines of the matrix and the two adapters on each; see bed.h. The matrix has
+ * ledgers always on: a row that carries its bytes and forgets a mapping has failed.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -60,9 +60,9 @@ static void misuse(void *ctx, const struct hca_misuse_report *r)
 }
 
 static int end_open(struct bed_end *end, struct bed *bed, u64 dma_mask, const char *name, enum adapter kind,
-		    struct why *why)
+		    bool ledger, struct why *why)
 {
-	struct ib_dma_config config = { .ledger = true, .report = misuse, .ctx = end };
+	struct ib_dma_config config = { .ledger = ledger, .report = misuse, .ctx = end };
 	struct device_attr attr = { .name = name, .dma_mask = dma_mask };
 	struct ib_dma_totals totals;
 	int err;
@@ -75,6 +75,8 @@ static int end_open(struct bed_end *end, struct bed *bed, u64 dma_mask, const ch
 				    ipath_create(end->dev, name, IPATH_HIGHMEM_TAGGED, &config, &end->ib);
 	if (err)
 		return why_set(why, err, "the %s's adapter can't be made: %s", name, strerror(-err));
+	if (!ledger)
+		return 0;
 	err = ib_dma_get_totals(end->ib, &totals);
 	if (err)
 		return why_set(why, err,
@@ -83,20 +85,25 @@ static int end_open(struct bed_end *end, struct bed *bed, u64 dma_mask, const ch
 	return 0;
 }
 
-int bed_open(struct bed *bed, int machine, enum adapter initiator, enum adapter target, struct why *why)
+int bed_open(struct bed *bed, const struct bed_attr *ba, struct why *why)
 {
-	struct machine_attr attr = machines[machine].attr;
-	u64 mask = machines[machine].dma_mask;
+	struct machine_attr attr = machines[ba->machine].attr;
+	u64 mask = machines[ba->machine].dma_mask;
 	int err;
 
 	memset(bed, 0, sizeof(*bed));
-	attr.name = machine_kinds[machine];
+	attr.name = machine_kinds[ba->machine];
+	if (ba->memory_times) {
+		attr.low_bytes *= ba->memory_times;
+		attr.high_bytes *= ba->memory_times;
+		attr.bounce_bytes *= ba->memory_times;
+	}
 	err = machine_create(&attr, &bed->machine);
 	if (err)
 		return why_set(why, err, "the machine can't be made: %s", strerror(-err));
-	err = end_open(&bed->initiator, bed, mask, "initiator", initiator, why);
+	err = end_open(&bed->initiator, bed, mask, "initiator", ba->initiator, !ba->no_ledger, why);
 	if (!err)
-		err = end_open(&bed->target, bed, mask, "target", target, why);
+		err = end_open(&bed->target, bed, mask, "target", ba->target, !ba->no_ledger, why);
 	return err;
 }
 

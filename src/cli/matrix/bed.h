@@ -48,8 +48,22 @@ struct bed_account {
 	u64 leaks;
 };
 
-/** bed_open() - @machine: an index of machine_kinds. Return: 0, or -errno with @why */
-int bed_open(struct bed *bed, int machine, enum adapter initiator, enum adapter target, struct why *why);
+/**
+ * struct bed_attr - how a bed is made
+ * @machine: an index of machine_kinds
+ * @memory_times: that often its usual memory; 0: once
+ * @no_ledger: its adapters keep none
+ */
+struct bed_attr {
+	int machine;
+	enum adapter initiator;
+	enum adapter target;
+	u32 memory_times;
+	bool no_ledger;
+};
+
+/** bed_open() - Return: 0, or -errno with @why; bed_close() is to be called in any case */
+int bed_open(struct bed *bed, const struct bed_attr *attr, struct why *why);
 
 /** bed_close() - take everything down, count, and say in @why what shouldn't have been there */
 void bed_close(struct bed *bed, struct bed_account *acc, struct why *why);

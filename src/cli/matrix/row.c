@@ -155,6 +155,7 @@ static void compare(struct run *r)
 bool row_run(const struct job *job, struct row *row)
 {
 	const struct mover_attr attr = { .bytes = job->image->bytes, .seed = ~job->seed, .memory = job->memory };
+	const struct bed_attr bed = { .machine = row->machine, .initiator = row->initiator, .target = row->target };
 	struct run r = { .job = job, .row = row, .copy = -1 };
 	int err;
 
@@ -168,7 +169,7 @@ bool row_run(const struct job *job, struct row *row)
 		err = r.copy < 0 ? r.copy : 0;
 	}
 	if (!err)
-		err = bed_open(&r.bed, row->machine, row->initiator, row->target, &row->why);
+		err = bed_open(&r.bed, &bed, &row->why);
 	if (!err)
 		err = job->mover->open(&r.bed, &attr, &r.mv, &row->why);
 	if (!err) {
