@@ -20,9 +20,13 @@
 /* Times the memory of a matrix's machine. */
 #define MEMORY_TIMES 4u
 
-/* Memory of the machine for one piece. */
+/*
+ * Memory of the machine for one piece, and a channel. Each request that is under way has one: so it is done in
+ * its own thread, and waits for no other's.
+ */
 struct slot {
 	struct slot *next;
+	struct srp_channel *channel;
 	struct page *page;
 	struct scatterlist sg;
 };
@@ -39,7 +43,6 @@ struct disk {
 	pthread_mutex_t lock; /* what follows */
 	pthread_cond_t freed;
 	struct slot *free;
-	u32 next_channel;
 };
 
 /* --- life --- */
@@ -89,7 +92,12 @@ static int make_slots(struct disk *d, struct why *why)
 static int meet(struct disk *d, struct why *why)
 {
 	const struct srp_target_attr ta = {
-		.device = d->bed.target.ib, .scsi = &d->scsi, .name = "nbd", .max_channels = 2 * DISK_MAX_CHANNELS
+		.device = d->bed.target.ib,
+		.scsi = &d->scsi,
+		.name = "nbd",
+		.depth = 4,
+		.buffers = 1,
+		.max_channels = 2 * DISK_MAX_CHANNELS,
 	};
 	const struct srp_initiator_attr ia = {
 		.device = d->bed.initiator.ib,
@@ -100,13 +108,18 @@ static int meet(struct disk *d, struct why *why)
 		.reconnect_ms = RECONNECT_MS,
 	};
 	int err = srp_target_create(&ta, &d->target);
+	u32 i;
 
 	if (err)
 		return why_set(why, err, "no SRP target: %s", strerror(-err));
 	err = srp_initiator_connect(&ia, &d->initiator);
-	if (err)
+	if (err) {
 		d->initiator = NULL;
-	return err ? why_set(why, err, "the SRP initiator can't log in: %s", strerror(-err)) : 0;
+		return why_set(why, err, "the SRP initiator can't log in: %s", strerror(-err));
+	}
+	for (i = 0; i < SLOTS; i++)
+		d->slot[i].channel = srp_initiator_channel(d->initiator, i);
+	return 0;
 }
 
 int disk_start(struct disk *d, struct why *why)
@@ -143,16 +156,6 @@ void disk_close(struct disk *d, struct why *why)
 	pthread_mutex_destroy(&d->lock);
 	pthread_rwlock_destroy(&d->blocks);
 	free(d);
-}
-
-struct srp_channel *disk_channel(struct disk *d)
-{
-	u32 n;
-
-	pthread_mutex_lock(&d->lock);
-	n = d->next_channel++;
-	pthread_mutex_unlock(&d->lock);
-	return srp_initiator_channel(d->initiator, n);
 }
 
 /* --- memory of the machine --- */
@@ -240,9 +243,9 @@ static int of_sense(const struct srp_request *rq)
 	return EIO;
 }
 
-static int execute(struct srp_channel *ch, struct srp_request *rq)
+static int execute(struct slot *s, struct srp_request *rq)
 {
-	int err = srp_execute(ch, rq);
+	int err = srp_execute(s->channel, rq);
 
 	if (err == -EREMOTEIO)
 		return of_sense(rq);
@@ -251,7 +254,7 @@ static int execute(struct srp_channel *ch, struct srp_request *rq)
 	return err == -ENOMEM ? ENOMEM : err ? EIO : 0;
 }
 
-static int move(struct disk *d, struct srp_channel *ch, struct slot *s, u8 op, u32 len, u64 at, bool fua)
+static int move(struct disk *d, struct slot *s, u8 op, u32 len, u64 at, bool fua)
 {
 	struct srp_request rq = {
 		.cdb = { op, fua ? 8 : 0 },
@@ -265,10 +268,10 @@ static int move(struct disk *d, struct srp_channel *ch, struct slot *s, u8 op, u
 	put(rq.cdb + 2, 8, at / d->lun.block_size);
 	put(rq.cdb + 10, 4, len / d->lun.block_size);
 	set_list(s, len);
-	return execute(ch, &rq);
+	return execute(s, &rq);
 }
 
-int disk_size(struct disk *d, struct srp_channel *ch, u64 *bytes)
+int disk_size(struct disk *d, u64 *bytes)
 {
 	struct slot *s = take_slot(d);
 	struct srp_request rq = {
@@ -283,7 +286,7 @@ int disk_size(struct disk *d, struct srp_channel *ch, u64 *bytes)
 	int err;
 
 	set_list(s, sizeof(reply));
-	err = execute(ch, &rq);
+	err = execute(s, &rq);
 	copy_out(s, reply, sizeof(reply), 0);
 	put_slot(d, s);
 	if (!err)
@@ -309,7 +312,7 @@ static struct span next_span(const struct disk *d, u64 at, u32 len)
 	return s;
 }
 
-int disk_read(struct disk *d, struct srp_channel *ch, void *buf, u32 len, u64 at)
+int disk_read(struct disk *d, void *buf, u32 len, u64 at)
 {
 	struct slot *s = take_slot(d);
 	u8 *to = buf;
@@ -318,7 +321,7 @@ int disk_read(struct disk *d, struct srp_channel *ch, void *buf, u32 len, u64 at
 	while (len && !err) {
 		struct span sp = next_span(d, at, len);
 
-		err = move(d, ch, s, READ_16, sp.all, sp.first, false);
+		err = move(d, s, READ_16, sp.all, sp.first, false);
 		if (!err)
 			copy_out(s, to, sp.len, sp.skip);
 		to += sp.len;
@@ -330,35 +333,33 @@ int disk_read(struct disk *d, struct srp_channel *ch, void *buf, u32 len, u64 at
 }
 
 /* What is around the piece in its first and last block is read first; nobody writes meanwhile. */
-static int write_part(struct disk *d, struct srp_channel *ch, struct slot *s, const struct span *sp, const u8 *from,
-		      bool fua)
+static int write_part(struct disk *d, struct slot *s, const struct span *sp, const u8 *from, bool fua)
 {
 	int err;
 
 	pthread_rwlock_wrlock(&d->blocks);
-	err = move(d, ch, s, READ_16, sp->all, sp->first, false);
+	err = move(d, s, READ_16, sp->all, sp->first, false);
 	if (!err) {
 		copy_in(s, from, sp->len, sp->skip);
-		err = move(d, ch, s, WRITE_16, sp->all, sp->first, fua);
+		err = move(d, s, WRITE_16, sp->all, sp->first, fua);
 	}
 	pthread_rwlock_unlock(&d->blocks);
 	return err;
 }
 
-static int write_whole(struct disk *d, struct srp_channel *ch, struct slot *s, const struct span *sp, const u8 *from,
-		       bool fua)
+static int write_whole(struct disk *d, struct slot *s, const struct span *sp, const u8 *from, bool fua)
 {
 	int err;
 
 	set_list(s, sp->all);
 	copy_in(s, from, sp->len, 0);
 	pthread_rwlock_rdlock(&d->blocks);
-	err = move(d, ch, s, WRITE_16, sp->all, sp->first, fua);
+	err = move(d, s, WRITE_16, sp->all, sp->first, fua);
 	pthread_rwlock_unlock(&d->blocks);
 	return err;
 }
 
-int disk_write(struct disk *d, struct srp_channel *ch, const void *buf, u32 len, u64 at, bool fua)
+int disk_write(struct disk *d, const void *buf, u32 len, u64 at, bool fua)
 {
 	struct slot *s = take_slot(d);
 	const u8 *from = buf;
@@ -367,7 +368,7 @@ int disk_write(struct disk *d, struct srp_channel *ch, const void *buf, u32 len,
 	while (len && !err) {
 		struct span sp = next_span(d, at, len);
 
-		err = sp.all == sp.len ? write_whole(d, ch, s, &sp, from, fua) : write_part(d, ch, s, &sp, from, fua);
+		err = sp.all == sp.len ? write_whole(d, s, &sp, from, fua) : write_part(d, s, &sp, from, fua);
 		from += sp.len;
 		at += sp.len;
 		len -= sp.len;
@@ -376,16 +377,18 @@ int disk_write(struct disk *d, struct srp_channel *ch, const void *buf, u32 len,
 	return err;
 }
 
-int disk_flush(struct disk *d, struct srp_channel *ch)
+int disk_flush(struct disk *d)
 {
 	struct srp_request rq = { .cdb = { SYNC_10 }, .cdb_len = 10, .dir = DMA_NONE };
+	struct slot *s = take_slot(d);
+	int err = execute(s, &rq);
 
-	(void)d;
-	return execute(ch, &rq);
+	put_slot(d, s);
+	return err;
 }
 
 /* Only whole blocks can be given back; the rest stays as it is, which a trim may. */
-int disk_trim(struct disk *d, struct srp_channel *ch, u32 len, u64 at)
+int disk_trim(struct disk *d, u32 len, u64 at)
 {
 	u32 size = d->lun.block_size;
 	u64 first = (at + size - 1) / size, end = (at + len) / size;
@@ -406,21 +409,23 @@ int disk_trim(struct disk *d, struct srp_channel *ch, u32 len, u64 at)
 		put(list + 16, 4, blocks);
 		set_list(s, sizeof(list));
 		copy_in(s, list, sizeof(list), 0);
-		err = execute(ch, &rq);
+		err = execute(s, &rq);
 		first += blocks;
 	}
 	put_slot(d, s);
 	return err;
 }
 
-int disk_zero(struct disk *d, struct srp_channel *ch, u32 len, u64 at, bool may_trim)
+int disk_zero(struct disk *d, u32 len, u64 at, bool may_trim)
 {
 	u32 size = d->lun.block_size;
 	u64 first = at / size, blocks = len / size;
+	struct slot *s;
 	int err = 0;
 
 	if (at % size || len % size)
 		return EOPNOTSUPP;
+	s = take_slot(d);
 	while (blocks && !err) {
 		u64 n = blocks < LONGEST / size ? blocks : LONGEST / size;
 		struct srp_request rq = { .cdb = { WRITE_SAME_16, may_trim ? 9 : 1 }, .cdb_len = 16, .dir = DMA_NONE };
@@ -428,10 +433,11 @@ int disk_zero(struct disk *d, struct srp_channel *ch, u32 len, u64 at, bool may_
 		put(rq.cdb + 2, 8, first);
 		put(rq.cdb + 10, 4, n);
 		pthread_rwlock_rdlock(&d->blocks);
-		err = execute(ch, &rq);
+		err = execute(s, &rq);
 		pthread_rwlock_unlock(&d->blocks);
 		first += n;
 		blocks -= n;
 	}
+	put_slot(d, s);
 	return err;
 }

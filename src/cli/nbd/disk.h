@@ -35,15 +35,12 @@ int disk_start(struct disk *d, struct why *why);
 /** disk_close() - started or not. What was left behind is in @why. */
 void disk_close(struct disk *d, struct why *why);
 
-/** disk_channel() - for a connection; channels are handed out in turn */
-struct srp_channel *disk_channel(struct disk *d);
-
 /* Return: 0 or an errno. Any number of threads; a range need not be whole blocks, but for disk_zero(), which says EOPNOTSUPP then. */
-int disk_size(struct disk *d, struct srp_channel *ch, u64 *bytes);
-int disk_read(struct disk *d, struct srp_channel *ch, void *buf, u32 len, u64 at);
-int disk_write(struct disk *d, struct srp_channel *ch, const void *buf, u32 len, u64 at, bool fua);
-int disk_flush(struct disk *d, struct srp_channel *ch);
-int disk_trim(struct disk *d, struct srp_channel *ch, u32 len, u64 at);
-int disk_zero(struct disk *d, struct srp_channel *ch, u32 len, u64 at, bool may_trim);
+int disk_size(struct disk *d, u64 *bytes);
+int disk_read(struct disk *d, void *buf, u32 len, u64 at);
+int disk_write(struct disk *d, const void *buf, u32 len, u64 at, bool fua);
+int disk_flush(struct disk *d);
+int disk_trim(struct disk *d, u32 len, u64 at);
+int disk_zero(struct disk *d, u32 len, u64 at, bool may_trim);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * nbdkit-softhca-plugin: a disk behind SRP as a block device for every tool that talks
  * NBD. A target serves the file, an initiator reads and writes it, each over its own adapter of one
- * machine; a client's connection has an SRP channel. This file is what nbdkit calls; disk.c
+ * machine. This file is what nbdkit calls; disk.c
  * is the machine with what is on it, and the commands.
  */
 #include <errno.h>
@@ -22,7 +22,7 @@
 static struct disk_attr attr = { .initiator = ADAPTER_SOFT,
 				 .target = ADAPTER_SOFT,
 				 .memory = SRP_MEMORY_ALL,
-				 .channels = 8,
+				 .channels = 16,
 				 .block_size = 512 };
 static char *path;
 static struct disk *disk;
@@ -147,7 +147,7 @@ static int config_complete(void)
 	"target=soft|dma     The disk's side.\n" \
 	"machine=<KIND>      direct, iommu-strict, iommu-lazy, bounce or highmem.\n" \
 	"memory=<KIND>       By what keys the target reaches the client's bytes: all, fastreg or fmr.\n" \
-	"channels=<N>        SRP channels, which connections share (default 8).\n" \
+	"channels=<N>        SRP channels, which requests share (default 16).\n" \
 	"blocksize=512|4096  Of the disk.\n" \
 	"readonly=true       The disk can't be written.\n" \
 	"ledger=true         Watch every mapping; what is left at the end is said."
@@ -179,14 +179,15 @@ static int after_fork(void)
 static void *open_connection(int readonly)
 {
 	(void)readonly;
-	return disk_channel(disk);
+	return NBDKIT_HANDLE_NOT_NEEDED;
 }
 
 static int64_t get_size(void *handle)
 {
 	u64 bytes;
-	int err = disk_size(disk, handle, &bytes);
+	int err = disk_size(disk, &bytes);
 
+	(void)handle;
 	if (!err)
 		return (int64_t)bytes;
 	nbdkit_error("READ CAPACITY: %s", strerror(err));
@@ -232,40 +233,45 @@ static int result(const char *what, int err)
 
 static int do_pread(void *handle, void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
+	(void)handle;
 	(void)flags;
-	return result("READ", disk_read(disk, handle, buf, count, offset));
+	return result("READ", disk_read(disk, buf, count, offset));
 }
 
 static int do_pwrite(void *handle, const void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	return result("WRITE", disk_write(disk, handle, buf, count, offset, flags & NBDKIT_FLAG_FUA));
+	(void)handle;
+	return result("WRITE", disk_write(disk, buf, count, offset, flags & NBDKIT_FLAG_FUA));
 }
 
 static int do_flush(void *handle, uint32_t flags)
 {
+	(void)handle;
 	(void)flags;
-	return result("SYNCHRONIZE CACHE", disk_flush(disk, handle));
+	return result("SYNCHRONIZE CACHE", disk_flush(disk));
 }
 
 static int do_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	int err = disk_trim(disk, handle, count, offset);
+	int err = disk_trim(disk, count, offset);
 
+	(void)handle;
 	if (!err && flags & NBDKIT_FLAG_FUA)
-		err = disk_flush(disk, handle);
+		err = disk_flush(disk);
 	return result("UNMAP", err);
 }
 
 static int do_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	int err = disk_zero(disk, handle, count, offset, flags & NBDKIT_FLAG_MAY_TRIM);
+	int err = disk_zero(disk, count, offset, flags & NBDKIT_FLAG_MAY_TRIM);
 
+	(void)handle;
 	if (err == EOPNOTSUPP) {
 		nbdkit_set_error(err); /* nbdkit writes zeros itself */
 		return -1;
 	}
 	if (!err && flags & NBDKIT_FLAG_FUA)
-		err = disk_flush(disk, handle);
+		err = disk_flush(disk);
 	return result("WRITE SAME", err);
 }
 
