@@ -173,6 +173,7 @@ BARE=$bad/bare
 	refuses rule_core_bare 'void hca_x(char *);\nvoid f(void);\nvoid f(void)\n{\n\tchar a[2000];\n\thca_x(a);\n\thca_x(a);\n}'
 	refuses rule_core_bare 'int g(int);\nint f(int x);\nint f(int x)\n{\n\treturn x ? g(x - 1) * x + f(x - 2) : 1;\n}\nint g(int x)\n{\n\treturn x ? f(x - 1) * x + g(x - 3) : 2;\n}'
 	[ "$(uname -m)" != x86_64 ] || refuses rule_core_bare 'int f(int x);\nint f(int x)\n{\n\treturn (int)(x * 1.5);\n}'
+	[ "$(uname -m)" != x86_64 ] || refuses rule_core_bare '#include "port.h"\nu64 f(u64 a, u64 b);\nu64 f(u64 a, u64 b)\n{\n\treturn a / b;\n}'
 	accepts rule_core_bare '#include "port.h"\n#include "dma/check.h"\nint hca_f(int);\nint hca_f(int x)\n{\n\treturn x + 1;\n}'
 } | verdict 'the bare home refuses what it must, and nothing else'
 

@@ -138,6 +138,13 @@ rule_core_bare() {
 			!($2 in ok) && $2 !~ /^(hca_[a-z0-9_]+|mem(cpy|move|set|cmp)|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_)$/ {
 				print o ": calls " $2 ", which the contract does not have" }'
 	done
+	# A 32-bit kernel has no such functions, and other machines don't tell.
+	if [ "$(uname -m)" = x86_64 ]; then
+		for f in "$@"; do
+			gcc "${flags[@]}" -m32 -w -c "$f" -o "$BARE/32" && nm -u "$BARE/32" |
+				awk -v f="$f" '/__u?(div|mod)di3/ { print f ": a 64-bit division (" $2 ")" }'
+		done
+	fi
 	sed -n 's/^edge: { sourcename: "\([^"]*\)" targetname: "\([^"]*\)".*/\1 \2/p' "$BARE"/*.ci |
 		grep -v __indirect_call >"$BARE/edges"
 	awk '$1 == $2 { print $1 ": calls itself" }' "$BARE/edges"

@@ -132,17 +132,23 @@ void hca_flow_flush(struct hca_qp *qp);
  */
 void hca_packet_arrived(struct hca *hca, const struct hca_arrival *a);
 
+/** hca_flow_mtu_shift() - log2 of hca_flow_mtu() */
+static inline u32 hca_flow_mtu_shift(const struct hca_qp *qp)
+{
+	return 7 + (qp->type == HCA_QPT_UD ? qp->hca->limits.max_mtu : (u32)qp->attr.path_mtu);
+}
+
+/** hca_flow_mtu() - bytes of a message in one packet */
 static inline u32 hca_flow_mtu(const struct hca_qp *qp)
 {
-	return 128u << (qp->type == HCA_QPT_UD ? qp->hca->limits.max_mtu : (u32)qp->attr.path_mtu);
+	return 1u << hca_flow_mtu_shift(qp);
 }
 
 /** hca_flow_packets() - how many packets a message has */
 static inline u32 hca_flow_packets(const struct hca_qp *qp, u64 len)
 {
-	u32 mtu = hca_flow_mtu(qp);
-
-	return len ? (u32)((len + mtu - 1) / mtu) : 1;
+	/* No division: not every 32-bit kernel has one of 64 bits. */
+	return len ? (u32)((len + hca_flow_mtu(qp) - 1) >> hca_flow_mtu_shift(qp)) : 1;
 }
 
 /* --- between the files of the flow --- */

@@ -203,7 +203,7 @@ static bool have_wr(struct hca_qp *qp)
 	return f->has_wr;
 }
 
-static void complete(struct hca_qp *qp, enum hca_wc_status status, u32 flags)
+static void complete_recv(struct hca_qp *qp, enum hca_wc_status status, u32 flags)
 {
 	struct hca_flow *f = qp->flow;
 	struct hca_wc wc;
@@ -220,7 +220,7 @@ static void complete(struct hca_qp *qp, enum hca_wc_status status, u32 flags)
 
 static enum hca_answer spoilt(struct hca_qp *qp, enum hca_wc_status status)
 {
-	complete(qp, status, 0);
+	complete_recv(qp, status, 0);
 	return status == HCA_WC_LOC_LEN_ERR ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP;
 }
 
@@ -239,12 +239,12 @@ static enum hca_answer send_ends(struct hca_qp *qp, const struct hca_packet *p, 
 	note_message(qp, p, a, send_op(p));
 	f->msg.len = f->done;
 	if (!(p->what & HCA_PKT_HAS_IETH)) {
-		complete(qp, HCA_WC_SUCCESS, p->raw_grh ? HCA_WC_GRH : 0);
+		complete_recv(qp, HCA_WC_SUCCESS, p->raw_grh ? HCA_WC_GRH : 0);
 		return HCA_ANSWER_ACK;
 	}
 	hca_rx_fill_wc(qp, &f->msg, f->wr.e.wr_id, &wc);
 	if (!hca_rx_begin_invalidate(qp, &f->msg, &wc)) {
-		complete(qp, HCA_WC_MW_BIND_ERR, 0);
+		complete_recv(qp, HCA_WC_MW_BIND_ERR, 0);
 		return HCA_ANSWER_REM_ACCESS;
 	}
 	f->has_wr = false;
@@ -332,7 +332,7 @@ static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *
 	if (p->what & HCA_PKT_HAS_IMM) {
 		note_message(qp, p, a, HCA_WR_RDMA_WRITE_WITH_IMM);
 		f->msg.len = done;
-		complete(qp, HCA_WC_SUCCESS, 0);
+		complete_recv(qp, HCA_WC_SUCCESS, 0);
 	}
 	return HCA_ANSWER_ACK;
 }
@@ -352,7 +352,7 @@ static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, co
 	if (imm && (answer == HCA_ANSWER_REM_ACCESS || answer == HCA_ANSWER_REM_OP)) {
 		hca_rx_refuse(qp, answer);
 		note_message(qp, p, a, HCA_WR_RDMA_WRITE_WITH_IMM);
-		complete(qp, HCA_WC_LOC_ACCESS_ERR, 0);
+		complete_recv(qp, HCA_WC_LOC_ACCESS_ERR, 0);
 	}
 	return answer;
 }
