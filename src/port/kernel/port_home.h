@@ -86,11 +86,11 @@ static inline u64 hca_cmpxchg_u64(u64 *p, u64 old, u64 new)
 /* Barriers: what each pairs with is said where the core uses it. */
 #if BITS_PER_LONG == 64
 #define hca_load(p) READ_ONCE(*(p))
-#define hca_load_acquire(p) smp_load_acquire(p) /* the core says */
+#define hca_load_acquire(p) smp_load_acquire((p)) /* the core says */
 #define hca_store(p, v) WRITE_ONCE(*(p), v)
-#define hca_store_release(p, v) smp_store_release(p, v) /* the core says */
-#define hca_xchg(p, v) xchg(p, v)
-#define hca_cmpxchg(p, old, new) cmpxchg(p, old, new)
+#define hca_store_release(p, v) smp_store_release((p), v) /* the core says */
+#define hca_xchg(p, v) xchg((p), v)
+#define hca_cmpxchg(p, old, new) cmpxchg((p), old, new)
 #else
 static inline u64 hca_load_u64(const void *p)
 {
@@ -110,7 +110,8 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 /* Which of two is meant is known when this is compiled; the other is never called, but must be C. */
 #define HCA_WIDE(p) (sizeof(*(p)) > sizeof(long))
 #define hca_load(p) __builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), READ_ONCE(*(p)))
-#define hca_load_acquire(p) __builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), smp_load_acquire(p)) /* the core says */
+#define hca_load_acquire(p) \
+	__builtin_choose_expr(HCA_WIDE(p), hca_load_u64(p), smp_load_acquire((p))) /* the core says */
 #define HCA_STORE(p, v, how) \
 	({ \
 		typeof(p) hca_to_ = (p); \
@@ -134,7 +135,7 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 		hca_was_; \
 	})
 #define hca_cmpxchg(p, old, new) \
-	__builtin_choose_expr(HCA_WIDE(p), hca_cmpxchg_u64((u64 *)(p), old, new), cmpxchg(p, old, new))
+	__builtin_choose_expr(HCA_WIDE(p), hca_cmpxchg_u64((u64 *)(p), old, new), cmpxchg((p), old, new))
 #endif
 
 #define hca_mb() smp_mb() /* the core says */
