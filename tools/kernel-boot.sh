@@ -48,7 +48,7 @@ pack() {
 }
 
 pack || {
-	echo "not ok 1 - $machine: nothing to boot"
+	echo "not ok 1 - $machine: nothing to boot: the modules were not built"
 	exit 1
 }
 began=$SECONDS

@@ -7,6 +7,7 @@
 # another SOFTHCA_SEED each time; tests also find SOAK_SECONDS in their
 # environment. In the end the unit tests once under valgrind, which leaves leaks to
 # the test home: its guard bytes make every block look as if it were only pointed into.
+# Last, the module is loaded, tested and unloaded SOAK_TURNS (200) times on each emulated machine.
 # Fuzzers keep their corpus in build/check/soak/ from one soak to the next.
 set -u
 
@@ -47,5 +48,8 @@ if build_variant gcc; then
 		SOAK_SECONDS=0 tap "valgrind/$p" 3600 valgrind -q --error-exitcode=99 --leak-check=no --fair-sched=yes \
 			"$CHECK/gcc/tests/$p"
 	done
+fi
+if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+	TURNS=${SOAK_TURNS:-200} KERNEL_SECONDS=1800 kernel_tests
 fi
 summary
