@@ -12,9 +12,19 @@
 
 #define GRH 40u
 
-static void add(struct em_cq *cq, struct hca_wc wc)
+/* The first that finds no room is the end of the queue, and of its queue pair (IBTA 10.2.6.3, 11.6.3.1). */
+static void add(struct em_side *s, struct em_qp *qp, struct em_cq *cq, struct hca_wc wc)
 {
-	cq->wc[cq->n++] = wc;
+	if (!cq->error && (!cq->size || cq->n < cq->size)) {
+		cq->wc[cq->n++] = wc;
+		return;
+	}
+	s->events[HCA_EVENT_CQ_ERR] += !cq->error;
+	cq->error = true;
+	if (qp->state != HCA_QPS_ERR) {
+		s->events[HCA_EVENT_QP_FATAL]++;
+		em_error(s, (u32)(qp - s->qp));
+	}
 }
 
 static const struct em_region *find(const struct em_side *s, u32 key)
@@ -126,7 +136,7 @@ static void flush_sends(struct em_side *s, struct em_qp *qp)
 	u32 i;
 
 	for (i = 0; i < qp->sends; i++)
-		add(&s->scq, (struct hca_wc){
+		add(s, qp, qp->scq, (struct hca_wc){
 				     .wr_id = qp->sq[i].wr.wr_id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
 	qp->sends = 0;
 	qp->waits = 0;
@@ -138,7 +148,7 @@ static void flush_receives(struct em_side *s, struct em_qp *qp)
 	u32 i;
 
 	for (i = 0; i < qp->rq.n; i++)
-		add(&s->rcq, (struct hca_wc){
+		add(s, qp, qp->rcq, (struct hca_wc){
 				     .wr_id = qp->rq.recv[i].id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
 	qp->rq.n = 0;
 }
@@ -172,8 +182,8 @@ void em_forget(struct em_side *s, u32 q)
 	qp->rq.n = 0;
 	qp->sends = 0;
 	qp->waits = 0;
-	purge(&s->scq, qp->qpn);
-	purge(&s->rcq, qp->qpn);
+	purge(qp->scq, qp->qpn);
+	purge(qp->rcq, qp->qpn);
 }
 
 static int enqueue(struct em_recvq *rq, const struct hca_recv_wr *wr)
@@ -323,7 +333,7 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 	wc.status = receive(s, qp, &r, all, len + grh);
 	if (!wc.status && wr->opcode == HCA_WR_SEND_WITH_INV && !invalidate(s, q, wr->imm, true))
 		wc.status = HCA_WC_MW_BIND_ERR;
-	add(&s->rcq, wc);
+	add(s, qp, qp->rcq, wc);
 	if (wc.status && !ud)
 		em_error(s, q);
 	return wc.status == HCA_WC_MW_BIND_ERR ? HCA_WC_REM_ACCESS_ERR :
@@ -365,7 +375,7 @@ static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hc
 		if (imm) {
 			wc.wr_id = take(s, q).id;
 			wc.status = HCA_WC_LOC_ACCESS_ERR;
-			add(&s->rcq, wc);
+			add(s, qp, qp->rcq, wc);
 		}
 		/* It could be written when it began. */
 		return refuse(s, q, *landed ? HCA_WC_REM_OP_ERR : HCA_WC_REM_ACCESS_ERR);
@@ -373,7 +383,7 @@ static enum hca_wc_status arrive_write(struct em_side *s, u32 q, const struct hc
 	put(s, &to, 1, data, len);
 	if (imm) {
 		wc.wr_id = take(s, q).id;
-		add(&s->rcq, wc);
+		add(s, qp, qp->rcq, wc);
 	}
 	return HCA_WC_SUCCESS;
 }
@@ -540,14 +550,16 @@ static void retire(struct em_side *s, u32 q, enum hca_wc_status status)
 	struct em_qp *qp = &s->qp[q];
 	const struct em_send *e = &qp->sq[0];
 	struct hca_wc wc = { .wr_id = e->wr.wr_id, .status = status, .qp_num = qp->qpn };
+	bool signalled;
 
 	wc.opcode = told_as(e->wr.opcode);
 	if (fetches(e->wr.opcode))
 		wc.byte_len = (u32)e->len;
-	if (status || e->wr.flags & HCA_SEND_SIGNALED)
-		add(&s->scq, wc);
+	signalled = status || e->wr.flags & HCA_SEND_SIGNALED;
 	qp->waits = 0;
 	memmove(qp->sq, qp->sq + 1, --qp->sends * sizeof(*e));
+	if (signalled)
+		add(s, qp, qp->scq, wc);
 	if (status && qp->type == HCA_QPT_RC)
 		em_error(s, q);
 	else if (status)

@@ -12,7 +12,8 @@
 #define EM_REGIONS 6u
 #define EM_PAGES 5u /* the one of pages, registered by requests */
 #define EM_WINDOWS 2u /* the first of type 1, the second of type 2 */
-#define EM_QPS 4u
+#define EM_QPS 5u
+#define EM_SMALL 4u /* the queue pair whose send completions have a small queue */
 #define EM_RECVS 8u
 #define EM_SENDS 8u
 #define EM_CQE 64u
@@ -64,12 +65,21 @@ struct em_send {
 	u64 landed; /* bytes of a write that have arrived already, and aren't in @len and @sge any more */
 };
 
+struct em_cq {
+	struct hca_wc wc[EM_CQE];
+	u32 n;
+	u32 size; /* it overflows; 0: it's as large as can be needed */
+	bool error;
+};
+
 struct em_qp {
 	enum hca_qp_type type;
 	enum hca_qp_state state;
 	u32 qpn;
 	u32 dest; /* the peer's number, as it was when they were connected */
 	u32 mtu; /* bytes of a message that arrive at once: what is wrong is found when it's their turn; 0: all of it */
+	struct em_cq *scq;
+	struct em_cq *rcq;
 	bool shares; /* the side's shared receive queue */
 	bool forever; /* it waits for a receive request of the peer's without an end */
 	struct em_recvq rq;
@@ -80,11 +90,6 @@ struct em_qp {
 	bool drain; /* tell when nothing is under way any more */
 };
 
-struct em_cq {
-	struct hca_wc wc[EM_CQE];
-	u32 n;
-};
-
 struct em_side {
 	u8 ram[EM_BYTES];
 	struct em_region region[EM_REGIONS];
@@ -93,6 +98,7 @@ struct em_side {
 	struct em_recvq srq;
 	struct em_cq scq;
 	struct em_cq rcq;
+	struct em_cq small; /* of the last queue pair's sends, and it may overflow */
 	u32 events[32];
 };
 
