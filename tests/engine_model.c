@@ -136,8 +136,8 @@ static void flush_sends(struct em_side *s, struct em_qp *qp)
 	u32 i;
 
 	for (i = 0; i < qp->sends; i++)
-		add(s, qp, qp->scq, (struct hca_wc){
-				     .wr_id = qp->sq[i].wr.wr_id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
+		add(s, qp, qp->scq,
+		    (struct hca_wc){ .wr_id = qp->sq[i].wr.wr_id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
 	qp->sends = 0;
 	qp->waits = 0;
 }
@@ -148,8 +148,8 @@ static void flush_receives(struct em_side *s, struct em_qp *qp)
 	u32 i;
 
 	for (i = 0; i < qp->rq.n; i++)
-		add(s, qp, qp->rcq, (struct hca_wc){
-				     .wr_id = qp->rq.recv[i].id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
+		add(s, qp, qp->rcq,
+		    (struct hca_wc){ .wr_id = qp->rq.recv[i].id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
 	qp->rq.n = 0;
 }
 
@@ -301,7 +301,8 @@ static bool invalidate(struct em_side *s, u32 q, u32 key, bool remote)
 		return true;
 	}
 	/* What a window is bound to stays (IBTA 10.6.7.2.6). */
-	if (!r || em_bound(s, (u32)(r - s->region)) || r->pd || !r->pages || (remote && !(r->access & HCA_ACCESS_REMOTE)))
+	if (!r || em_bound(s, (u32)(r - s->region)) || r->pd || !r->pages ||
+	    (remote && !(r->access & HCA_ACCESS_REMOTE)))
 		return false;
 	r->valid = false;
 	return true;
@@ -337,9 +338,9 @@ static enum hca_wc_status arrive_send(struct em_side *s, u32 q, const struct hca
 	if (wc.status && !ud)
 		em_error(s, q);
 	return wc.status == HCA_WC_MW_BIND_ERR ? HCA_WC_REM_ACCESS_ERR :
-	       !wc.status			 ? HCA_WC_SUCCESS :
+	       !wc.status		       ? HCA_WC_SUCCESS :
 	       wc.status == HCA_WC_LOC_LEN_ERR ? HCA_WC_REM_INV_REQ_ERR :
-						   HCA_WC_REM_OP_ERR;
+						 HCA_WC_REM_OP_ERR;
 }
 
 /* @landed: of what came of it before it had to wait; says too what has come now. */
@@ -465,14 +466,14 @@ static bool sends(enum hca_wr_opcode op)
 
 static enum hca_wc_opcode told_as(enum hca_wr_opcode op)
 {
-	return op == HCA_WR_RDMA_READ		? HCA_WC_RDMA_READ :
-	       op == HCA_WR_ATOMIC_CMP_AND_SWP	? HCA_WC_COMP_SWAP :
+	return op == HCA_WR_RDMA_READ		 ? HCA_WC_RDMA_READ :
+	       op == HCA_WR_ATOMIC_CMP_AND_SWP	 ? HCA_WC_COMP_SWAP :
 	       op == HCA_WR_ATOMIC_FETCH_AND_ADD ? HCA_WC_FETCH_ADD :
-	       op == HCA_WR_LOCAL_INV		? HCA_WC_LOCAL_INV :
-	       op == HCA_WR_REG_MR		? HCA_WC_REG_MR :
-	       op == HCA_WR_BIND_MW		? HCA_WC_BIND_MW :
-	       sends(op)			? HCA_WC_SEND :
-						  HCA_WC_RDMA_WRITE;
+	       op == HCA_WR_LOCAL_INV		 ? HCA_WC_LOCAL_INV :
+	       op == HCA_WR_REG_MR		 ? HCA_WC_REG_MR :
+	       op == HCA_WR_BIND_MW		 ? HCA_WC_BIND_MW :
+	       sends(op)			 ? HCA_WC_SEND :
+						   HCA_WC_RDMA_WRITE;
 }
 
 static enum hca_wc_status register_pages(struct em_side *s, const struct hca_send_wr *wr)
@@ -496,8 +497,9 @@ static enum hca_wc_status register_pages(struct em_side *s, const struct hca_sen
 /* The key of one of the windows, which it's for. What was bound before is so no more, if it's of type 1 (IBTA 10.6.7.2.2). */
 static enum hca_wc_status bind(struct em_side *s, u32 q, const struct hca_send_wr *wr)
 {
-	u32 need = HCA_ACCESS_MW_BIND |
-		   (wr->bind.access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC) ? HCA_ACCESS_LOCAL_WRITE : 0);
+	u32 need =
+		HCA_ACCESS_MW_BIND |
+		(wr->bind.access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC) ? HCA_ACCESS_LOCAL_WRITE : 0);
 	struct hca_sge e = { .addr = wr->bind.addr, .lkey = wr->bind.lkey };
 	const struct em_region *r = find(s, e.lkey);
 	struct em_window *w = s->window;

@@ -10,8 +10,8 @@
 #include "engine_kit.h"
 #include "engine_model.h"
 
-#define QUIET (10000 * MS)
 #define RNR_CODE 28 /* 164 ms: few tries in a long time */
+#define QUIET (61 * hca_rnr_timer_ns(RNR_CODE)) /* whole periods: who waited first is always the first to try again */
 #define BATCH 5u
 #define SMALL_CQE 4u
 #define DELAY (100 * MS) /* of packets that are late, at most */
@@ -101,7 +101,8 @@ static void connect_pair(u32 q)
 		m->state = HCA_QPS_RTS;
 		m->dest = model[!s].qp[q].qpn;
 		m->drain = false;
-		m->forever = !pick(3);
+		/* In trouble not both: one's silence could be the other's error. */
+		m->forever = !pick(3) && !(troubled && s);
 		qp[s][q]->attr.rnr_retry = m->forever ? 7 : 2;
 		qp[s][q]->attr.min_rnr_timer = RNR_CODE;
 		if (m->type != HCA_QPT_UD)
@@ -277,7 +278,7 @@ static void same_completions(struct hca_compq *cq, struct em_cq *m, bool receive
 static void same_events(u32 s)
 {
 	static const enum hca_event_type types[] = {
-		HCA_EVENT_QP_ACCESS_ERR,     HCA_EVENT_QP_REQ_ERR,	     HCA_EVENT_QP_FATAL,  HCA_EVENT_CQ_ERR,
+		HCA_EVENT_QP_ACCESS_ERR,     HCA_EVENT_QP_REQ_ERR,	    HCA_EVENT_QP_FATAL,	  HCA_EVENT_CQ_ERR,
 		HCA_EVENT_SRQ_LIMIT_REACHED, HCA_EVENT_QP_LAST_WQE_REACHED, HCA_EVENT_SQ_DRAINED,
 	};
 	u32 i;
@@ -395,7 +396,7 @@ static void do_recv(u32 s, u32 q)
 static void do_send(u32 s, u32 q)
 {
 	static const enum hca_wr_opcode ops[] = {
-		HCA_WR_SEND,	  HCA_WR_SEND_WITH_IMM,	     HCA_WR_RDMA_WRITE,		 HCA_WR_RDMA_WRITE_WITH_IMM,
+		HCA_WR_SEND,	  HCA_WR_SEND_WITH_IMM,	     HCA_WR_RDMA_WRITE,		  HCA_WR_RDMA_WRITE_WITH_IMM,
 		HCA_WR_RDMA_READ, HCA_WR_ATOMIC_CMP_AND_SWP, HCA_WR_ATOMIC_FETCH_AND_ADD, HCA_WR_SEND_WITH_INV
 	};
 	enum hca_wr_opcode op = q == 2 && pick(8) ? ops[pick(2)] : ops[pick(HCA_ARRAY_SIZE(ops))];
@@ -407,14 +408,16 @@ static void do_send(u32 s, u32 q)
 	struct hca_send_wr wr = { .wr_id = step, .sge = sge, .opcode = op, .imm = pick(1u << 30) };
 	u32 i;
 
+	/* Of two that are under way in trouble, both may be heard of no more when the second is refused. */
+	if (troubled && model[s].qp[q].sends)
+		return;
 	wr.num_sge = entries(s, sge, atomic);
 	if (op == HCA_WR_SEND_WITH_INV)
 		wr.imm = pick(3) ? key_of(&model[!s].region[pick(4) ? EM_PAGES : any_region()]) :
 				   model[!s].window[pick(EM_WINDOWS)].key;
 	/* Behind others, it may be that it goes before a read has come back unless it's told not to. */
-	wr.flags = (pick(2) ? 0u : HCA_SEND_SIGNALED) |
-		   (model[s].qp[q].sends || !pick(4) ? HCA_SEND_FENCE : 0u) | (pick(4) ? 0u : HCA_SEND_SOLICITED) |
-		   (pick(6) ? 0u : HCA_SEND_INLINE);
+	wr.flags = (pick(2) ? 0u : HCA_SEND_SIGNALED) | (model[s].qp[q].sends || !pick(4) ? HCA_SEND_FENCE : 0u) |
+		   (pick(4) ? 0u : HCA_SEND_SOLICITED) | (pick(6) ? 0u : HCA_SEND_INLINE);
 	for (i = 0; wr.flags & HCA_SEND_INLINE && i < wr.num_sge; i++) {
 		sge[i].length = pick(30);
 		memset(own[i], (int)pick(256), sge[i].length);
