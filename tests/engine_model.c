@@ -140,6 +140,7 @@ static void flush_sends(struct em_side *s, struct em_qp *qp)
 		    (struct hca_wc){ .wr_id = qp->sq[i].wr.wr_id, .status = HCA_WC_WR_FLUSH_ERR, .qp_num = qp->qpn });
 	qp->sends = 0;
 	qp->waits = 0;
+	qp->tries = 0;
 }
 
 /* What is in a shared queue is nobody's yet; that no more of it is taken has an event instead (IBTA 10.3.1.5). */
@@ -182,6 +183,7 @@ void em_forget(struct em_side *s, u32 q)
 	qp->rq.n = 0;
 	qp->sends = 0;
 	qp->waits = 0;
+	qp->tries = 0;
 	purge(qp->scq, qp->qpn);
 	purge(qp->rcq, qp->qpn);
 }
@@ -559,6 +561,7 @@ static void retire(struct em_side *s, u32 q, enum hca_wc_status status)
 		wc.byte_len = (u32)e->len;
 	signalled = status || e->wr.flags & HCA_SEND_SIGNALED;
 	qp->waits = 0;
+	qp->tries = 0;
 	memmove(qp->sq, qp->sq + 1, --qp->sends * sizeof(*e));
 	if (signalled)
 		add(s, qp, qp->scq, wc);
@@ -584,10 +587,11 @@ static void cut(struct em_send *e, u64 n)
 	}
 }
 
+static u32 waiting;
+
 /* Return: was it done? */
 static bool try_first(struct em_side *s, struct em_side *peer, u32 q)
 {
-	static u32 waiting;
 	struct em_qp *qp = &s->qp[q];
 	struct em_send e = qp->sq[0];
 	struct hca_sge own = { .addr = (uintptr_t)e.own, .length = (u32)e.len };
@@ -599,9 +603,9 @@ static bool try_first(struct em_side *s, struct em_side *peer, u32 q)
 		e.wr.num_sge = 1;
 	}
 	status = execute(s, peer, q, &e.wr, e.len, &qp->sq[0].landed);
-	if (status == HCA_WC_RNR_RETRY_EXC_ERR || status == HCA_WC_RETRY_EXC_ERR) {
-		if (!qp->waits || qp->want != status)
-			qp->waits = ++waiting;
+	if (status == HCA_WC_RETRY_EXC_ERR ||
+	    (status == HCA_WC_RNR_RETRY_EXC_ERR && (qp->forever || qp->tries++ < EM_RNR_RETRY))) {
+		qp->waits = ++waiting;
 		qp->want = status;
 		cut(&qp->sq[0], qp->sq[0].landed - e.landed);
 		return false;
@@ -632,8 +636,8 @@ void em_drain(struct em_side *s, u32 q)
 	em_run(s, NULL, q);
 }
 
-/* Who has waited longest of those that came after @after, for the sake of @want if that isn't 0. */
-static struct em_qp *longest(struct em_side side[2], u32 after, enum hca_wc_status want, u32 *s, u32 *q)
+/* Who was told to wait first after @after, for the sake of @want if that isn't 0. */
+static struct em_qp *next_waiting(struct em_side side[2], u32 after, enum hca_wc_status want, u32 *s, u32 *q)
 {
 	struct em_qp *best = NULL;
 	u32 i, j;
@@ -644,8 +648,6 @@ static struct em_qp *longest(struct em_side side[2], u32 after, enum hca_wc_stat
 
 			if (qp->waits <= after || (want && qp->want != want) || (best && best->waits < qp->waits))
 				continue;
-			if (want == HCA_WC_RNR_RETRY_EXC_ERR && qp->forever)
-				continue;
 			best = qp;
 			*s = i;
 			*q = j;
@@ -653,30 +655,31 @@ static struct em_qp *longest(struct em_side side[2], u32 after, enum hca_wc_stat
 	return best;
 }
 
-static bool somebody_can(struct em_side side[2])
+/* All try again once, in their order, and are told to wait anew. Return: has anything changed, or will it? */
+static bool everybody(struct em_side side[2])
 {
-	u32 s, q, after = 0;
+	u32 s, q, after = 0, last = waiting;
+	bool changes = false;
 	struct em_qp *qp;
 
-	while ((qp = longest(side, after, HCA_WC_SUCCESS, &s, &q))) {
+	while ((qp = next_waiting(side, after, HCA_WC_SUCCESS, &s, &q)) && qp->waits <= last) {
 		after = qp->waits;
 		if (try_first(&side[s], &side[!s], q)) {
 			em_run(&side[s], &side[!s], q);
-			return true;
+			changes = true;
 		}
+		changes |= qp->waits && qp->want == HCA_WC_RNR_RETRY_EXC_ERR && !qp->forever;
 	}
-	return false;
+	return changes;
 }
 
-/* Three tries for want of a receive request are over before eight without an answer. */
+/* Eight times without an answer are later than three for want of a receive request. */
 static bool somebody_gives_up(struct em_side side[2])
 {
 	struct em_qp *qp;
 	u32 s, q;
 
-	qp = longest(side, 0, HCA_WC_RNR_RETRY_EXC_ERR, &s, &q);
-	if (!qp)
-		qp = longest(side, 0, HCA_WC_RETRY_EXC_ERR, &s, &q);
+	qp = next_waiting(side, 0, HCA_WC_RETRY_EXC_ERR, &s, &q);
 	if (qp)
 		retire(&side[s], q, qp->want);
 	return qp;
@@ -685,7 +688,7 @@ static bool somebody_gives_up(struct em_side side[2])
 void em_settle(struct em_side side[2])
 {
 	do
-		while (somebody_can(side))
+		while (everybody(side))
 			;
 	while (somebody_gives_up(side));
 }

@@ -17,6 +17,7 @@
 #define EM_RECVS 8u
 #define EM_SENDS 8u
 #define EM_CQE 64u
+#define EM_RNR_RETRY 2u
 #define EM_SGES 3u
 #define EM_INLINE 64u
 #define EM_QKEY 0x11u
@@ -86,6 +87,7 @@ struct em_qp {
 	struct em_send sq[EM_SENDS];
 	u32 sends;
 	u32 waits; /* the first of them was told to come again; who was told first has the smaller number. 0: it wasn't */
+	u32 tries; /* how often it was */
 	enum hca_wc_status want; /* why it waits: what it ends with if it does for too long */
 	bool drain; /* tell when nothing is under way any more */
 };

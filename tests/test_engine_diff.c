@@ -103,7 +103,7 @@ static void connect_pair(u32 q)
 		m->drain = false;
 		/* In trouble not both: one's silence could be the other's error. */
 		m->forever = !pick(3) && !(troubled && s);
-		qp[s][q]->attr.rnr_retry = m->forever ? 7 : 2;
+		qp[s][q]->attr.rnr_retry = m->forever ? 7 : EM_RNR_RETRY;
 		qp[s][q]->attr.min_rnr_timer = RNR_CODE;
 		if (m->type != HCA_QPT_UD)
 			qp[s][q]->attr.path_mtu = mtu;
