@@ -4,6 +4,7 @@
  * ones and wrong ones, with all that follows compared when the wire is quiet: return
  * codes, completions, events, states and memory. A failure prints its seed.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@
 #define DELAY (100 * MS) /* of packets that are late, at most */
 #define HISTORY 30
 #define RETRIES 7
+#define ENOUGH 50000u /* steps, for everything to come up */
 
 static struct em_side model[2];
 static struct side *const side[2] = { &a, &b };
@@ -29,6 +31,7 @@ static struct hca_window *window[2][EM_WINDOWS];
 static u64 seed, x;
 static u32 step;
 static u32 ever_lost;
+static u32 ever_status, ever_opcode[2], ever_event, ever_state, ever_code; /* a bit for each that came up */
 static bool troubled; /* packets are lost, late, and come twice */
 static char history[HISTORY][160];
 
@@ -234,9 +237,11 @@ static void same_completion(const struct hca_wc *wc, const struct hca_wc *w, boo
 	SAME(wc->wr_id == w->wr_id);
 	SAME(same_status(wc->status, w->status));
 	SAME(wc->qp_num == w->qp_num);
+	ever_status |= 1u << w->status;
 	if (w->status)
 		return;
 	SAME(wc->opcode == w->opcode);
+	ever_opcode[receives] |= 1u << (wc->opcode & 31);
 	SAME(wc->imm == w->imm || !(w->wc_flags & (HCA_WC_WITH_IMM | HCA_WC_WITH_INVALIDATE)));
 	SAME((wc->wc_flags & ~(u32)HCA_WC_GRH) == w->wc_flags);
 	SAME(wc->byte_len == w->byte_len || (!receives && !w->byte_len));
@@ -289,6 +294,7 @@ static void same_events(u32 s)
 		if (is != should)
 			print_message("# event %d came to side %u %u times, should be %u\n", types[i], s, is, should);
 		SAME(is == should);
+		ever_event |= is ? 1u << types[i] : 0;
 	}
 }
 
@@ -304,8 +310,10 @@ static void compare(void)
 		same_completions(&small[s], &model[s].small, false);
 		SAME(!memcmp(side[s]->ram, model[s].ram, BYTES));
 		same_events(s);
-		for (i = 0; i < EM_QPS; i++)
+		for (i = 0; i < EM_QPS; i++) {
 			SAME(hca_load(&qp[s][i]->state) == (u32)model[s].qp[i].state);
+			ever_state |= 1u << model[s].qp[i].state;
+		}
 	}
 }
 
@@ -406,6 +414,7 @@ static void do_send(u32 s, u32 q)
 	static u8 own[EM_SGES + 1][BYTES];
 	struct hca_sge sge[EM_SGES + 1];
 	struct hca_send_wr wr = { .wr_id = step, .sge = sge, .opcode = op, .imm = pick(1u << 30) };
+	int code;
 	u32 i;
 
 	/* Of two that are under way in trouble, both may be heard of no more when the second is refused. */
@@ -443,7 +452,9 @@ static void do_send(u32 s, u32 q)
 		wr.rdma.rkey = key_of(r);
 	}
 	note("send", s, q, &wr);
-	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
+	code = hca_post_send(qp[s][q], &wr);
+	SAME(code == em_post_send(&model[s], &model[!s], q, &wr));
+	ever_code |= 1u << -code;
 }
 
 /* Registers the region of pages, or makes a key void: mostly that one's. */
@@ -653,6 +664,32 @@ static void one_step(void)
 		compare();
 }
 
+#define BIT(x) (1u << (x))
+
+/* What never came up would be compared in vain. */
+static void all_came_up(void)
+{
+	static const u32 statuses = BIT(HCA_WC_SUCCESS) | BIT(HCA_WC_LOC_LEN_ERR) | BIT(HCA_WC_LOC_PROT_ERR) |
+				    BIT(HCA_WC_WR_FLUSH_ERR) | BIT(HCA_WC_MW_BIND_ERR) | BIT(HCA_WC_LOC_ACCESS_ERR) |
+				    BIT(HCA_WC_REM_INV_REQ_ERR) | BIT(HCA_WC_REM_ACCESS_ERR) | BIT(HCA_WC_REM_OP_ERR) |
+				    BIT(HCA_WC_RETRY_EXC_ERR) | BIT(HCA_WC_RNR_RETRY_EXC_ERR);
+	static const u32 sent = BIT(HCA_WC_SEND) | BIT(HCA_WC_RDMA_WRITE) | BIT(HCA_WC_RDMA_READ) |
+				BIT(HCA_WC_COMP_SWAP) | BIT(HCA_WC_FETCH_ADD) | BIT(HCA_WC_BIND_MW) |
+				BIT(HCA_WC_LOCAL_INV) | BIT(HCA_WC_REG_MR);
+	static const u32 events = BIT(HCA_EVENT_QP_ACCESS_ERR) | BIT(HCA_EVENT_QP_REQ_ERR) | BIT(HCA_EVENT_QP_FATAL) |
+				  BIT(HCA_EVENT_CQ_ERR) | BIT(HCA_EVENT_SRQ_LIMIT_REACHED) |
+				  BIT(HCA_EVENT_QP_LAST_WQE_REACHED) | BIT(HCA_EVENT_SQ_DRAINED);
+	static const u32 states = BIT(HCA_QPS_RESET) | BIT(HCA_QPS_RTS) | BIT(HCA_QPS_SQD) | BIT(HCA_QPS_SQE) |
+				  BIT(HCA_QPS_ERR);
+
+	assert_int_equal(ever_status, statuses);
+	assert_int_equal(ever_opcode[0], sent);
+	assert_int_equal(ever_opcode[1], BIT(HCA_WC_RECV & 31) | BIT(HCA_WC_RECV_RDMA_WITH_IMM & 31));
+	assert_int_equal(ever_event, events);
+	assert_int_equal(ever_state, states);
+	assert_int_equal(ever_code, BIT(0) | BIT(ENOMEM) | BIT(EINVAL));
+}
+
 static u32 number(const char *name, u32 otherwise)
 {
 	const char *s = getenv(name);
@@ -674,6 +711,8 @@ static void against_the_model(void **state)
 		compare();
 		end();
 	}
+	if (seeds * steps >= ENOUGH)
+		all_came_up();
 }
 
 #ifdef ENGINE_KIT_PACKETS
