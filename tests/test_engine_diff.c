@@ -699,7 +699,7 @@ static u32 number(const char *name, u32 otherwise)
 
 static void against_the_model(void **state)
 {
-	u32 first = number("SOFTHCA_SEED", 1), seeds = number("SOFTHCA_DIFF_SEEDS", 30);
+	u32 first = number("SOFTHCA_SEED", 1), seeds = number("SOFTHCA_DIFF_SEEDS", 20);
 	u32 steps = number("SOFTHCA_DIFF_STEPS", 5000);
 
 	(void)state;
