@@ -71,15 +71,14 @@ int disk_create(const struct disk_attr *attr, struct disk **out, struct why *why
 
 static int make_slots(struct disk *d, struct why *why)
 {
+	/* High memory is mapped page by page for each copy: only where low memory is too little, and the target needs some too. */
+	bool low = machine_map(d->bed.machine)->low_bytes >= (u64)4 * SLOTS * PIECE;
 	u32 i;
 
 	for (i = 0; i < SLOTS; i++) {
 		struct slot *s = &d->slot[i];
 
-		/* High memory would be mapped page by page for each copy: where there is no other. */
-		s->page = machine_alloc_pages(d->bed.machine, GFP_KERNEL, PIECE_ORDER);
-		if (!s->page)
-			s->page = machine_alloc_pages(d->bed.machine, GFP_HIGHUSER, PIECE_ORDER);
+		s->page = machine_alloc_pages(d->bed.machine, low ? GFP_KERNEL : GFP_HIGHUSER, PIECE_ORDER);
 		if (!s->page)
 			return why_set(why, -ENOMEM, "the machine has no memory for %u pieces of %u bytes", SLOTS,
 				       PIECE);
