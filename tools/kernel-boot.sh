@@ -24,7 +24,7 @@ amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0 preempt=
 amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' args=(-smp 2) ;;
 amd64-off) append='intel_iommu=off' ;;
 686-pae-2g) flavour=686-pae args=(-smp 2) append='preempt=full' ;;
-686-pae-3g) flavour=686-pae memory=3072 turns=50 ;; # the last GiB lies above 4 GiB
+686-pae-3g) flavour=686-pae memory=3072 turns=20 ;; # the last GiB lies above 4 GiB
 *)
 	echo "kernel-boot: no machine '$machine'" >&2
 	exit 2
@@ -56,7 +56,7 @@ began=$SECONDS
 timeout -k 5 "$limit" "$qemu" -accel tcg -M q35 "${args[@]}" -device edu,dma_mask=0xffffffffffffffff -net none -m "$memory" \
 	-display none -vga none -monitor none -serial "file:$log" -no-reboot -kernel "$kernels/$flavour/vmlinuz" \
 	-initrd "$work/initrd" \
-	-append "console=ttyS0 loglevel=4 printk.time=0 panic=-1 oops=panic softlockup_panic=1 $append" </dev/null >"$work/qemu.log" 2>&1
+	-append "console=ttyS0 loglevel=4 printk.time=0 panic=-1 oops=panic softlockup_panic=1 slab_nomerge $append" </dev/null >"$work/qemu.log" 2>&1
 status=$?
 rm -rf "$work/root" "$work/initrd"
 took=$((SECONDS - began))

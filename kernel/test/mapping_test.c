@@ -279,7 +279,7 @@ static const struct ktest_case cases[] = {
 	{ "coherent_memory", coherent_memory },
 	{ "noncoherent_pages", noncoherent_pages },
 	{ "masks_and_limits", masks_and_limits },
-	{}
+	{},
 };
 
 const struct ktest_suite suite_mapping = { "mapping", cases, open_rig, close_rig };

@@ -297,6 +297,30 @@ static void describe_registration(unsigned int n, char *buf, size_t size)
 	snprintf(buf, size, "ipath_to_%s.write.registered", n ? "edu" : "ipath");
 }
 
+/* Mapped for the bus and unmapped, and nothing moved: what the platform gives it takes back. */
+static void map_for_the_bus(struct ktest *t)
+{
+	struct buffer b;
+	int i;
+
+	EXPECT_EQ(t, buffer_alloc(&b, t->param), 0);
+	if (t->failures)
+		return;
+	buffer_fill(&b, SRC_SEED);
+	for (i = 0; i < 100 && !t->failures; i++) {
+		EXPECT_EQ(t, map_buffer(&rig.bus, &b, DMA_BIDIRECTIONAL), 0);
+		EXPECT(t, b.sgt.nents >= 1 && b.sgt.nents <= b.pieces);
+		unmap_buffer(&rig.bus, &b, DMA_BIDIRECTIONAL);
+	}
+	EXPECT_EQ(t, buffer_wrong(&b, SRC_SEED, SRC_SEED), 0);
+	buffer_free(&b);
+}
+
+static void describe_shape(unsigned int n, char *buf, size_t size)
+{
+	snprintf(buf, size, "map.%s", shape_name[n]);
+}
+
 /* What the bus device is told of a page of high memory, which may lie where it can't reach. */
 static void high_memory_on_the_bus(struct ktest *t)
 {
@@ -330,15 +354,25 @@ static void close_rig(void)
 	rig_close(&rig);
 }
 
-static const struct ktest_case loop_cases[] = { { "carry", carry_case, PER_PAIR, describe },
-						{ "registered", fast_registration_case, 1, describe_registration },
-						{} };
+static const struct ktest_case loop_cases[] = {
+	{ "carry", carry_case, PER_PAIR, describe },
+	{ "registered", fast_registration_case, 1, describe_registration },
+	{},
+};
 
-static const struct ktest_case matrix_cases[] = { { "high_memory_on_the_bus", high_memory_on_the_bus },
-						  { "carry", carry_case, 4 * PER_PAIR, describe },
-						  { "registered", fast_registration_case, 2, describe_registration },
-						  {} };
+static const struct ktest_case bus_cases[] = {
+	{ "map", map_for_the_bus, SHAPES, describe_shape },
+	{ "high_memory_on_the_bus", high_memory_on_the_bus },
+	{},
+};
 
-/* The software adapter alone, which needs no device; and all four pairs. */
+static const struct ktest_case matrix_cases[] = {
+	{ "carry", carry_case, 4 * PER_PAIR, describe },
+	{ "registered", fast_registration_case, 2, describe_registration },
+	{},
+};
+
+/* The software adapter alone, which needs no device; the bus alone, which takes no time; and all four pairs. */
 const struct ktest_suite suite_loop = { "loop", loop_cases, open_loop, close_rig };
+const struct ktest_suite suite_bus = { "bus", bus_cases, open_matrix, close_rig };
 const struct ktest_suite suite_matrix = { "matrix", matrix_cases, open_matrix, close_rig };

@@ -236,14 +236,16 @@ static void ledger_comes_and_goes(struct ktest *t)
 	EXPECT_EQ(t, softhca_ledger_set(rig.soft, true), 0);
 }
 
-static const struct ktest_case ledger_cases[] = { { "right_use_is_silent", right_use_is_silent },
-						  { "use_after_unmap", use_after_unmap, 2, describe_zone },
-						  { "use_unmapped", use_unmapped },
-						  { "use_against_direction", use_against_direction },
-						  { "wrong_unmaps", wrong_unmaps },
-						  { "wrong_syncs", wrong_syncs },
-						  { "ledger_comes_and_goes", ledger_comes_and_goes },
-						  {} };
+static const struct ktest_case ledger_cases[] = {
+	{ "right_use_is_silent", right_use_is_silent },
+	{ "use_after_unmap", use_after_unmap, 2, describe_zone },
+	{ "use_unmapped", use_unmapped },
+	{ "use_against_direction", use_against_direction },
+	{ "wrong_unmaps", wrong_unmaps },
+	{ "wrong_syncs", wrong_syncs },
+	{ "ledger_comes_and_goes", ledger_comes_and_goes },
+	{},
+};
 
 const struct ktest_suite suite_ledger = { "ledger", ledger_cases, open_ledger, close_rig };
 
@@ -398,9 +400,11 @@ static void stale_read(struct ktest *t)
 	__free_page(page);
 }
 
-static const struct ktest_case stale_cases[] = { { "bus_addresses", bus_addresses },
-						 { "stale_write", stale_write },
-						 { "stale_read", stale_read },
-						 {} };
+static const struct ktest_case stale_cases[] = {
+	{ "bus_addresses", bus_addresses },
+	{ "stale_write", stale_write },
+	{ "stale_read", stale_read },
+	{},
+};
 
 const struct ktest_suite suite_stale = { "stale", stale_cases, open_stale, close_stale };

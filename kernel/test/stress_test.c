@@ -225,8 +225,10 @@ static void close_stress(void)
 	rig_close(&rig);
 }
 
-static const struct ktest_case cases[] = { { "all_at_once", all_at_once },
-					   { "retries_run_on_the_timer", retries_run_on_the_timer },
-					   {} };
+static const struct ktest_case cases[] = {
+	{ "all_at_once", all_at_once },
+	{ "retries_run_on_the_timer", retries_run_on_the_timer },
+	{},
+};
 
 const struct ktest_suite suite_stress = { "stress", cases, open_stress, close_stress };

@@ -277,9 +277,10 @@ static void close_timing(void)
 	rig_close(&rig);
 }
 
-static const struct ktest_case cases[] = { { "maps_cost_no_more_than_the_platforms",
-					     maps_cost_no_more_than_the_platforms },
-					   { "what_the_engine_costs", what_the_engine_costs },
-					   {} };
+static const struct ktest_case cases[] = {
+	{ "maps_cost_no_more_than_the_platforms", maps_cost_no_more_than_the_platforms },
+	{ "what_the_engine_costs", what_the_engine_costs },
+	{},
+};
 
 const struct ktest_suite suite_timing = { "timing", cases, open_timing, close_timing };
