@@ -99,7 +99,7 @@ run_sparse "${lib_c[@]}" | verdict 'sparse'
 home=("${test[@]}")
 run_tidy "${test_home_c[@]}" | verdict 'clang-tidy, test home'
 run_sparse "${test_home_c[@]}" | verdict 'sparse, test home'
-run_cppcheck src ulp include | verdict 'cppcheck'
+run_cppcheck -isrc/port/kernel src ulp include | verdict 'cppcheck'
 
 rule_core_includes "${core[@]}" | verdict 'core: includes only the contract and itself'
 rule_core_conditions "${core[@]}" | verdict 'core: no platform #if'
