@@ -2,7 +2,8 @@
 /*
  * The engine against a model of it: random requests on RC, UC and UD queue pairs, right
  * ones and wrong ones, with all that follows compared when the wire is quiet: return
- * codes, completions, events, states and memory. A failure prints its seed.
+ * codes, completions, events, states and memory. A failure prints its seed. SOFTHCA_SEED
+ * is the first one, SOFTHCA_DIFF_SEEDS how many (20), SOFTHCA_DIFF_STEPS how long (5000).
  */
 #include <errno.h>
 #include <stdio.h>
