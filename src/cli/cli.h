@@ -50,6 +50,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_devices;
+extern const struct cli_command cli_lint_demo;
 extern const struct cli_command cli_matrix;
 
 /** cli_error() - one line on standard error, "softhca WHERE: ..."; @where may be NULL */

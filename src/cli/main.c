@@ -11,6 +11,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_devices,
+	&cli_lint_demo,
 	&cli_matrix,
 };
 
