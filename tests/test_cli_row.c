@@ -23,6 +23,7 @@
 static enum fault_kind { NONE, FLIP, IDLE, SHORT, LEAK, STRAY, DIRECTION, PAGE, REFUSE } fault;
 static bool done;
 static const struct bed *the_bed;
+static u32 batches[MOVER_BATCH]; /* how often so many requests were under way */
 
 static int bad_open(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why)
 {
@@ -31,11 +32,13 @@ static int bad_open(const struct bed *bed, const struct mover_attr *attr, struct
 	return mover_srp.open(bed, attr, out, why);
 }
 
-static int bad_write(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
+static int bad_write(struct mover *mv, const struct mover_io *io, u32 n, struct why *why)
 {
-	if (fault == REFUSE && at)
+	if (fault == REFUSE && io->at)
 		return why_set(why, -EIO, "the mover gave up");
-	return mover_srp.write(mv, at, sgt, len, why);
+	assert_in_range(n, 1, MOVER_BATCH);
+	batches[n - 1]++;
+	return mover_srp.write(mv, io, n, why);
 }
 
 static void flip_a_bit(struct sg_table *sgt, u32 len)
@@ -78,19 +81,20 @@ static void misbehave(struct sg_table *sgt, u32 len)
 	}
 }
 
-static int bad_read(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
+static int bad_read(struct mover *mv, const struct mover_io *io, u32 n, struct why *why)
 {
+	struct mover_io first = *io;
 	int err = 0;
 
 	if (done)
-		return mover_srp.read(mv, at, sgt, len, why);
+		return mover_srp.read(mv, io, n, why);
 	done = true;
 	if (fault == SHORT)
-		len -= MOVER_BLOCK;
-	if (fault != IDLE && len)
-		err = mover_srp.read(mv, at, sgt, len, why);
-	misbehave(sgt, len);
-	return err;
+		first.len -= MOVER_BLOCK;
+	if (fault != IDLE && first.len)
+		err = mover_srp.read(mv, &first, 1, why);
+	misbehave(first.sgt, first.len);
+	return err || n == 1 ? err : mover_srp.read(mv, io + 1, n - 1, why);
 }
 
 static struct device_stats stats[2]; /* the initiator's and the target's, when all is moved */
@@ -134,7 +138,7 @@ static bool run(enum fault_kind kind, int machine, enum adapter initiator, enum 
 {
 	struct mover_ops ops = mover_srp;
 	struct image img;
-	struct job job = { .image = &img, .mover = &ops, .seed = 3 };
+	struct job job = { .image = &img, .mover = &ops, .seed = 3 + 4 * (u64)machine + initiator + 2 * target };
 	struct why why = { { 0 } };
 	bool passed;
 
@@ -175,6 +179,8 @@ static void good_rows_pass(void **state)
 			assert_int_equal(strlen(row.sha256_in), 64);
 			assert_string_equal(row.sha256_in, row.sha256_out);
 		}
+	for (p = 0; p < (int)MOVER_BATCH; p++)
+		assert_true(batches[p] > 0);
 }
 
 /* A bounce machine that never bounces, or an IOMMU that nobody asks, would make rows that say little. */

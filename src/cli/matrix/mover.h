@@ -30,10 +30,20 @@ struct mover_attr {
 	enum srp_memory memory;
 };
 
+/* Requests that are under way at once. */
+#define MOVER_BATCH 4u
+
+/** struct mover_io - one of them: @len bytes of a list, which isn't mapped, and where they are in what the target holds */
+struct mover_io {
+	u64 at;
+	struct sg_table *sgt;
+	u32 len;
+};
+
 /**
  * struct mover_ops - a way to carry bytes
  * @open: the two adapters of a bed meet
- * @write: the bytes of a list, which the caller filled and hasn't mapped, to offset @at of what the target holds
+ * @write: @n lists, MOVER_BATCH at most, which the caller filled, to the target, all at once; done when it returns
  * @read: the other way; the ranges read need not be the ranges written
  * @flush: all that was written is where it stays
  * @close: after it neither adapter has a mapping or a page left. Return: nanoseconds spent with mapping, moving
@@ -44,8 +54,8 @@ struct mover_attr {
 struct mover_ops {
 	const char *name;
 	int (*open)(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why);
-	int (*write)(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why);
-	int (*read)(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why);
+	int (*write)(struct mover *mv, const struct mover_io *io, u32 n, struct why *why);
+	int (*read)(struct mover *mv, const struct mover_io *io, u32 n, struct why *why);
 	int (*flush)(struct mover *mv, struct why *why);
 	u64 (*close)(struct mover *mv);
 };

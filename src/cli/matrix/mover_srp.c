@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The mover of the main job: a SCSI disk over SRP. The target serves a scratch file on
- * its adapter; the initiator, on the other one, writes and reads it with the caller's
- * lists.
+ * its adapter, in a thread of the library's; the initiator, on the other one, writes
+ * and reads it with the caller's lists, several at once.
  */
 #include "mover.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,9 @@ struct mover {
 	struct srp_target *target;
 	struct srp_initiator *initiator;
 	u64 busy_ns;
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	u32 under_way; /* requests; under the lock */
 };
 
 static u64 now_ns(void)
@@ -89,6 +93,7 @@ static int meet(struct mover *mv, const struct bed *bed, const struct mover_attr
 	const struct srp_target_attr ta = { .device = bed->target.ib,
 					    .scsi = &mv->disk,
 					    .name = mv->path,
+					    .poll = IB_POLL_WORKQUEUE,
 					    .depth = 8,
 					    .max_channels = 2,
 					    .chunk = CHUNK };
@@ -108,6 +113,13 @@ static int meet(struct mover *mv, const struct bed *bed, const struct mover_attr
 		       adapter_name(bed->initiator.kind), strerror(-err));
 }
 
+static void free_mover(struct mover *mv)
+{
+	pthread_cond_destroy(&mv->idle);
+	pthread_mutex_destroy(&mv->lock);
+	free(mv);
+}
+
 static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why)
 {
 	u64 bytes = (attr->bytes + MOVER_BLOCK - 1) & ~(u64)(MOVER_BLOCK - 1);
@@ -117,6 +129,8 @@ static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct
 	if (!mv)
 		return why_set(why, -ENOMEM, "no memory");
 	mv->shapes.state = attr->seed;
+	pthread_mutex_init(&mv->lock, NULL);
+	pthread_cond_init(&mv->idle, NULL);
 	err = make_disk(mv, bytes, why);
 	if (err)
 		goto free_mv;
@@ -128,7 +142,7 @@ static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct
 drop_disk:
 	drop_disk(mv);
 free_mv:
-	free(mv);
+	free_mover(mv);
 	return err;
 }
 
@@ -139,7 +153,7 @@ static u64 srp_close(struct mover *mv)
 	srp_initiator_destroy(mv->initiator);
 	srp_target_destroy(mv->target);
 	drop_disk(mv);
-	free(mv);
+	free_mover(mv);
 	return busy;
 }
 
@@ -178,51 +192,96 @@ static void fill_cdb(struct mover *mv, struct srp_request *rq, u64 lba, u32 bloc
 	}
 }
 
-static int execute(struct mover *mv, struct srp_request *rq, const char *what, u64 at, struct why *why)
+static int judge(const struct srp_request *rq, const char *what, u64 at, struct why *why)
 {
-	u64 began = now_ns();
-	int err = srp_execute(srp_initiator_channel(mv->initiator, 0), rq);
-
-	mv->busy_ns += now_ns() - began;
-	if (err == -EREMOTEIO)
-		return why_set(why, err,
+	if (rq->error)
+		return why_set(why, rq->error, "%s of %u bytes at %llu: %s", what, rq->len, (unsigned long long)at,
+			       strerror(-rq->error));
+	if (rq->status)
+		return why_set(why, -EREMOTEIO,
 			       "%s of %u bytes at %llu: SCSI status 0x%02x, sense key 0x%x, code 0x%02x/0x%02x", what,
 			       rq->len, (unsigned long long)at, rq->status, rq->sense[2] & 15u, rq->sense[12],
 			       rq->sense[13]);
-	if (err)
-		return why_set(why, err, "%s of %u bytes at %llu: %s", what, rq->len, (unsigned long long)at,
-			       strerror(-err));
 	if (rq->moved != rq->len)
 		return why_set(why, -EIO, "%s of %u bytes at %llu moved %u", what, rq->len, (unsigned long long)at,
 			       rq->moved);
 	return 0;
 }
 
-static int request(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, bool write, struct why *why)
+static void on_done(struct srp_request *rq)
 {
-	struct srp_request rq = {
-		.dir = write ? DMA_TO_DEVICE : DMA_FROM_DEVICE, .sgl = sgt->sgl, .nents = sgt->orig_nents, .len = len
-	};
+	struct mover *mv = rq->ctx;
 
-	fill_cdb(mv, &rq, at / MOVER_BLOCK, len / MOVER_BLOCK, write);
-	return execute(mv, &rq, write ? "WRITE" : "READ", at, why);
+	pthread_mutex_lock(&mv->lock);
+	if (!--mv->under_way)
+		pthread_cond_signal(&mv->idle);
+	pthread_mutex_unlock(&mv->lock);
 }
 
-static int srp_write(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
+/* All of them at once; back when the last is done. */
+static void submit(struct mover *mv, struct srp_request *rq, u32 n)
 {
-	return request(mv, at, sgt, len, true, why);
+	u32 i;
+
+	pthread_mutex_lock(&mv->lock);
+	mv->under_way = n;
+	pthread_mutex_unlock(&mv->lock);
+	for (i = 0; i < n; i++) {
+		rq[i].done = on_done;
+		rq[i].ctx = mv;
+		srp_submit(srp_initiator_channel(mv->initiator, 0), &rq[i]);
+	}
+	pthread_mutex_lock(&mv->lock);
+	while (mv->under_way)
+		pthread_cond_wait(&mv->idle, &mv->lock);
+	pthread_mutex_unlock(&mv->lock);
 }
 
-static int srp_read(struct mover *mv, u64 at, struct sg_table *sgt, u32 len, struct why *why)
+static int move(struct mover *mv, const struct mover_io *io, u32 n, bool write, struct why *why)
 {
-	return request(mv, at, sgt, len, false, why);
+	struct srp_request rq[MOVER_BATCH];
+	u64 began;
+	int err = 0;
+	u32 i;
+
+	memset(rq, 0, sizeof(rq));
+	for (i = 0; i < n; i++) {
+		rq[i].dir = write ? DMA_TO_DEVICE : DMA_FROM_DEVICE;
+		rq[i].sgl = io[i].sgt->sgl;
+		rq[i].nents = io[i].sgt->orig_nents;
+		rq[i].len = io[i].len;
+		fill_cdb(mv, &rq[i], io[i].at / MOVER_BLOCK, io[i].len / MOVER_BLOCK, write);
+	}
+	began = now_ns();
+	submit(mv, rq, n);
+	/* What a bounce pool had no room for has it now that the others are done. */
+	for (i = 0; i < n; i++)
+		if (rq[i].error == -ENOMEM || rq[i].error == -ENOSPC)
+			submit(mv, &rq[i], 1);
+	mv->busy_ns += now_ns() - began;
+	for (i = 0; i < n && !err; i++)
+		err = judge(&rq[i], write ? "WRITE" : "READ", io[i].at, why);
+	return err;
+}
+
+static int srp_write(struct mover *mv, const struct mover_io *io, u32 n, struct why *why)
+{
+	return move(mv, io, n, true, why);
+}
+
+static int srp_read(struct mover *mv, const struct mover_io *io, u32 n, struct why *why)
+{
+	return move(mv, io, n, false, why);
 }
 
 static int srp_flush(struct mover *mv, struct why *why)
 {
 	struct srp_request rq = { .cdb = { 0x35 }, .cdb_len = 10, .dir = DMA_NONE };
+	u64 began = now_ns();
 
-	return execute(mv, &rq, "SYNCHRONIZE CACHE", 0, why);
+	submit(mv, &rq, 1);
+	mv->busy_ns += now_ns() - began;
+	return judge(&rq, "SYNCHRONIZE CACHE", 0, why);
 }
 
 const struct mover_ops mover_srp = {

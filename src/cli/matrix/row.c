@@ -45,78 +45,113 @@ static u32 whole_blocks(u32 len)
 	return (len + MOVER_BLOCK - 1) & ~(MOVER_BLOCK - 1);
 }
 
-static int write_one(struct run *r, u64 at, u32 len)
-{
-	struct why *why = &r->row->why;
-	u32 all = whole_blocks(len);
-	struct shape_list list;
-	int err;
+/* Requests that are under way together, each with its list; @len: without what fills the last block up. */
+struct batch {
+	struct mover_io io[MOVER_BATCH];
+	struct shape_list list[MOVER_BATCH];
+	u32 len[MOVER_BATCH];
+	u32 n;
+};
 
-	err = image_read(r->job->image, at, r->buf, len, why);
+static void batch_free(struct batch *b)
+{
+	while (b->n)
+		shape_list_free(&b->list[--b->n]);
+}
+
+/* One request more, whose list is filled with what is in r->buf. */
+static int batch_add(struct run *r, struct batch *b, u64 at, u32 len)
+{
+	struct shape_list *list = &b->list[b->n];
+	u32 all = whole_blocks(len);
+	int err = shape_list_make(&r->shapes, r->bed.machine, all, list);
+
+	if (err)
+		return why_set(&r->row->why, err, "no memory for the initiator's list");
+	b->io[b->n] = (struct mover_io){ .at = at, .sgt = &list->table.sgt, .len = all };
+	b->len[b->n++] = len;
+	if (sg_copy_from_buffer(list->table.sgt.sgl, list->table.sgt.orig_nents, r->buf, all) != all)
+		return why_set(&r->row->why, -EIO, "the initiator's list of %u bytes can't be filled", all);
+	return 0;
+}
+
+static int write_add(struct run *r, struct batch *b, u64 at, u32 len)
+{
+	int err = image_read(r->job->image, at, r->buf, len, &r->row->why);
+
 	if (err)
 		return err;
-	memset(r->buf + len, 0, all - len);
+	memset(r->buf + len, 0, whole_blocks(len) - len);
 	sha256_update(&r->in, len, r->buf);
-	err = shape_list_make(&r->shapes, r->bed.machine, all, &list);
-	if (err)
-		return why_set(why, err, "no memory for the initiator's list");
-	if (sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, all) != all)
-		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be filled", all);
-	else
-		err = r->job->mover->write(r->mv, at, &list.table.sgt, all, why);
-	shape_list_free(&list);
+	return batch_add(r, b, at, len);
+}
+
+static int write_batch(struct run *r, struct batch *b)
+{
+	return r->job->mover->write(r->mv, b->io, b->n, &r->row->why);
+}
+
+static int read_add(struct run *r, struct batch *b, u64 at, u32 len)
+{
+	memset(r->buf, POISON, whole_blocks(len));
+	return batch_add(r, b, at, len);
+}
+
+static int take_back(struct run *r, const struct mover_io *io, u32 len)
+{
+	struct why *why = &r->row->why;
+
+	if (sg_copy_to_buffer(io->sgt->sgl, io->sgt->orig_nents, r->buf, io->len) != io->len)
+		return why_set(why, -EIO, "the initiator's list of %u bytes can't be looked at", io->len);
+	sha256_update(&r->out, len, r->buf);
+	r->row->bytes += len;
+	return r->copy < 0 ? 0 : copy_write_at(r->copy, io->at, r->buf, len, why);
+}
+
+static int read_batch(struct run *r, struct batch *b)
+{
+	int err = r->job->mover->read(r->mv, b->io, b->n, &r->row->why);
+	u32 i;
+
+	for (i = 0; i < b->n && !err; i++)
+		err = take_back(r, &b->io[i], b->len[i]);
 	return err;
 }
 
-static int read_one(struct run *r, u64 at, u32 len)
-{
-	struct why *why = &r->row->why;
-	u32 all = whole_blocks(len);
-	struct shape_list list;
-	int err;
-
-	err = shape_list_make(&r->shapes, r->bed.machine, all, &list);
-	if (err)
-		return why_set(why, err, "no memory for the initiator's list");
-	memset(r->buf, POISON, all);
-	sg_copy_from_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, all);
-	err = r->job->mover->read(r->mv, at, &list.table.sgt, all, why);
-	if (!err && sg_copy_to_buffer(list.table.sgt.sgl, list.table.sgt.orig_nents, r->buf, all) != all)
-		err = why_set(why, -EIO, "the initiator's list of %u bytes can't be looked at", all);
-	shape_list_free(&list);
-	if (err)
-		return err;
-	sha256_update(&r->out, len, r->buf);
-	r->row->bytes += len;
-	return r->copy < 0 ? 0 : copy_write_at(r->copy, at, r->buf, len, why);
-}
-
-static int each_request(struct run *r, int (*one)(struct run *r, u64 at, u32 len))
+static int each_batch(struct run *r, int (*add)(struct run *r, struct batch *b, u64 at, u32 len),
+		      int (*go)(struct run *r, struct batch *b))
 {
 	u64 bytes = r->job->image->bytes;
 	u64 at = 0;
+	int err = 0;
 
-	while (at < bytes) {
-		u32 len = request_size(&r->shapes, bytes - at);
-		int err = one(r, at, len);
+	while (at < bytes && !err) {
+		struct batch b = { .n = 0 };
+		u32 n = shapes_upto(&r->shapes, MOVER_BATCH);
 
-		if (err)
-			return err;
-		at += len;
-		r->moved += len;
-		if (r->job->progress)
+		while (b.n < n && at < bytes && !err) {
+			u32 len = request_size(&r->shapes, bytes - at);
+
+			err = add(r, &b, at, len);
+			at += len;
+			r->moved += len;
+		}
+		if (!err)
+			err = go(r, &b);
+		batch_free(&b);
+		if (!err && r->job->progress)
 			r->job->progress(r->job->ctx, r->moved / 2);
 	}
-	return 0;
+	return err;
 }
 
 static int carry(struct run *r)
 {
-	int err = each_request(r, write_one);
+	int err = each_batch(r, write_add, write_batch);
 
 	if (!err)
 		err = r->job->mover->flush(r->mv, &r->row->why);
-	return err ? err : each_request(r, read_one);
+	return err ? err : each_batch(r, read_add, read_batch);
 }
 
 static void hex_digest(struct sha256_ctx *ctx, char *out)
