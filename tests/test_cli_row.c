@@ -23,6 +23,7 @@
 static enum fault_kind { NONE, FLIP, IDLE, SHORT, LEAK, STRAY, DIRECTION, PAGE, REFUSE } fault;
 static bool done;
 static const struct bed *the_bed;
+static enum srp_memory memory;
 static u32 batches[MOVER_BATCH]; /* how often so many requests were under way */
 
 static int bad_open(const struct bed *bed, const struct mover_attr *attr, struct mover **out, struct why *why)
@@ -138,7 +139,9 @@ static bool run(enum fault_kind kind, int machine, enum adapter initiator, enum 
 {
 	struct mover_ops ops = mover_srp;
 	struct image img;
-	struct job job = { .image = &img, .mover = &ops, .seed = 3 + 4 * (u64)machine + initiator + 2 * target };
+	struct job job = {
+		.image = &img, .mover = &ops, .seed = 3 + 4 * (u64)machine + initiator + 2 * target, .memory = memory
+	};
 	struct why why = { { 0 } };
 	bool passed;
 
@@ -159,12 +162,13 @@ static bool run(enum fault_kind kind, int machine, enum adapter initiator, enum 
 	return passed;
 }
 
-static void good_rows_pass(void **state)
+static void good_rows(enum srp_memory kind)
 {
 	struct row row;
 	int m, p;
 
-	(void)state;
+	memory = kind;
+	memset(batches, 0, sizeof(batches));
 	for (m = 0; m < MACHINE_KINDS; m++)
 		for (p = 0; p < 4; p++) {
 			bool passed = run(NONE, m, p & 2 ? ADAPTER_SOFT : ADAPTER_DMA,
@@ -181,6 +185,15 @@ static void good_rows_pass(void **state)
 		}
 	for (p = 0; p < (int)MOVER_BATCH; p++)
 		assert_true(batches[p] > 0);
+	memory = SRP_MEMORY_FAST;
+}
+
+static void good_rows_pass(void **state)
+{
+	(void)state;
+	good_rows(SRP_MEMORY_ALL);
+	good_rows(SRP_MEMORY_FMR);
+	good_rows(SRP_MEMORY_FAST);
 }
 
 /* A bounce machine that never bounces, or an IOMMU that nobody asks, would make rows that say little. */
