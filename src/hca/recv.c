@@ -14,7 +14,7 @@ static int post(struct hca_rq *rq, const struct hca_recv_wr *wr)
 	u64 len = 0;
 	u32 i;
 
-	if (wr->num_sge > rq->max_sge)
+	if (wr->num_sge > rq->max_sge || (wr->num_sge && !wr->sge))
 		return -EINVAL;
 	for (i = 0; i < wr->num_sge; i++)
 		len += wr->sge[i].length;

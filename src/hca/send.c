@@ -73,6 +73,8 @@ static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *
 		return -EINVAL;
 	if (!hca_wr_carries_data(wr->opcode))
 		return wr->num_sge || wr->flags & HCA_SEND_INLINE ? -EINVAL : 0;
+	if (hca_unlikely(wr->num_sge && !wr->sge))
+		return -EINVAL;
 	for (i = 0; i < wr->num_sge; i++)
 		*len += wr->sge[i].length;
 	if (wr->flags & HCA_SEND_INLINE && (hca_wr_reads_back(wr->opcode) || *len > qp->max_inline))
