@@ -108,6 +108,7 @@ void hca_region_put(struct hca_region *r)
 {
 	if (hca_fetch_add(&r->refs, (u32)-1) != 1)
 		return;
+	hca_free(r->kept);
 	hca_free(r->pages);
 	hca_free(r);
 }

@@ -55,6 +55,7 @@ enum hca_region_state {
  * @npages: how many are used
  * @key: its key; L_Key and R_Key are the same number. Of a region for fast registration: the next or current one.
  * @windows: memory windows bound to it
+ * @kept: memory of its owner's that goes with the last reference; or NULL
  *
  * From @page_shift to @npages all changes only while no key of it is valid and nobody is inside. @lock is taken from
  * inside, so nobody waits while holding it.
@@ -71,6 +72,7 @@ struct hca_region {
 	u32 max_pages;
 	u32 npages;
 	u32 refs; /* atomic */
+	void *kept;
 
 	struct hca_spinlock lock; /* what follows */
 	u32 key;
@@ -111,7 +113,8 @@ int hca_region_destroy(struct hca_region *r);
 /**
  * hca_region_get() - keep it at hand for later: a registration that is queued
  *
- * What is destroyed meanwhile can't be registered any more, but may be asked.
+ * What is destroyed meanwhile can't be registered any more, but may be asked. And what a queued registration reads must
+ * be there as long: an owner that lets it go with the region sets @kept.
  */
 static inline void hca_region_get(struct hca_region *r)
 {

@@ -45,10 +45,11 @@ struct ib_pd_priv {
 	struct hca_region *global;
 };
 
+/* @pages and @list are one piece of memory that is the region's to free: a registration that is queued reads them. */
 struct ib_mr_priv {
 	struct ib_mr ib;
 	struct hca_region *region;
-	struct hca_region_pages pages; /* of the next registration */
+	struct hca_region_pages *pages; /* of the next registration */
 	u64 *list; /* room for @room pages */
 	u32 room;
 };
