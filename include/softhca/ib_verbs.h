@@ -239,7 +239,7 @@ enum ib_cq_notify_flags {
 
 typedef void (*ib_comp_handler)(struct ib_cq *cq, void *cq_context);
 
-/** struct ib_cq_init_attr - @cqe: completions that it holds at least; @comp_vector, @flags: taken, without effect */
+/** struct ib_cq_init_attr - @cqe: completions that it holds at least; @comp_vector: taken, without effect; @flags: 0 */
 struct ib_cq_init_attr {
 	unsigned int cqe;
 	u32 comp_vector;
@@ -379,7 +379,7 @@ int ib_dereg_mr(struct ib_mr *mr);
  * @page_size: a power of two, at least 4,096
  *
  * Sets the region's iova, length and page_size. Entries between the first and the last must begin and end on page borders, or the
- * list ends there. Return: how many entries fit; -EINVAL.
+ * list ends there, as it does after its last entry. Return: how many entries fit; -EINVAL.
  */
 int ib_map_mr_sg(struct ib_mr *mr, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
 		 unsigned int page_size);

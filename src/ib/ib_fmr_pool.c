@@ -240,7 +240,7 @@ struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *p, const u64 *page_
 	bool found;
 	int err;
 
-	if (list_len < 1 || list_len > p->param.max_pages_per_fmr)
+	if (!page_list || list_len < 1 || list_len > p->param.max_pages_per_fmr)
 		return ERR_PTR(-EINVAL);
 	hca_spin_lock(&p->lock, flags);
 	f = pick(p, page_list, list_len, io_virtual_address, &found);

@@ -197,11 +197,11 @@ int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigne
 	int i;
 
 	if (ib->type != IB_MR_TYPE_MEM_REG || page_size < MIN_PAGE || page_size & (page_size - 1) || sg_nents <= 0 ||
-	    skip > ib_sg_dma_len(ib->device, sg))
+	    !sg || skip > ib_sg_dma_len(ib->device, sg))
 		return -EINVAL;
 	begin_list(mr, page_size);
 	ib->iova = hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip;
-	for (i = 0; i < sg_nents; i++, sg = sg_next(sg)) {
+	for (i = 0; i < sg_nents && sg; i++, sg = sg_next(sg)) {
 		u64 len = ib_sg_dma_len(ib->device, sg) - skip;
 		u64 fit = add_piece(mr, hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip, len);
 
@@ -224,7 +224,7 @@ static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npa
 	int i;
 
 	*npages = 0;
-	if (num <= 0 || (buf[0].addr & mask) != (iova & mask))
+	if (num <= 0 || !buf || (buf[0].addr & mask) != (iova & mask))
 		return -EINVAL;
 	for (i = 0; i < num; i++) {
 		u64 in = buf[i].addr & mask;

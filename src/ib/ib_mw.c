@@ -121,7 +121,7 @@ int ib_map_phys_fmr(struct ib_fmr *fmr, const u64 *page_list, int list_len, u64 
 	struct ib_fmr_priv *f = ib_fmr_of(fmr);
 	int err;
 
-	if (list_len <= 0)
+	if (list_len <= 0 || !page_list)
 		return -EINVAL;
 	err = hca_fmr_map(f->fmr, page_list, (u32)list_len, iova);
 	if (!err)
