@@ -51,7 +51,7 @@ refuses() {
 # on PARAMETERS COMMAND - run the shell command with $uri set
 on() {
 	# shellcheck disable=SC2086 # a list of parameters
-	timeout 120 nbdkit -U - "$plugin" $1 --run "$2"
+	timeout 60 nbdkit -U - "$plugin" $1 --run "$2"
 }
 
 # --- what it is ---
@@ -147,7 +147,7 @@ refuses 'a parameter that there is not' 'no parameter' on "file=$dir/disk colour
 refuses 'a machine that there is not' 'use one of: direct' on "file=$dir/disk machine=toaster" true
 refuses 'no channels' 'from 1 to' on "file=$dir/disk channels=0" true
 # shellcheck disable=SC2016
-refuses 'a disk that may not be written' 'ead-only' on "file=$dir/disk readonly=true" 'qemu-io -f raw -c "write 0 4k" "$uri" >&2'
+refuses 'a disk that may not be written' 'ermission denied' on "file=$dir/disk readonly=true" 'qemu-io -f raw -c "write 0 4k" "$uri" >&2'
 # shellcheck disable=SC2016
 does 'but read' on "file=$dir/disk readonly=true" "nbdcopy \"\$uri\" $dir/back && cmp $dir/back $dir/disk"
 

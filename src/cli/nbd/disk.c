@@ -13,6 +13,8 @@
 #define PIECE (1u << 20)
 #define PIECE_ORDER 8u
 #define SLOTS 16u
+/* Pieces that the target moves data in: each channel keeps one, in low memory. */
+#define CHUNK (256u << 10)
 /* The device server's longest WRITE SAME and UNMAP. */
 #define LONGEST (1u << 30)
 /* How long a lost target is looked for before the next attempt. */
@@ -96,6 +98,7 @@ static int meet(struct disk *d, struct why *why)
 		.name = "nbd",
 		.depth = 4,
 		.buffers = 1,
+		.chunk = CHUNK,
 		.max_channels = 2 * DISK_MAX_CHANNELS,
 	};
 	const struct srp_initiator_attr ia = {
