@@ -152,18 +152,24 @@ refuses 'a disk that may not be written' 'ermission denied' on "file=$dir/disk r
 does 'but read' on "file=$dir/disk readonly=true" "nbdcopy \"\$uri\" $dir/back && cmp $dir/back $dir/disk"
 
 # --- a file that gets lost, or may not grow ---
+# fails COMMAND... - for qemu-io, which ends with status 0 whatever happens
+cat >"$dir/fails" <<'END'
+#!/bin/sh
+"$@" 2>&1 | tee -a "$0.log" | grep -qE 'failed|error'
+END
+chmod +x "$dir/fails"
 # shellcheck disable=SC2016
-cut='truncate -s 1M '"$dir/disk"'; ! nbdcopy "$uri" null:'
-does 'a file that is cut short is an error, not the end' on "file=$dir/disk" "$cut && nbdinfo --size \"\$uri\""
-rm -f "$dir/sparse"
-truncate -s 64M "$dir/sparse"
+does 'a file that is cut short is an error, not the end' on "file=$dir/disk" \
+	'truncate -s 1M '"$dir/disk && $dir/fails"' qemu-io -f raw -c "read 2M 64k" "$uri" && nbdinfo --size "$uri"'
+truncate -s 400M "$dir/sparse"
 full() (
-	ulimit -f 16384
-	on "file=$dir/sparse" "! nbdcopy $dir/random2 \"\$uri\" && nbdinfo --size \"\$uri\""
+	ulimit -f 307200
+	# shellcheck disable=SC2016
+	on "file=$dir/sparse" "$dir/fails"' qemu-io -f raw -c "write 350M 64k" "$uri" && qemu-io -f raw -c "write -P 9 250M 64k" -c "read -P 9 250M 64k" "$uri"'
 )
-head -c 67108864 /dev/urandom >"$dir/random2"
 does 'a file that may not grow is an error, not the end' full
-rm -f "$dir/random2" "$dir/sparse"
+does 'which says that there is no space' grep -q 'No space left' "$dir/fails.log"
+rm -f "$dir/sparse"
 
 # --- the server is killed: what was flushed is there ---
 start() {
