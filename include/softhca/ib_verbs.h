@@ -672,7 +672,9 @@ int ib_destroy_qp(struct ib_qp *qp);
 /**
  * ib_drain_qp() - into error, and wait until every request posted before has completed and its done() has returned
  *
- * Both queues' CQs are of ib_alloc_cq(), with room for one completion more. Not from their done(). ib_drain_sq() and _rq() do one queue.
+ * Both queues' CQs are of ib_alloc_cq(), with room for one completion more; of one that overflowed what it could still tell is
+ * waited for. Of a shared receive queue the requests that this queue pair took count, no others. Not from a done(). ib_drain_sq()
+ * and _rq() do one queue.
  */
 void ib_drain_qp(struct ib_qp *qp);
 void ib_drain_sq(struct ib_qp *qp);

@@ -117,7 +117,7 @@ int hca_compq_fini(struct hca_compq *cq)
 }
 
 /* Those that come in, and those that have something left to finish. */
-static void wait_for_messages(struct hca_qp *qp)
+void hca_qp_wait(struct hca_qp *qp)
 {
 	hca_inflight_wait(&qp->hca->wire->inflight);
 	while (hca_load_acquire(&qp->holds))
@@ -137,7 +137,7 @@ static void fire_qp(struct hca_eq_node *node)
 	}
 	/* Whoever took a request of the shared queue for this queue pair has completed it when the event comes (IBTA 10.3.1.5). */
 	if (wants & 1u << HCA_EVENT_QP_LAST_WQE_REACHED)
-		wait_for_messages(qp);
+		hca_qp_wait(qp);
 	for (type = 0; wants; type++, wants >>= 1)
 		if (wants & 1 && qp->hca->event)
 			qp->hca->event(qp->hca, (enum hca_event_type)type, qp);
@@ -348,7 +348,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	leave(hca, qp); /* no message finds it from now on */
 	hca_mcast_end_qp(qp);
 	stop_sending(qp);
-	wait_for_messages(qp); /* none that found it is under way */
+	hca_qp_wait(qp); /* none that found it is under way */
 	hca_window_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
 	hca_eq_cancel(&hca->wire->eq, &qp->event);
@@ -430,8 +430,10 @@ static void take_attr(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask)
 /* Back to how it was made: nothing queued, nothing set, nothing of it left in the completion queues (IBTA 10.3.1.1). */
 static void reset(struct hca_qp *qp)
 {
+	hca_irqflags_t flags;
+
 	stop_sending(qp);
-	wait_for_messages(qp);
+	hca_qp_wait(qp);
 	hca_sq_drop(qp);
 	if (qp->flow)
 		hca_flow_reset(qp);
@@ -439,7 +441,10 @@ static void reset(struct hca_qp *qp)
 	qp->rnr_retries = 0;
 	hca_store(&qp->established, false);
 	hca_memset(&qp->attr, 0, sizeof(qp->attr));
+	/* Who flushes, still, because it was in error, has looked at the state before we had the lock, or finds another now. */
+	hca_spin_lock(&qp->rx_lock, flags);
 	hca_rq_drop(&qp->rq);
+	hca_spin_unlock(&qp->rx_lock, flags);
 	hca_cq_purge(&qp->send_cq->cq, qp->qpn);
 	hca_cq_purge(&qp->recv_cq->cq, qp->qpn);
 }

@@ -5,7 +5,7 @@
  *
  * Locks, outermost first: qp->lock, rq.lock, cq.lock, eq.lock. None of them is held
  * while bytes are moved; only rx_lock is, for a datagram or one packet, and it comes
- * before all others. Who runs a send queue holds sq_running instead of a lock.
+ * before all others; who flushes a receive queue holds it too, one request at a time. Who runs a send queue holds sq_running instead of a lock.
  */
 #ifndef HCA_QP_H
 #define HCA_QP_H
@@ -253,7 +253,19 @@ enum hca_answer hca_respond(struct hca *hca, struct hca_msg *msg);
 /** hca_respond_finish() - the rest of a message with @finish set; outside */
 void hca_respond_finish(struct hca_msg *msg);
 
-/** hca_rq_flush() - what waits in the queue pair's own receive queue completes with a flush error */
+/** hca_rq_flush() - what waits in the own receive queue of a queue pair in error completes as flushed. Not inside. */
 void hca_rq_flush(struct hca_qp *qp);
+
+/**
+ * hca_rq_last() - one more completion of a queue pair in error, flushed, behind all others of its receive side
+ * @wr_id: of that completion; no request is needed for it
+ *
+ * Behind those too of messages that are under way, and of requests that it took from a shared queue. No lock held, not
+ * inside. Return: whether the completion queue had room for it.
+ */
+bool hca_rq_last(struct hca_qp *qp, u64 wr_id);
+
+/** hca_qp_wait() - return when the messages that are under way now, for this or another queue pair, are done. Not inside. */
+void hca_qp_wait(struct hca_qp *qp);
 
 #endif

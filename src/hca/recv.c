@@ -40,17 +40,45 @@ int hca_srq_post(struct hca_srq *srq, const struct hca_recv_wr *wr)
 	return post(&srq->rq, wr);
 }
 
-void hca_rq_flush(struct hca_qp *qp)
+/*
+ * One request is taken and completed under the lock: whoever finds the queue empty knows that others have completed what they took
+ * from it. And a queue pair that was reset meanwhile keeps what is posted to it from then on.
+ */
+static bool flush_one(struct hca_qp *qp)
 {
 	struct hca_wc wc = { .status = HCA_WC_WR_FLUSH_ERR, .opcode = HCA_WC_RECV, .qp_num = qp->qpn };
+	hca_irqflags_t flags;
 	union hca_taken t;
+	bool got;
 
-	if (qp->flow)
-		hca_flow_flush(qp);
-	while (!qp->srq && hca_rq_take(&qp->rq, &t.e, NULL)) {
+	hca_spin_lock(&qp->rx_lock, flags);
+	got = hca_load(&qp->state) == HCA_QPS_ERR && hca_rq_take(&qp->rq, &t.e, NULL);
+	if (got) {
 		wc.wr_id = t.e.wr_id;
 		hca_qp_complete(qp, qp->recv_cq, &wc, false);
 	}
+	hca_spin_unlock(&qp->rx_lock, flags);
+	return got;
+}
+
+void hca_rq_flush(struct hca_qp *qp)
+{
+	if (qp->flow)
+		hca_flow_flush(qp);
+	while (!qp->srq && flush_one(qp))
+		;
+}
+
+bool hca_rq_last(struct hca_qp *qp, u64 wr_id)
+{
+	struct hca_wc wc = { .wr_id = wr_id, .status = HCA_WC_WR_FLUSH_ERR, .opcode = HCA_WC_RECV };
+	bool lost;
+
+	hca_qp_wait(qp);
+	hca_rq_flush(qp);
+	lost = hca_qp_note(qp, qp->recv_cq, &wc, false);
+	hca_eq_run(&qp->hca->wire->eq);
+	return !lost;
 }
 
 /* --- receiving --- */

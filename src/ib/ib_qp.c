@@ -239,59 +239,86 @@ static void drained(struct ib_cq *cq, struct ib_wc *wc)
 	hca_complete(&hca_container_of(wc->wr_cqe, struct drain, cqe)->done);
 }
 
-static int post_last_send(struct ib_qp *qp, u64 id)
+/* No call of a done() of @cq is under way when this returns. Return: and nothing waits for one. */
+static bool cq_idle(struct ib_cq_priv *p)
 {
-	struct hca_send_wr wr = { .wr_id = id, .opcode = HCA_WR_SEND, .flags = HCA_SEND_SIGNALED };
+	struct hca_eq *eq = &p->cq.hca->wire->eq;
+	bool empty;
 
-	return hca_post_send(ib_qp_of(qp)->qp, &wr);
+	hca_eq_cancel(eq, &p->cq.event);
+	if (p->ib.poll_ctx != IB_POLL_SOFTIRQ)
+		ib_work_cancel(&p->work);
+	empty = hca_load_acquire(&p->cq.cq.head) == hca_load_acquire(&p->cq.cq.tail);
+	/* What we may have taken away goes on. */
+	hca_compq_again(&p->cq);
+	hca_eq_run(eq);
+	return empty;
 }
 
-static int post_last_recv(struct ib_qp *qp, u64 id)
+/*
+ * Wait for the last one, or, of a queue that overflowed, and so takes nothing any more, for those that came before: its own
+ * completion is there already, or never will be.
+ */
+static void wait_drained(struct ib_cq *cq, struct drain *d)
 {
-	struct hca_recv_wr wr = { .wr_id = id };
+	struct ib_cq_priv *p = ib_cq_of(cq);
+	bool lost, direct = cq->poll_ctx == IB_POLL_DIRECT;
 
-	return hca_post_recv(ib_qp_of(qp)->qp, &wr);
+	do {
+		lost = hca_load_acquire(&p->cq.cq.error);
+		if (direct)
+			ib_process_cq_direct(cq, -1);
+		else
+			lost = lost && cq_idle(p);
+	} while (hca_wait(&d->done, lost ? 0 : DRAIN_POLL_NS) && !lost);
 }
 
-static void drain(struct ib_qp *qp, struct ib_cq *cq, int (*post_last)(struct ib_qp *qp, u64 id))
+/* Into error. Return: false: a queue pair in RESET, that has nothing that could be waited for. */
+static bool drain_begin(struct ib_qp *qp, struct ib_cq *cq)
 {
 	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
-	struct drain d = { .cqe.done = drained };
-	int err;
 
-	/* A queue pair in RESET has nothing that could be waited for. */
-	if (ib_modify_qp(qp, &attr, IB_QP_STATE))
-		return;
-	hca_completion_init(&d.done);
-	/* A queue that is full empties itself: it is being flushed. */
-	while ((err = post_last(qp, (u64)(uintptr_t)&d.cqe)) == -ENOMEM)
-		hca_pause();
-	if (!HCA_WARN_ON(err)) {
-		if (cq->poll_ctx == IB_POLL_DIRECT)
-			do
-				ib_process_cq_direct(cq, -1);
-			while (hca_wait(&d.done, DRAIN_POLL_NS));
-		else
-			hca_wait(&d.done, ~0ull);
-	}
-	hca_completion_destroy(&d.done);
+	/* Nobody but us polls it, and what is in it would leave no room. */
+	if (cq->poll_ctx == IB_POLL_DIRECT)
+		ib_process_cq_direct(cq, -1);
+	return !ib_modify_qp(qp, &attr, IB_QP_STATE);
 }
 
 void ib_drain_sq(struct ib_qp *qp)
 {
-	drain(qp, qp->send_cq, post_last_send);
+	struct drain d = { .cqe.done = drained };
+	struct hca_send_wr wr = {
+		.wr_id = (u64)(uintptr_t)&d.cqe, .opcode = HCA_WR_SEND, .flags = HCA_SEND_SIGNALED
+	};
+	int err;
+
+	if (!drain_begin(qp, qp->send_cq))
+		return;
+	hca_completion_init(&d.done);
+	/* A queue that is full empties itself: it is being flushed. */
+	while ((err = hca_post_send(ib_qp_of(qp)->qp, &wr)) == -ENOMEM)
+		hca_pause();
+	if (!HCA_WARN_ON(err))
+		wait_drained(qp->send_cq, &d);
+	hca_completion_destroy(&d.done);
 }
 
 void ib_drain_rq(struct ib_qp *qp)
 {
-	drain(qp, qp->recv_cq, post_last_recv);
+	struct drain d = { .cqe.done = drained };
+
+	if (!drain_begin(qp, qp->recv_cq))
+		return;
+	hca_completion_init(&d.done);
+	hca_rq_last(ib_qp_of(qp)->qp, (u64)(uintptr_t)&d.cqe);
+	wait_drained(qp->recv_cq, &d);
+	hca_completion_destroy(&d.done);
 }
 
 void ib_drain_qp(struct ib_qp *qp)
 {
 	ib_drain_sq(qp);
-	if (!qp->srq)
-		ib_drain_rq(qp);
+	ib_drain_rq(qp);
 }
 
 /* --- shared receive queues --- */
