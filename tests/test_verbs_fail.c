@@ -65,7 +65,10 @@ static bool make_queues(struct side *s, enum ib_poll_context ctx)
 	const struct ib_cq_init_attr ca = { .cqe = VK_CQE };
 	struct ib_srq_init_attr sa = { .attr = { .max_wr = VK_WR, .max_sge = 2 } };
 	struct ib_qp_init_attr qa = {
-		.cap = { .max_send_wr = VK_WR, .max_recv_wr = VK_WR, .max_send_sge = 4, .max_recv_sge = 4,
+		.cap = { .max_send_wr = VK_WR,
+			 .max_recv_wr = VK_WR,
+			 .max_send_sge = 4,
+			 .max_recv_sge = 4,
 			 .max_inline_data = 64 },
 		.sq_sig_type = IB_SIGNAL_ALL_WR,
 		.qp_type = IB_QPT_RC,

@@ -14,10 +14,9 @@ struct step {
 
 static const struct step steps[] = {
 	{ IB_QPS_INIT, IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_ACCESS_FLAGS },
-	{ IB_QPS_RTR, IB_QP_AV | IB_QP_PATH_MTU | IB_QP_DEST_QPN | IB_QP_RQ_PSN | IB_QP_MAX_DEST_RD_ATOMIC |
-			      IB_QP_MIN_RNR_TIMER },
-	{ IB_QPS_RTS,
-	  IB_QP_SQ_PSN | IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY | IB_QP_MAX_QP_RD_ATOMIC },
+	{ IB_QPS_RTR,
+	  IB_QP_AV | IB_QP_PATH_MTU | IB_QP_DEST_QPN | IB_QP_RQ_PSN | IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER },
+	{ IB_QPS_RTS, IB_QP_SQ_PSN | IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY | IB_QP_MAX_QP_RD_ATOMIC },
 };
 
 static struct ib_qp_attr good_attr(void)
@@ -63,8 +62,7 @@ static void masks(void **state)
 {
 	/* What may come along besides what must, by the way that is taken */
 	static const int may[] = { 0, IB_QP_ACCESS_FLAGS | IB_QP_PKEY_INDEX,
-				   IB_QP_CUR_STATE | IB_QP_ACCESS_FLAGS | IB_QP_MIN_RNR_TIMER |
-					   IB_QP_PATH_MIG_STATE };
+				   IB_QP_CUR_STATE | IB_QP_ACCESS_FLAGS | IB_QP_MIN_RNR_TIMER | IB_QP_PATH_MIG_STATE };
 	struct ib_qp_attr at = good_attr();
 	size_t i;
 	int bit;
@@ -90,7 +88,7 @@ static void masks(void **state)
 		no_modify(&at, IB_QP_STATE);
 		at.qp_state = (enum ib_qp_state)7;
 		no_modify(&at, IB_QP_STATE);
-		at.qp_state = (enum ib_qp_state)-1;
+		at.qp_state = (enum ib_qp_state) - 1;
 		no_modify(&at, IB_QP_STATE);
 		at.qp_state = steps[i].to;
 		assert_int_equal(ib_modify_qp(a.qp, &at, all), 0);
@@ -125,7 +123,7 @@ static void values(void **state)
 	all = steps[1].need | IB_QP_STATE;
 	BAD(path_mtu, (enum ib_mtu)0);
 	BAD(path_mtu, (enum ib_mtu)6);
-	BAD(path_mtu, (enum ib_mtu)-1);
+	BAD(path_mtu, (enum ib_mtu) - 1);
 	BAD(dest_qp_num, 1 << 24);
 	BAD(rq_psn, 1 << 24);
 	BAD(max_dest_rd_atomic, (u8)(a.dev->attrs.max_qp_rd_atom + 1));
@@ -267,7 +265,7 @@ static void other_objects_that_can_not_be(void **state)
 	assert_err(ib_alloc_cq(a.dev, NULL, 0, 0, IB_POLL_DIRECT), -EINVAL);
 	assert_err(ib_alloc_cq(a.dev, NULL, -1, 0, IB_POLL_DIRECT), -EINVAL);
 	assert_err(ib_alloc_cq(a.dev, NULL, 8, 0, (enum ib_poll_context)4), -EINVAL);
-	assert_err(ib_alloc_cq(a.dev, NULL, 8, 0, (enum ib_poll_context)-1), -EINVAL);
+	assert_err(ib_alloc_cq(a.dev, NULL, 8, 0, (enum ib_poll_context) - 1), -EINVAL);
 	for (i = 0; i < HCA_ARRAY_SIZE(srqs); i++) {
 		sa = (struct ib_srq_init_attr){
 			.attr = { .max_wr = srqs[i].max_wr, .max_sge = srqs[i].max_sge, .srq_limit = srqs[i].limit }
@@ -580,9 +578,7 @@ static void resizing(void **state)
 static void largest(void **state)
 {
 	const struct ib_device_attr *most = &a.dev->attrs;
-	struct ib_srq_init_attr sa = {
-		.attr = { .max_wr = (u32)most->max_srq_wr, .max_sge = (u32)most->max_srq_sge }
-	};
+	struct ib_srq_init_attr sa = { .attr = { .max_wr = (u32)most->max_srq_wr, .max_sge = (u32)most->max_srq_sge } };
 	const struct ib_cq_init_attr ca = { .cqe = (unsigned int)most->max_cqe };
 	struct ib_cq *cq = ib_create_cq(a.dev, NULL, NULL, NULL, &ca);
 	struct ib_qp_init_attr qa = *good_qp();

@@ -92,6 +92,7 @@ try 'the same against the static library' gcc -std=gnu11 "${strict[@]}" -Wno-add
 	-o "$dest/every-static" "$there/lib/libsofthca.a" "${needs[@]}"
 try 'it runs' "$dest/every-static"
 
+# shellcheck disable=SC2317 # called by try
 # says FILE COMMAND... - it succeeds and prints as many lines as FILE has, each as the pattern in that line of FILE
 says() {
 	local file=$1 i

@@ -287,9 +287,7 @@ static bool drain_begin(struct ib_qp *qp, struct ib_cq *cq)
 void ib_drain_sq(struct ib_qp *qp)
 {
 	struct drain d = { .cqe.done = drained };
-	struct hca_send_wr wr = {
-		.wr_id = (u64)(uintptr_t)&d.cqe, .opcode = HCA_WR_SEND, .flags = HCA_SEND_SIGNALED
-	};
+	struct hca_send_wr wr = { .wr_id = (u64)(uintptr_t)&d.cqe, .opcode = HCA_WR_SEND, .flags = HCA_SEND_SIGNALED };
 	int err;
 
 	if (!drain_begin(qp, qp->send_cq))
