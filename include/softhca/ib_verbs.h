@@ -362,7 +362,8 @@ struct ib_phys_buf {
 /**
  * ib_reg_phys_mr() - a region of pages that stay
  * @buf: pieces by mapped address; all but the first begin, and all but the last end, on a page's border
- * @iova_start: in: the ULP's name for the first byte, with the offset in the page that its address has
+ * @iova_start: in: the ULP's name for the first byte, with the offset in the page that its address has; with IB_ZERO_BASED only that
+ *	offset counts
  */
 struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start);
 

@@ -258,7 +258,7 @@ struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, in
 	begin_list(mr, MIN_PAGE);
 	for (i = 0; i < num; i++)
 		add_piece(mr, buf[i].addr, buf[i].size);
-	ib->iova = *iova_start;
+	ib->iova = access & IB_ZERO_BASED ? 0 : *iova_start;
 	mr->pages->key = ib->lkey;
 	mr->pages->access = (u32)access;
 	mr->pages->iova = ib->iova;
