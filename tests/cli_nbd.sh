@@ -106,7 +106,7 @@ does 'qemu-img converts' on "file=$dir/disk" 'qemu-img convert -f raw -O qcow2 "
 verify='--rw=randrw --bsrange=512-64k --blockalign=512 --size=8M --iodepth=16 --verify=crc32c --verify_fatal=1 --numjobs=1'
 # shellcheck disable=SC2016
 does 'fio with verify' on "file=$dir/disk ledger=true machine=iommu-strict initiator=dma" \
-	'fio --name=v --ioengine=nbd --uri="$uri" --fsync=64 '"$verify"
+	"cd $dir && "'fio --name=v --ioengine=nbd --uri="$uri" --fsync=64 '"$verify"
 if command -v mkfs.ext4 >/dev/null; then
 	truncate -s 16M "$dir/fs"
 	mkdir "$dir/tree"
