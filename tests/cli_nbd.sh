@@ -172,14 +172,20 @@ does 'which says that there is no space' grep -q 'No space left' "$dir/fails.log
 rm -f "$dir/sparse"
 
 # --- the server is killed: what was flushed is there ---
+starts=0
 start() {
-	rm -f "$dir/sock" "$dir/pid"
-	nbdkit -U "$dir/sock" -P "$dir/pid" "$plugin" "file=$dir/disk" || return 1
-	server=$(cat "$dir/pid")
+	starts=$((starts + 1))
+	nbdkit -U "$dir/sock$starts" -P "$dir/pid$starts" "$plugin" "file=$dir/disk" || return 1
+	# The file is there when the server is ready.
+	for ((tries = 0; tries < 200; tries++)); do
+		[ ! -s "$dir/pid$starts" ] || break
+		sleep 0.05
+	done
+	server=$(cat "$dir/pid$starts")
+	uri="nbd+unix:///?socket=$dir/sock$starts"
 }
 truncate -s 0 "$dir/disk"
 truncate -s 16M "$dir/disk"
-uri="nbd+unix:///?socket=$dir/sock"
 lost=0
 for round in 1 2 3 4 5; do
 	start || lost=1
@@ -199,8 +205,8 @@ for round in 1 2 3 4 5; do
 		qemu-io -f raw -c "read -P $value $((at * 65536)) 64k" "$uri" 2>&1 | grep -q 'verification failed' && lost=1
 	done <"$dir/acks"
 	kill "$server"
+	while kill -0 "$server" 2>/dev/null; do sleep 0.1; done
 	server=
-	sleep 0.1
 done
 does 'no flushed write is lost by a kill' test $lost = 0
 does 'and there were some' test -s "$dir/acks"
