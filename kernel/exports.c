@@ -26,7 +26,7 @@ EXPORT_SYMBOL_GPL(hca_ledger_enter);
 EXPORT_SYMBOL_GPL(hca_ledger_prepare);
 EXPORT_SYMBOL_GPL(hca_ledger_seg);
 EXPORT_SYMBOL_GPL(hca_ledger_totals);
-EXPORT_SYMBOL_GPL(hca_mem_copy);
+EXPORT_SYMBOL_GPL(hca_mem_copy_for);
 EXPORT_SYMBOL_GPL(hca_mem_read);
 EXPORT_SYMBOL_GPL(hca_mem_write);
 EXPORT_SYMBOL_GPL(hca_post_recv);

@@ -44,11 +44,11 @@ static inline void vk_event(struct ib_event *event, void *context)
 	e->events[event->event]++;
 }
 
-static inline int vk_device(struct end *e, bool soft, enum machine_platform platform)
+static inline int vk_device_with(struct end *e, bool soft, enum machine_platform platform,
+				 const struct ib_dma_config *config)
 {
 	const struct machine_attr ma = { .name = "vk", .platform = platform, .low_bytes = 4 << 20 };
 	const struct device_attr da = { .name = "vk" };
-	const struct ib_dma_config config = { .ledger = true };
 	int err;
 
 	memset(e, 0, sizeof(*e));
@@ -60,9 +60,9 @@ static inline int vk_device(struct end *e, bool soft, enum machine_platform plat
 		goto destroy_machine;
 	e->soft = soft;
 	if (soft)
-		err = ipath_create(e->bus, "soft", IPATH_HIGHMEM_TAGGED, &config, &e->dev);
+		err = ipath_create(e->bus, "soft", IPATH_HIGHMEM_TAGGED, config, &e->dev);
 	else
-		err = dmahca_create(e->bus, "dma", &config, &e->dev);
+		err = dmahca_create(e->bus, "dma", config, &e->dev);
 	if (err)
 		goto destroy_bus;
 	return 0;
@@ -71,6 +71,13 @@ destroy_bus:
 destroy_machine:
 	machine_destroy(e->machine);
 	return err;
+}
+
+static inline int vk_device(struct end *e, bool soft, enum machine_platform platform)
+{
+	const struct ib_dma_config config = { .ledger = true };
+
+	return vk_device_with(e, soft, platform, &config);
 }
 
 static inline u64 vk_device_gone(struct end *e)

@@ -95,8 +95,8 @@ static int copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, 
 	return 0;
 }
 
-int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 len,
-		 hca_site_t site, bool *dst_failed)
+int hca_mem_copy_for(struct hca_mem *dmem, hca_dma_addr_t dst, hca_site_t dst_site, struct hca_mem *smem,
+		     hca_dma_addr_t src, hca_site_t src_site, u64 len, bool *dst_failed)
 {
 	struct hca_ledger *sl = hca_load(&smem->ledger), *dl = hca_load(&dmem->ledger);
 	void *to = hca_mem_flat(dmem, dst, len), *from = hca_mem_flat(smem, src, len);
@@ -108,9 +108,9 @@ int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem,
 	else
 		err = copy(dmem, dst, smem, src, len, &at_dst);
 	if (hca_unlikely(sl))
-		hca_ledger_use(sl, src, len, HCA_ACCESS_READ, site, at_dst ? 0 : err);
+		hca_ledger_use(sl, src, len, HCA_ACCESS_READ, src_site, at_dst ? 0 : err);
 	if (hca_unlikely(dl))
-		hca_ledger_use(dl, dst, len, HCA_ACCESS_WRITE, site, at_dst ? err : 0);
+		hca_ledger_use(dl, dst, len, HCA_ACCESS_WRITE, dst_site, at_dst ? err : 0);
 	if (err && dst_failed)
 		*dst_failed = at_dst;
 	return err;

@@ -86,14 +86,21 @@ int hca_mem_read(struct hca_mem *mem, hca_dma_addr_t addr, void *dst, u64 len, h
 int hca_mem_write(struct hca_mem *mem, hca_dma_addr_t addr, const void *src, u64 len, hca_site_t site);
 
 /**
- * hca_mem_copy() - from one adapter's memory to another's, in one pass
- *
+ * hca_mem_copy_for() - from one adapter's memory to another's, in one pass
+ * @dst_site: the post that named the destination, @src_site: the source; or NULL
  * @dst_failed: if given and the copy fails: was it the destination that was refused?
  *
  * The two may be one accessor. Return: 0, or the accessor's error; the destination may then be partly written.
  */
-int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 len,
-		 hca_site_t site, bool *dst_failed);
+int hca_mem_copy_for(struct hca_mem *dmem, hca_dma_addr_t dst, hca_site_t dst_site, struct hca_mem *smem,
+		     hca_dma_addr_t src, hca_site_t src_site, u64 len, bool *dst_failed);
+
+/** hca_mem_copy() - the same for one post */
+static inline int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src,
+			       u64 len, hca_site_t site, bool *dst_failed)
+{
+	return hca_mem_copy_for(dmem, dst, site, smem, src, site, len, dst_failed);
+}
 
 /** enum hca_atomic - what hca_mem_atomic() does */
 enum hca_atomic { HCA_ATOMIC_CMP_SWAP, HCA_ATOMIC_FETCH_ADD };

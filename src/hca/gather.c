@@ -90,14 +90,14 @@ static inline bool one_run(const struct hca_gather *g, u64 len, hca_dma_addr_t *
 	return true;
 }
 
-int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
+int hca_gather_copy(struct hca_gather *dst, hca_site_t dst_site, struct hca_gather *src, hca_site_t src_site, u64 len,
 		    enum hca_gather_side *side)
 {
 	hca_dma_addr_t d, s;
 	bool dst_failed;
 
 	if (hca_likely(one_run(dst, len, &d) && one_run(src, len, &s))) {
-		int err = hca_mem_copy(dst->mem, d, src->mem, s, len, site, &dst_failed);
+		int err = hca_mem_copy_for(dst->mem, d, dst_site, src->mem, s, src_site, len, &dst_failed);
 
 		if (hca_unlikely(err))
 			*side = dst_failed ? HCA_GATHER_DST : HCA_GATHER_SRC;
@@ -119,7 +119,7 @@ int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca
 		err = piece(dst, &to, &run);
 		if (err)
 			return err;
-		err = hca_mem_copy(dst->mem, to, src->mem, from, run, site, &at_dst);
+		err = hca_mem_copy_for(dst->mem, to, dst_site, src->mem, from, src_site, run, &at_dst);
 		if (hca_unlikely(err)) {
 			*side = at_dst ? HCA_GATHER_DST : HCA_GATHER_SRC;
 			return err;

@@ -67,8 +67,13 @@ void hca_gather_skip(struct hca_gather *g, u64 len);
 /** enum hca_gather_side - which end of a copy refused */
 enum hca_gather_side { HCA_GATHER_SRC, HCA_GATHER_DST };
 
-/** hca_gather_copy() - @len bytes from @src to @dst; both were checked since the thread came inside. Return: 0, or an accessor's error with its end in @side. */
-int hca_gather_copy(struct hca_gather *dst, struct hca_gather *src, u64 len, hca_site_t site,
+/**
+ * hca_gather_copy() - @len bytes from @src to @dst; both were checked since the thread came inside
+ * @dst_site, @src_site: the posts that named them, for the ledger
+ *
+ * Return: 0, or an accessor's error with its end in @side.
+ */
+int hca_gather_copy(struct hca_gather *dst, hca_site_t dst_site, struct hca_gather *src, hca_site_t src_site, u64 len,
 		    enum hca_gather_side *side);
 
 /** hca_gather_put() - bytes of the engine's own into the list */

@@ -160,7 +160,7 @@ void hca_rx_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status statu
 }
 
 /* Copies a sent message into the request's entries, behind the room for a GRH that every datagram gets (IBTA 11.4.1.2). */
-static int scatter(struct hca_gather *to, struct hca_msg *m, enum hca_gather_side *side)
+static int scatter(struct hca_gather *to, hca_site_t site, struct hca_msg *m, enum hca_gather_side *side)
 {
 	int err;
 
@@ -170,13 +170,13 @@ static int scatter(struct hca_gather *to, struct hca_msg *m, enum hca_gather_sid
 
 		if (m->global)
 			hca_grh_write(m, grh);
-		err = hca_gather_put(to, grh, sizeof(grh), m->site);
+		err = hca_gather_put(to, grh, sizeof(grh), site);
 		if (err)
 			return err;
 	}
 	if (m->inline_data)
-		return hca_gather_put(to, m->inline_data, m->len, m->site);
-	return hca_gather_copy(to, &m->data, m->len, m->site, side);
+		return hca_gather_put(to, m->inline_data, m->len, site);
+	return hca_gather_copy(to, site, &m->data, m->site, m->len, side);
 }
 
 u64 hca_rx_room(const struct hca_rwqe *e)
@@ -205,7 +205,7 @@ static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struc
 		hca_rx_spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
 		return HCA_ANSWER_REM_OP;
 	}
-	if (scatter(&to, m, &side)) {
+	if (scatter(&to, e->site, m, &side)) {
 		hca_rx_spoil(qp, wc, side == HCA_GATHER_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
 		return side == HCA_GATHER_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
 	}
@@ -287,7 +287,7 @@ static enum hca_answer respond_write(struct hca_qp *qp, struct hca_msg *m)
 	if (m->inline_data)
 		err = hca_gather_put(&to, m->inline_data, m->len, m->site);
 	else
-		err = hca_gather_copy(&to, &m->data, m->len, m->site, &side);
+		err = hca_gather_copy(&to, m->site, &m->data, m->site, m->len, &side);
 	return copied(qp, err, side == HCA_GATHER_DST);
 }
 
@@ -325,7 +325,7 @@ static enum hca_answer respond_read(struct hca_qp *qp, struct hca_msg *m)
 		return hca_rx_refuse(qp, HCA_ANSWER_INV_REQ);
 	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_READ, &sge, &from))
 		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
-	err = hca_gather_copy(&m->data, &from, m->len, m->site, &side);
+	err = hca_gather_copy(&m->data, m->site, &from, m->site, m->len, &side);
 	return copied(qp, err, side == HCA_GATHER_SRC);
 }
 
