@@ -56,6 +56,16 @@ void bench_init(u64 count)
 	pin(cpu[0]);
 }
 
+bool bench_counting(void)
+{
+	return count_only != 0;
+}
+
+void bench_unpin(void)
+{
+	sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
 int bench_fail(const char *fmt, ...)
 {
 	va_list ap;

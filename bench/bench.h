@@ -102,9 +102,16 @@ struct bench_part {
 
 extern const struct bench_part bench_dma;
 extern const struct bench_part bench_hca;
+extern const struct bench_part bench_srp;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */
 void bench_init(u64 count);
+
+/** bench_counting() - bench_init() got a count: loops run for a tool's sake, and nothing is timed */
+bool bench_counting(void);
+
+/** bench_unpin() - this thread may run on every CPU that the program was given; for what it starts */
+void bench_unpin(void);
 
 /** bench_bracket() - print how long a cache line takes from one CPU to the other right now */
 void bench_bracket(const char *when);

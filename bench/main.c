@@ -10,7 +10,7 @@
 
 #include "bench.h"
 
-static const struct bench_part *const parts[] = { &bench_dma, &bench_hca };
+static const struct bench_part *const parts[] = { &bench_dma, &bench_hca, &bench_srp };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
