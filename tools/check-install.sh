@@ -46,7 +46,7 @@ for f in lib/libsofthca.so lib/libsofthca.so.0 lib/libsofthca.a lib/pkgconfig/so
 	try "installed: $f" test -e "$there/$f"
 done
 outside=$(find "$dest" -type f -not -path "$there/*")
-try "nothing is installed outside the prefix ${outside:+: $outside}" test -z "$outside"
+try "nothing is installed outside the prefix${outside:+: $outside}" test -z "$outside"
 
 export PKG_CONFIG_PATH=$there/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
 version=$(sed -n "s/^ *version: '\(.*\)',$/\1/p" meson.build | head -n 1)
