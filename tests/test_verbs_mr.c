@@ -288,8 +288,13 @@ static void random_lists(void **state)
 		}
 		assert_true(met.whole > 50 && met.cut_by_gap > 20 && met.cut_within > 20 && met.cut_by_room > 20);
 		assert_true(met.high > 50 && met.zero_based > 50 && met.skipped > 50);
+		/* Where an entry has no length of its own for the device, none is merged. */
+#ifdef SOFTHCA_SG_LAYOUT_JOINED
+		assert_int_equal(met.merged, 0);
+#else
 		if (beds[i].platform == MACHINE_IOMMU)
 			assert_true(met.merged > 20);
+#endif
 		close_ends();
 	}
 }
@@ -407,9 +412,9 @@ static void remote_invalidation(void **state)
 	for (i = 0; i < 6; i++) {
 		/* a good one; the same again; never valid; not open to peers; all memory; nobody's */
 		const u32 keys[] = { mr->rkey, mr->rkey, other->rkey, closed->rkey, b.mr->rkey, ~0u };
-		struct ib_send_wr wr = {
-			.wr_id = 1, .opcode = IB_WR_SEND_WITH_INV, .ex = { .invalidate_rkey = keys[i] }
-		};
+		struct ib_send_wr wr = { .wr_id = 1,
+					 .opcode = IB_WR_SEND_WITH_INV,
+					 .ex = { .invalidate_rkey = keys[i] } };
 
 		assert_int_equal(vk_recv(&b, 2, 0, 0), 0);
 		assert_int_equal(ib_post_send(a.qp, &wr, NULL), 0);
