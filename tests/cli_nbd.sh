@@ -130,10 +130,20 @@ does 'gives the space back' test "$after" -le $((before - 8192))
 does 'zeros without a hole' on "file=$dir/disk" 'qemu-io -f raw -c "write -z 10M 1M" "$uri"'
 does 'read as zeros' cmp -n 1048576 "$dir/disk" /dev/zero -i 10485760:0
 if command -v strace >/dev/null; then
-	# shellcheck disable=SC2016
-	strace -f -e trace=fdatasync,fsync,sync_file_range -o "$dir/trace" nbdkit -U - "$plugin" "file=$dir/disk" \
-		--run 'qemu-io -f raw -t writethrough -c "write 0 4k" -c flush "$uri"' >"$dir/out" 2>"$dir/err"
-	does 'FUA and flush reach the file' grep -qE 'f(data)?sync\(' "$dir/trace"
+	# syncs FLAG - how often the file was synced for eight writes with that flag; qemu-io flushes at its end
+	syncs() {
+		local i commands=
+		for i in 0 1 2 3 4 5 6 7; do
+			commands="$commands -c \"write $1 ${i}k 1k\""
+		done
+		strace -f -e trace=fdatasync,fsync -o "$dir/trace" nbdkit -U - "$plugin" "file=$dir/disk" \
+			--run "qemu-io -f raw -t writeback $commands \"\$uri\"" >"$dir/out" 2>"$dir/err" || return 1
+		grep -cE 'f(data)?sync\([0-9]' "$dir/trace"
+	}
+	flushed=$(syncs '')
+	does 'a flush reaches the file, and a write alone needs none' test "$flushed" -ge 1 -a "$flushed" -lt 8
+	forced=$(syncs -f)
+	does 'each write with FUA reaches it' test "$forced" -ge 8
 fi
 
 # --- files that don't do ---
