@@ -227,11 +227,11 @@ BENCH_LOOP static void bus_window(void *ctx, u64 n)
 {
 	struct bus *b = ctx;
 	const struct platform_ops *ops = b->dev->machine->ops;
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	u32 i;
 
 	for (i = 0; n--; i = (i + 1) & b->mask) {
-		if (hca_unlikely(ops->open(b->dev, b->addr[i], 64, HCA_ACCESS_WRITE, &w))) {
+		if (hca_unlikely(ops->open(b->dev, b->addr[i], 64, HCA_MEM_WRITE, &w))) {
 			bench_fail("a mapped address isn't reached");
 			return;
 		}

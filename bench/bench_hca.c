@@ -268,9 +268,9 @@ static int two_threads(struct pair *one, struct pair *two)
 
 struct keys {
 	struct hca_keys table;
-	struct hca_inflight inflight;
+	struct hca_quiesce quiesce;
 	struct hca_pd pd;
-	struct hca_region **region;
+	struct hca_mr **region;
 	u32 *order;
 	u32 count;
 	u32 at;
@@ -278,21 +278,21 @@ struct keys {
 
 static int keys_open(struct keys *k, u32 count)
 {
-	const struct hca_region_attr attr = {
-		.kind = HCA_REGION_LINEAR, .access = HCA_ACCESS_LOCAL_WRITE, .iova = 0x1000, .length = 4096
+	const struct hca_mr_attr attr = {
+		.kind = HCA_MR_LINEAR, .access = HCA_ACCESS_LOCAL_WRITE, .iova = 0x1000, .length = 4096
 	};
 	u32 i;
 
 	memset(k, 0, sizeof(*k));
-	hca_inflight_init(&k->inflight);
+	hca_quiesce_init(&k->quiesce);
 	k->pd.keys = &k->table;
-	k->pd.inflight = &k->inflight;
-	k->region = calloc(count, sizeof(struct hca_region *));
+	k->pd.quiesce = &k->quiesce;
+	k->region = calloc(count, sizeof(struct hca_mr *));
 	k->order = calloc(count, sizeof(*k->order));
 	if (!k->region || !k->order || hca_keys_init(&k->table, count + 1))
 		return bench_fail("no memory for %u keys", count);
 	for (i = 0; i < count; i++)
-		if (hca_region_create(&k->pd, &attr, &k->region[i]))
+		if (hca_mr_create(&k->pd, &attr, &k->region[i]))
 			return bench_fail("no region %u", i);
 	/* What the requests carry: the keys in an order that no prefetcher knows. */
 	bench_shuffle(k->order, count);
@@ -307,7 +307,7 @@ static void keys_close(struct keys *k)
 	u32 i;
 
 	for (i = 0; i < k->count; i++)
-		hca_region_destroy(k->region[i]);
+		hca_mr_destroy(k->region[i]);
 	hca_keys_fini(&k->table);
 	free(k->region);
 	free(k->order);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "bench_srp.h"
-#include "port.h"
+#include "os.h"
 
 #define NAME "nbdkit-softhca-plugin.so"
 

@@ -29,7 +29,7 @@ extern const struct rival rival_pointer;
 extern const struct rival rival_index;
 
 /** rival_virt() - the adapter touches @len bytes at a virtual address. Return: 0 or -EFAULT */
-static inline int rival_virt(const struct machine *m, hca_dma_addr_t addr, u64 len, struct hca_mem_window *w)
+static inline int rival_virt(const struct machine *m, hca_dma_addr_t addr, u64 len, struct hca_mem_view *w)
 {
 	u64 off = hca_dma_u64(addr) - m->map.virt;
 

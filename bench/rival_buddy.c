@@ -196,14 +196,13 @@ static void buddy_unmap(struct ib_device *dev, dma_addr_t addr, size_t size, enu
 	(void)attrs;
 }
 
-static int buddy_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-		      struct hca_mem_window *w)
+static int buddy_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	(void)access;
 	return rival_virt(hca_container_of(mem, struct buddies, mem)->ib.dma_device->machine, addr, len, w);
 }
 
-static void buddy_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void buddy_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	(void)mem;
 	(void)w;

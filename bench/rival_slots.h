@@ -148,7 +148,7 @@ SLOT_INLINE void slots_unmap_sg(struct ib_device *dev, struct scatterlist *sgl, 
 }
 
 /* Low memory is shown whole; of high memory one page, and then the engine asks for that many bytes further on. */
-SLOT_INLINE int slots_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, struct hca_mem_window *w,
+SLOT_INLINE int slots_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, struct hca_mem_view *w,
 			   const struct slot_code *c)
 {
 	struct slots *s = hca_container_of(mem, struct slots, mem);
@@ -179,7 +179,7 @@ SLOT_INLINE int slots_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, st
 	return 0;
 }
 
-static inline void slots_close(struct hca_mem *mem, struct hca_mem_window *w)
+static inline void slots_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	(void)mem;
 	if (w->cookie)
@@ -292,8 +292,8 @@ static inline u64 slots_destroy(struct ib_device *dev)
 		(void)dir, (void)attrs; \
 		slots_unmap_sg(dev, sgl, nents, &(code)); \
 	} \
-	static int open_window(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, \
-			       struct hca_mem_window *w) \
+	static int open_window(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, \
+			       struct hca_mem_view *w) \
 	{ \
 		(void)access; \
 		return slots_open(mem, addr, len, w, &(code)); \

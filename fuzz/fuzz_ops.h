@@ -17,7 +17,7 @@
 #include "dma/addr.h"
 #include "dma/check.h"
 #include "platform/platform.h"
-#include "test_port.h"
+#include "test_os.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

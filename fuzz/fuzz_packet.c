@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "../tests/lossy_wire.h"
-#include "test_port.h"
+#include "test_os.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -64,9 +64,9 @@ struct side {
 	struct hca_mem mem;
 	u8 ram[RAM] HCA_ALIGNED(8);
 	struct hca_pd pd;
-	struct hca_compq cq;
-	struct hca_region *region;
-	struct hca_region *fast; /* its key can be taken away */
+	struct hca_cq cq;
+	struct hca_mr *region;
+	struct hca_mr *fast; /* its key can be taken away */
 	struct end end[TYPES];
 };
 
@@ -74,7 +74,7 @@ static const enum hca_qp_type types[TYPES] = { HCA_QPT_RC, HCA_QPT_UC, HCA_QPT_U
 static struct lossy_wire wire;
 static struct side sides[2];
 
-static int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w)
+static int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	struct side *s = hca_container_of(mem, struct side, mem);
 	u64 off = hca_dma_u64(addr) - BASE;
@@ -87,7 +87,7 @@ static int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_
 	return 0;
 }
 
-static void mem_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void mem_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	(void)mem;
 	(void)w;
@@ -100,7 +100,7 @@ static void reap(struct side *s)
 	struct hca_wc wc;
 	u32 i;
 
-	while (hca_cq_poll(&s->cq.cq, &wc, 1) == 1) {
+	while (hca_cq_ring_poll(&s->cq.ring, &wc, 1) == 1) {
 		for (i = 0; i < TYPES && s->end[i].qp->qpn != wc.qp_num; i++)
 			;
 		MUST(i < TYPES);
@@ -153,16 +153,16 @@ static void connect(struct side *s, u32 t, enum hca_qp_state to)
 
 static void open_side(struct side *s)
 {
-	struct hca_region_attr attr = {
-		.kind = HCA_REGION_LINEAR,
+	struct hca_mr_attr attr = {
+		.kind = HCA_MR_LINEAR,
 		.access = HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE,
 		.iova = BASE + OPEN_FROM,
 		.base = BASE + OPEN_FROM,
 		.length = OPEN_TO - OPEN_FROM,
 	};
-	const struct hca_region_attr fast = { .kind = HCA_REGION_PAGES, .max_pages = 1, .invalid = true };
+	const struct hca_mr_attr fast = { .kind = HCA_MR_PAGES, .max_pages = 1, .invalid = true };
 	const u64 page = BASE + OPEN_FROM;
-	struct hca_region_pages p = {
+	struct hca_mr_pages p = {
 		.access = HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE,
 		.iova = BASE + OPEN_FROM,
 		.length = 4096,
@@ -177,11 +177,11 @@ static void open_side(struct side *s)
 	s->mem.ops = &mem_ops;
 	MUST(!hca_init(&s->hca, &wire.wire, &s->mem, 8, 8));
 	hca_pd_init(&s->pd, &s->hca);
-	MUST(!hca_compq_init(&s->cq, &s->hca, 4096, NULL));
-	MUST(!hca_region_create(&s->pd, &attr, &s->region));
-	MUST(!hca_region_create(&s->pd, &fast, &s->fast));
+	MUST(!hca_cq_init(&s->cq, &s->hca, 4096, NULL));
+	MUST(!hca_mr_create(&s->pd, &attr, &s->region));
+	MUST(!hca_mr_create(&s->pd, &fast, &s->fast));
 	p.key = s->fast->key;
-	MUST(!hca_region_register(s->fast, &p));
+	MUST(!hca_mr_register(s->fast, &p));
 	for (i = 0; i < TYPES; i++) {
 		struct hca_qp_init init = {
 			.type = types[i],
@@ -218,9 +218,9 @@ static void close_side(struct side *s)
 		hca_qp_destroy(s->end[i].qp);
 	for (i = 0; i < RAM; i++)
 		MUST((i >= OPEN_FROM && i < OPEN_TO) || s->ram[i] == UNTOUCHED);
-	MUST(!hca_region_destroy(s->region));
-	MUST(!hca_region_destroy(s->fast));
-	MUST(!hca_compq_fini(&s->cq));
+	MUST(!hca_mr_destroy(s->region));
+	MUST(!hca_mr_destroy(s->fast));
+	MUST(!hca_cq_fini(&s->cq));
 	MUST(!hca_fini(&s->hca));
 }
 
@@ -425,7 +425,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	in.data = data;
 	in.left = size;
-	test_port_reset(1);
+	test_os_reset(1);
 	MUST(!lossy_open(&wire, 1));
 	open_side(&sides[0]);
 	open_side(&sides[1]);

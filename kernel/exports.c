@@ -10,12 +10,12 @@
 
 #include <linux/export.h>
 
-EXPORT_SYMBOL_GPL(hca_compq_fini);
-EXPORT_SYMBOL_GPL(hca_compq_init);
-EXPORT_SYMBOL_GPL(hca_cq_notify);
-EXPORT_SYMBOL_GPL(hca_cq_poll);
+EXPORT_SYMBOL_GPL(hca_cq_fini);
+EXPORT_SYMBOL_GPL(hca_cq_init);
+EXPORT_SYMBOL_GPL(hca_cq_ring_notify);
+EXPORT_SYMBOL_GPL(hca_cq_ring_poll);
 EXPORT_SYMBOL_GPL(hca_fini);
-EXPORT_SYMBOL_GPL(hca_inflight_wait);
+EXPORT_SYMBOL_GPL(hca_quiesce_wait);
 EXPORT_SYMBOL_GPL(hca_init);
 EXPORT_SYMBOL_GPL(hca_ledger_abandon);
 EXPORT_SYMBOL_GPL(hca_ledger_checked);
@@ -34,8 +34,8 @@ EXPORT_SYMBOL_GPL(hca_post_send);
 EXPORT_SYMBOL_GPL(hca_qp_create);
 EXPORT_SYMBOL_GPL(hca_qp_destroy);
 EXPORT_SYMBOL_GPL(hca_qp_modify);
-EXPORT_SYMBOL_GPL(hca_region_create);
-EXPORT_SYMBOL_GPL(hca_region_destroy);
+EXPORT_SYMBOL_GPL(hca_mr_create);
+EXPORT_SYMBOL_GPL(hca_mr_destroy);
 EXPORT_SYMBOL_GPL(hca_timer_destroy);
 EXPORT_SYMBOL_GPL(hca_timer_init);
 EXPORT_SYMBOL_GPL(hca_timer_start);

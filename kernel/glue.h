@@ -7,8 +7,8 @@
 
 #include <linux/dma-map-ops.h>
 
-/* home.c: the memory of this machine, for the accessor */
-extern const struct hca_soft_home softhca_home;
+/* memory.c: the memory of this machine, for the accessor */
+extern const struct hca_soft_ops softhca_soft_ops;
 
 /** softhca_usable() - is there memory that a device may touch? */
 bool softhca_usable(unsigned long pfn);

@@ -57,7 +57,7 @@ int softhca_create(const struct softhca_attr *attr, struct softhca **out)
 		err = -ENOMEM;
 		goto put_module;
 	}
-	hca_soft_init(&s->soft, &softhca_home, s, attr->highmem);
+	hca_soft_init(&s->soft, &softhca_soft_ops, s, attr->highmem);
 	err = make_device(s);
 	if (err)
 		goto free;

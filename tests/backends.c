@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The fixture of all tests over verbs devices; see backends.h. Works in any home that has threads or none. */
+/* The fixture of all tests over verbs devices; see backends.h. Works in any os layer that has threads or none. */
 #include "backends.h"
 #include "platform/platform.h"
 

@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 #include "dma/addr.h"
-#include "port.h"
+#include "os.h"
 #include "softhca/ib_dma.h"
 
 #define LOW_BYTES (8ull << 20)

@@ -5,7 +5,7 @@
  */
 #include "engine_model.h"
 
-#include "hca/region.h"
+#include "hca/mr.h"
 
 #include <errno.h>
 #include <string.h>
@@ -481,7 +481,7 @@ static enum hca_wc_opcode told_as(enum hca_wr_opcode op)
 static enum hca_wc_status register_pages(struct em_side *s, const struct hca_send_wr *wr)
 {
 	struct em_region *r = &s->region[EM_PAGES];
-	const struct hca_region_pages *p = wr->reg.pages;
+	const struct hca_mr_pages *p = wr->reg.pages;
 	u32 i;
 
 	if (r->valid || p->key >> 8 != r->key >> 8)

@@ -33,7 +33,7 @@ struct em_region {
 	bool pages;
 };
 
-/* Of type 1 for all queue pairs of its domain, of type 2 for the one that bound it; see hca/window.h. */
+/* Of type 1 for all queue pairs of its domain, of type 2 for the one that bound it; see hca/mw.h. */
 struct em_window {
 	bool two;
 	bool valid;

@@ -279,7 +279,7 @@ int lossy_open(struct lossy_wire *w, u64 seed)
 
 	memset(w, 0, sizeof(*w));
 	w->wire.ops = &lossy_ops;
-	hca_inflight_init(&w->wire.inflight);
+	hca_quiesce_init(&w->wire.quiesce);
 	hca_eq_init(&w->wire.eq);
 	hca_spin_init(&w->lock);
 	w->lanes = 1;

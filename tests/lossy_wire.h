@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A wire of packets for tests, on the test home's clock: what goes over it arrives at once
+ * A wire of packets for tests, on the test os layer's clock: what goes over it arrives at once
  * and in order, unless a script or chance has it lost, late, twice or spoilt.
  */
 #ifndef LOSSY_WIRE_H

@@ -9,7 +9,7 @@
 #ifndef TESTS_MODEL_H
 #define TESTS_MODEL_H
 
-#include "port.h"
+#include "os.h"
 #include "softhca/ib_dma.h"
 
 #define MODEL_BLOCKS 8
@@ -82,7 +82,7 @@ struct model {
 	int expected; /* reports */
 };
 
-/** model_begin() - the model, with pages of its own. All memory comes from the C library: no home's failures reach it. */
+/** model_begin() - the model, with pages of its own. All memory comes from the C library: no os layer's failures reach it. */
 struct model *model_begin(const struct model_attr *a);
 
 /** model_step() - one thing is chosen, done, and compared */

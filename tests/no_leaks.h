@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* For tests in the test home: what lives after a test must have lived before it. T(f) is f with that check. */
+/* For tests in the test os layer: what lives after a test must have lived before it. T(f) is f with that check. */
 #ifndef TESTS_NO_LEAKS_H
 #define TESTS_NO_LEAKS_H
 
-#include "test_port.h"
+#include "test_os.h"
 
 static u32 lived_before;
 

@@ -6,7 +6,7 @@
 #ifndef SRP_RAW_H
 #define SRP_RAW_H
 
-#include "srp_bed.h"
+#include "srp_fixture.h"
 
 #define RAW_RECVS 48u
 #define RAW_IU 2048u

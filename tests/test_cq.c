@@ -14,13 +14,13 @@
 
 #define SEEDS 500u
 
-static struct hca_cq cq;
+static struct hca_cq_ring cq;
 
 static enum hca_cq_added add(u64 wr_id, u32 qp_num)
 {
 	const struct hca_wc wc = { .wr_id = wr_id, .qp_num = qp_num, .byte_len = (u32)wr_id * 3 };
 
-	return hca_cq_add(&cq, &wc, false);
+	return hca_cq_ring_add(&cq, &wc, false);
 }
 
 static void add_many(u64 from, u64 to, u32 qp_num)
@@ -34,7 +34,7 @@ static void expect(u64 from, u64 to)
 	struct hca_wc wc;
 
 	for (; from < to; from++) {
-		assert_int_equal(hca_cq_poll(&cq, &wc, 1), 1);
+		assert_int_equal(hca_cq_ring_poll(&cq, &wc, 1), 1);
 		assert_int_equal(wc.wr_id, from);
 		assert_int_equal(wc.byte_len, from * 3);
 	}
@@ -44,7 +44,7 @@ static void expect_empty(void)
 {
 	struct hca_wc wc;
 
-	assert_int_equal(hca_cq_poll(&cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&cq, &wc, 1), 0);
 }
 
 /* --- order and room --- */
@@ -57,13 +57,13 @@ static void sizes(void **state)
 
 	(void)state;
 	for (i = 0; i < HCA_ARRAY_SIZE(none); i++)
-		assert_int_equal(hca_cq_init(&cq, none[i]), -EINVAL);
+		assert_int_equal(hca_cq_ring_init(&cq, none[i]), -EINVAL);
 	for (i = 0; i < HCA_ARRAY_SIZE(good); i++) {
-		assert_int_equal(hca_cq_init(&cq, good[i]), 0);
+		assert_int_equal(hca_cq_ring_init(&cq, good[i]), 0);
 		assert_int_equal(cq.capacity, good[i]);
 		assert_int_equal(cq.size & (cq.size - 1), 0);
 		assert_true(cq.size >= good[i]);
-		hca_cq_fini(&cq);
+		hca_cq_ring_fini(&cq);
 	}
 }
 
@@ -72,18 +72,18 @@ static void memory_may_be_short(void **state)
 	(void)state;
 	TEST_FAIL_LOOP(l)
 	{
-		int err = hca_cq_init(&cq, 4);
+		int err = hca_cq_ring_init(&cq, 4);
 
 		if (err) {
 			assert_int_equal(err, -ENOMEM);
 			continue;
 		}
 		add_many(0, 3, 1);
-		err = hca_cq_resize(&cq, 100);
+		err = hca_cq_ring_resize(&cq, 100);
 		assert_true(!err || err == -ENOMEM);
 		assert_int_equal(cq.capacity, err ? 4 : 100);
 		expect(0, 3);
-		hca_cq_fini(&cq);
+		hca_cq_ring_fini(&cq);
 	}
 }
 
@@ -96,7 +96,7 @@ static void order_and_overflow(void **state)
 	(void)state;
 	for (capacity = 1; capacity <= 9; capacity++) {
 		for (start = 0; start < 40; start++) {
-			assert_int_equal(hca_cq_init(&cq, capacity), 0);
+			assert_int_equal(hca_cq_ring_init(&cq, capacity), 0);
 			cq.head = cq.tail = start - 20;
 			expect_empty();
 			add_many(0, capacity, 1);
@@ -104,16 +104,16 @@ static void order_and_overflow(void **state)
 				expect(i, i + 1);
 				add_many(capacity + i, capacity + i + 1, 1);
 			}
-			assert_int_equal(hca_cq_poll(&cq, wc, 0), 0);
-			assert_int_equal(hca_cq_poll(&cq, wc, -1), 0);
+			assert_int_equal(hca_cq_ring_poll(&cq, wc, 0), 0);
+			assert_int_equal(hca_cq_ring_poll(&cq, wc, -1), 0);
 			assert_int_equal(add(99, 1), HCA_CQ_OVERFLOW);
 			assert_int_equal(add(99, 1), HCA_CQ_LOST);
 			expect(30, 31);
 			assert_int_equal(add(99, 1), HCA_CQ_LOST); /* room doesn't help any more */
 			expect(31, 30 + capacity);
-			assert_int_equal(hca_cq_poll(&cq, wc, 8), -EIO);
-			assert_int_equal(hca_cq_poll(&cq, wc, 0), 0);
-			hca_cq_fini(&cq);
+			assert_int_equal(hca_cq_ring_poll(&cq, wc, 8), -EIO);
+			assert_int_equal(hca_cq_ring_poll(&cq, wc, 0), 0);
+			hca_cq_ring_fini(&cq);
 		}
 	}
 }
@@ -124,15 +124,15 @@ static void several_at_once(void **state)
 	int i;
 
 	(void)state;
-	assert_int_equal(hca_cq_init(&cq, 12), 0);
+	assert_int_equal(hca_cq_ring_init(&cq, 12), 0);
 	add_many(0, 12, 1);
-	assert_int_equal(hca_cq_poll(&cq, wc, 5), 5);
+	assert_int_equal(hca_cq_ring_poll(&cq, wc, 5), 5);
 	add_many(12, 17, 1);
-	assert_int_equal(hca_cq_poll(&cq, wc + 5, 15), 12);
+	assert_int_equal(hca_cq_ring_poll(&cq, wc + 5, 15), 12);
 	for (i = 0; i < 17; i++)
 		assert_int_equal(wc[i].wr_id, i);
 	expect_empty();
-	hca_cq_fini(&cq);
+	hca_cq_ring_fini(&cq);
 }
 
 /* --- notification --- */
@@ -141,7 +141,7 @@ static enum hca_cq_added add_kind(bool solicited, enum hca_wc_status status)
 {
 	const struct hca_wc wc = { .status = status };
 
-	return hca_cq_add(&cq, &wc, solicited);
+	return hca_cq_ring_add(&cq, &wc, solicited);
 }
 
 static void events_are_asked_for(void **state)
@@ -155,13 +155,13 @@ static void events_are_asked_for(void **state)
 				enum hca_wc_status st = fails ? HCA_WC_LOC_PROT_ERR : HCA_WC_SUCCESS;
 				bool tells = arm == HCA_CQ_NEXT || (arm == HCA_CQ_SOLICITED && (solicited || fails));
 
-				assert_int_equal(hca_cq_init(&cq, 8), 0);
-				assert_false(hca_cq_notify(&cq, arm));
+				assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
+				assert_false(hca_cq_ring_notify(&cq, arm));
 				assert_int_equal(add_kind(solicited, st), tells ? HCA_CQ_NOTIFY : HCA_CQ_QUIET);
 				/* Once each time it is asked for. */
 				if (tells)
 					assert_int_equal(add_kind(true, HCA_WC_FATAL_ERR), HCA_CQ_QUIET);
-				hca_cq_fini(&cq);
+				hca_cq_ring_fini(&cq);
 			}
 		}
 	}
@@ -170,32 +170,32 @@ static void events_are_asked_for(void **state)
 static void requests_add_up(void **state)
 {
 	(void)state;
-	assert_int_equal(hca_cq_init(&cq, 8), 0);
-	assert_false(hca_cq_notify(&cq, HCA_CQ_NEXT));
-	assert_false(hca_cq_notify(&cq, HCA_CQ_SOLICITED)); /* doesn't weaken the first */
+	assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
+	assert_false(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
+	assert_false(hca_cq_ring_notify(&cq, HCA_CQ_SOLICITED)); /* doesn't weaken the first */
 	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
-	assert_true(hca_cq_notify(&cq, HCA_CQ_SOLICITED));
-	assert_true(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_SOLICITED));
+	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
-	assert_true(hca_cq_notify(&cq, HCA_CQ_SOLICITED));
+	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_SOLICITED));
 	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_QUIET);
 	assert_int_equal(add_kind(true, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
-	hca_cq_fini(&cq);
+	hca_cq_ring_fini(&cq);
 }
 
 static void missed_events_are_told(void **state)
 {
 	(void)state;
-	assert_int_equal(hca_cq_init(&cq, 8), 0);
+	assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
 	add_many(0, 2, 1);
-	assert_true(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 	expect(0, 1);
-	assert_true(hca_cq_notify(&cq, HCA_CQ_NEXT));
+	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 	expect(1, 2);
-	assert_false(hca_cq_notify(&cq, HCA_CQ_NEXT));
-	assert_int_equal(hca_cq_resize(&cq, 20), 0);
+	assert_false(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
+	assert_int_equal(hca_cq_ring_resize(&cq, 20), 0);
 	assert_int_equal(add(2, 1), HCA_CQ_NOTIFY); /* the request stays */
-	hca_cq_fini(&cq);
+	hca_cq_ring_fini(&cq);
 }
 
 /* --- resize and purge --- */
@@ -209,16 +209,16 @@ static void resize_keeps_all(void **state)
 		for (to = 1; to <= 17; to++) {
 			for (filled = 0; filled <= from; filled++) {
 				for (start = 0; start < 10; start++) {
-					assert_int_equal(hca_cq_init(&cq, from), 0);
+					assert_int_equal(hca_cq_ring_init(&cq, from), 0);
 					cq.head = cq.tail = start - 5;
 					add_many(0, filled, 1);
 					if (filled > to) {
-						assert_int_equal(hca_cq_resize(&cq, to), -EINVAL);
+						assert_int_equal(hca_cq_ring_resize(&cq, to), -EINVAL);
 						expect(0, filled);
-						hca_cq_fini(&cq);
+						hca_cq_ring_fini(&cq);
 						continue;
 					}
-					assert_int_equal(hca_cq_resize(&cq, to), 0);
+					assert_int_equal(hca_cq_ring_resize(&cq, to), 0);
 					add_many(filled, to, 1);
 					expect(0, to / 2);
 					add_many(to, to + to / 2, 1);
@@ -226,7 +226,7 @@ static void resize_keeps_all(void **state)
 					expect_empty();
 					add_many(0, to, 1);
 					assert_int_equal(add(99, 1), HCA_CQ_OVERFLOW);
-					hca_cq_fini(&cq);
+					hca_cq_ring_fini(&cq);
 				}
 			}
 		}
@@ -238,16 +238,16 @@ static void bad_resize(void **state)
 	struct hca_wc wc;
 
 	(void)state;
-	assert_int_equal(hca_cq_init(&cq, 2), 0);
-	assert_int_equal(hca_cq_resize(&cq, 0), -EINVAL);
-	assert_int_equal(hca_cq_resize(&cq, (1u << 22) + 1), -EINVAL);
+	assert_int_equal(hca_cq_ring_init(&cq, 2), 0);
+	assert_int_equal(hca_cq_ring_resize(&cq, 0), -EINVAL);
+	assert_int_equal(hca_cq_ring_resize(&cq, (1u << 22) + 1), -EINVAL);
 	add_many(0, 2, 1);
 	assert_int_equal(add(2, 1), HCA_CQ_OVERFLOW);
-	assert_int_equal(hca_cq_resize(&cq, 8), 0);
+	assert_int_equal(hca_cq_ring_resize(&cq, 8), 0);
 	assert_int_equal(add(3, 1), HCA_CQ_LOST); /* what is in error stays so */
 	expect(0, 2);
-	assert_int_equal(hca_cq_poll(&cq, &wc, 1), -EIO);
-	hca_cq_fini(&cq);
+	assert_int_equal(hca_cq_ring_poll(&cq, &wc, 1), -EIO);
+	hca_cq_ring_fini(&cq);
 }
 
 /* Every pattern of two queue pairs in a ring of 8, at each place of it. */
@@ -259,23 +259,23 @@ static void purge_takes_one_queue_pairs(void **state)
 	(void)state;
 	for (pattern = 0; pattern < 256; pattern++) {
 		for (start = 0; start < 8; start++) {
-			assert_int_equal(hca_cq_init(&cq, 8), 0);
+			assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
 			cq.head = cq.tail = start - 4;
 			n = start + 1;
 			for (i = 0, left = 0; i < n; i++) {
 				add_many(i, i + 1, pattern >> i & 1 ? 5 : 6);
 				left += pattern >> i & 1;
 			}
-			hca_cq_purge(&cq, 7);
+			hca_cq_ring_purge(&cq, 7);
 			assert_int_equal(cq.tail - cq.head, n);
-			hca_cq_purge(&cq, 6);
-			assert_int_equal(hca_cq_poll(&cq, wc, 8), left);
+			hca_cq_ring_purge(&cq, 6);
+			assert_int_equal(hca_cq_ring_poll(&cq, wc, 8), left);
 			for (i = 0, left = 0; i < n; i++)
 				if (pattern >> i & 1)
 					assert_int_equal(wc[left++].wr_id, i);
 			add_many(0, 8, 1); /* all room is back */
 			expect(0, 8);
-			hca_cq_fini(&cq);
+			hca_cq_ring_fini(&cq);
 		}
 	}
 }
@@ -314,11 +314,11 @@ static void consume(void *arg)
 
 	(void)arg;
 	while (next < COUNT) {
-		n = hca_cq_poll(&cq, wc, 1 + (int)(next % 3));
+		n = hca_cq_ring_poll(&cq, wc, 1 + (int)(next % 3));
 		for (i = 0; i < n; i++)
 			wrong += wc[i].wr_id != next++;
 		hca_store(&polled, next);
-		if (n || hca_cq_notify(&cq, HCA_CQ_NEXT))
+		if (n || hca_cq_ring_notify(&cq, HCA_CQ_NEXT))
 			continue;
 		while (!hca_load(&told))
 			hca_pause(); /* for ever, if an event is lost */
@@ -334,9 +334,9 @@ static void resize_often(void *arg)
 	(void)arg;
 	while (!hca_load(&over)) {
 		capacity = 4 + (capacity * 5 + 3) % 9;
-		if (hca_cq_resize(&cq, capacity))
+		if (hca_cq_ring_resize(&cq, capacity))
 			hca_fetch_add(&wrong, 1);
-		hca_cq_purge(&cq, 2);
+		hca_cq_ring_purge(&cq, 2);
 	}
 }
 
@@ -351,12 +351,12 @@ static void nothing_is_lost(void **state)
 	(void)state;
 	for (seed = 1; seed <= SEEDS; seed++) {
 		for (n = 2; n <= 3; n++) {
-			assert_int_equal(hca_cq_init(&cq, 4), 0);
+			assert_int_equal(hca_cq_ring_init(&cq, 4), 0);
 			polled = told = wrong = over = 0;
 			assert_int_equal(test_run_threads(seed, n, fns, args, NULL), 0);
 			assert_int_equal(wrong, 0);
 			expect_empty();
-			hca_cq_fini(&cq);
+			hca_cq_ring_fini(&cq);
 		}
 	}
 }
@@ -367,17 +367,17 @@ static void poll_one(void *arg)
 	struct hca_wc wc;
 
 	(void)arg;
-	hca_fetch_add(&wrong, hca_cq_poll(&cq, &wc, 1) != 1);
+	hca_fetch_add(&wrong, hca_cq_ring_poll(&cq, &wc, 1) != 1);
 }
 
 static void resize_once(void *arg)
 {
-	hca_fetch_add(&wrong, hca_cq_resize(&cq, *(u32 *)arg) != 0);
+	hca_fetch_add(&wrong, hca_cq_ring_resize(&cq, *(u32 *)arg) != 0);
 }
 
 static void purge_once(void *arg)
 {
-	hca_cq_purge(&cq, *(u32 *)arg);
+	hca_cq_ring_purge(&cq, *(u32 *)arg);
 }
 
 static void full_is_never_empty(void **state)
@@ -392,7 +392,7 @@ static void full_is_never_empty(void **state)
 	for (seed = 1; seed <= SEEDS / 10; seed++) {
 		for (gone = 0; gone < 5; gone++) {
 			for (n = 1; n < 5; n++) {
-				assert_int_equal(hca_cq_init(&cq, 16), 0);
+				assert_int_equal(hca_cq_ring_init(&cq, 16), 0);
 				add_many(0, gone, 1);
 				expect(0, gone);
 				add_many(0, n, 1);
@@ -402,7 +402,7 @@ static void full_is_never_empty(void **state)
 				assert_int_equal(wrong, 0);
 				expect(1, n);
 				expect_empty();
-				hca_cq_fini(&cq);
+				hca_cq_ring_fini(&cq);
 			}
 		}
 	}
@@ -431,17 +431,17 @@ static void producers_meet(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= SEEDS; seed++) {
-		assert_int_equal(hca_cq_init(&cq, 2 * EACH), 0);
-		assert_false(hca_cq_notify(&cq, HCA_CQ_NEXT));
+		assert_int_equal(hca_cq_ring_init(&cq, 2 * EACH), 0);
+		assert_false(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 		next[0] = next[1] = events = 0;
 		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
 		assert_int_equal(events, 1);
 		for (i = 0; i < 2 * EACH; i++) {
-			assert_int_equal(hca_cq_poll(&cq, &wc, 1), 1);
+			assert_int_equal(hca_cq_ring_poll(&cq, &wc, 1), 1);
 			assert_in_range(wc.qp_num, 0, 1);
 			assert_int_equal(wc.wr_id, next[wc.qp_num]++);
 		}
-		hca_cq_fini(&cq);
+		hca_cq_ring_fini(&cq);
 	}
 }
 
@@ -463,6 +463,6 @@ int main(void)
 		T(producers_meet),
 	};
 
-	test_port_reset(1);
+	test_os_reset(1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

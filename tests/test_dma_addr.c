@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What a mapped address is (dma/addr.h), which ranges may be mapped (dma/check.h), and the accessors: the software
- * adapter's (dma/soft.h) over a home made here, and hca_mem_read/write/copy over an accessor that opens short
+ * adapter's (dma/soft.h) over an os layer made here, and hca_mem_read/write/copy over an accessor that opens short
  * windows, refuses where it is told to, and watches that windows nest.
  */
 #include <setjmp.h>
@@ -268,13 +268,13 @@ static void one_check_for_all(void **state)
 	}
 }
 
-/* --- the software adapter's accessor, over a home of three low and two high pages --- */
+/* --- the software adapter's accessor, over an os layer of three low and two high pages --- */
 
 #define FAKE_LOW (3 * PAGE)
 #define FAKE_HIGH (2 * PAGE)
 #define FAKE_PHYS 0x40000000ull
 
-struct fake_home {
+struct fake_memory {
 	u8 low[FAKE_LOW] HCA_ALIGNED(8);
 	u8 high[FAKE_HIGH] HCA_ALIGNED(8);
 	int kmapped;
@@ -283,7 +283,7 @@ struct fake_home {
 
 static void *fake_virt(void *ctx, u64 addr, u64 len)
 {
-	struct fake_home *h = ctx;
+	struct fake_memory *h = ctx;
 	u64 off = addr - (uintptr_t)h->low;
 
 	return hca_dma_in_range(off, len, FAKE_LOW) ? h->low + off : NULL;
@@ -291,7 +291,7 @@ static void *fake_virt(void *ctx, u64 addr, u64 len)
 
 static void *fake_kmap(void *ctx, u64 pfn, int *err)
 {
-	struct fake_home *h = ctx;
+	struct fake_memory *h = ctx;
 	u64 off = (pfn << HCA_PAGE_SHIFT) - FAKE_PHYS;
 
 	*err = -EFAULT;
@@ -306,27 +306,27 @@ static void *fake_kmap(void *ctx, u64 pfn, int *err)
 
 static void fake_kunmap(void *ctx, void *at)
 {
-	struct fake_home *h = ctx;
+	struct fake_memory *h = ctx;
 
 	assert_int_equal((uintptr_t)at % sizeof(u64), 0);
 	h->kmapped--;
 }
 
-static const struct hca_soft_home fake_home_ops = { .virt = fake_virt, .kmap = fake_kmap, .kunmap = fake_kunmap };
+static const struct hca_soft_ops fake_ops = { .virt = fake_virt, .kmap = fake_kmap, .kunmap = fake_kunmap };
 
 static void soft_maps_without_keeping_anything(void **state)
 {
-	static struct fake_home h;
+	static struct fake_memory h;
 	struct hca_soft soft;
 
 	(void)state;
-	hca_soft_init(&soft, &fake_home_ops, &h, HCA_SOFT_TAGGED);
+	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_TAGGED);
 	assert_true(hca_soft_map(&soft, h.low + 5, FAKE_PHYS + 5) == hca_addr_from_ptr(h.low + 5));
 	assert_true(hca_soft_map(&soft, NULL, FAKE_PHYS + FAKE_LOW + 5) == hca_tag_addr(FAKE_PHYS + FAKE_LOW + 5));
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, 1ull << 52)), -EFAULT);
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EFAULT);
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, HCA_TAG_PHYS_MASK)), 0);
-	hca_soft_init(&soft, &fake_home_ops, &h, HCA_SOFT_REFUSE);
+	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_REFUSE);
 	assert_true(hca_soft_map(&soft, h.low + 5, FAKE_PHYS + 5) == hca_addr_from_ptr(h.low + 5));
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, FAKE_PHYS + FAKE_LOW + 5)), -EOPNOTSUPP);
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EOPNOTSUPP);
@@ -334,7 +334,7 @@ static void soft_maps_without_keeping_anything(void **state)
 
 static void soft_moves_bytes(void **state)
 {
-	static struct fake_home h;
+	static struct fake_memory h;
 	static u8 in[FAKE_HIGH], out[FAKE_HIGH];
 	struct hca_soft soft;
 	u64 off, len;
@@ -343,7 +343,7 @@ static void soft_moves_bytes(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(in); i++)
 		in[i] = (u8)(i * 7 + (i >> 8));
-	hca_soft_init(&soft, &fake_home_ops, &h, HCA_SOFT_TAGGED);
+	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_TAGGED);
 	for (off = 0; off < FAKE_HIGH; off += 511)
 		for (len = 1; len <= FAKE_HIGH - off; len += 1021) {
 			hca_dma_addr_t a = hca_tag_addr(FAKE_PHYS + FAKE_LOW) + off;
@@ -370,14 +370,14 @@ static void soft_moves_bytes(void **state)
 
 static void soft_refuses(void **state)
 {
-	static struct fake_home h;
+	static struct fake_memory h;
 	u8 buf[16] = { 0 };
 	struct hca_soft soft;
 	hca_dma_addr_t high = hca_tag_addr(FAKE_PHYS + FAKE_LOW), low = hca_addr_from_ptr(h.low);
 	unsigned int bit;
 
 	(void)state;
-	hca_soft_init(&soft, &fake_home_ops, &h, HCA_SOFT_TAGGED);
+	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_TAGGED);
 	for (bit = HCA_TAG_SHIFT; bit < 64; bit++) {
 		hca_dma_addr_t bad = hca_dma_addr(hca_dma_u64(high) ^ 1ull << bit);
 
@@ -401,7 +401,7 @@ static void soft_refuses(void **state)
 	assert_int_equal(hca_mem_read(&soft.mem, high, buf, 8, NULL), -ENOMEM);
 	assert_int_equal(hca_mem_copy(&soft.mem, high, &soft.mem, low, 8, NULL, NULL), -ENOMEM);
 	h.kmap_err = 0;
-	hca_soft_init(&soft, &fake_home_ops, &h, HCA_SOFT_REFUSE);
+	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_REFUSE);
 	assert_int_equal(hca_mem_read(&soft.mem, high, buf, 8, NULL), -EFAULT);
 	assert_int_equal(hca_mem_read(&soft.mem, low, buf, 8, NULL), 0);
 	assert_int_equal(h.kmapped, 0);
@@ -426,14 +426,13 @@ struct fake_mem {
 static void *open_windows[4];
 static int nopen, deepest;
 
-static int fake_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-		     struct hca_mem_window *w)
+static int fake_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	struct fake_mem *f = hca_container_of(mem, struct fake_mem, mem);
 	u64 off = hca_dma_u64(addr) - f->base;
 
 	assert_true(len > 0);
-	assert_true(access == HCA_ACCESS_READ || access == HCA_ACCESS_WRITE || access == HCA_ACCESS_ATOMIC);
+	assert_true(access == HCA_MEM_READ || access == HCA_MEM_WRITE || access == HCA_MEM_RMW);
 	if (off >= FAKE_BYTES)
 		return -EFAULT;
 	if (off >= f->bad_from)
@@ -448,7 +447,7 @@ static int fake_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca
 	return 0;
 }
 
-static void fake_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void fake_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	struct fake_mem *f = hca_container_of(mem, struct fake_mem, mem);
 

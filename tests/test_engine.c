@@ -3,7 +3,7 @@
  * The engine over a wire: every opcode and service, memory management by work
  * requests, and threads under seeded schedules.
  */
-#include "engine_kit.h"
+#include "engine_fixture.h"
 
 /* --- what works --- */
 
@@ -137,7 +137,7 @@ static void handler_is_called_as_asked(void **state)
 	assert_int_equal(post_recv(&b, 1, 0, 8), 0);
 	assert_int_equal(post_recv(&b, 2, 0, 8), 0);
 	assert_int_equal(post_recv(&b, 3, 0, 8), 0);
-	assert_false(hca_cq_notify(&b.rcq.cq, HCA_CQ_SOLICITED));
+	assert_false(hca_cq_ring_notify(&b.rcq.ring, HCA_CQ_SOLICITED));
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
 	assert_int_equal(b.handled, 0);
 	wr.flags = HCA_SEND_SOLICITED;
@@ -145,24 +145,24 @@ static void handler_is_called_as_asked(void **state)
 	assert_int_equal(b.handled, 1);
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
 	assert_int_equal(b.handled, 1); /* asked for once */
-	assert_true(hca_cq_notify(&b.rcq.cq, HCA_CQ_NEXT));
+	assert_true(hca_cq_ring_notify(&b.rcq.ring, HCA_CQ_NEXT));
 }
 
 /* --- memory management by work requests --- */
 
 static void fast_registration(void **state)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .max_pages = 4, .invalid = true };
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = 4, .invalid = true };
 	u64 pages[] = { BASE + 3 * 4096 + 100, BASE + 1 * 4096, BASE + 7 * 4096 };
-	struct hca_region_pages p = {
+	struct hca_mr_pages p = {
 		.access = RW, .iova = 0x7000100, .length = 9000, .page_shift = 12, .pages = pages, .npages = 3
 	};
 	struct hca_send_wr wr = { .wr_id = 1, .opcode = HCA_WR_REG_MR };
-	struct hca_region *r;
+	struct hca_mr *r;
 	u32 key;
 
 	(void)state;
-	assert_int_equal(hca_region_create(&b.pd, &attr, &r), 0);
+	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
 	p.key = key = (r->key & ~0xffu) | 0x5a;
 	wr.reg.region = r;
 	wr.reg.pages = &p;
@@ -199,7 +199,7 @@ static void fast_registration(void **state)
 	poll_one(&b.scq, 5, HCA_WC_SUCCESS, NULL);
 	assert_int_equal(post(&a, 6, HCA_WR_RDMA_WRITE, 0, 8, p.iova, key), 0);
 	poll_one(&a.scq, 6, HCA_WC_REM_ACCESS_ERR, NULL);
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 }
 
 static void invalidating_what_is_not_valid(void **state)
@@ -312,7 +312,7 @@ static void many_queue_pairs(void **state)
 		for (k = 0; k < i; k++)
 			assert_int_not_equal(qp[i]->qpn, qp[k]->qpn);
 	assert_int_equal(hca_fini(&a.hca), -EBUSY);
-	assert_int_equal(hca_compq_fini(&a.scq), -EBUSY);
+	assert_int_equal(hca_cq_fini(&a.scq), -EBUSY);
 	for (i = 0; i < n; i++)
 		hca_qp_destroy(qp[i]);
 }
@@ -320,7 +320,7 @@ static void many_queue_pairs(void **state)
 static void every_call_may_fail(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{
@@ -363,16 +363,16 @@ static void threads_share_a_queue_pair(void **state)
 		}
 		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
 		test_clock_advance(10 * MS);
-		for (n = 0; hca_cq_poll(&a.scq.cq, &wc, 1) == 1; n++)
+		for (n = 0; hca_cq_ring_poll(&a.scq.ring, &wc, 1) == 1; n++)
 			assert_int_equal(wc.status, HCA_WC_SUCCESS);
 		assert_int_equal(n, 2 * ROUNDS);
-		for (n = 0; hca_cq_poll(&b.scq.cq, &wc, 1) == 1; n++)
+		for (n = 0; hca_cq_ring_poll(&b.scq.ring, &wc, 1) == 1; n++)
 			assert_int_equal(wc.status, HCA_WC_SUCCESS);
 		assert_int_equal(n, ROUNDS);
-		for (n = 0; hca_cq_poll(&b.rcq.cq, &wc, 1) == 1; n++)
+		for (n = 0; hca_cq_ring_poll(&b.rcq.ring, &wc, 1) == 1; n++)
 			assert_int_equal(wc.wr_id, n);
 		assert_int_equal(n, ROUNDS); /* half of what two threads sent are sends */
-		for (n = 0; hca_cq_poll(&a.rcq.cq, &wc, 1) == 1; n++)
+		for (n = 0; hca_cq_ring_poll(&a.rcq.ring, &wc, 1) == 1; n++)
 			assert_int_equal(wc.wr_id, n);
 		assert_int_equal(n, ROUNDS / 2);
 		hca_rq_drop(&a.qp->rq);
@@ -397,7 +397,7 @@ static void write_some(void *arg)
 		(void)post(s, i, HCA_WR_RDMA_WRITE, 0, 512, BASE + 8192, b.all->key);
 }
 
-/* A queue pair goes while its peer writes to it: nothing of it is touched afterwards (the test home's memory would tell). */
+/* A queue pair goes while its peer writes to it: nothing of it is touched afterwards (the test os layer's memory would tell). */
 static void destroyed_under_fire(void **state)
 {
 	void (*const fns[])(void *) = { write_some, destroyer };

@@ -3,7 +3,7 @@
  * Datagrams on the engine: global route headers, multicast groups over several adapters,
  * who gets a copy and who doesn't, and what the completions say.
  */
-#include "engine_kit.h"
+#include "engine_fixture.h"
 
 #define QKEY 0x11u
 #define GRH HCA_GRH_BYTES
@@ -77,7 +77,7 @@ static u32 copies(struct side *s)
 	struct hca_wc wc;
 	u32 n;
 
-	for (n = 0; hca_cq_poll(&s->rcq.cq, &wc, 1) == 1; n++)
+	for (n = 0; hca_cq_ring_poll(&s->rcq.ring, &wc, 1) == 1; n++)
 		assert_int_equal(wc.status, HCA_WC_SUCCESS);
 	return n;
 }
@@ -371,15 +371,15 @@ static void own_copies(void **state)
 /* The sender's own memory fails: that is the sender's error, however many wait for it. */
 static void senders_memory(void **state)
 {
-	struct hca_region_attr beyond = {
-		.kind = HCA_REGION_LINEAR, .access = RW, .iova = BASE, .base = BASE + BYTES, .length = 4096
+	struct hca_mr_attr beyond = {
+		.kind = HCA_MR_LINEAR, .access = RW, .iova = BASE, .base = BASE + BYTES, .length = 4096
 	};
 	struct hca_send_wr wr = to_group(&group, MLID);
-	struct hca_region *r;
+	struct hca_mr *r;
 	struct hca_sge sge;
 
 	(void)state;
-	assert_int_equal(hca_region_create(&a.pd, &beyond, &r), 0);
+	assert_int_equal(hca_mr_create(&a.pd, &beyond, &r), 0);
 	sge = (struct hca_sge){ .addr = BASE, .length = 64, .lkey = r->key };
 	wr.sge = &sge;
 	assert_int_equal(hca_mcast_attach(b.qp, &group, MLID), 0);
@@ -389,7 +389,7 @@ static void senders_memory(void **state)
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
 	poll_one(&a.scq, 9, HCA_WC_LOC_PROT_ERR, NULL);
 	assert_int_equal(a.qp->state, HCA_QPS_SQE);
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 }
 
 /* --- threads and failures --- */
@@ -457,7 +457,7 @@ static void members_change(void **state)
 static void every_call_may_fail(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	TEST_FAIL_LOOP(l)
 	{
 		if (wire_open())

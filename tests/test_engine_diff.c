@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine_kit.h"
+#include "engine_fixture.h"
 #include "engine_model.h"
 
 #define RNR_CODE 28 /* 164 ms: few tries in a long time */
@@ -24,11 +24,11 @@
 static struct em_side model[2];
 static struct side *const side[2] = { &a, &b };
 static struct hca_qp *qp[2][EM_QPS];
-static struct hca_region *region[2][EM_REGIONS];
+static struct hca_mr *region[2][EM_REGIONS];
 static struct hca_pd other[2];
 static struct hca_srq srq[2];
-static struct hca_compq small[2];
-static struct hca_window *window[2][EM_WINDOWS];
+static struct hca_cq small[2];
+static struct hca_mw *window[2][EM_WINDOWS];
 static u64 seed, x;
 static u32 step;
 static u32 ever_lost;
@@ -71,11 +71,11 @@ static const u32 rights[EM_REGIONS] = {
 static void make_region(u32 s, u32 i)
 {
 	struct em_region *m = &model[s].region[i];
-	struct hca_region_attr at = { .kind = HCA_REGION_LINEAR,
-				      .access = rights[i],
-				      .iova = 0x7000000ull * (i + 1),
-				      .base = BASE + i * 4096ull,
-				      .length = 20000 };
+	struct hca_mr_attr at = { .kind = HCA_MR_LINEAR,
+				  .access = rights[i],
+				  .iova = 0x7000000ull * (i + 1),
+				  .base = BASE + i * 4096ull,
+				  .length = 20000 };
 
 	*m = (struct em_region){ .valid = true,
 				 .pd = i == 4,
@@ -84,11 +84,11 @@ static void make_region(u32 s, u32 i)
 				 .len = at.length,
 				 .page = { i * 4096ull } };
 	if (i == EM_PAGES) {
-		at = (struct hca_region_attr){ .kind = HCA_REGION_PAGES, .max_pages = 4, .invalid = true };
+		at = (struct hca_mr_attr){ .kind = HCA_MR_PAGES, .max_pages = 4, .invalid = true };
 		m->valid = false;
 		m->pages = true;
 	}
-	assert_int_equal(hca_region_create(i == 4 ? &other[s] : &side[s]->pd, &at, &region[s][i]), 0);
+	assert_int_equal(hca_mr_create(i == 4 ? &other[s] : &side[s]->pd, &at, &region[s][i]), 0);
 	m->key = region[s][i]->key;
 }
 
@@ -111,12 +111,12 @@ static void connect_pair(u32 q)
 		qp[s][q]->attr.min_rnr_timer = RNR_CODE;
 		if (m->type != HCA_QPT_UD)
 			qp[s][q]->attr.path_mtu = mtu;
-		if (KIT_MTU)
-			m->mtu = m->type == HCA_QPT_UD ? KIT_MTU : 128u << mtu;
+		if (FIXTURE_MTU)
+			m->mtu = m->type == HCA_QPT_UD ? FIXTURE_MTU : 128u << mtu;
 	}
 }
 
-#ifdef ENGINE_KIT_PACKETS
+#ifdef ENGINE_FIXTURE_PACKETS
 /* Nobody repeats what isn't reliable: there the wire is a good one. */
 static void spoil(u32 q)
 {
@@ -144,14 +144,14 @@ static bool same_status(enum hca_wc_status is, enum hca_wc_status should)
 
 static void make_window(u32 s, u32 i)
 {
-	assert_int_equal(hca_window_create(&side[s]->hca, &side[s]->pd, i ? HCA_WINDOW_2 : HCA_WINDOW_1, &window[s][i]),
+	assert_int_equal(hca_mw_create(&side[s]->hca, &side[s]->pd, i ? HCA_MW_TYPE_2 : HCA_MW_TYPE_1, &window[s][i]),
 			 0);
 	model[s].window[i] = (struct em_window){ .two = i, .key = window[s][i]->key };
 }
 
 static void make_small_cq(u32 s)
 {
-	assert_int_equal(hca_compq_init(&small[s], &side[s]->hca, SMALL_CQE, NULL), 0);
+	assert_int_equal(hca_cq_init(&small[s], &side[s]->hca, SMALL_CQE, NULL), 0);
 	model[s].small = (struct em_cq){ .size = SMALL_CQE };
 }
 
@@ -187,7 +187,7 @@ static void begin(void)
 
 	memset(model, 0, sizeof(model));
 	memset(history, 0, sizeof(history));
-	test_port_reset(seed);
+	test_os_reset(seed);
 	assert_int_equal(wire_open(), 0);
 	for (s = 0; s < 2; s++) {
 		assert_int_equal(side_open(side[s]), 0);
@@ -215,11 +215,11 @@ static void end(void)
 		for (i = 0; i < EM_QPS; i++)
 			hca_qp_destroy(qp[s][i]);
 		assert_int_equal(hca_srq_fini(&srq[s]), 0);
-		assert_int_equal(hca_compq_fini(&small[s]), 0);
+		assert_int_equal(hca_cq_fini(&small[s]), 0);
 		for (i = 0; i < EM_WINDOWS; i++)
-			hca_window_destroy(window[s][i]);
+			hca_mw_destroy(window[s][i]);
 		for (i = 0; i < EM_REGIONS; i++)
-			assert_int_equal(hca_region_destroy(region[s][i]), 0);
+			assert_int_equal(hca_mr_destroy(region[s][i]), 0);
 	}
 	side_close(&a);
 	side_close(&b);
@@ -265,17 +265,17 @@ static void one_of(struct em_cq *m, const struct hca_wc *wc, bool receives)
 }
 
 /* Often only some are polled; not so few that a queue overflows that is to go on. */
-static void same_completions(struct hca_compq *cq, struct em_cq *m, bool receives)
+static void same_completions(struct hca_cq *cq, struct em_cq *m, bool receives)
 {
 	u32 left = m->n > EM_CQE / 3 || pick(2) ? 0 : pick(m->n + 1);
 	struct hca_wc wc;
 	int got;
 
 	while (m->n > left) {
-		SAME(hca_cq_poll(&cq->cq, &wc, 1) == 1);
+		SAME(hca_cq_ring_poll(&cq->ring, &wc, 1) == 1);
 		one_of(m, &wc, receives);
 	}
-	got = left ? 0 : hca_cq_poll(&cq->cq, &wc, 1);
+	got = left ? 0 : hca_cq_ring_poll(&cq->ring, &wc, 1);
 	if (got > 0)
 		one_of(m, &wc, receives);
 	SAME(left || got == (m->error ? -EIO : 0));
@@ -463,7 +463,7 @@ static void do_pages(u32 s, u32 q)
 {
 	const struct em_region *m = &model[s].region[EM_PAGES];
 	static u64 page[4];
-	static struct hca_region_pages p;
+	static struct hca_mr_pages p;
 	struct hca_send_wr wr = { .wr_id = step, .flags = HCA_SEND_SIGNALED, .opcode = HCA_WR_LOCAL_INV };
 	u32 i, first = pick(12);
 
@@ -475,13 +475,13 @@ static void do_pages(u32 s, u32 q)
 	if (!m->valid && pick(12)) {
 		for (i = 0; i < 4; i++)
 			page[i] = BASE + (first + i * 3) % 16 * 4096;
-		p = (struct hca_region_pages){ .key = (m->key & ~0xffu) | pick(256),
-					       .access = pick(6) ? RW | HCA_ACCESS_MW_BIND : HCA_ACCESS_LOCAL_WRITE,
-					       .iova = 0x9000000,
-					       .length = sizeof(page) / sizeof(*page) * 4096,
-					       .page_shift = 12,
-					       .pages = page,
-					       .npages = 4 };
+		p = (struct hca_mr_pages){ .key = (m->key & ~0xffu) | pick(256),
+					   .access = pick(6) ? RW | HCA_ACCESS_MW_BIND : HCA_ACCESS_LOCAL_WRITE,
+					   .iova = 0x9000000,
+					   .length = sizeof(page) / sizeof(*page) * 4096,
+					   .page_shift = 12,
+					   .pages = page,
+					   .npages = 4 };
 		wr.opcode = HCA_WR_REG_MR;
 		wr.reg.region = region[s][EM_PAGES];
 		wr.reg.pages = &p;
@@ -495,7 +495,7 @@ static void do_bind(u32 s, u32 q)
 {
 	u32 i = pick(EM_WINDOWS), from = any_region();
 	const struct em_region *m = &model[s].region[from];
-	struct hca_window *w = window[s][i];
+	struct hca_mw *w = window[s][i];
 	struct hca_send_wr wr = { .wr_id = step, .flags = HCA_SEND_SIGNALED, .opcode = HCA_WR_BIND_MW };
 
 	if (q == 2 || model[s].qp[q].state != HCA_QPS_RTS || model[s].qp[q].sends)
@@ -504,7 +504,7 @@ static void do_bind(u32 s, u32 q)
 	wr.bind.length = pick(8) ? 1 + pick(12000) : i ? 1 : 0;
 	wr.bind.addr = pick(12) ? m->iova + pick(8000) : m->iova + m->len - wr.bind.length + 1;
 	wr.bind.lkey = key_of(m);
-	wr.bind.rkey = i ? (w->key & ~0xffu) | pick(256) : hca_window_next_key(w);
+	wr.bind.rkey = i ? (w->key & ~0xffu) | pick(256) : hca_mw_next_key(w);
 	wr.bind.access = pick(6) ? (RW & (u32)HCA_ACCESS_REMOTE) : pick(8) << 1;
 	wr.bind.access |= pick(3) ? 0u : HCA_ACCESS_ZERO_BASED;
 	note("bind", s, q, &wr);
@@ -527,9 +527,9 @@ static void do_dereg(u32 s)
 
 	note("dereg", s, i, NULL);
 	if (em_bound(&model[s], i)) {
-		SAME(hca_region_destroy(region[s][i]) == -EBUSY);
+		SAME(hca_mr_destroy(region[s][i]) == -EBUSY);
 	} else if (idle(0) && idle(1)) {
-		SAME(hca_region_destroy(region[s][i]) == 0);
+		SAME(hca_mr_destroy(region[s][i]) == 0);
 		make_region(s, i);
 	}
 }
@@ -540,7 +540,7 @@ static void do_new_window(u32 s)
 	u32 i = pick(EM_WINDOWS);
 
 	note("window", s, i, NULL);
-	hca_window_destroy(window[s][i]);
+	hca_mw_destroy(window[s][i]);
 	make_window(s, i);
 }
 
@@ -589,7 +589,7 @@ static void do_destroy(u32 s, u32 q)
 			model[s].window[i].valid = false;
 	hca_qp_destroy(qp[s][q]);
 	if (q == EM_SMALL) {
-		SAME(hca_compq_fini(&small[s]) == 0);
+		SAME(hca_cq_fini(&small[s]) == 0);
 		make_small_cq(s);
 	}
 	make_pair_end(s, q);
@@ -716,7 +716,7 @@ static void against_the_model(void **state)
 		all_came_up();
 }
 
-#ifdef ENGINE_KIT_PACKETS
+#ifdef ENGINE_FIXTURE_PACKETS
 static void in_trouble(void **state)
 {
 	troubled = true;
@@ -729,7 +729,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(against_the_model),
-#ifdef ENGINE_KIT_PACKETS
+#ifdef ENGINE_FIXTURE_PACKETS
 		cmocka_unit_test(in_trouble),
 #endif
 	};

@@ -3,23 +3,23 @@
  * What goes wrong on the engine: keys of every wrong sort, lengths, retries on virtual
  * time, full and flushed queues. Each has its status, and leaves the other side as it should be.
  */
-#include "engine_kit.h"
+#include "engine_fixture.h"
 
 /* --- keys --- */
 
 static void bad_remote_keys(void **state)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_LINEAR, .iova = BASE, .base = BASE, .length = 4096 };
+	struct hca_mr_attr attr = { .kind = HCA_MR_LINEAR, .iova = BASE, .base = BASE, .length = 4096 };
 	struct hca_pd other;
-	struct hca_region *foreign, *readable;
+	struct hca_mr *foreign, *readable;
 	u32 i;
 
 	(void)state;
 	hca_pd_init(&other, &b.hca);
 	attr.access = RW;
-	assert_int_equal(hca_region_create(&other, &attr, &foreign), 0);
+	assert_int_equal(hca_mr_create(&other, &attr, &foreign), 0);
 	attr.access = HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_READ;
-	assert_int_equal(hca_region_create(&b.pd, &attr, &readable), 0);
+	assert_int_equal(hca_mr_create(&b.pd, &attr, &readable), 0);
 	const struct {
 		u64 addr;
 		u32 len, key;
@@ -50,8 +50,8 @@ static void bad_remote_keys(void **state)
 		connect_qp(&a, a.qp, &b, b.qp->qpn, 3, 2);
 		connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
 	}
-	assert_int_equal(hca_region_destroy(foreign), 0);
-	assert_int_equal(hca_region_destroy(readable), 0);
+	assert_int_equal(hca_mr_destroy(foreign), 0);
+	assert_int_equal(hca_mr_destroy(readable), 0);
 }
 
 static void bad_local_keys(void **state)
@@ -125,7 +125,7 @@ static void receiver_not_ready(void **state)
 	assert_int_equal(post(&a, 6, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	/* Two retries are allowed: the third refusal ends it. */
 	test_clock_advance(hca_rnr_timer_ns(12));
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	test_clock_advance(hca_rnr_timer_ns(12));
 	poll_one(&a.scq, 5, HCA_WC_RNR_RETRY_EXC_ERR, NULL);
 	poll_one(&a.scq, 6, HCA_WC_WR_FLUSH_ERR, NULL);
@@ -143,7 +143,7 @@ static void receiver_not_ready_for_ever(void **state)
 	assert_int_equal(post(&a, 1, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	for (i = 0; i < 1000; i++)
 		test_clock_advance(MS);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	assert_int_equal(post_recv(&b, 2, 0, 8), 0);
 	test_clock_advance(MS);
 	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
@@ -160,9 +160,9 @@ static void peer_is_gone(void **state)
 	b.qp = NULL;
 	a.qp->attr.retry_cnt = 7;
 	assert_int_equal(post(&a, 1, HCA_WR_RDMA_WRITE, 0, 8, BASE, b.all->key), 0);
-	for (i = 0; i < 6 + KIT_SILENT; i++)
+	for (i = 0; i < 6 + FIXTURE_SILENT; i++)
 		test_clock_advance(step);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	test_clock_advance(step); /* seven retries are seven, not for ever */
 	poll_one(&a.scq, 1, HCA_WC_RETRY_EXC_ERR, NULL);
 	assert_int_equal(a.qp->state, HCA_QPS_ERR);
@@ -222,7 +222,7 @@ static void posting_rules(void **state)
 	modify(a.qp, &at, HCA_QPS_RESET, 0);
 	assert_int_equal(post(&a, 50, HCA_WR_SEND, 0, 8, 0, 0), -EINVAL);
 	assert_int_equal(post_recv(&a, 51, 0, 8), -EINVAL);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 }
 
 static void completions_overflow(void **state)
@@ -241,7 +241,7 @@ static void completions_overflow(void **state)
 	assert_int_equal(b.qp->state, HCA_QPS_RTS);
 	for (i = 0; i < CQE; i++)
 		poll_one(&a.scq, i, HCA_WC_SUCCESS, NULL);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), -EIO);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), -EIO);
 }
 
 static void drained_send_queue(void **state)
@@ -253,7 +253,7 @@ static void drained_send_queue(void **state)
 	modify(a.qp, &at, HCA_QPS_SQD, HCA_QP_EN_SQD_ASYNC_NOTIFY);
 	assert_int_equal(a.events[HCA_EVENT_SQ_DRAINED], 1);
 	assert_int_equal(post(&a, 1, HCA_WR_RDMA_WRITE, 0, 8, BASE, b.all->key), 0);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	modify(a.qp, &at, HCA_QPS_RTS, 0);
 	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
 }

@@ -3,7 +3,7 @@
  * Fast memory regions on the engine: pages mapped without a work request, keys that
  * change, the limit of maps, and an unmap that waits once. Side b maps, side a is the peer.
  */
-#include "engine_kit.h"
+#include "engine_fixture.h"
 
 #include "hca/fmr.h"
 
@@ -42,7 +42,7 @@ static bool reaches(u64 addr, u32 len, u32 key)
 	struct hca_wc wc;
 
 	assert_int_equal(post(&a, 1, HCA_WR_RDMA_WRITE, 0, len, addr, key), 0);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 1);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 1);
 	if (wc.status) {
 		struct hca_qp_attr at = { 0 };
 
@@ -151,7 +151,7 @@ static void bad_attributes_are_refused(void **state)
 {
 	const struct hca_fmr_attr bad[] = {
 		{ .access = RW, .max_pages = 0, .max_maps = 1, .page_shift = 12 },
-		{ .access = RW, .max_pages = HCA_REGION_MAX_PAGES + 1, .max_maps = 1, .page_shift = 12 },
+		{ .access = RW, .max_pages = HCA_MR_MAX_PAGES + 1, .max_maps = 1, .page_shift = 12 },
 		{ .access = RW, .max_pages = 1, .max_maps = 0, .page_shift = 12 },
 		{ .access = RW, .max_pages = 1, .max_maps = HCA_FMR_MAX_MAPS + 1, .page_shift = 12 },
 		{ .access = RW, .max_pages = 1, .max_maps = 1, .page_shift = 11 },
@@ -186,8 +186,8 @@ static void unmapping_many_waits_once(void **state)
 			assert_int_equal(hca_fmr_map(g[i], &page, 1, IOVA), 0);
 	}
 	/* One of another wire among them: none is unmapped. */
-	hca_inflight_init(&other.wire.inflight);
-	far.inflight = &other.wire.inflight;
+	hca_quiesce_init(&other.wire.quiesce);
+	far.quiesce = &other.wire.quiesce;
 	assert_int_equal(hca_fmr_create(&far, &usual, &foreign), 0);
 	g[0]->next = foreign;
 	assert_int_equal(hca_fmr_unmap(g[MANY - 1]), -EINVAL);
@@ -195,14 +195,14 @@ static void unmapping_many_waits_once(void **state)
 	assert_int_equal(hca_fmr_destroy(foreign), 0);
 	for (i = 0; i < MANY; i++)
 		assert_int_equal(reaches(IOVA, 8, g[i]->key), i != 2);
-	phase = loop.wire.inflight.phase;
-	hca_inflight_wait(&loop.wire.inflight);
-	phase = loop.wire.inflight.phase - phase; /* what one wait comes to */
+	phase = loop.wire.quiesce.phase;
+	hca_quiesce_wait(&loop.wire.quiesce);
+	phase = loop.wire.quiesce.phase - phase; /* what one wait comes to */
 	{
-		u32 before = loop.wire.inflight.phase;
+		u32 before = loop.wire.quiesce.phase;
 
 		assert_int_equal(hca_fmr_unmap(g[MANY - 1]), 0);
-		assert_int_equal(loop.wire.inflight.phase - before, phase);
+		assert_int_equal(loop.wire.quiesce.phase - before, phase);
 	}
 	for (i = 0; i < MANY; i++) {
 		assert_false(reaches(IOVA, 8, g[i]->key));
@@ -263,7 +263,7 @@ static void nobody_touches_what_is_unmapped(void **state)
 		assert_true(gone);
 		for (i = 4096; i < 6 * 4096; i++)
 			assert_int_equal(b.ram[i], 0);
-		reached += a.scq.cq.ring[0].status == HCA_WC_SUCCESS;
+		reached += a.scq.ring.ring[0].status == HCA_WC_SUCCESS;
 		assert_int_equal(close_fmr(NULL), 0);
 	}
 	assert_true(reached);
@@ -272,7 +272,7 @@ static void nobody_touches_what_is_unmapped(void **state)
 static void every_call_may_fail(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{

@@ -3,7 +3,7 @@
  * Shared receive queues on the engine: their life, their limit, resizing with requests
  * inside, several queue pairs at one, and what a queue pair's error leaves alone.
  */
-#include "engine_kit.h"
+#include "engine_fixture.h"
 
 #define SRQ_WR 8u
 
@@ -15,7 +15,7 @@ static int open_srq(void **state)
 	const struct hca_srq_attr attr = { .max_wr = SRQ_WR, .max_sge = 2 };
 
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	assert_int_equal(wire_open(), 0);
 	assert_int_equal(side_open(&a), 0);
 	assert_int_equal(side_open(&b), 0);
@@ -218,9 +218,9 @@ static void spoilt_requests_belong_to_one(void **state)
 static u32 completed_when_told;
 static bool told;
 
-static u32 waiting_in(const struct hca_compq *cq)
+static u32 waiting_in(const struct hca_cq *cq)
 {
-	return cq->cq.tail - cq->cq.head;
+	return cq->ring.tail - cq->ring.head;
 }
 
 static void on_last(struct hca *hca, enum hca_event_type type, void *object)
@@ -276,7 +276,7 @@ static void last_is_last(void **state)
 static void every_call_may_fail(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	assert_int_equal(wire_open(), 0);
 	TEST_FAIL_LOOP(l)
 	{

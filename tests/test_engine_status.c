@@ -3,7 +3,7 @@
  * States and statuses that no other test of the engine comes to: what a query tells, draining,
  * fences, the state that a consumer believes in, and the rarer ends of work requests.
  */
-#include "engine_kit.h"
+#include "engine_fixture.h"
 
 #define RNR hca_rnr_timer_ns(12)
 
@@ -139,7 +139,7 @@ static void drained_when_what_was_begun_is_done(void **state)
 	poll_one(&b.rcq, 3, HCA_WC_SUCCESS, NULL);
 	assert_int_equal(a.events[HCA_EVENT_SQ_DRAINED], 1);
 	test_clock_advance(5 * RNR);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	assert_int_equal(a.events[HCA_EVENT_SQ_DRAINED], 1);
 	modify(a.qp, &at, HCA_QPS_RTS, 0);
 	poll_one(&a.scq, 2, HCA_WC_SUCCESS, NULL);
@@ -180,7 +180,7 @@ static void a_reset_forgets_what_was_begun(void **state)
 	assert_int_equal(a.events[HCA_EVENT_SQ_DRAINED], 1);
 	assert_int_equal(post(&a, 2, HCA_WR_RDMA_WRITE, 0, 8, BASE, b.all->key), 0);
 	test_clock_advance(5 * RNR);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 }
 
 static void post_to_nobody(void *arg)
@@ -255,7 +255,7 @@ static void fenced_work_waits(void **state)
 	wr.rdma.rkey = b.all->key;
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
 	test_clock_advance(hca_ack_timeout_ns(14));
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
 	test_clock_advance(hca_ack_timeout_ns(14));
 	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
@@ -266,14 +266,14 @@ static void fenced_work_waits(void **state)
 /* --- the rarer ends --- */
 
 /* A region whose memory isn't there: keys are good, and the accessor refuses. */
-static struct hca_region *hollow(struct side *s)
+static struct hca_mr *hollow(struct side *s)
 {
-	struct hca_region_attr attr = {
-		.kind = HCA_REGION_LINEAR, .access = RW, .iova = BASE, .base = BASE + BYTES - 64, .length = 4096
+	struct hca_mr_attr attr = {
+		.kind = HCA_MR_LINEAR, .access = RW, .iova = BASE, .base = BASE + BYTES - 64, .length = 4096
 	};
-	struct hca_region *r;
+	struct hca_mr *r;
 
-	assert_int_equal(hca_region_create(&s->pd, &attr, &r), 0);
+	assert_int_equal(hca_mr_create(&s->pd, &attr, &r), 0);
 	return r;
 }
 
@@ -287,7 +287,7 @@ static void again(void)
 	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
 }
 
-static int post_hollow(enum hca_wr_opcode op, const struct hca_region *mine, u32 len, u64 raddr, u32 rkey)
+static int post_hollow(enum hca_wr_opcode op, const struct hca_mr *mine, u32 len, u64 raddr, u32 rkey)
 {
 	struct hca_sge sge = { .addr = BASE, .length = len, .lkey = mine->key };
 	struct hca_send_wr wr = { .wr_id = 1, .sge = &sge, .num_sge = 1, .opcode = op };
@@ -304,7 +304,7 @@ static int post_hollow(enum hca_wr_opcode op, const struct hca_region *mine, u32
 static void responders_memory_refuses(void **state)
 {
 	static const enum hca_wr_opcode ops[] = { HCA_WR_RDMA_WRITE, HCA_WR_RDMA_READ, HCA_WR_ATOMIC_FETCH_AND_ADD };
-	struct hca_region *r = hollow(&b);
+	struct hca_mr *r = hollow(&b);
 	u32 i;
 
 	(void)state;
@@ -315,13 +315,13 @@ static void responders_memory_refuses(void **state)
 		assert_int_equal(b.events[HCA_EVENT_QP_REQ_ERR], i + 1);
 		again();
 	}
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 }
 
 static void requesters_memory_refuses(void **state)
 {
 	static const enum hca_wr_opcode ops[] = { HCA_WR_RDMA_WRITE, HCA_WR_RDMA_READ, HCA_WR_ATOMIC_FETCH_AND_ADD };
-	struct hca_region *r = hollow(&a);
+	struct hca_mr *r = hollow(&a);
 	u32 i;
 
 	(void)state;
@@ -350,13 +350,13 @@ static void requesters_memory_refuses(void **state)
 	assert_int_equal(post_hollow(HCA_WR_RDMA_WRITE_WITH_IMM, r, 128, BASE, b.all->key), 0);
 	poll_one(&a.scq, 1, HCA_WC_LOC_PROT_ERR, NULL);
 	poll_one(&b.rcq, 3, HCA_WC_REM_ABORT_ERR, NULL);
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 }
 
 /* The receive request of a write with immediate data that may not write (IBTA 11.6.2, local access error). */
 static void writes_that_may_not(void **state)
 {
-	struct hca_region *r = hollow(&b);
+	struct hca_mr *r = hollow(&b);
 
 	(void)state;
 	assert_int_equal(post_recv(&b, 1, 0, 0), 0);
@@ -369,7 +369,7 @@ static void writes_that_may_not(void **state)
 	poll_one(&a.scq, 2, HCA_WC_REM_OP_ERR, NULL);
 	poll_one(&b.rcq, 1, HCA_WC_LOC_ACCESS_ERR, NULL);
 	nothing_more();
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 }
 
 static void dropped_writes_take_no_request(void **state)
@@ -380,7 +380,7 @@ static void dropped_writes_take_no_request(void **state)
 	assert_int_equal(post_recv(&b, 1, 0, 0), 0);
 	assert_int_equal(post(&a, 2, HCA_WR_RDMA_WRITE_WITH_IMM, 0, 8, BASE, b.all->key ^ 1), 0);
 	poll_one(&a.scq, 2, HCA_WC_SUCCESS, NULL);
-	assert_int_equal(hca_cq_poll(&b.rcq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&b.rcq.ring, &wc, 1), 0);
 	assert_int_equal(b.qp->state, HCA_QPS_RTS);
 	assert_int_equal(post(&a, 3, HCA_WR_RDMA_WRITE_WITH_IMM, 0, 8, BASE, b.all->key), 0);
 	poll_one(&a.scq, 3, HCA_WC_SUCCESS, NULL);

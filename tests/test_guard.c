@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "platform/platform.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define MIB (1ull << 20)
 #define P PAGE_SIZE
@@ -31,7 +31,7 @@ static void guarded(void **state)
 	struct machine_attr attr = { .low_bytes = 4 * MIB, .high_bytes = 2 * MIB, .guard = true };
 	void (*test)(void **) = (void (*)(void **)) * state;
 
-	test_port_reset(1);
+	test_os_reset(1);
 	assert_int_equal(machine_create(&attr, &m), 0);
 	low = (u8 *)m->map.virt;
 	test(NULL);
@@ -305,7 +305,7 @@ static struct machine *guarding(void)
 static int without_machine(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	return 0;
 }
 

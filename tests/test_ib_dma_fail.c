@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Running out, on every backend: each fallible call of the home failing in turn, I/O addresses used up, the bounce
+ * Running out, on every backend: each fallible call of the os layer failing in turn, I/O addresses used up, the bounce
  * pool used up. What fails says so with an error worth a retry, keeps nothing, and works again later.
  */
 #include "backends.h"
@@ -8,7 +8,7 @@
 
 /* --- memory --- */
 
-/* 0, or the one error that a failing home may lead to. */
+/* 0, or the one error that a failing os layer may lead to. */
 static bool worked(int err)
 {
 	if (err && err != -ENOMEM)
@@ -111,7 +111,7 @@ static void each_call_fails(void **state)
 	}
 }
 
-/* A home that fails from here to the end of a call can't be had; two failures far from each other can. */
+/* An os layer that fails from here to the end of a call can't be had; two failures far from each other can. */
 static void nothing_breaks_for_good(void **state)
 {
 	const struct backend_def *def;

@@ -155,7 +155,7 @@ static const struct ib_dma_ops my_ops = {
 	.max_seg_size = 12345,
 };
 
-static int my_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w)
+static int my_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	(void)mem;
 	(void)addr;
@@ -165,7 +165,7 @@ static int my_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_a
 	return -EFAULT;
 }
 
-static void my_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void my_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	(void)mem;
 	(void)w;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Two threads on one device under seeded schedules: the home changes threads at any port call, so what real threads
+ * Two threads on one device under seeded schedules: the os layer changes threads at any port call, so what real threads
  * meet once in a year is met here every time its seed is run. Bytes, ledger and leaks are looked at as ever. Failures
  * print the seed; SOFTHCA_SEED sets the first of them.
  */
@@ -225,7 +225,7 @@ static void seeds_replay(void **state)
 			continue;
 		for (i = 0; i < 3; i++) {
 			broken = NULL;
-			test_port_reset(1);
+			test_os_reset(1);
 			backend_start(&b, def);
 			shared = backend_pages(&b, def->high, 1);
 			assert_int_equal(test_run_threads(i < 2 ? 7 : 8, 2, fns, args, &trace[i]), 0);

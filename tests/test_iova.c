@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "platform/iova.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define BASE 0x10000000ull
 #define MAX_CHUNKS 200u
@@ -285,7 +285,7 @@ static void init_may_fail(void **state)
 static int fresh(void **state)
 {
 	(void)state;
-	test_port_reset(7);
+	test_os_reset(7);
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "hca/key.h"
-#include "hca/region.h"
+#include "hca/mr.h"
 #include "no_leaks.h"
 
 #define MANY 65536u
@@ -381,7 +381,7 @@ static void windows_are_remote_alone(void **state)
 	for (type = 1; type <= 2; type++) {
 		for (has = 0; has < 16; has += 2) {
 			key = new_key(&e);
-			publish(e, key, 0, 16, has | HCA_KEY_WINDOW);
+			publish(e, key, 0, 16, has | HCA_KEY_MW);
 			e->qp = type == 2 ? &mine : NULL;
 			e->offset = 0x5000;
 			assert_int_equal(hca_key_offset(e, 3), 0x5003);
@@ -406,7 +406,7 @@ static void windows_are_remote_alone(void **state)
 #define GONE 0xdeadbeefu
 #define ROUNDS 12u
 
-static struct hca_inflight inflight;
+static struct hca_quiesce quiesce;
 static u32 memory[2];
 static u32 current_key, ended, wrong, hits;
 
@@ -414,24 +414,24 @@ static void use_the_key(void *arg)
 {
 	u32 key = hca_load(&current_key);
 	const struct hca_key_entry *e;
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	u64 len = sizeof(u32);
 	u32 i;
 
 	(void)arg;
-	hca_inflight_enter(&inflight, &mark);
+	hca_quiesce_enter(&quiesce, &mark);
 	e = hca_key_check(&keys, key, &pd, NULL, 0x1000, len, HCA_ACCESS_REMOTE_READ);
 	if (e) {
-		const struct hca_region *r = e->region;
-		const u32 *at = (const u32 *)(uintptr_t)hca_dma_u64(hca_region_run(r, 0x1000 - e->iova, &len));
+		const struct hca_mr *r = e->region;
+		const u32 *at = (const u32 *)(uintptr_t)hca_dma_u64(hca_mr_run(r, 0x1000 - e->iova, &len));
 
 		for (i = 0; i < 4; i++) { /* bytes move: a while passes */
-			wrong += *at != ALIVE || e->region != r || r->state == HCA_REGION_INVALID;
+			wrong += *at != ALIVE || e->region != r || r->state == HCA_MR_INVALID;
 			hca_pause();
 		}
 		hits++;
 	}
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 }
 
 static void keep_using(void *arg)
@@ -442,13 +442,13 @@ static void keep_using(void *arg)
 
 static void make_and_end(void *arg)
 {
-	struct hca_region_attr attr = {
-		.kind = HCA_REGION_LINEAR,
+	struct hca_mr_attr attr = {
+		.kind = HCA_MR_LINEAR,
 		.access = HCA_ACCESS_REMOTE_READ,
 		.iova = 0x1000,
 		.length = sizeof(u32),
 	};
-	struct hca_region *r;
+	struct hca_mr *r;
 	u32 i, n;
 
 	for (i = 0; i < ROUNDS; i++) {
@@ -456,14 +456,14 @@ static void make_and_end(void *arg)
 
 		*at = ALIVE;
 		attr.base = (uintptr_t)at;
-		if (hca_region_create(&pd, &attr, &r)) {
+		if (hca_mr_create(&pd, &attr, &r)) {
 			wrong += 1000;
 			break;
 		}
 		hca_store(&current_key, r->key);
 		for (n = hca_random_u32() % 8; n; n--)
 			hca_pause();
-		if (hca_region_destroy(r))
+		if (hca_mr_destroy(r))
 			wrong += 1000;
 		*at = GONE;
 	}
@@ -473,9 +473,9 @@ static void make_and_end(void *arg)
 
 static void begin_world(void)
 {
-	hca_inflight_init(&inflight);
+	hca_quiesce_init(&quiesce);
 	assert_int_equal(hca_keys_init(&keys, 4), 0);
-	pd = (struct hca_pd){ .keys = &keys, .inflight = &inflight };
+	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce };
 	current_key = ended = wrong = 0;
 }
 
@@ -500,11 +500,11 @@ static void nothing_is_touched_after_the_end(void **state)
 		end_world();
 	}
 	assert_true(hits > SEEDS); /* readers were inside, most of the time */
-	test_port_reset(1);
+	test_os_reset(1);
 	begin_world();
 	assert_int_equal(test_run_threads(SEEDS, 3, fns, args, &trace), 0);
 	end_world();
-	test_port_reset(1);
+	test_os_reset(1);
 	begin_world();
 	assert_int_equal(test_run_threads(SEEDS, 3, fns, args, &again), 0);
 	end_world();
@@ -517,7 +517,7 @@ static void wait_too(void *arg)
 
 	(void)arg;
 	for (i = 0; i < ROUNDS; i++)
-		hca_inflight_wait(&inflight);
+		hca_quiesce_wait(&quiesce);
 }
 
 /* Two that wait turn the phases at once. */
@@ -538,16 +538,16 @@ static void two_may_wait(void **state)
 /* Somebody is inside at every moment, but nobody stays: who waits comes through. */
 static void always_inside(void *arg)
 {
-	struct hca_inflight_mark mark[2];
+	struct hca_quiesce_mark mark[2];
 	u32 i;
 
 	(void)arg;
-	hca_inflight_enter(&inflight, &mark[0]);
+	hca_quiesce_enter(&quiesce, &mark[0]);
 	for (i = 0; !hca_load(&ended); i ^= 1) {
-		hca_inflight_enter(&inflight, &mark[i ^ 1]);
-		hca_inflight_leave(&mark[i]);
+		hca_quiesce_enter(&quiesce, &mark[i ^ 1]);
+		hca_quiesce_leave(&mark[i]);
 	}
-	hca_inflight_leave(&mark[i]);
+	hca_quiesce_leave(&mark[i]);
 }
 
 static void wait_often(void *arg)
@@ -564,7 +564,7 @@ static void waits_end_however_busy(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= SEEDS / 10; seed++) {
-		hca_inflight_init(&inflight);
+		hca_quiesce_init(&quiesce);
 		ended = 0;
 		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
 		assert_in_range(test_steps(), 1, 100000);
@@ -576,22 +576,22 @@ static u32 published;
 
 static void enter_once(void *arg)
 {
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 
-	hca_inflight_enter(&inflight, &mark);
+	hca_quiesce_enter(&quiesce, &mark);
 	if (hca_load(&published)) {
 		hca_pause();
 		wrong += *(u32 *)arg != ALIVE;
 		hca_pause();
 		wrong += *(u32 *)arg != ALIVE;
 	}
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 }
 
 static void take_away(void *arg)
 {
 	hca_store(&published, 0u);
-	hca_inflight_wait(&inflight);
+	hca_quiesce_wait(&quiesce);
 	*(u32 *)arg = GONE;
 }
 
@@ -603,7 +603,7 @@ static void the_first_entry_counts(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= 10 * SEEDS; seed++) {
-		hca_inflight_init(&inflight);
+		hca_quiesce_init(&quiesce);
 		memory[0] = ALIVE;
 		published = 1;
 		wrong = 0;
@@ -634,6 +634,6 @@ int main(void)
 		T(the_first_entry_counts),
 	};
 
-	test_port_reset(1);
+	test_os_reset(1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

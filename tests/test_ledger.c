@@ -3,7 +3,7 @@
  * The ledger by itself: each class of misuse with the fields of its report, lists and their pieces, several mappings
  * of one address. What it remembers is in test_ledger_memory.c, its table in test_ledger_table.c.
  */
-#include "ledger_kit.h"
+#include "ledger_fixture.h"
 
 static void right_calls_are_silent(void **state)
 {
@@ -16,23 +16,23 @@ static void right_calls_are_silent(void **state)
 	for (dir = HCA_DMA_BIDIRECTIONAL; dir <= HCA_DMA_FROM_DEVICE; dir++) {
 		map(0x10010, 100, dir, "m");
 		if (dir != HCA_DMA_FROM_DEVICE)
-			use(0x10010, 100, HCA_ACCESS_READ, "u", 0);
+			use(0x10010, 100, HCA_MEM_READ, "u", 0);
 		if (dir != HCA_DMA_TO_DEVICE)
-			use(0x10073, 1, HCA_ACCESS_WRITE, "u", 0);
+			use(0x10073, 1, HCA_MEM_WRITE, "u", 0);
 		if (dir == HCA_DMA_BIDIRECTIONAL)
-			use(0x10018, 8, HCA_ACCESS_ATOMIC, "u", 0);
+			use(0x10018, 8, HCA_MEM_RMW, "u", 0);
 		assert_int_equal(hca_ledger_sync(ledger, hca_dma_addr(0x10020), 10, dir, HCA_MAP_SINGLE, "s"), 0);
 		t = totals();
 		assert_int_equal(t.live, 1);
 		assert_int_equal(t.live_bytes, 100);
 		assert_int_equal(unmap(0x10010, 100, dir, "e"), 0);
 	}
-	use(0x999, 0, HCA_ACCESS_READ, "u", -EFAULT); /* no bytes, no address */
+	use(0x999, 0, HCA_MEM_READ, "u", -EFAULT); /* no bytes, no address */
 	map_list(&seg, seg, 2, 7, HCA_DMA_TO_DEVICE, "ml");
 	t = totals();
 	assert_int_equal(t.live_bytes, 4 * PAGE + 5);
-	use(0x100010, 10, HCA_ACCESS_READ, "u", 0);
-	use(0x200000, 3 * PAGE + 5, HCA_ACCESS_READ, "u", 0);
+	use(0x100010, 10, HCA_MEM_READ, "u", 0);
+	use(0x200000, 3 * PAGE + 5, HCA_MEM_READ, "u", 0);
 	assert_int_equal(unmap_list(&seg, 0x100000, 7, HCA_DMA_TO_DEVICE, "el"), 0);
 	enter(HCA_MAP_COHERENT, 0x5000, PAGE, HCA_DMA_BIDIRECTIONAL, "c");
 	m = mapping(HCA_MAP_COHERENT, 0x5000, PAGE, HCA_DMA_BIDIRECTIONAL, NULL);
@@ -198,40 +198,40 @@ static void use_misuses(void **state)
 	const struct hca_misuse_report *r;
 
 	(void)state;
-	use(0x1000, 8, HCA_ACCESS_READ, "u", -EFAULT);
+	use(0x1000, 8, HCA_MEM_READ, "u", -EFAULT);
 	r = one(HCA_MISUSE_USE_UNMAPPED);
 	says_call(r, 0x1000, 8, HCA_DMA_TO_DEVICE, HCA_MAP_SINGLE, "u");
 	says_no_map(r);
 	assert_int_equal(r->outcome, -EFAULT);
 
 	map(0x1000, 10, HCA_DMA_TO_DEVICE, "m");
-	use(0x1000, 10, HCA_ACCESS_WRITE, "u", 0);
+	use(0x1000, 10, HCA_MEM_WRITE, "u", 0);
 	r = one(HCA_MISUSE_USE_DIR);
 	says_call(r, 0x1000, 10, HCA_DMA_FROM_DEVICE, HCA_MAP_SINGLE, "u");
 	says_map(r, 0x1000, 10, HCA_DMA_TO_DEVICE, HCA_MAP_SINGLE, "m", NULL);
 	assert_int_equal(r->outcome, 0);
-	use(0x1000, 8, HCA_ACCESS_ATOMIC, "u", 0);
+	use(0x1000, 8, HCA_MEM_RMW, "u", 0);
 	assert_int_equal(one(HCA_MISUSE_USE_DIR)->dir, HCA_DMA_BIDIRECTIONAL);
 	/* one byte before, one after */
-	use(0xfff, 2, HCA_ACCESS_READ, "u", 0);
+	use(0xfff, 2, HCA_MEM_READ, "u", 0);
 	one(HCA_MISUSE_USE_UNMAPPED);
-	use(0x1000, 11, HCA_ACCESS_READ, "u", 0);
+	use(0x1000, 11, HCA_MEM_READ, "u", 0);
 	one(HCA_MISUSE_USE_UNMAPPED);
-	use(0x1009, 1, HCA_ACCESS_READ, "u", 0);
+	use(0x1009, 1, HCA_MEM_READ, "u", 0);
 	none();
 	/* wrapping and absurd lengths */
-	use(0x1000, ~0ull, HCA_ACCESS_READ, "u", -EFAULT);
+	use(0x1000, ~0ull, HCA_MEM_READ, "u", -EFAULT);
 	one(HCA_MISUSE_USE_UNMAPPED);
-	use(~0ull - 3, 8, HCA_ACCESS_READ, "u", -EFAULT);
+	use(~0ull - 3, 8, HCA_MEM_READ, "u", -EFAULT);
 	one(HCA_MISUSE_USE_UNMAPPED);
 
 	assert_int_equal(unmap(0x1000, 10, HCA_DMA_TO_DEVICE, "e"), 0);
-	use(0x1004, 2, HCA_ACCESS_READ, "u", 0);
+	use(0x1004, 2, HCA_MEM_READ, "u", 0);
 	r = one(HCA_MISUSE_USE_AFTER_UNMAP);
 	says_call(r, 0x1004, 2, HCA_DMA_TO_DEVICE, HCA_MAP_SINGLE, "u");
 	says_map(r, 0x1000, 10, HCA_DMA_TO_DEVICE, HCA_MAP_SINGLE, "m", "e");
 	assert_int_equal(r->outcome, 0);
-	use(0x1004, 2, HCA_ACCESS_WRITE, NULL, -EFAULT);
+	use(0x1004, 2, HCA_MEM_WRITE, NULL, -EFAULT);
 	r = one(HCA_MISUSE_USE_AFTER_UNMAP);
 	assert_null(r->site);
 	assert_int_equal(r->outcome, -EFAULT);
@@ -243,11 +243,11 @@ static void unchecked(void **state)
 
 	(void)state;
 	enter(HCA_MAP_SINGLE, 0x1000, 10, HCA_DMA_TO_DEVICE, "m");
-	use(0x1002, 3, HCA_ACCESS_READ, "u", 0);
+	use(0x1002, 3, HCA_MEM_READ, "u", 0);
 	r = one(HCA_MISUSE_UNCHECKED);
 	says_call(r, 0x1002, 3, HCA_DMA_TO_DEVICE, HCA_MAP_SINGLE, "u");
 	says_map(r, 0x1000, 10, HCA_DMA_TO_DEVICE, HCA_MAP_SINGLE, "m", NULL);
-	use(0x1002, 3, HCA_ACCESS_READ, "u", 0); /* said once */
+	use(0x1002, 3, HCA_MEM_READ, "u", 0); /* said once */
 	assert_int_equal(unmap(0x1000, 10, HCA_DMA_TO_DEVICE, "e"), 0);
 	none();
 	enter(HCA_MAP_PAGE, 0x1000, 10, HCA_DMA_TO_DEVICE, "m");
@@ -274,12 +274,12 @@ static void unchecked_twin_is_not_blamed(void **state)
 	(void)state;
 	map(0x1000, 10, HCA_DMA_TO_DEVICE, "first");
 	enter(HCA_MAP_SINGLE, 0x1000, 10, HCA_DMA_TO_DEVICE, "second");
-	use(0x1000, 10, HCA_ACCESS_READ, "u", 0); /* of the first */
+	use(0x1000, 10, HCA_MEM_READ, "u", 0); /* of the first */
 	none();
 	assert_int_equal(unmap(0x1000, 10, HCA_DMA_TO_DEVICE, "e"), 0); /* the first */
 	none();
 	hca_ledger_checked(ledger, hca_dma_addr(0x1000));
-	use(0x1000, 10, HCA_ACCESS_READ, "u", 0);
+	use(0x1000, 10, HCA_MEM_READ, "u", 0);
 	assert_int_equal(unmap(0x1000, 10, HCA_DMA_TO_DEVICE, "e"), 0);
 	none();
 	/* Never looked at, the second is reported at its end. */
@@ -357,16 +357,16 @@ static void list_pieces(void **state)
 
 	(void)state;
 	map_list(&list, seg, 5, 8, HCA_DMA_FROM_DEVICE, "m");
-	use(0x10fff, 2, HCA_ACCESS_WRITE, "u", 0); /* over the seam */
-	use(0x10000, PAGE + 100, HCA_ACCESS_WRITE, "u", 0);
-	use(0x22fff, 1, HCA_ACCESS_WRITE, "u", 0);
-	use(0x10000000 + (1ull << 29), 1ull << 29, HCA_ACCESS_WRITE, "u", 0);
+	use(0x10fff, 2, HCA_MEM_WRITE, "u", 0); /* over the seam */
+	use(0x10000, PAGE + 100, HCA_MEM_WRITE, "u", 0);
+	use(0x22fff, 1, HCA_MEM_WRITE, "u", 0);
+	use(0x10000000 + (1ull << 29), 1ull << 29, HCA_MEM_WRITE, "u", 0);
 	none();
-	use(0x10000, PAGE + 101, HCA_ACCESS_WRITE, "u", 0);
+	use(0x10000, PAGE + 101, HCA_MEM_WRITE, "u", 0);
 	one(HCA_MISUSE_USE_UNMAPPED);
-	use(0x23000, 1, HCA_ACCESS_WRITE, "u", 0);
+	use(0x23000, 1, HCA_MEM_WRITE, "u", 0);
 	one(HCA_MISUSE_USE_UNMAPPED);
-	use(0x10fff, 2, HCA_ACCESS_READ, "u", 0);
+	use(0x10fff, 2, HCA_MEM_READ, "u", 0);
 	one(HCA_MISUSE_USE_DIR);
 	/* A sync lies inside one piece. */
 	assert_int_equal(
@@ -378,9 +378,9 @@ static void list_pieces(void **state)
 	assert_int_equal(unmap_list(&list, 0x10000, 5, HCA_DMA_FROM_DEVICE, "e"), 0);
 	one(HCA_MISUSE_UNMAP_SIZE);
 	/* All of its pieces are remembered. */
-	use(0x20000 + PAGE, 1, HCA_ACCESS_WRITE, "u", 0);
+	use(0x20000 + PAGE, 1, HCA_MEM_WRITE, "u", 0);
 	one(HCA_MISUSE_USE_AFTER_UNMAP);
-	use(0x10000000 + (1ull << 29), 1, HCA_ACCESS_WRITE, "u", 0);
+	use(0x10000000 + (1ull << 29), 1, HCA_MEM_WRITE, "u", 0);
 	one(HCA_MISUSE_USE_AFTER_UNMAP);
 	assert_int_equal(unmap_list(&list, 0x10000, 8, HCA_DMA_FROM_DEVICE, "e2"), -ENOENT);
 	one(HCA_MISUSE_DOUBLE_UNMAP);
@@ -402,7 +402,7 @@ static void a_list_ends_its_own_mapping_only(void **state)
 	none();
 	assert_int_equal(unmap_list(&a, 0x10000, 2, HCA_DMA_TO_DEVICE, "ea2"), -ENOENT);
 	says_map(one(HCA_MISUSE_DOUBLE_UNMAP), 0x10000, 2, HCA_DMA_TO_DEVICE, HCA_MAP_LIST, "ma", "ea");
-	use(0x30000, PAGE, HCA_ACCESS_READ, "u", 0);
+	use(0x30000, PAGE, HCA_MEM_READ, "u", 0);
 	none();
 	assert_int_equal(unmap_list(&b, 0x10000, 2, HCA_DMA_TO_DEVICE, "eb"), 0);
 	none();
@@ -434,10 +434,10 @@ static void range_over_several_mappings(void **state)
 	(void)state;
 	for (i = 0; i < 10; i++)
 		map(0x10000 + i * PAGE, PAGE, HCA_DMA_TO_DEVICE, "m");
-	use(0x10000, 10 * PAGE, HCA_ACCESS_READ, "u", 0);
+	use(0x10000, 10 * PAGE, HCA_MEM_READ, "u", 0);
 	none();
 	assert_int_equal(unmap(0x10000 + 7 * PAGE, PAGE, HCA_DMA_TO_DEVICE, "e"), 0);
-	use(0x10000, 10 * PAGE, HCA_ACCESS_READ, "u", 0);
+	use(0x10000, 10 * PAGE, HCA_MEM_READ, "u", 0);
 	one(HCA_MISUSE_USE_AFTER_UNMAP);
 	for (i = 0; i < 10; i++)
 		if (i != 7)
@@ -454,7 +454,7 @@ static void nothing_is_counted_unreported(void **state)
 	(void)state;
 	for (i = 0; i < 8; i++)
 		enter(HCA_MAP_SINGLE, 0x10000 + i * PAGE, PAGE, HCA_DMA_TO_DEVICE, "m");
-	use(0x10000, 9 * PAGE, HCA_ACCESS_READ, "u", 0);
+	use(0x10000, 9 * PAGE, HCA_MEM_READ, "u", 0);
 	assert_true(got.n > 1);
 	assert_int_equal(got.r[0].what, HCA_MISUSE_UNCHECKED);
 	assert_int_equal(got.r[got.n - 1].what, HCA_MISUSE_USE_UNMAPPED);
@@ -478,16 +478,16 @@ static void one_address_many_mappings(void **state)
 	map(0x1000, 100, HCA_DMA_TO_DEVICE, "a");
 	map(0x1000, 200, HCA_DMA_TO_DEVICE, "b");
 	map(0x1000, 100, HCA_DMA_FROM_DEVICE, "c");
-	use(0x1000, 200, HCA_ACCESS_READ, "u", 0);
-	use(0x1000, 100, HCA_ACCESS_WRITE, "u", 0);
+	use(0x1000, 200, HCA_MEM_READ, "u", 0);
+	use(0x1000, 100, HCA_MEM_WRITE, "u", 0);
 	none();
-	use(0x1000, 101, HCA_ACCESS_WRITE, "u", 0);
+	use(0x1000, 101, HCA_MEM_WRITE, "u", 0);
 	one(HCA_MISUSE_USE_DIR);
 	/* Each unmap ends the one that fits it best. */
 	assert_int_equal(unmap(0x1000, 100, HCA_DMA_TO_DEVICE, "e"), 0);
 	assert_int_equal(unmap(0x1000, 100, HCA_DMA_FROM_DEVICE, "e"), 0);
 	none();
-	use(0x1000, 100, HCA_ACCESS_WRITE, "u", 0);
+	use(0x1000, 100, HCA_MEM_WRITE, "u", 0);
 	one(HCA_MISUSE_USE_DIR); /* not after-unmap: the live one is what it hit */
 	assert_int_equal(unmap(0x1000, 200, HCA_DMA_TO_DEVICE, "e"), 0);
 	none();

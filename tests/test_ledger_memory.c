@@ -2,7 +2,7 @@
 /*
  * What the ledger remembers of ended mappings, callbacks that call back, and what the accessors tell it.
  */
-#include "ledger_kit.h"
+#include "ledger_fixture.h"
 
 /* --- memory of ended mappings --- */
 
@@ -18,7 +18,7 @@ static void history_is_bounded(void **state)
 	}
 	none();
 	for (i = 0; i < 25; i++) {
-		use(0x10000 + i * PAGE, 16, HCA_ACCESS_READ, "u", 0);
+		use(0x10000 + i * PAGE, 16, HCA_MEM_READ, "u", 0);
 		one(i < 15 ? HCA_MISUSE_USE_UNMAPPED : HCA_MISUSE_USE_AFTER_UNMAP);
 		assert_int_equal(unmap(0x10000 + i * PAGE, 16, HCA_DMA_TO_DEVICE, "e"), -ENOENT);
 		one(i < 15 ? HCA_MISUSE_UNMAP_UNKNOWN : HCA_MISUSE_DOUBLE_UNMAP);
@@ -94,21 +94,20 @@ static void callback_may_call_back(void **state)
 
 static int fixed_err[2];
 
-static int fixed_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-		      struct hca_mem_window *w)
+static int fixed_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	static u64 bytes[8];
 
 	(void)mem;
 	(void)addr;
-	if (fixed_err[access == HCA_ACCESS_WRITE])
-		return fixed_err[access == HCA_ACCESS_WRITE];
+	if (fixed_err[access == HCA_MEM_WRITE])
+		return fixed_err[access == HCA_MEM_WRITE];
 	w->ptr = bytes;
 	w->len = HCA_MIN(len, sizeof(bytes));
 	return 0;
 }
 
-static void fixed_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void fixed_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	(void)mem;
 	(void)w;

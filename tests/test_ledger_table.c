@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "dma/ledger_table.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define PAGE 4096ull
 
@@ -257,7 +257,7 @@ static u32 upto(u32 n)
 
 static void one_random_step(struct hca_ledger *l, struct plain *m, u64 base)
 {
-	static const enum hca_access access[] = { HCA_ACCESS_ATOMIC, HCA_ACCESS_READ, HCA_ACCESS_WRITE };
+	static const enum hca_mem_op access[] = { HCA_MEM_RMW, HCA_MEM_READ, HCA_MEM_WRITE };
 	struct plain *p = &m[upto(LIVE)];
 	struct hca_mapping h;
 	u32 at, len;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "scsi_bed.h"
+#include "scsi_fixture.h"
 
 #define SIZE (256u << 10)
 

@@ -15,14 +15,14 @@
 #include <cmocka.h>
 
 #include "platform/platform.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define MIB (1ull << 20)
 
 static int fresh(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	return 0;
 }
 
@@ -417,7 +417,7 @@ static void fault_records(void **state)
 	struct machine *m = make(2 * MIB, 0);
 	struct device_attr attr = { .name = "hca7", .dma_mask = DMA_BIT_MASK(40) };
 	struct bus_fault f[FAULT_RECORDS + 1];
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	struct device *dev;
 	u64 total = 99;
 	u32 i;
@@ -426,20 +426,20 @@ static void fault_records(void **state)
 	assert_int_equal(device_create(m, &attr, &dev), 0);
 	assert_int_equal(machine_faults(m, f, 10, &total), 0);
 	assert_true(total == 0);
-	assert_int_equal(m->ops->open(dev, hca_dma_addr(0x1234), 4, HCA_ACCESS_WRITE, &w), -EFAULT);
-	assert_int_equal(m->ops->open(dev, hca_dma_addr(1ull << 40), 4, HCA_ACCESS_READ, &w), -EFAULT);
+	assert_int_equal(m->ops->open(dev, hca_dma_addr(0x1234), 4, HCA_MEM_WRITE, &w), -EFAULT);
+	assert_int_equal(m->ops->open(dev, hca_dma_addr(1ull << 40), 4, HCA_MEM_READ, &w), -EFAULT);
 	assert_int_equal(machine_faults(m, f, 10, &total), 2);
 	assert_true(total == 2);
 	assert_true(f[0].serial == 1 && f[1].serial == 2);
 	assert_string_equal(f[0].device, "hca7");
 	assert_true(f[0].addr == 0x1234);
-	assert_int_equal(f[0].access, HCA_ACCESS_WRITE);
+	assert_int_equal(f[0].access, HCA_MEM_WRITE);
 	assert_int_equal(f[0].reason, FAULT_NO_MEMORY);
-	assert_int_equal(f[1].access, HCA_ACCESS_READ);
+	assert_int_equal(f[1].access, HCA_MEM_READ);
 	assert_int_equal(f[1].reason, FAULT_BEYOND_MASK);
 	assert_true(f[1].time_ns >= f[0].time_ns);
 	for (i = 0; i < FAULT_RECORDS; i++)
-		m->ops->open(dev, hca_dma_addr(i), 4, HCA_ACCESS_READ, &w);
+		m->ops->open(dev, hca_dma_addr(i), 4, HCA_MEM_READ, &w);
 	assert_int_equal(machine_faults(m, f, (int)HCA_ARRAY_SIZE(f), &total), FAULT_RECORDS);
 	assert_true(total == FAULT_RECORDS + 2);
 	for (i = 0; i < FAULT_RECORDS; i++)

@@ -3,5 +3,5 @@
  * The engine against its model once more, over a wire of packets: one that loses nothing,
  * and one that loses, repeats and delays by seed.
  */
-#define ENGINE_KIT_PACKETS
+#define ENGINE_FIXTURE_PACKETS
 #include "test_engine_diff.c" /* NOLINT(bugprone-suspicious-include) */

@@ -3,7 +3,7 @@
  * Packets that need no answer, and those that deserve none: unreliable connections and
  * datagrams with losses, and packets made by hand that no requester would send.
  */
-#include "packet_kit.h"
+#include "packet_fixture.h"
 
 /* --- unreliable connections --- */
 
@@ -203,7 +203,7 @@ static void refused_requests(void **state)
 		inject(&b, &p, 0xee);
 		assert_int_equal(lossy.syndromes[HCA_AETH_NAK | bad[i].nak], 1);
 		assert_int_equal(b.qp->state, HCA_QPS_ERR);
-		assert_int_equal(hca_cq_poll(&b.rcq.cq, &wc, 1), 1);
+		assert_int_equal(hca_cq_ring_poll(&b.rcq.ring, &wc, 1), 1);
 		assert_true(wc.status == HCA_WC_WR_FLUSH_ERR || p.opcode == HCA_PKT_SEND_ONLY_INV);
 		if (p.opcode != HCA_PKT_SEND_ONLY_INV)
 			assert_int_equal(b.ram[0] | b.ram[1] | b.ram[BYTES - 1] | b.ram[BYTES - MTU], 0);

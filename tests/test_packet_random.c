@@ -4,7 +4,7 @@
  * many seeds: every request of every sort completes once, in its order, and did what it
  * says; also while allocations fail, while threads post, and when the end comes in the middle.
  */
-#include "packet_kit.h"
+#include "packet_fixture.h"
 
 #define REQUESTS 60u /* of each side */
 #define SLOT 2048u
@@ -152,13 +152,13 @@ static void reap(struct side *s)
 	struct asked *q = of(s), *theirs = of(peer_of(s));
 	struct hca_wc wc;
 
-	while (hca_cq_poll(&s->scq.cq, &wc, 1) > 0) {
+	while (hca_cq_ring_poll(&s->scq.ring, &wc, 1) > 0) {
 		assert_int_equal(wc.status, HCA_WC_SUCCESS);
 		assert_int_equal(wc.wr_id, q->done);
 		verify(s, &q->r[q->done], q->done);
 		q->done++;
 	}
-	while (hca_cq_poll(&s->rcq.cq, &wc, 1) > 0) {
+	while (hca_cq_ring_poll(&s->rcq.ring, &wc, 1) > 0) {
 		const struct request *r;
 
 		assert_int_equal(wc.status, HCA_WC_SUCCESS);
@@ -309,7 +309,7 @@ static void the_end_in_the_middle(void **state)
 			ask(&a);
 		done = of(&a)->done;
 		modify(a.qp, &at, HCA_QPS_ERR, 0);
-		while (hca_cq_poll(&a.scq.cq, &wc, 1) > 0) {
+		while (hca_cq_ring_poll(&a.scq.ring, &wc, 1) > 0) {
 			assert_int_equal(wc.wr_id, done);
 			assert_true(wc.status == HCA_WC_WR_FLUSH_ERR || (!flushed && !wc.status));
 			flushed = wc.status;
@@ -359,10 +359,10 @@ static void threads_and_losses(void **state)
 		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
 		for (i = 0; i < 100; i++)
 			test_clock_advance(TIMEOUT);
-		for (n = 0; hca_cq_poll(&a.scq.cq, &wc, 1) > 0; n++)
+		for (n = 0; hca_cq_ring_poll(&a.scq.ring, &wc, 1) > 0; n++)
 			assert_int_equal(wc.status, HCA_WC_SUCCESS);
 		assert_int_equal(n, 2 * ROUNDS);
-		for (n = 0; hca_cq_poll(&b.scq.cq, &wc, 1) > 0; n++)
+		for (n = 0; hca_cq_ring_poll(&b.scq.ring, &wc, 1) > 0; n++)
 			assert_int_equal(wc.status, HCA_WC_SUCCESS);
 		assert_int_equal(n, ROUNDS);
 		assert_int_equal(close_both(NULL), 0);

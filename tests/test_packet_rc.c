@@ -3,7 +3,7 @@
  * The reliable connection over packets, rule by rule: what is sent, what is sent again, when
  * on the clock, and how often. Faults are scripted; every count is exact.
  */
-#include "packet_kit.h"
+#include "packet_fixture.h"
 
 /* --- messages and packets --- */
 
@@ -112,7 +112,7 @@ static void lost_end_is_found_by_time(void **state)
 	lossy_script(&lossy, HCA_PKT_WRITE_LAST, 1, LOSSY_LOSE, 0);
 	assert_int_equal(post_write(&a, 1, 0, 3 * MTU), 0);
 	test_clock_advance(TIMEOUT - 1);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	test_clock_advance(1);
 	good(&a.scq, 1);
 	/* Nobody had asked for an acknowledgement of the first two: they go again. */
@@ -176,7 +176,7 @@ static void retries_are_counted(void **state)
 		assert_int_equal(seen(HCA_PKT_WRITE_ONLY), 2 * (1 + i));
 	}
 	test_clock_advance(TIMEOUT - 1);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	test_clock_advance(1);
 	poll_one(&a.scq, 1, HCA_WC_RETRY_EXC_ERR, NULL);
 	poll_one(&a.scq, 2, HCA_WC_WR_FLUSH_ERR, NULL);
@@ -216,7 +216,7 @@ static void no_timeout_waits_for_ever(void **state)
 	assert_int_equal(post_write(&a, 1, 0, 8), 0);
 	for (i = 0; i < 1000; i++)
 		test_clock_advance(TIMEOUT);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	assert_int_equal(post_write(&a, 2, 0, 8), 0); /* the gap is seen by the next one */
 	good(&a.scq, 1);
 	good(&a.scq, 2);
@@ -307,7 +307,7 @@ static void not_ready_on_the_clock(void **state)
 	assert_int_equal(post_recv(&b, 3, 0, 2 * MTU), 0);
 	assert_int_equal(post_recv(&b, 4, 0, 8), 0);
 	test_clock_advance(RNR_WAIT - 1);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	assert_int_equal(seen(HCA_PKT_SEND_FIRST), 1);
 	test_clock_advance(1);
 	good(&a.scq, 1);
@@ -335,7 +335,7 @@ static void not_ready_is_counted(void **state)
 	assert_int_equal(post(&a, 1, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	test_clock_advance(RNR_WAIT);
 	test_clock_advance(RNR_WAIT - 1);
-	assert_int_equal(hca_cq_poll(&a.scq.cq, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
 	test_clock_advance(1);
 	poll_one(&a.scq, 1, HCA_WC_RNR_RETRY_EXC_ERR, NULL);
 	assert_int_equal(seen(HCA_PKT_SEND_ONLY), 3);
@@ -531,16 +531,14 @@ static void old_read_without_a_key(void **state)
 /* A key that goes while a read is answered ends the read where it is. */
 static void key_goes_under_a_read(void **state)
 {
-	struct hca_region_attr attr = {
-		.kind = HCA_REGION_LINEAR, .access = RW, .iova = BASE, .base = BASE, .length = 4096
-	};
-	struct hca_region *r;
+	struct hca_mr_attr attr = { .kind = HCA_MR_LINEAR, .access = RW, .iova = BASE, .base = BASE, .length = 4096 };
+	struct hca_mr *r;
 
 	(void)state;
-	assert_int_equal(hca_region_create(&b.pd, &attr, &r), 0);
+	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
 	b.qp->sq_running = true;
 	assert_int_equal(post(&a, 1, HCA_WR_RDMA_READ, 0, 1000, BASE, r->key), 0);
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 	b.qp->sq_running = false;
 	hca_sq_run(b.qp);
 	hca_eq_run(&lossy.wire.eq);
@@ -552,17 +550,17 @@ static void key_goes_under_a_read(void **state)
 
 static void local_work_waits_its_turn(void **state)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .max_pages = 1, .invalid = true };
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = 1, .invalid = true };
 	u64 page = BASE;
-	struct hca_region_pages p = { .access = RW, .length = 4096, .page_shift = 12, .pages = &page, .npages = 1 };
+	struct hca_mr_pages p = { .access = RW, .length = 4096, .page_shift = 12, .pages = &page, .npages = 1 };
 	struct hca_send_wr reg = { .wr_id = 1, .opcode = HCA_WR_REG_MR },
 			   inv = { .wr_id = 3, .opcode = HCA_WR_LOCAL_INV };
 	struct hca_sge sge = { .length = 8 };
 	struct hca_send_wr wr = { .wr_id = 2, .sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE };
-	struct hca_region *r;
+	struct hca_mr *r;
 
 	(void)state;
-	assert_int_equal(hca_region_create(&a.pd, &attr, &r), 0);
+	assert_int_equal(hca_mr_create(&a.pd, &attr, &r), 0);
 	p.key = (r->key & ~0xffu) | 0x77;
 	reg.reg.region = r;
 	reg.reg.pages = &p;
@@ -580,7 +578,7 @@ static void local_work_waits_its_turn(void **state)
 	good(&a.scq, 2);
 	good(&a.scq, 3);
 	assert_int_equal(b.ram[0], 'k');
-	assert_int_equal(hca_region_destroy(r), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
 }
 
 /* An error of one's own waits for the answers to what was sent before it. */

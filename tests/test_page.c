@@ -13,14 +13,14 @@
 #include <cmocka.h>
 
 #include "platform/platform.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define MIB (1ull << 20)
 
 static int fresh(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	return 0;
 }
 

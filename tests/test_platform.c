@@ -373,7 +373,7 @@ static void direct_addresses(void **state)
 static void direct_windows(void **state)
 {
 	struct bus b;
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	struct bus_fault f;
 	u64 len = 1;
 	u64 end;
@@ -381,19 +381,19 @@ static void direct_windows(void **state)
 	(void)state;
 	bus_open(&b, MACHINE_DIRECT, 0);
 	end = b.m->bus_base + 18 * MIB;
-	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(b.m->bus_base), ~0ull, HCA_ACCESS_READ, &w), 0);
+	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(b.m->bus_base), ~0ull, HCA_MEM_READ, &w), 0);
 	assert_ptr_equal(w.ptr, b.m->bus_view);
 	assert_true(w.len == 18 * MIB);
 	b.m->ops->close(b.dev, &w);
-	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(end - 1), 2, HCA_ACCESS_READ, &w), 0);
+	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(end - 1), 2, HCA_MEM_READ, &w), 0);
 	assert_true(w.len == 1);
 	b.m->ops->close(b.dev, &w);
-	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(end), 1, HCA_ACCESS_ATOMIC, &w), -EFAULT);
+	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(end), 1, HCA_MEM_RMW, &w), -EFAULT);
 	assert_int_equal(machine_faults(b.m, &f, 1, NULL), 1);
 	assert_int_equal(f.reason, FAULT_NO_MEMORY);
 	assert_int_equal(f.access, 3);
-	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(b.m->bus_base - 1), 2, HCA_ACCESS_READ, &w), -EFAULT);
-	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(b.m->bus_base), 0, HCA_ACCESS_READ, &w), -EINVAL);
+	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(b.m->bus_base - 1), 2, HCA_MEM_READ, &w), -EFAULT);
+	assert_int_equal(b.m->ops->open(b.dev, hca_dma_addr(b.m->bus_base), 0, HCA_MEM_READ, &w), -EINVAL);
 	assert_true(b.m->ops->origin(b.dev, hca_dma_addr(end), &len) == NO_MEMORY_HERE);
 	bus_close(&b);
 }
@@ -402,7 +402,7 @@ static void direct_mask(void **state)
 {
 	struct machine_attr ma = { .low_bytes = 4 * MIB };
 	struct device_attr da = { 0 };
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	struct bus_fault f;
 	struct machine *m;
 	struct device *dev;
@@ -421,9 +421,9 @@ static void direct_mask(void **state)
 	MAP_FAILS(dma_map_page(dev, low, 0, 4097, DMA_TO_DEVICE), -EIO);
 	MAP_FAILS(dma_map_page(dev, low + 1, 0, 1, DMA_TO_DEVICE), -EIO);
 	assert_null(dma_alloc_coherent(dev, 4096, &addr, GFP_KERNEL));
-	assert_int_equal(m->ops->open(dev, hca_dma_addr(base + 4000), 200, HCA_ACCESS_READ, &w), 0);
+	assert_int_equal(m->ops->open(dev, hca_dma_addr(base + 4000), 200, HCA_MEM_READ, &w), 0);
 	assert_true(w.len == 96);
-	assert_int_equal(m->ops->open(dev, hca_dma_addr(base + 4096), 1, HCA_ACCESS_READ, &w), -EFAULT);
+	assert_int_equal(m->ops->open(dev, hca_dma_addr(base + 4096), 1, HCA_MEM_READ, &w), -EFAULT);
 	assert_int_equal(machine_faults(m, &f, 1, NULL), 1);
 	assert_int_equal(f.reason, FAULT_BEYOND_MASK);
 	device_destroy(dev);

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "platform/platform.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
@@ -92,11 +92,11 @@ static inline struct device_stats stats_of(struct device *dev)
 /* What the device does: all of the range, through as many windows as it takes. */
 static inline int device_read(struct device *dev, dma_addr_t addr, void *to, u64 len)
 {
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	u8 *at = to;
 
 	while (len) {
-		int err = dev->machine->ops->open(dev, addr, len, HCA_ACCESS_READ, &w);
+		int err = dev->machine->ops->open(dev, addr, len, HCA_MEM_READ, &w);
 
 		if (err)
 			return err;
@@ -111,11 +111,11 @@ static inline int device_read(struct device *dev, dma_addr_t addr, void *to, u64
 
 static inline int device_write(struct device *dev, dma_addr_t addr, const void *from, u64 len)
 {
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	const u8 *at = from;
 
 	while (len) {
-		int err = dev->machine->ops->open(dev, addr, len, HCA_ACCESS_WRITE, &w);
+		int err = dev->machine->ops->open(dev, addr, len, HCA_MEM_WRITE, &w);
 
 		if (err)
 			return err;
@@ -136,7 +136,7 @@ static const enum dma_data_direction dirs[]
 static inline int fresh(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ static void addresses_are_no_physical_ones(void **state)
 			assert_true(a[k] < m->map.phys || a[k] >= m->map.phys + m->map.all_bytes);
 			if (!at[i].phys && at[i].mask == 0)
 				assert_true(a[k] >= 1ull << 40);
-			reaches(dev, a[k], HCA_ACCESS_ATOMIC, k * PAGE_SIZE);
+			reaches(dev, a[k], HCA_MEM_RMW, k * PAGE_SIZE);
 		}
 		for (k = 0; k < HCA_ARRAY_SIZE(a); k++)
 			unmap(dev, a[k]);
@@ -56,7 +56,7 @@ static void addresses_are_no_physical_ones(void **state)
 	assert_int_equal(machine_create(&ma, &m), 0);
 	dev = make_device(m, DMA_BIT_MASK(24));
 	a[0] = map(dev, 0, 1, DMA_TO_DEVICE);
-	reaches(dev, a[0], HCA_ACCESS_READ, 0);
+	reaches(dev, a[0], HCA_MEM_READ, 0);
 	device_destroy(dev);
 	da.dma_mask = 2 * HUGE_SIZE - 2;
 	assert_int_equal(device_create(m, &da, &dev), -EINVAL);
@@ -77,30 +77,30 @@ static void direction_is_permission(void **state)
 	from = map(dev, 0x3fff, 1, DMA_FROM_DEVICE);
 	assert_int_equal(both % PAGE_SIZE, 0x234);
 	assert_int_equal(from % PAGE_SIZE, 0xfff);
-	reaches(dev, both, HCA_ACCESS_READ, 0x1234);
-	reaches(dev, both, HCA_ACCESS_WRITE, 0x1234);
-	reaches(dev, both, HCA_ACCESS_ATOMIC, 0x1234);
-	reaches(dev, to, HCA_ACCESS_READ, 0x2000);
-	refused(dev, to, HCA_ACCESS_WRITE, FAULT_NO_WRITE);
-	refused(dev, to, HCA_ACCESS_ATOMIC, FAULT_NO_WRITE);
-	reaches(dev, from, HCA_ACCESS_WRITE, 0x3fff);
-	refused(dev, from, HCA_ACCESS_READ, FAULT_NO_READ);
-	refused(dev, from, HCA_ACCESS_ATOMIC, FAULT_NO_READ);
+	reaches(dev, both, HCA_MEM_READ, 0x1234);
+	reaches(dev, both, HCA_MEM_WRITE, 0x1234);
+	reaches(dev, both, HCA_MEM_RMW, 0x1234);
+	reaches(dev, to, HCA_MEM_READ, 0x2000);
+	refused(dev, to, HCA_MEM_WRITE, FAULT_NO_WRITE);
+	refused(dev, to, HCA_MEM_RMW, FAULT_NO_WRITE);
+	reaches(dev, from, HCA_MEM_WRITE, 0x3fff);
+	refused(dev, from, HCA_MEM_READ, FAULT_NO_READ);
+	refused(dev, from, HCA_MEM_RMW, FAULT_NO_READ);
 	/* What else is in the page is reachable; what isn't, isn't. */
-	reaches(dev, both - 0x234, HCA_ACCESS_WRITE, 0x1000);
-	reaches(dev, both + 0xdcb, HCA_ACCESS_WRITE, 0x1fff);
-	refused(dev, hca_dma_addr(0), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
-	refused(dev, hca_dma_addr(dev->machine->map.phys + 0x1234), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
-	refused(dev, hca_dma_addr(1ull << 48), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
-	refused(dev, hca_dma_addr(both + (1ull << 48)), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
-	refused(dev, hca_dma_addr(~0ull), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	reaches(dev, both - 0x234, HCA_MEM_WRITE, 0x1000);
+	reaches(dev, both + 0xdcb, HCA_MEM_WRITE, 0x1fff);
+	refused(dev, hca_dma_addr(0), HCA_MEM_READ, FAULT_NOT_MAPPED);
+	refused(dev, hca_dma_addr(dev->machine->map.phys + 0x1234), HCA_MEM_READ, FAULT_NOT_MAPPED);
+	refused(dev, hca_dma_addr(1ull << 48), HCA_MEM_READ, FAULT_NOT_MAPPED);
+	refused(dev, hca_dma_addr(both + (1ull << 48)), HCA_MEM_READ, FAULT_NOT_MAPPED);
+	refused(dev, hca_dma_addr(~0ull), HCA_MEM_READ, FAULT_NOT_MAPPED);
 	unmap(dev, both);
-	refused(dev, both, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, both, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	unmake(dev);
 	dev = make_device(make_machine(false, 0), DMA_BIT_MASK(32));
-	refused(dev, hca_dma_addr(1ull << 32), HCA_ACCESS_READ, FAULT_BEYOND_MASK);
-	refused(dev, hca_dma_addr(~0ull), HCA_ACCESS_WRITE, FAULT_BEYOND_MASK);
-	refused(dev, hca_dma_addr((1ull << 32) - 1), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, hca_dma_addr(1ull << 32), HCA_MEM_READ, FAULT_BEYOND_MASK);
+	refused(dev, hca_dma_addr(~0ull), HCA_MEM_WRITE, FAULT_BEYOND_MASK);
+	refused(dev, hca_dma_addr((1ull << 32) - 1), HCA_MEM_READ, FAULT_NOT_MAPPED);
 	unmake(dev);
 }
 
@@ -110,9 +110,9 @@ static void devices_are_apart(void **state)
 	dma_addr_t a = map(dev, 0, 1, DMA_BIDIRECTIONAL);
 
 	(void)state;
-	refused(other, a, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(other, a, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	assert_int_equal(platform_unmap(other, a, 1, DMA_BIDIRECTIONAL, 0), -ENOENT);
-	reaches(dev, a, HCA_ACCESS_READ, 0);
+	reaches(dev, a, HCA_MEM_READ, 0);
 	device_destroy(other);
 	unmake(dev);
 }
@@ -122,7 +122,7 @@ static void one_range(struct device *dev, u64 off, u64 size)
 {
 	const struct platform_ops *ops = dev->machine->ops;
 	dma_addr_t addr = map(dev, off, size, DMA_BIDIRECTIONAL);
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	u64 at, len;
 
 	len = ~0ull;
@@ -132,7 +132,7 @@ static void one_range(struct device *dev, u64 off, u64 size)
 	assert_true(ops->origin(dev, addr + (size - 1), &len) == off + size - 1);
 	assert_int_equal(len, 1);
 	for (at = 0; at < size; at += w.len) {
-		assert_int_equal(ops->open(dev, addr + at, size - at, HCA_ACCESS_ATOMIC, &w), 0);
+		assert_int_equal(ops->open(dev, addr + at, size - at, HCA_MEM_RMW, &w), 0);
 		assert_ptr_equal(w.ptr, machine_bus_ptr(dev->machine, off + at));
 		assert_true(w.len == HCA_MIN(size - at, 65536ull));
 		ops->close(dev, &w);
@@ -143,8 +143,8 @@ static void one_range(struct device *dev, u64 off, u64 size)
 	assert_int_equal(platform_unmap(dev, addr, size, DMA_BIDIRECTIONAL, 0), -ENOENT);
 	device_flush(dev);
 	for (at = 0; at < size; at += HCA_MAX(PAGE_SIZE, size / 16 / PAGE_SIZE * PAGE_SIZE))
-		refused(dev, addr + at, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
-	refused(dev, addr + (size - 1), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+		refused(dev, addr + at, HCA_MEM_READ, FAULT_NOT_MAPPED);
+	refused(dev, addr + (size - 1), HCA_MEM_READ, FAULT_NOT_MAPPED);
 	assert_int_equal(stats_of(dev).iova_pages, 0);
 }
 
@@ -173,22 +173,22 @@ static void windows_nest_and_stop(void **state)
 {
 	struct device *dev = make(false, 0);
 	const struct platform_ops *ops = dev->machine->ops;
-	static struct hca_mem_window w[HCA_SLOTS * 4 + 50];
+	static struct hca_mem_view w[HCA_SLOTS * 4 + 50];
 	dma_addr_t a = map(dev, 0, 3 * PAGE_SIZE, DMA_BIDIRECTIONAL);
 	dma_addr_t b = map(dev, 4 * PAGE_SIZE, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	size_t i;
 
 	(void)state;
 	/* A window ends where the mapping does, and where memory isn't in one piece. */
-	assert_int_equal(ops->open(dev, a + 100, 4 * PAGE_SIZE, HCA_ACCESS_READ, w), 0);
+	assert_int_equal(ops->open(dev, a + 100, 4 * PAGE_SIZE, HCA_MEM_READ, w), 0);
 	assert_int_equal(w->len, 3 * PAGE_SIZE - 100);
-	assert_int_equal(ops->open(dev, b, 4 * PAGE_SIZE, HCA_ACCESS_READ, w + 1), 0);
+	assert_int_equal(ops->open(dev, b, 4 * PAGE_SIZE, HCA_MEM_READ, w + 1), 0);
 	assert_int_equal(w[1].len, PAGE_SIZE);
 	ops->close(dev, w + 1);
 	ops->close(dev, w);
 	/* More windows than there are cells for; when all are closed, nobody waits. */
 	for (i = 0; i < HCA_ARRAY_SIZE(w); i++)
-		assert_int_equal(ops->open(dev, a, 1, HCA_ACCESS_READ, w + i), 0);
+		assert_int_equal(ops->open(dev, a, 1, HCA_MEM_READ, w + i), 0);
 	while (i)
 		ops->close(dev, &w[--i]);
 	unmap(dev, a);
@@ -201,7 +201,7 @@ static void window_stops_at_permission(void **state)
 {
 	struct device *dev = make(false, 0);
 	const struct platform_ops *ops = dev->machine->ops;
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	dma_addr_t a[64];
 	size_t i, k;
 
@@ -212,12 +212,12 @@ static void window_stops_at_permission(void **state)
 	for (i = 0; i + 1 < HCA_ARRAY_SIZE(a); i++) {
 		if (a[i + 1] != a[i] + PAGE_SIZE)
 			continue;
-		assert_int_equal(ops->open(dev, a[i] + 5, 2 * PAGE_SIZE - 5, HCA_ACCESS_READ, &w), 0);
+		assert_int_equal(ops->open(dev, a[i] + 5, 2 * PAGE_SIZE - 5, HCA_MEM_READ, &w), 0);
 		assert_int_equal(w.len, 2 * PAGE_SIZE - 5);
 		ops->close(dev, &w);
 		if (i & 1)
 			continue;
-		assert_int_equal(ops->open(dev, a[i] + 5, 2 * PAGE_SIZE - 5, HCA_ACCESS_WRITE, &w), 0);
+		assert_int_equal(ops->open(dev, a[i] + 5, 2 * PAGE_SIZE - 5, HCA_MEM_WRITE, &w), 0);
 		assert_int_equal(w.len, PAGE_SIZE - 5);
 		ops->close(dev, &w);
 	}
@@ -239,32 +239,32 @@ static void huge_leaves(void **state)
 	b = map(dev, 4 * MIB, 8 * MIB, DMA_TO_DEVICE);
 	assert_int_equal(b % HUGE_SIZE, 0);
 	assert_int_equal(test_live(), live); /* no table was needed */
-	reaches(dev, b, HCA_ACCESS_READ, 4 * MIB);
+	reaches(dev, b, HCA_MEM_READ, 4 * MIB);
 	st = stats_of(dev);
 	for (i = 0; i < 512; i++)
-		reaches(dev, b + i * PAGE_SIZE, HCA_ACCESS_READ, 4 * MIB + i * PAGE_SIZE);
+		reaches(dev, b + i * PAGE_SIZE, HCA_MEM_READ, 4 * MIB + i * PAGE_SIZE);
 	assert_int_equal(stats_of(dev).iotlb_misses, st.iotlb_misses); /* one entry for all of them */
-	refused(dev, b + 5 * MIB, HCA_ACCESS_WRITE, FAULT_NO_WRITE);
+	refused(dev, b + 5 * MIB, HCA_MEM_WRITE, FAULT_NO_WRITE);
 	/* Inside, and in the first leaf but not at its beginning. */
 	assert_int_equal(platform_unmap(dev, b + PAGE_SIZE, 1, DMA_TO_DEVICE, 0), -ENOENT);
 	assert_int_equal(platform_unmap(dev, b + HUGE_SIZE, 1, DMA_TO_DEVICE, 0), -ENOENT);
 	unmap(dev, b);
-	refused(dev, b + 1, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
-	refused(dev, b + 8 * MIB - 1, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, b + 1, HCA_MEM_READ, FAULT_NOT_MAPPED);
+	refused(dev, b + 8 * MIB - 1, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	/* The same addresses with small pages, and back. */
 	b = map(dev, 4 * MIB + PAGE_SIZE, 2 * MIB - PAGE_SIZE, DMA_BIDIRECTIONAL);
 	assert_true(test_live() > live);
 	live = test_live();
-	reaches(dev, b + 2 * MIB - PAGE_SIZE - 1, HCA_ACCESS_WRITE, 6 * MIB - 1);
+	reaches(dev, b + 2 * MIB - PAGE_SIZE - 1, HCA_MEM_WRITE, 6 * MIB - 1);
 	unmap(dev, b);
 	b = map(dev, 4 * MIB, 2 * MIB, DMA_BIDIRECTIONAL);
-	reaches(dev, b + 2 * MIB - 1, HCA_ACCESS_WRITE, 6 * MIB - 1);
+	reaches(dev, b + 2 * MIB - 1, HCA_MEM_WRITE, 6 * MIB - 1);
 	unmap(dev, b);
 	/* An unaligned head and tail around leaves. */
 	b = map(dev, 3 * MIB + 5, 5 * MIB, DMA_BIDIRECTIONAL);
 	assert_true(b % HUGE_SIZE == 1 * MIB + 5);
 	for (i = 0; i < 5; i++)
-		reaches(dev, b + i * MIB, HCA_ACCESS_WRITE, 3 * MIB + 5 + i * MIB);
+		reaches(dev, b + i * MIB, HCA_MEM_WRITE, 3 * MIB + 5 + i * MIB);
 	unmap(dev, b);
 	unmap(dev, a);
 	assert_int_equal(stats_of(dev).iova_pages, 0);
@@ -291,14 +291,14 @@ static void refused_unmaps(void **state)
 			if (hca_dma_addr(wrong[i]) != a && hca_dma_addr(wrong[i]) != b)
 				assert_int_equal(platform_unmap(dev, hca_dma_addr(wrong[i]), 1, DMA_BIDIRECTIONAL, 0),
 						 -ENOENT);
-		reaches(dev, a + 2 * PAGE_SIZE, HCA_ACCESS_WRITE, 3 * PAGE_SIZE);
+		reaches(dev, a + 2 * PAGE_SIZE, HCA_MEM_WRITE, 3 * PAGE_SIZE);
 		/* However little the caller says it is, the mapping ends whole. */
 		assert_int_equal(platform_unmap(dev, a, 1, DMA_TO_DEVICE, 0), 0);
 		assert_int_equal(platform_unmap(dev, a, 3 * PAGE_SIZE, DMA_BIDIRECTIONAL, 0), -ENOENT);
 		unmap(dev, b);
 		assert_int_equal(platform_unmap(dev, b, 1, DMA_TO_DEVICE, 0), -ENOENT);
 		device_flush(dev);
-		refused(dev, a + 2 * PAGE_SIZE, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+		refused(dev, a + 2 * PAGE_SIZE, HCA_MEM_READ, FAULT_NOT_MAPPED);
 		assert_int_equal(stats_of(dev).iova_pages, 0);
 		unmake(dev);
 	}
@@ -323,8 +323,8 @@ static void coherent_memory(void **state)
 
 			assert_int_equal(ops->alloc(dev, sizes[i], GFP_HIGHUSER, &cpu, &h), 0);
 			memset(cpu, 'x', sizes[i]);
-			reaches(dev, h, HCA_ACCESS_ATOMIC, machine_ptr_offset(m, cpu));
-			reaches(dev, h + (sizes[i] - 1), HCA_ACCESS_ATOMIC, machine_ptr_offset(m, cpu) + sizes[i] - 1);
+			reaches(dev, h, HCA_MEM_RMW, machine_ptr_offset(m, cpu));
+			reaches(dev, h + (sizes[i] - 1), HCA_MEM_RMW, machine_ptr_offset(m, cpu) + sizes[i] - 1);
 			assert_int_equal(platform_unmap(dev, h, sizes[i], DMA_BIDIRECTIONAL, 0), -ENOENT);
 			assert_int_equal(ops->free(dev, sizes[i], (char *)cpu + 1, h), -ENOENT);
 			assert_int_equal(ops->free(dev, sizes[i], &h, h), -ENOENT);
@@ -332,7 +332,7 @@ static void coherent_memory(void **state)
 			assert_int_equal(ops->free(dev, sizes[i], cpu, hca_dma_addr(0)), -ENOENT);
 			assert_int_equal(ops->free(dev, sizes[i], cpu, h), 0);
 			assert_int_equal(ops->free(dev, sizes[i], cpu, h), -ENOENT);
-			refused(dev, h, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+			refused(dev, h, HCA_MEM_READ, FAULT_NOT_MAPPED);
 			h = map(dev, 0, 1, DMA_BIDIRECTIONAL);
 			assert_int_equal(ops->free(dev, 1, machine_offset_virt(m, 0), h), -ENOENT);
 			unmap(dev, h);
@@ -371,8 +371,8 @@ static void strict_unmap_ends_it(void **state)
 	(void)state;
 	for (i = 0; i < HCA_ARRAY_SIZE(a); i++) {
 		a[i] = map(dev, i * PAGE_SIZE, 1, DMA_BIDIRECTIONAL);
-		reaches(dev, a[i], HCA_ACCESS_READ, i * PAGE_SIZE);
-		reaches(dev, a[i], HCA_ACCESS_READ, i * PAGE_SIZE);
+		reaches(dev, a[i], HCA_MEM_READ, i * PAGE_SIZE);
+		reaches(dev, a[i], HCA_MEM_READ, i * PAGE_SIZE);
 	}
 	st = stats_of(dev);
 	assert_int_equal(st.iotlb_misses, HCA_ARRAY_SIZE(a));
@@ -380,7 +380,7 @@ static void strict_unmap_ends_it(void **state)
 	assert_int_equal(st.iova_pages, HCA_ARRAY_SIZE(a));
 	for (i = 0; i < HCA_ARRAY_SIZE(a); i++) {
 		unmap(dev, a[i]);
-		refused(dev, a[i], HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+		refused(dev, a[i], HCA_MEM_READ, FAULT_NOT_MAPPED);
 	}
 	st = stats_of(dev);
 	assert_int_equal(st.iotlb_invalidations, HCA_ARRAY_SIZE(a));
@@ -388,9 +388,9 @@ static void strict_unmap_ends_it(void **state)
 	assert_int_equal(st.lazy_pending, 0);
 	/* Many pages at once: one flush. */
 	a[0] = map(dev, 0, 1 * MIB, DMA_BIDIRECTIONAL);
-	reaches(dev, a[0] + PAGE_SIZE, HCA_ACCESS_READ, PAGE_SIZE);
+	reaches(dev, a[0] + PAGE_SIZE, HCA_MEM_READ, PAGE_SIZE);
 	unmap(dev, a[0]);
-	refused(dev, a[0] + PAGE_SIZE, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, a[0] + PAGE_SIZE, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	assert_int_equal(stats_of(dev).iotlb_flushes, 1);
 	unmake(dev);
 }
@@ -403,12 +403,12 @@ static void lazy_unmap_is_a_hazard(void **state)
 	size_t i;
 
 	(void)state;
-	reaches(dev, seen, HCA_ACCESS_READ, 0);
+	reaches(dev, seen, HCA_MEM_READ, 0);
 	unmap(dev, seen);
 	unmap(dev, unseen);
 	/* Unmapped both, but the IOTLB still knows the one that was used. */
-	reaches(dev, seen, HCA_ACCESS_WRITE, 0);
-	refused(dev, unseen, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	reaches(dev, seen, HCA_MEM_WRITE, 0);
+	refused(dev, unseen, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	st = stats_of(dev);
 	assert_int_equal(st.lazy_pending, 2);
 	assert_int_equal(st.iova_pages, 2);
@@ -419,19 +419,19 @@ static void lazy_unmap_is_a_hazard(void **state)
 		assert_true(a[i] != seen && a[i] != unseen);
 	}
 	device_flush(dev);
-	refused(dev, seen, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, seen, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	st = stats_of(dev);
 	assert_int_equal(st.lazy_pending, 0);
 	assert_int_equal(st.iotlb_flushes, 1);
 	device_flush(dev);
 	assert_int_equal(stats_of(dev).iotlb_flushes, 1); /* nothing to do */
 	/* The queue's 257th entry flushes the 256 before it. */
-	reaches(dev, a[0], HCA_ACCESS_READ, 2 * PAGE_SIZE);
+	reaches(dev, a[0], HCA_MEM_READ, 2 * PAGE_SIZE);
 	for (i = 0; i < 256; i++)
 		unmap(dev, a[i]);
-	reaches(dev, a[0], HCA_ACCESS_READ, 2 * PAGE_SIZE);
+	reaches(dev, a[0], HCA_MEM_READ, 2 * PAGE_SIZE);
 	unmap(dev, a[256]);
-	refused(dev, a[0], HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, a[0], HCA_MEM_READ, FAULT_NOT_MAPPED);
 	assert_int_equal(stats_of(dev).lazy_pending, 1);
 	unmake(dev);
 }
@@ -443,20 +443,20 @@ static void lazy_unmap_ends_in_time(void **state)
 	int i;
 
 	(void)state;
-	reaches(dev, a, HCA_ACCESS_READ, 0);
+	reaches(dev, a, HCA_MEM_READ, 0);
 	unmap(dev, a);
 	test_clock_advance(9000000);
 	for (i = 0; i < 40; i++) {
 		b = map(dev, 0, 1, DMA_BIDIRECTIONAL);
 		unmap(dev, b);
 	}
-	reaches(dev, a, HCA_ACCESS_READ, 0);
+	reaches(dev, a, HCA_MEM_READ, 0);
 	test_clock_advance(1000001);
 	for (i = 0; i < 32; i++) {
 		b = map(dev, 0, 1, DMA_BIDIRECTIONAL);
 		unmap(dev, b);
 	}
-	refused(dev, a, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, a, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	unmake(dev);
 }
 
@@ -477,7 +477,7 @@ static void addresses_run_out(void **state)
 		MAP_FAILS(platform_map(dev, 0, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL, 0), -ENOSPC);
 		MAP_FAILS(platform_map(dev, 0, 5 * MIB, DMA_BIDIRECTIONAL, 0), -ENOSPC);
 		for (i = 0; i < 1024; i++)
-			reaches(dev, a[i], HCA_ACCESS_READ, i * PAGE_SIZE);
+			reaches(dev, a[i], HCA_MEM_READ, i * PAGE_SIZE);
 		unmap(dev, a[77]);
 		a[77] = map(dev, 77 * PAGE_SIZE, 1, DMA_BIDIRECTIONAL); /* lazy: by a flush */
 		for (i = 0; i < 1024; i++)
@@ -492,7 +492,7 @@ static void addresses_run_out(void **state)
 			unmap(dev, a[--i]);
 		/* Leaves of 2 MiB would need a third one: small pages then. */
 		a[0] = map(dev, 1 * MIB, 4 * MIB - PAGE_SIZE, DMA_BIDIRECTIONAL);
-		reaches(dev, a[0] + 3 * MIB, HCA_ACCESS_READ, 4 * MIB);
+		reaches(dev, a[0] + 3 * MIB, HCA_MEM_READ, 4 * MIB);
 		unmap(dev, a[0]);
 		device_flush(dev);
 		assert_int_equal(stats_of(dev).iova_pages, 0);
@@ -539,7 +539,7 @@ static void every_allocation_may_fail(void **state)
 				assert_int_equal(stats_of(dev).iova_pages, 0);
 				a = map(dev, at[i / 2].off, at[i / 2].size, DMA_BIDIRECTIONAL);
 			}
-			reaches(dev, a + (at[i / 2].size - 1), HCA_ACCESS_READ, at[i / 2].off + at[i / 2].size - 1);
+			reaches(dev, a + (at[i / 2].size - 1), HCA_MEM_READ, at[i / 2].off + at[i / 2].size - 1);
 			unmap(dev, a);
 			err = m->ops->alloc(dev, 4 * MIB, GFP_KERNEL, &cpu, &h);
 			if (!err)
@@ -569,13 +569,13 @@ static void check_one(struct device *dev, const struct model *k, u64 at)
 	dma_addr_t addr = k->addr + at;
 
 	if (k->dir == DMA_FROM_DEVICE)
-		refused(dev, addr, HCA_ACCESS_READ, FAULT_NO_READ);
+		refused(dev, addr, HCA_MEM_READ, FAULT_NO_READ);
 	else
-		reaches(dev, addr, HCA_ACCESS_READ, k->off + at);
+		reaches(dev, addr, HCA_MEM_READ, k->off + at);
 	if (k->dir == DMA_TO_DEVICE)
-		refused(dev, addr, HCA_ACCESS_WRITE, FAULT_NO_WRITE);
+		refused(dev, addr, HCA_MEM_WRITE, FAULT_NO_WRITE);
 	else
-		reaches(dev, addr, HCA_ACCESS_WRITE, k->off + at);
+		reaches(dev, addr, HCA_MEM_WRITE, k->off + at);
 }
 
 static bool overlaps(const struct model *a, const struct model *b)
@@ -614,7 +614,7 @@ static void random_use(struct device *dev, u32 steps)
 			live[k] = live[--n];
 			unmap(dev, gone.addr);
 			if (!dev->machine->lazy)
-				refused(dev, gone.addr, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+				refused(dev, gone.addr, HCA_MEM_READ, FAULT_NOT_MAPPED);
 		}
 		for (k = 0; k < 3 && n; k++) {
 			const struct model *m = &live[hca_random_u32() % n];

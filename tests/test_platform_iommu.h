@@ -64,9 +64,9 @@ static inline u64 faults(struct device *dev, struct bus_fault *last)
 }
 
 /* The device's access is refused, with this reason, and recorded once. */
-static inline void refused(struct device *dev, dma_addr_t addr, enum hca_access access, enum fault_reason reason)
+static inline void refused(struct device *dev, dma_addr_t addr, enum hca_mem_op access, enum fault_reason reason)
 {
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	struct bus_fault f;
 	u64 before = faults(dev, &f);
 
@@ -79,9 +79,9 @@ static inline void refused(struct device *dev, dma_addr_t addr, enum hca_access 
 }
 
 /* The device reaches exactly this byte of the arena. */
-static inline void reaches(struct device *dev, dma_addr_t addr, enum hca_access access, u64 off)
+static inline void reaches(struct device *dev, dma_addr_t addr, enum hca_mem_op access, u64 off)
 {
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 
 	assert_int_equal(dev->machine->ops->open(dev, addr, 1, access, &w), 0);
 	assert_ptr_equal(w.ptr, machine_bus_ptr(dev->machine, off));

@@ -46,9 +46,9 @@ static void check_list(struct device *dev, struct scatterlist *sgl, int nents, i
 				    sg_entry_offset(dev->machine, sg) + i);
 			step = HCA_MIN(len, 1000ull);
 			if (dir != DMA_FROM_DEVICE)
-				reaches(dev, hca_dma_addr(at), HCA_ACCESS_READ, sg_entry_offset(dev->machine, sg) + i);
+				reaches(dev, hca_dma_addr(at), HCA_MEM_READ, sg_entry_offset(dev->machine, sg) + i);
 			else
-				refused(dev, hca_dma_addr(at), HCA_ACCESS_READ, FAULT_NO_READ);
+				refused(dev, hca_dma_addr(at), HCA_MEM_READ, FAULT_NO_READ);
 			at += step;
 			left -= step;
 		}
@@ -75,7 +75,7 @@ static void unmap_list(struct device *dev, struct scatterlist *sgl, int nents)
 	assert_int_equal(platform_unmap_list(dev, sgl, nents, DMA_BIDIRECTIONAL, 0), 0);
 	assert_int_equal(platform_unmap_list(dev, sgl, nents, DMA_BIDIRECTIONAL, 0), -ENOENT);
 	device_flush(dev);
-	refused(dev, sg_dma_address(sgl), HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, sg_dma_address(sgl), HCA_MEM_READ, FAULT_NOT_MAPPED);
 	assert_int_equal(stats_of(dev).iova_pages, 0);
 }
 
@@ -216,12 +216,12 @@ static void lists_are_ended_whole(void **state)
 	assert_int_equal(map_list(dev, sgl, 3, DMA_BIDIRECTIONAL), 3);
 	first = sg_dma_address(&sgl[0]);
 	last = sg_dma_address(&sgl[2]);
-	refused(dev, first + PAGE_SIZE, HCA_ACCESS_READ, FAULT_NOT_MAPPED); /* the hole */
+	refused(dev, first + PAGE_SIZE, HCA_MEM_READ, FAULT_NOT_MAPPED); /* the hole */
 	assert_int_equal(platform_unmap(dev, sg_dma_address(&sgl[1]), 8192, DMA_BIDIRECTIONAL, 0), -ENOENT);
 	assert_int_equal(platform_unmap(dev, last, 10, DMA_BIDIRECTIONAL, 0), -ENOENT);
-	reaches(dev, last, HCA_ACCESS_WRITE, 100);
+	reaches(dev, last, HCA_MEM_WRITE, 100);
 	unmap_list(dev, sgl, 3);
-	refused(dev, last, HCA_ACCESS_READ, FAULT_NOT_MAPPED);
+	refused(dev, last, HCA_MEM_READ, FAULT_NOT_MAPPED);
 	unmake(dev);
 }
 

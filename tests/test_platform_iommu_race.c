@@ -20,12 +20,12 @@ static void race_reader(void *arg)
 {
 	struct race *r = arg;
 	const struct platform_ops *ops = r->dev->machine->ops;
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	int i;
 
 	for (i = 0; i < r->tries; i++) {
 		u32 gone = hca_load(&r->gone);
-		int err = ops->open(r->dev, r->addr, 1, HCA_ACCESS_READ, &w);
+		int err = ops->open(r->dev, r->addr, 1, HCA_MEM_READ, &w);
 
 		hca_fetch_add(&r->looks, 1);
 		if (err)
@@ -45,11 +45,11 @@ static void race_evictor(void *arg)
 {
 	struct race *r = arg;
 	const struct platform_ops *ops = r->dev->machine->ops;
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	int i;
 
 	for (i = 0; i < 2; i++)
-		if (!ops->open(r->dev, r->rival, 1, HCA_ACCESS_READ, &w))
+		if (!ops->open(r->dev, r->rival, 1, HCA_MEM_READ, &w))
 			ops->close(r->dev, &w);
 }
 
@@ -117,14 +117,14 @@ static void race_mapper(void *arg)
 	struct race *r = arg;
 	const struct platform_ops *ops = r->dev->machine->ops;
 	u64 off = (u64)(1 + hca_slot()) * 16 * PAGE_SIZE;
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	int i;
 
 	for (i = 0; i < 3; i++) {
 		u64 size = i == 1 ? 3 * PAGE_SIZE : PAGE_SIZE;
 		hca_dma_addr_t a = ops->map(r->dev, off, size, DMA_BIDIRECTIONAL, 0);
 
-		if (hca_dma_errno(a) || ops->open(r->dev, a, size, HCA_ACCESS_READ, &w))
+		if (hca_dma_errno(a) || ops->open(r->dev, a, size, HCA_MEM_READ, &w))
 			hca_bug("not mapped", __FILE__, __LINE__);
 		if (w.ptr != machine_bus_ptr(r->dev->machine, off) || w.len != size)
 			hca_bug("not mine", __FILE__, __LINE__);
@@ -159,11 +159,11 @@ static void race_crowd(void *arg)
 {
 	struct race *r = arg;
 	const struct platform_ops *ops = r->dev->machine->ops;
-	static struct hca_mem_window w[HCA_SLOTS * 4 + 1];
+	static struct hca_mem_view w[HCA_SLOTS * 4 + 1];
 	size_t i, n = 0;
 
 	for (i = 0; i < HCA_ARRAY_SIZE(w); i++)
-		n += !ops->open(r->dev, r->addr, 1, HCA_ACCESS_READ, &w[i]);
+		n += !ops->open(r->dev, r->addr, 1, HCA_MEM_READ, &w[i]);
 	if (n < HCA_ARRAY_SIZE(w))
 		hca_bug("not mapped", __FILE__, __LINE__);
 	hca_store(&r->reached, 1);

@@ -9,7 +9,7 @@
 
 #include "hca/eq.h"
 #include "hca/rq.h"
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 #define MAX_SGE 3u
 
@@ -36,7 +36,7 @@ static u64 take(struct hca_rq *rq, bool *limit)
 static int reset(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "platform/platform.h"
-#include "test_port.h"
+#include "test_os.h"
 
 #define MIB (1ull << 20)
 #define CHUNK ((unsigned int)(PAGE_SIZE / sizeof(struct scatterlist)))
@@ -25,7 +25,7 @@ static int fresh(void **state)
 	struct machine_attr attr = { .low_bytes = 4 * MIB, .high_bytes = 4 * MIB };
 
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	return machine_create(&attr, &m);
 }
 

@@ -4,7 +4,7 @@
  * formats, unit attentions, and units that aren't there. Bytes are compared with the
  * layouts of SPC-4 and SBC-3.
  */
-#include "scsi_bed.h"
+#include "scsi_fixture.h"
 
 static u8 data[65536];
 

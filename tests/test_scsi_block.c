@@ -4,7 +4,7 @@
  * the disk, in whole and in pieces; ranges at and over the end; flushes; and every
  * error of a medium with the sense data that an initiator gets for it.
  */
-#include "scsi_bed.h"
+#include "scsi_fixture.h"
 
 #define END ((u64)BED_BLOCKS * bed.block)
 

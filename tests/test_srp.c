@@ -4,7 +4,7 @@
  * adapters, on machines that forgive and on one that doesn't; and the ledger empty
  * at the end.
  */
-#include "srp_bed.h"
+#include "srp_fixture.h"
 
 static const enum machine_platform platforms[] = { MACHINE_DIRECT, MACHINE_IOMMU };
 static const u32 sizes[] = { 512, 4096, 8192, 65536, 131072 };

@@ -3,7 +3,7 @@
  * SCSI commands over SRP, on every pair of adapters: each command with data, what is
  * left over or missing, and what an initiator hears when the medium fails.
  */
-#include "srp_bed.h"
+#include "srp_fixture.h"
 
 struct pair {
 	struct srp_bed bed;

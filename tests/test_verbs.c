@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The kernel-style verbs over both drivers: every opcode, on every pair of adapters. */
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 static struct end a, b;
 
@@ -26,7 +26,7 @@ static const struct bed beds[] = {
 
 #define EACH_BED(i, type) \
 	for (i = 0; i < sizeof(beds) / sizeof(beds[0]) && \
-		    (test_port_reset(1), vk_open(&a, &b, type, beds[i].a_soft, beds[i].b_soft, beds[i].platform), 1); \
+		    (test_os_reset(1), vk_open(&a, &b, type, beds[i].a_soft, beds[i].b_soft, beds[i].platform), 1); \
 	     vk_close(&a, &b), assert_int_equal(test_leaks(), 0), i++)
 
 /* A bounce machine's adapter sees a copy until the owner says sync. */
@@ -255,7 +255,7 @@ static void done_is_called_and_drain_waits(void **state)
 		struct ib_qp *qp[2];
 		struct ib_cq *cq;
 
-		test_port_reset(1);
+		test_os_reset(1);
 		vk_open(&a, &b, IB_QPT_RC, true, true, MACHINE_DIRECT);
 		cq = ib_alloc_cq(a.dev, NULL, 16, 0, ctx[i]);
 		assert_false(IS_ERR(cq));

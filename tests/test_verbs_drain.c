@@ -3,10 +3,10 @@
  * Draining: when it returns every done() of the queue pair has returned, whatever polls the queues, whoever sends to
  * it meanwhile, and whether or not its completion queue can still tell anything.
  */
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
 #include "dma/mem.h"
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 #define MANY 12u
 
@@ -117,7 +117,7 @@ static void full_queues_are_emptied(void **state)
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
-		test_port_reset(1);
+		test_os_reset(1);
 		open_ends(IB_QPT_RC, contexts[i], 2 * MANY + 1, MANY, false);
 		connect_ends();
 		for (n = 0; n < MANY; n++) {
@@ -144,7 +144,7 @@ static void queues_of_nothing(void **state)
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
-		test_port_reset(1);
+		test_os_reset(1);
 		open_ends(IB_QPT_RC, contexts[i], 4, 0, false);
 		ib_drain_qp(qp); /* in RESET nothing is posted */
 		connect_ends();
@@ -162,7 +162,7 @@ static void every_state_and_service(void **state)
 
 	(void)state;
 	for (i = 0; i < HCA_ARRAY_SIZE(types); i++) {
-		test_port_reset(1);
+		test_os_reset(1);
 		open_ends(types[i], IB_POLL_SOFTIRQ, 8, 2, false);
 		assert_int_equal(ib_modify_qp(qp, &at,
 					      IB_QP_STATE | IB_QP_PKEY_INDEX | IB_QP_PORT |
@@ -181,7 +181,7 @@ static void unpolled_completions_come_first(void **state)
 	u32 i;
 
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	open_ends(IB_QPT_RC, IB_POLL_DIRECT, 4, 4, false);
 	connect_ends();
 	for (i = 0; i < 4; i++)
@@ -207,7 +207,7 @@ static void an_overflowed_queue_ends_it(void **state)
 	for (c = 0; c < 2; c++) {
 		u32 told = 0;
 
-		test_port_reset(1);
+		test_os_reset(1);
 		open_ends(IB_QPT_RC, contexts[c], 2, 8, false);
 		connect_ends();
 		for (i = 0; i < 8; i++) {
@@ -232,7 +232,7 @@ static void shared_requests_that_were_taken(void **state)
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
-		test_port_reset(1);
+		test_os_reset(1);
 		open_ends(IB_QPT_RC, contexts[i], 2 * MANY, 4, true);
 		connect_ends();
 		for (n = 0; n < MANY; n++)
@@ -290,7 +290,7 @@ static void under_load(bool shared)
 	for (seed = 1; seed <= 400; seed++) {
 		u32 end = 0;
 
-		test_port_reset(seed);
+		test_os_reset(seed);
 		open_ends(IB_QPT_RC, contexts[seed & 1], 4 * MANY, MANY, shared);
 		connect_ends();
 		sge = vk_sge(&b, 0, 64);
@@ -330,8 +330,8 @@ static const struct hca_mem_ops *quick;
 static u32 turns; /* atomic */
 static u32 drained; /* atomic */
 
-static int open_slowly(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-		       struct hca_mem_window *w)
+static int open_slowly(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access,
+		       struct hca_mem_view *w)
 {
 	while (hca_fetch_add(&turns, 1) < 300 && !hca_load(&drained))
 		hca_pause();
@@ -365,7 +365,7 @@ static void messages_under_way(bool shared)
 		struct ib_recv_wr wr;
 		struct ib_sge sge;
 
-		test_port_reset(seed);
+		test_os_reset(seed);
 		open_ends(IB_QPT_RC, contexts[seed & 1], 8, 4, shared);
 		connect_ends();
 		sge = vk_sge(&b, 0, 64);
@@ -432,7 +432,7 @@ static void a_reset_ends_the_flush(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= 1500; seed++) {
-		test_port_reset(seed);
+		test_os_reset(seed);
 		open_ends(IB_QPT_RC, IB_POLL_DIRECT, MANY, MANY, false);
 		connect_ends();
 		for (i = 0; i < MANY - 1; i++)

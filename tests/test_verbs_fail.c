@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The verbs from the first call to the last, with each fallible call of the home failing in turn. What fails says so
+ * The verbs from the first call to the last, with each fallible call of the os layer failing in turn. What fails says so
  * by an error pointer or an errno, -ENOMEM; what went before it still works and can be destroyed; nothing is left.
  */
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "test/test_port.h"
+#include "test/test_os.h"
 
-/* 0, or what a failing home may lead to. */
+/* 0, or what a failing os layer may lead to. */
 static bool worked(int err)
 {
 	if (err && err != -ENOMEM)
@@ -341,7 +341,7 @@ static void every_call_may_fail(void **state)
 	for (i = 0; i < HCA_ARRAY_SIZE(beds); i++) {
 		u32 rounds = 0, whole = 0;
 
-		test_port_reset(1);
+		test_os_reset(1);
 		TEST_FAIL_LOOP(f)
 		{
 			memset(&a, 0, sizeof(a));

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 #define LEN 256u
 
@@ -185,7 +185,7 @@ static void one(const struct wrong *w, bool soft, bool ledger)
 	struct ib_wc wc;
 	u64 addr;
 
-	test_port_reset(1);
+	test_os_reset(1);
 	memset(&told, 0, sizeof(told));
 	assert_int_equal(vk_device_with(&a, soft, MACHINE_IOMMU, &config), 0);
 	assert_int_equal(vk_device_with(&b, soft, MACHINE_IOMMU, &config), 0);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Windows, fast memory regions and their pools, and multicast groups through the kernel-style verbs. */
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 static struct end a, b;
 
 static int open_soft(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	vk_open(&a, &b, IB_QPT_RC, true, false, MACHINE_IOMMU);
 	return 0;
 }
@@ -17,7 +17,7 @@ static int open_soft(void **state)
 static int open_datagrams(void **state)
 {
 	(void)state;
-	test_port_reset(1);
+	test_os_reset(1);
 	vk_open(&a, &b, IB_QPT_UD, true, true, MACHINE_DIRECT);
 	return 0;
 }

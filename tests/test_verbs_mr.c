@@ -4,9 +4,9 @@
  * ib_map_mr_sg() and registered, against a model of which bytes fit; and what its keys are good for, how long. The bytes are
  * found by RDMA from another machine: byte k of the region is byte k of the list.
  */
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 #define BLOCK_ORDER 11 /* 8 MiB of each zone */
 #define BLOCK_BYTES (4096u << BLOCK_ORDER)
@@ -41,7 +41,7 @@ static int b_device(bool soft, enum machine_platform platform)
 
 static void open_ends(bool soft, enum machine_platform platform)
 {
-	test_port_reset(1);
+	test_os_reset(1);
 	assert_int_equal(vk_device(&a, true, MACHINE_DIRECT), 0);
 	assert_int_equal(b_device(soft, platform), 0);
 	vk_objects(&a, IB_QPT_RC, NULL);

@@ -64,18 +64,18 @@ static void *device_main(void *arg)
 	struct worker *w = arg;
 	struct field *f = w->f;
 	const struct platform_ops *ops = f->m->ops;
-	struct hca_mem_window win, inner;
+	struct hca_mem_view win, inner;
 
 	while (!hca_load(&f->stop)) {
 		u64 a = hca_load_acquire(&f->heard[next(w) % OWNERS][next(w) % PAGES]);
 		u64 b = hca_load_acquire(&f->heard[next(w) % OWNERS][next(w) % PAGES]);
 
-		if (!a || ops->open(f->dev, hca_dma_addr(a + next(w) % 4 * PAGE_SIZE), 64, HCA_ACCESS_WRITE, &win))
+		if (!a || ops->open(f->dev, hca_dma_addr(a + next(w) % 4 * PAGE_SIZE), 64, HCA_MEM_WRITE, &win))
 			continue;
 		/* Two device threads may well be in one page: each has bytes of its own there. */
 		if (win.len > 8 * w->index)
 			write_bytes((u8 *)win.ptr + 8 * w->index, (u8)next(w), 8);
-		if (b && !ops->open(f->dev, hca_dma_addr(b), 64, HCA_ACCESS_WRITE, &inner)) {
+		if (b && !ops->open(f->dev, hca_dma_addr(b), 64, HCA_MEM_WRITE, &inner)) {
 			write_bytes((u8 *)inner.ptr + 8 * w->index, (u8)next(w), 8);
 			ops->close(f->dev, &inner);
 		}
@@ -242,7 +242,7 @@ static void *crowd_main(void *arg)
 	struct field *f = w->f;
 	const struct platform_ops *ops = f->m->ops;
 	u64 off = (u64)w->index * PAGE_SIZE;
-	struct hca_mem_window win[4];
+	struct hca_mem_view win[4];
 	hca_dma_addr_t a;
 	u32 n, i;
 
@@ -253,7 +253,7 @@ static void *crowd_main(void *arg)
 			continue;
 		}
 		for (i = 0; i < 4; i++) {
-			if (ops->open(f->dev, a + i * 16, 16, HCA_ACCESS_WRITE, &win[i])) {
+			if (ops->open(f->dev, a + i * 16, 16, HCA_MEM_WRITE, &win[i])) {
 				hca_fetch_add(&f->wrong, 1);
 				return NULL;
 			}

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "hca/cq.h"
-#include "hca/region.h"
+#include "hca/mr.h"
 
 #define READERS 3
 #define REGIONS 8u
@@ -26,7 +26,7 @@
 #define GOOD 0x5a
 #define POISON 0xee
 
-static struct hca_inflight inflight;
+static struct hca_quiesce quiesce;
 static struct hca_keys keys;
 static struct hca_pd pd;
 static u32 published[2 * REGIONS]; /* keys, some of them stale */
@@ -34,23 +34,23 @@ static u32 stop, wrong, hits, stopped;
 
 static void use(u32 key)
 {
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	const struct hca_key_entry *e;
 	u64 off, len;
 
-	hca_inflight_enter(&inflight, &mark);
+	hca_quiesce_enter(&quiesce, &mark);
 	e = hca_key_check(&keys, key, &pd, NULL, IOVA, PAGE, HCA_ACCESS_REMOTE_READ);
 	for (off = 0; e && off < PAGE; off += len) {
 		const u8 *at;
 
 		len = 256;
-		at = (const u8 *)(uintptr_t)hca_dma_u64(hca_region_run(e->region, off, &len));
+		at = (const u8 *)(uintptr_t)hca_dma_u64(hca_mr_run(e->region, off, &len));
 		if (at[0] != GOOD || at[len - 1] != GOOD)
 			hca_fetch_add(&wrong, 1);
 	}
 	if (e)
 		hca_fetch_add(&hits, 1);
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 }
 
 static void *read_all(void *arg)
@@ -89,29 +89,29 @@ static bool go_on(u32 round)
 
 static void *make_and_destroy(void *arg)
 {
-	struct hca_region *r[REGIONS] = { NULL };
+	struct hca_mr *r[REGIONS] = { NULL };
 	u8 *mem[REGIONS] = { NULL };
 	u32 i, n;
 
 	for (i = 0; go_on(i); i++) {
-		struct hca_region_attr a = {
-			.kind = HCA_REGION_LINEAR, .access = HCA_ACCESS_REMOTE_READ, .iova = IOVA, .length = PAGE
+		struct hca_mr_attr a = {
+			.kind = HCA_MR_LINEAR, .access = HCA_ACCESS_REMOTE_READ, .iova = IOVA, .length = PAGE
 		};
 
 		n = i % REGIONS;
 		if (r[n]) {
-			if (hca_region_destroy(r[n]))
+			if (hca_mr_destroy(r[n]))
 				hca_fetch_add(&wrong, 1000);
 			poison(mem[n]);
 		}
 		mem[n] = new_memory();
 		a.base = (uintptr_t)mem[n];
-		if (hca_region_create(&pd, &a, &r[n]))
+		if (hca_mr_create(&pd, &a, &r[n]))
 			abort();
 		hca_store(&published[n], r[n]->key);
 	}
 	for (n = 0; n < REGIONS; n++) {
-		if (hca_region_destroy(r[n]))
+		if (hca_mr_destroy(r[n]))
 			hca_fetch_add(&wrong, 1000);
 		poison(mem[n]);
 	}
@@ -121,15 +121,15 @@ static void *make_and_destroy(void *arg)
 /* A peer or a work request makes the key void, by its number alone. */
 static void void_by_key(u32 key)
 {
-	struct hca_inflight_mark mark;
-	struct hca_region *r;
+	struct hca_quiesce_mark mark;
+	struct hca_mr *r;
 	int err;
 
-	hca_inflight_enter(&inflight, &mark);
-	err = hca_region_void(&keys, &pd, key, true, &r);
-	hca_inflight_leave(&mark);
+	hca_quiesce_enter(&quiesce, &mark);
+	err = hca_mr_invalidate_begin_key(&keys, &pd, key, true, &r);
+	hca_quiesce_leave(&mark);
 	if (!err)
-		hca_region_voided(r);
+		hca_mr_invalidate_finish(r);
 }
 
 static void *void_at_random(void *arg)
@@ -145,16 +145,16 @@ static void *void_at_random(void *arg)
 
 static void *register_and_void(void *arg)
 {
-	struct hca_region_attr a = { .kind = HCA_REGION_PAGES, .max_pages = 1, .invalid = true };
-	struct hca_region *r[REGIONS];
+	struct hca_mr_attr a = { .kind = HCA_MR_PAGES, .max_pages = 1, .invalid = true };
+	struct hca_mr *r[REGIONS];
 	u8 *mem;
 	u32 i, n;
 
 	for (n = 0; n < REGIONS; n++)
-		if (hca_region_create(&pd, &a, &r[n]))
+		if (hca_mr_create(&pd, &a, &r[n]))
 			abort();
 	for (i = 0; go_on(i); i++) {
-		struct hca_region_pages p = {
+		struct hca_mr_pages p = {
 			.access = HCA_ACCESS_REMOTE_READ, .iova = IOVA, .length = PAGE, .page_shift = 12, .npages = 1
 		};
 		u64 page;
@@ -166,11 +166,11 @@ static void *register_and_void(void *arg)
 		p.key = hca_key_next(hca_load(&published[REGIONS + n]));
 		if (!published[REGIONS + n])
 			p.key = r[n]->key;
-		while (hca_region_register(r[n], &p))
+		while (hca_mr_register(r[n], &p))
 			sched_yield(); /* the other one is about to make it void */
 		hca_store(&published[REGIONS + n], p.key);
 		if (i % 3 == 0) { /* and now and then in the end itself */
-			if (hca_region_destroy(r[n]) || hca_region_create(&pd, &a, &r[n]))
+			if (hca_mr_destroy(r[n]) || hca_mr_create(&pd, &a, &r[n]))
 				abort();
 			hca_store(&published[REGIONS + n], r[n]->key);
 		} else {
@@ -181,7 +181,7 @@ static void *register_and_void(void *arg)
 				bool over;
 
 				hca_spin_lock(&r[n]->lock, flags);
-				over = r[n]->state == HCA_REGION_INVALID;
+				over = r[n]->state == HCA_MR_INVALID;
 				hca_spin_unlock(&r[n]->lock, flags);
 				if (over)
 					break;
@@ -191,7 +191,7 @@ static void *register_and_void(void *arg)
 		poison(mem);
 	}
 	for (n = 0; n < REGIONS; n++)
-		if (hca_region_destroy(r[n]))
+		if (hca_mr_destroy(r[n]))
 			hca_fetch_add(&wrong, 1000);
 	return arg;
 }
@@ -202,8 +202,8 @@ static void nothing_is_touched_after_the_end(void **state)
 	u32 i;
 
 	(void)state;
-	hca_inflight_init(&inflight);
-	pd = (struct hca_pd){ .keys = &keys, .inflight = &inflight };
+	hca_quiesce_init(&quiesce);
+	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce };
 	assert_int_equal(hca_keys_init(&keys, 64), 0);
 	for (i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&reader[i], NULL, read_all, NULL), 0);
@@ -228,7 +228,7 @@ static void nothing_is_touched_after_the_end(void **state)
 #define COMPLETIONS 100000u
 #define ROOM 64u
 
-static struct hca_cq cq;
+static struct hca_cq_ring cq;
 static u32 polled;
 
 static void *produce(void *arg)
@@ -240,7 +240,7 @@ static void *produce(void *arg)
 
 		while (i - hca_load(&polled) >= ROOM)
 			sched_yield();
-		if (hca_cq_add(&cq, &wc, false) != HCA_CQ_QUIET)
+		if (hca_cq_ring_add(&cq, &wc, false) != HCA_CQ_QUIET)
 			hca_fetch_add(&wrong, 1);
 	}
 	return arg;
@@ -251,9 +251,9 @@ static void *resize(void *arg)
 	u32 i;
 
 	for (i = 0; !hca_load(&stopped); i++) {
-		if (hca_cq_resize(&cq, ROOM + i % 100))
+		if (hca_cq_ring_resize(&cq, ROOM + i % 100))
 			hca_fetch_add(&wrong, 1);
-		hca_cq_purge(&cq, 77);
+		hca_cq_ring_purge(&cq, 77);
 		sched_yield();
 	}
 	return arg;
@@ -267,11 +267,11 @@ static void completions_keep_their_order(void **state)
 	int n, i;
 
 	(void)state;
-	assert_int_equal(hca_cq_init(&cq, ROOM), 0);
+	assert_int_equal(hca_cq_ring_init(&cq, ROOM), 0);
 	assert_int_equal(pthread_create(&producer, NULL, produce, NULL), 0);
 	assert_int_equal(pthread_create(&resizer, NULL, resize, NULL), 0);
 	while (next < COMPLETIONS) {
-		n = hca_cq_poll(&cq, wc, 16);
+		n = hca_cq_ring_poll(&cq, wc, 16);
 		for (i = 0; i < n; i++, next++)
 			if (wc[i].wr_id != next || wc[i].byte_len != ~next)
 				hca_fetch_add(&wrong, 1);
@@ -283,8 +283,8 @@ static void completions_keep_their_order(void **state)
 	pthread_join(producer, NULL);
 	pthread_join(resizer, NULL);
 	assert_int_equal(wrong, 0);
-	assert_int_equal(hca_cq_poll(&cq, wc, 1), 0);
-	hca_cq_fini(&cq);
+	assert_int_equal(hca_cq_ring_poll(&cq, wc, 1), 0);
+	hca_cq_ring_fini(&cq);
 }
 
 int main(void)

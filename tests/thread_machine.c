@@ -152,7 +152,7 @@ static void *use_pool(void *arg)
 	mem = machine_bus_ptr(m, page_index(page) * PAGE_SIZE);
 	for (step = 0; step < STEPS; step++) {
 		u32 offset = next_random(&seed) % 4096, size = 1 + next_random(&seed) % 30000;
-		struct hca_mem_window w;
+		struct hca_mem_view w;
 		dma_addr_t addr;
 
 		mem[offset] = (u8)step;
@@ -162,7 +162,7 @@ static void *use_pool(void *arg)
 			CHECK(dma_mapping_error(dev, addr) == -ENOMEM);
 			continue;
 		}
-		CHECK(!m->ops->open(dev, addr, size, HCA_ACCESS_WRITE, &w));
+		CHECK(!m->ops->open(dev, addr, size, HCA_MEM_WRITE, &w));
 		CHECK(w.len == size && ((u8 *)w.ptr)[0] == (u8)step && ((u8 *)w.ptr)[size - 1] == (u8)step);
 		((u8 *)w.ptr)[0] = (u8)(step + who);
 		m->ops->close(dev, &w);
@@ -174,7 +174,7 @@ static void *use_pool(void *arg)
 		CHECK(mem[offset] == (u8)(step + who));
 		/* A second time: it may by now be another thread's, but only if it begins at the same byte. */
 		if (step % 100 == 0)
-			m->ops->open(dev, hca_dma_addr(step), 1, HCA_ACCESS_READ, &w);
+			m->ops->open(dev, hca_dma_addr(step), 1, HCA_MEM_READ, &w);
 	}
 	__free_pages(page, 4);
 	return NULL;

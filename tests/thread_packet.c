@@ -32,9 +32,9 @@ struct side {
 	struct hca_mem mem;
 	u8 ram[RAM] HCA_ALIGNED(8);
 	struct hca_pd pd;
-	struct hca_compq scq;
-	struct hca_compq rcq;
-	struct hca_region *all;
+	struct hca_cq scq;
+	struct hca_cq rcq;
+	struct hca_mr *all;
 	struct hca_qp *qp;
 	u32 receives;
 };
@@ -43,7 +43,7 @@ static struct lossy_wire wire;
 static struct side sides[2];
 static u32 stop;
 
-static int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w)
+static int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	struct side *s = hca_container_of(mem, struct side, mem);
 	u64 off = hca_dma_u64(addr) - BASE;
@@ -56,7 +56,7 @@ static int mem_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_
 	return 0;
 }
 
-static void mem_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void mem_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	(void)mem;
 	(void)w;
@@ -85,8 +85,8 @@ static void make_qp(struct side *s)
 
 static void open_side(struct side *s)
 {
-	struct hca_region_attr attr = {
-		.kind = HCA_REGION_LINEAR,
+	struct hca_mr_attr attr = {
+		.kind = HCA_MR_LINEAR,
 		.access = HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE,
 		.iova = BASE,
 		.base = BASE,
@@ -97,9 +97,9 @@ static void open_side(struct side *s)
 	s->mem.ops = &mem_ops;
 	assert_int_equal(hca_init(&s->hca, &wire.wire, &s->mem, 8, 8), 0);
 	hca_pd_init(&s->pd, &s->hca);
-	assert_int_equal(hca_compq_init(&s->scq, &s->hca, 4 * TOTAL, NULL), 0);
-	assert_int_equal(hca_compq_init(&s->rcq, &s->hca, 4 * TOTAL, NULL), 0);
-	assert_int_equal(hca_region_create(&s->pd, &attr, &s->all), 0);
+	assert_int_equal(hca_cq_init(&s->scq, &s->hca, 4 * TOTAL, NULL), 0);
+	assert_int_equal(hca_cq_init(&s->rcq, &s->hca, 4 * TOTAL, NULL), 0);
+	assert_int_equal(hca_mr_create(&s->pd, &attr, &s->all), 0);
 	make_qp(s);
 }
 
@@ -107,9 +107,9 @@ static void close_side(struct side *s)
 {
 	if (s->qp)
 		hca_qp_destroy(s->qp);
-	assert_int_equal(hca_region_destroy(s->all), 0);
-	assert_int_equal(hca_compq_fini(&s->rcq), 0);
-	assert_int_equal(hca_compq_fini(&s->scq), 0);
+	assert_int_equal(hca_mr_destroy(s->all), 0);
+	assert_int_equal(hca_cq_fini(&s->rcq), 0);
+	assert_int_equal(hca_cq_fini(&s->scq), 0);
 	assert_int_equal(hca_fini(&s->hca), 0);
 }
 
@@ -222,11 +222,11 @@ static void reap(struct reaped *r, u32 k)
 	struct hca_wc wc;
 
 	receive_more(&sides[k]);
-	while (hca_cq_poll(&sides[k].scq.cq, &wc, 1) > 0) {
+	while (hca_cq_ring_poll(&sides[k].scq.ring, &wc, 1) > 0) {
 		r->wrong += wc.status || (u32)wc.wr_id != r->next[k][wc.wr_id >> 32]++;
 		r->done++;
 	}
-	while (hca_cq_poll(&sides[k].rcq.cq, &wc, 1) > 0)
+	while (hca_cq_ring_poll(&sides[k].rcq.ring, &wc, 1) > 0)
 		r->wrong += wc.status || wc.wr_id != r->received[k]++;
 }
 

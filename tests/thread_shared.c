@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
 #define THREADS 4
 #define EACH 120u /* messages of a thread in a round: each has bytes of its own */

@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "port.h"
+#include "os.h"
 
 #define MOST_THREADS 4
 #define PAIRS 2 /* of each thread */

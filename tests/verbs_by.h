@@ -5,9 +5,9 @@
  */
 #ifndef VERBS_BY_H
 #define VERBS_BY_H
-#include "verbs_kit.h"
+#include "verbs_fixture.h"
 
-#include "test/test_port.h"
+#include "test/test_os.h"
 
 #define BY_AREA (VK_BYTES - 4096) /* the bystander's bytes, at both ends */
 
@@ -57,7 +57,7 @@ static inline void by_works(void)
 
 static inline int by_open(enum ib_qp_type type)
 {
-	test_port_reset(1);
+	test_os_reset(1);
 	vk_open(&a, &b, type, true, false, MACHINE_IOMMU);
 	by_end(&by_a, &a, IB_QPT_RC);
 	by_end(&by_b, &b, IB_QPT_RC);

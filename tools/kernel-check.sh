@@ -63,12 +63,12 @@ ln -s ../amd64/build "$kernels/bad/build"
 cp -r "$kernels/amd64/tree" "$kernels/bad/tree"
 tree=$kernels/bad/tree
 bad_build() {
-	make -s -C "$kernels/bad/build" M="$tree/kernel" ARCH=x86_64 --no-print-directory "$@" home.o 2>&1
+	make -s -C "$kernels/bad/build" M="$tree/kernel" ARCH=x86_64 --no-print-directory "$@" memory.o 2>&1
 }
-printf '#include "softhca/hca_types.h"\nu32 f(hca_dma_addr_t a);\nu32 f(hca_dma_addr_t a)\n{\n\treturn a;\n}\n' >>"$tree/kernel/home.c"
+printf '#include "softhca/hca_types.h"\nu32 f(hca_dma_addr_t a);\nu32 f(hca_dma_addr_t a)\n{\n\treturn a;\n}\n' >>"$tree/kernel/memory.c"
 out=$(bad_build C=1)
 refuses 'sparse is awake' $? "$out" 'implicit cast from nocast'
-printf 'static int unused(void)\n{\n\treturn 0;\n}\n' >>"$tree/kernel/home.c"
+printf 'static int unused(void)\n{\n\treturn 0;\n}\n' >>"$tree/kernel/memory.c"
 out=$(bad_build W=1)
 refuses 'a warning is seen' $? "$out" 'defined but not used'
 touch "$tree/src/hca/forgotten.c"
@@ -101,7 +101,7 @@ checkpatch() {
 		--ignore SPDX_LICENSE_TAG,EXPORT_SYMBOL,NEW_TYPEDEFS,FILE_PATH_CHANGES "$@" 2>&1 |
 		grep -vE '^No (typos|structs|codespell)'
 }
-mapfile -t files < <(find kernel src/port/kernel -name '*.[ch]' | sort)
+mapfile -t files < <(find kernel src/os/kernel -name '*.[ch]' | sort)
 out=$(checkpatch -f "${files[@]}")
 verdict "checkpatch has nothing to say of ${#files[@]} files" 0 "$out"
 bad=$(mktemp -d)

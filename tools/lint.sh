@@ -43,18 +43,18 @@ pick() {
 }
 
 mapfile -t c < <(pick '\.[ch]$')
-mapfile -t lib_c < <(pick '^(src|ulp)/.*\.c$' | grep -vE '^src/port/(test|kernel)/')
-mapfile -t test_home_c < <(pick '^src/port/test/.*\.c$')
+mapfile -t lib_c < <(pick '^(src|ulp)/.*\.c$' | grep -vE '^src/os/(test|kernel)/')
+mapfile -t test_os_c < <(pick '^src/os/test/.*\.c$')
 mapfile -t core < <(pick '^src/(dma|hca)/.*\.[ch]$')
 mapfile -t core_c < <(pick '^src/(dma|hca)/.*\.c$')
 mapfile -t below < <(pick '^src/(port|dma|hca|wire|platform)/.*\.[ch]$')
-mapfile -t port < <(pick '^src/port/.*\.[ch]$')
+mapfile -t os_files < <(pick '^src/os/.*\.[ch]$')
 mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
 mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
 
-flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/port -Iulp)
-user=("${flags[@]}" -Isrc/port/user)
-test=("${flags[@]}" -Isrc/port/test)
+flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/os -Iulp)
+user=("${flags[@]}" -Isrc/os/user)
+test=("${flags[@]}" -Isrc/os/test)
 
 # tidy_one FILE FLAG... - a finding in a header of the system, reached from a file of ours, is dropped with all its notes
 # shellcheck disable=SC2317 # called by the inner shell of run_tidy
@@ -97,16 +97,16 @@ home=("${user[@]}")
 run_tidy "${lib_c[@]}" | verdict 'clang-tidy'
 run_sparse "${lib_c[@]}" | verdict 'sparse'
 home=("${test[@]}")
-run_tidy "${test_home_c[@]}" | verdict 'clang-tidy, test home'
-run_sparse "${test_home_c[@]}" | verdict 'sparse, test home'
-run_cppcheck -isrc/port/kernel src ulp include | verdict 'cppcheck'
+run_tidy "${test_os_c[@]}" | verdict 'clang-tidy, test os layer'
+run_sparse "${test_os_c[@]}" | verdict 'sparse, test os layer'
+run_cppcheck -isrc/os/kernel src ulp include | verdict 'cppcheck'
 
 rule_core_includes "${core[@]}" | verdict 'core: includes only the contract and itself'
 rule_core_conditions "${core[@]}" | verdict 'core: no platform #if'
 rule_core_floats "${core[@]}" | verdict 'core: no floating point'
-rule_core_bare "${core_c[@]}" | verdict 'core: compiles in the bare home, small frames, no recursion'
+rule_core_bare "${core_c[@]}" | verdict 'core: compiles in the bare os layer, small frames, no recursion'
 rule_arrows "${below[@]}" | verdict 'no room includes a face above it'
-rule_port_arrows "${port[@]}" | verdict 'the contract and its homes include no room'
+rule_os_arrows "${os_files[@]}" | verdict 'the contract and its os layers include no room'
 rule_dma_fields "${c[@]}" | verdict 'mapped fields of a scatterlist only in the platform'
 rule_spdx "${sources[@]}" | verdict 'an SPDX line in every source'
 rule_length "${sources[@]}" | verdict 'no source over 1,000 lines'
@@ -136,7 +136,7 @@ accepts() {
 	refuses rule_core_includes '#include <string.h>'
 	refuses rule_core_includes '#include "softhca/ib_dma.h"'
 	refuses rule_core_includes '#include "platform/iommu.h"'
-	accepts rule_core_includes '#include "port.h"\n#include "dma/check.h"\n#include "softhca/hca_types.h"'
+	accepts rule_core_includes '#include "os.h"\n#include "dma/check.h"\n#include "softhca/hca_types.h"'
 	refuses rule_core_conditions '#ifdef __linux__\n#endif'
 	refuses rule_core_conditions '#if defined(HCA_X) && defined(__x86_64__)\n#endif'
 	refuses rule_core_conditions '#if 0\n#endif'
@@ -145,10 +145,10 @@ accepts() {
 	accepts rule_core_floats '/* a double unmap */ const char *s = "double unmap"; int doubled;'
 	refuses rule_arrows '#include "ib/device.h"'
 	refuses rule_arrows '#include "softhca/ib_verbs.h"'
-	accepts rule_arrows '#include "port.h"'
-	refuses rule_port_arrows '#include "dma/check.h"'
-	refuses rule_port_arrows '#include "softhca/machine.h"'
-	accepts rule_port_arrows '#include "softhca/hca_types.h"'
+	accepts rule_arrows '#include "os.h"'
+	refuses rule_os_arrows '#include "dma/check.h"'
+	refuses rule_os_arrows '#include "softhca/machine.h"'
+	accepts rule_os_arrows '#include "softhca/hca_types.h"'
 	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg->dma_address; }'
 	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg_dma_len (sg); }'
 	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg[1].dma_length; }'
@@ -173,9 +173,9 @@ BARE=$bad/bare
 	refuses rule_core_bare 'void hca_x(char *);\nvoid f(void);\nvoid f(void)\n{\n\tchar a[2000];\n\thca_x(a);\n\thca_x(a);\n}'
 	refuses rule_core_bare 'int g(int);\nint f(int x);\nint f(int x)\n{\n\treturn x ? g(x - 1) * x + f(x - 2) : 1;\n}\nint g(int x)\n{\n\treturn x ? f(x - 1) * x + g(x - 3) : 2;\n}'
 	[ "$(uname -m)" != x86_64 ] || refuses rule_core_bare 'int f(int x);\nint f(int x)\n{\n\treturn (int)(x * 1.5);\n}'
-	[ "$(uname -m)" != x86_64 ] || refuses rule_core_bare '#include "port.h"\nu64 f(u64 a, u64 b);\nu64 f(u64 a, u64 b)\n{\n\treturn a / b;\n}'
-	accepts rule_core_bare '#include "port.h"\n#include "dma/check.h"\nint hca_f(int);\nint hca_f(int x)\n{\n\treturn x + 1;\n}'
-} | verdict 'the bare home refuses what it must, and nothing else'
+	[ "$(uname -m)" != x86_64 ] || refuses rule_core_bare '#include "os.h"\nu64 f(u64 a, u64 b);\nu64 f(u64 a, u64 b)\n{\n\treturn a / b;\n}'
+	accepts rule_core_bare '#include "os.h"\n#include "dma/check.h"\nint hca_f(int);\nint hca_f(int x)\n{\n\treturn x + 1;\n}'
+} | verdict 'the bare os layer refuses what it must, and nothing else'
 
 (
 	mkdir -p "$bad/tree/src/dma" && cd "$bad/tree" || exit

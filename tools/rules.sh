@@ -54,8 +54,8 @@ rule_arrows() {
 	grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+["<]((ib|cli|shim)/|softhca/ib_)' "$@" /dev/null
 }
 
-# The contract and its homes know no room at all.
-rule_port_arrows() {
+# The contract and its os layers know no room at all.
+rule_os_arrows() {
 	grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+["<]((dma|hca|wire|platform|ib|cli|shim)/|softhca/([^h]|h[^c]|hc[^a]))' "$@" /dev/null
 }
 
@@ -95,7 +95,7 @@ rule_listed() {
 	for f in "$@"; do
 		room=${f%%/*} list=${f%%/*}/meson.build
 		case $f in
-		src/port/kernel/*.c) grep -qF "../${f%.c}.o" kernel/Kbuild || echo "$f: not in kernel/Kbuild" ;;
+		src/os/kernel/*.c) grep -qF "../${f%.c}.o" kernel/Kbuild || echo "$f: not in kernel/Kbuild" ;;
 		kernel/probe/*.c) grep -qF "call has,$(basename "$f" .c))" kernel/Kbuild || echo "$f: not in kernel/Kbuild" ;;
 		kernel/*.c) grep -qE "[ =]${f#kernel/}o?( |\$)" <(sed 's/\.o\b/.c/g' kernel/Kbuild) || echo "$f: not in kernel/Kbuild" ;;
 		src/*.c | bench/*.c) grep -qF "'${f#"$room"/}'" "$list" || echo "$f: not in $list" ;;
@@ -117,7 +117,7 @@ rule_scripts() {
 }
 
 BARE_FLAGS=(-std=gnu11 -O2 -g -Wall -Wextra -ffreestanding -nostdinc
-	-Iinclude -Isrc -Isrc/port -Itests/bare -Wframe-larger-than=1024)
+	-Iinclude -Isrc -Isrc/os -Itests/bare -Wframe-larger-than=1024)
 
 # The core compiles where there is nothing but the contract: no system header, no libc, no large frame, no recursion.
 # rule_core_bare FILE.c...; objects and call graphs go to $BARE.

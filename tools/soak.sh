@@ -6,7 +6,7 @@
 # the thread sanitizer, and the whole suite under the address sanitizer, with
 # another SOFTHCA_SEED each time; tests also find SOAK_SECONDS in their
 # environment. In the end the unit tests once under valgrind, which leaves leaks to
-# the test home: its guard bytes make every block look as if it were only pointed into.
+# the test os layer: its guard bytes make every block look as if it were only pointed into.
 # Last, the module is loaded, tested and unloaded SOAK_TURNS (200) times on each emulated machine.
 # Fuzzers keep their corpus in build/check/soak/ from one soak to the next.
 set -u

@@ -16,7 +16,7 @@ extern "C" {
  * hca_site_t - a place in the program
  *
  * In the library a string "file.c:123", in a kernel a code address. The core hands it around and
- * leaves its printing to the home. Must stay valid as long as the ledger.
+ * leaves its printing to the os layer. Must stay valid as long as the ledger.
  */
 typedef const void *hca_site_t;
 

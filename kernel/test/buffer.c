@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Buffers of every shape; see rig.h. */
-#include "rig.h"
+/* Buffers of every shape; see fixture.h. */
+#include "fixture.h"
 
 #include <linux/gfp.h>
 #include <linux/highmem.h>

@@ -51,8 +51,8 @@ static int carry(struct edu *edu, dma_addr_t addr, u32 len, bool to_memory)
 	return 0;
 }
 
-static int edu_window_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-			   struct hca_mem_window *w)
+static int edu_window_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access,
+			   struct hca_mem_view *w)
 {
 	struct edu *edu = hca_container_of(mem, struct edu, mem);
 	struct edu_window *win;
@@ -64,7 +64,7 @@ static int edu_window_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, en
 	win->addr = (dma_addr_t)hca_dma_u64(addr);
 	win->len = min_t(u64, len, ROOM);
 	win->access = access;
-	if (access & HCA_ACCESS_READ) {
+	if (access & HCA_MEM_READ) {
 		err = carry(edu, win->addr, win->len, false);
 		if (!err)
 			err = carry(edu, win->dma, win->len, true);
@@ -78,12 +78,12 @@ static int edu_window_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, en
 	return 0;
 }
 
-static void edu_window_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void edu_window_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	struct edu *edu = hca_container_of(mem, struct edu, mem);
 	struct edu_window *win = &edu->window[--edu->open];
 
-	if (!(win->access & HCA_ACCESS_WRITE))
+	if (!(win->access & HCA_MEM_WRITE))
 		return;
 	if (carry(edu, win->dma, win->len, false) || carry(edu, win->addr, win->len, true))
 		dev_err(edu->dev, "edu: no answer\n");

@@ -21,7 +21,7 @@ struct edu_window {
 	dma_addr_t dma;
 	dma_addr_t addr;
 	u32 len;
-	enum hca_access access;
+	enum hca_mem_op access;
 };
 
 struct edu {

@@ -21,7 +21,7 @@ MODULE_PARM_DESC(hold, "run nothing, and keep an adapter until the module is unl
 
 enum iommu test_iommu;
 
-static struct rig held;
+static struct fixture held;
 
 static const struct ktest_suite *const all[] = {
 	&suite_mapping, &suite_loop,   &suite_ledger, &suite_bus, &suite_matrix,
@@ -37,7 +37,7 @@ static int __init softhca_test_init(void)
 	else if (!strcmp(iommu, "pass"))
 		test_iommu = IOMMU_PASS;
 	if (hold)
-		return rig_open(&held, false);
+		return fixture_open(&held, false);
 	ktest_run(all, suites);
 	return 0;
 }
@@ -45,7 +45,7 @@ static int __init softhca_test_init(void)
 static void __exit softhca_test_exit(void)
 {
 	if (hold)
-		rig_close(&held);
+		fixture_close(&held);
 }
 
 module_init(softhca_test_init);

@@ -15,21 +15,21 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-static struct rig rig;
+static struct fixture fixture;
 
 static int open_rig(void)
 {
-	return rig_open(&rig, false);
+	return fixture_open(&fixture, false);
 }
 
 static void close_rig(void)
 {
-	rig_close(&rig);
+	fixture_close(&fixture);
 }
 
 static void low_memory_keeps_its_virtual_address(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	u8 *p = kmalloc(10000, GFP_KERNEL);
 	dma_addr_t a, b;
 
@@ -50,7 +50,7 @@ static void low_memory_keeps_its_virtual_address(struct ktest *t)
 
 static void high_memory_is_tagged(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	struct page *page = alloc_page(GFP_HIGHUSER);
 	dma_addr_t a;
 
@@ -81,8 +81,8 @@ static void accessor_reaches_tagged_pages(struct ktest *t)
 	if (!page)
 		return;
 	at = hca_tag_addr((u64)page_to_phys(page) + PAGE_SIZE - 9);
-	EXPECT_EQ(t, hca_mem_write(&rig.soft->soft.mem, at, text, sizeof(text), NULL), 0);
-	EXPECT_EQ(t, hca_mem_read(&rig.soft->soft.mem, at, back, sizeof(text), NULL), 0);
+	EXPECT_EQ(t, hca_mem_write(&fixture.soft->soft.mem, at, text, sizeof(text), NULL), 0);
+	EXPECT_EQ(t, hca_mem_read(&fixture.soft->soft.mem, at, back, sizeof(text), NULL), 0);
 	EXPECT(t, !memcmp(back, text, sizeof(text)));
 	memcpy_from_page(back, page, PAGE_SIZE - 9, 9);
 	memcpy_from_page(back + 9, nth_page(page, 1), 0, sizeof(text) - 9);
@@ -92,14 +92,14 @@ static void accessor_reaches_tagged_pages(struct ktest *t)
 
 static void accessor_refuses_what_is_not_memory(struct ktest *t)
 {
-	struct hca_mem *mem = &rig.soft->soft.mem;
+	struct hca_mem *mem = &fixture.soft->soft.mem;
 	void *vm = vmalloc(PAGE_SIZE);
 	const u64 bad[] = {
 		0,
 		8,
 		0x400000, /* of a process */
 		(u64)(uintptr_t)vm,
-		(u64)(uintptr_t)&rig, /* of a module */
+		(u64)(uintptr_t)&fixture, /* of a module */
 		~0ull,
 		~0ull - 8,
 		(u64)(uintptr_t)high_memory - 4,
@@ -121,7 +121,7 @@ static void accessor_refuses_what_is_not_memory(struct ktest *t)
 
 static void map_errors_are_reported(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	const struct dma_map_ops *ops = get_dma_ops(dev);
 	struct page *page = alloc_page(GFP_KERNEL);
 	const struct {
@@ -154,7 +154,7 @@ static void map_errors_are_reported(struct ktest *t)
 /* From the last page of low memory into the first of high memory: two places for the CPU, never one mapping. */
 static void no_mapping_leaves_low_memory(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	struct page *last = virt_to_page((void *)((unsigned long)high_memory - 1));
 	dma_addr_t a;
 
@@ -166,7 +166,7 @@ static void no_mapping_leaves_low_memory(struct ktest *t)
 
 static void lists_are_mapped_in_place(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	struct scatterlist *sg;
 	struct buffer b;
 	int i, n = 0;
@@ -223,7 +223,7 @@ static void high_memory_can_be_refused(struct ktest *t)
 static void coherent_memory(struct ktest *t)
 {
 	const size_t sizes[] = { 1, PAGE_SIZE, 3 * PAGE_SIZE + 5, 256 << 10 };
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	dma_addr_t a;
 	int i;
 
@@ -235,7 +235,7 @@ static void coherent_memory(struct ktest *t)
 			continue;
 		EXPECT(t, !memchr_inv(p, 0, sizes[i]));
 		p[sizes[i] - 1] = 77;
-		EXPECT_EQ(t, hca_mem_read(&rig.soft->soft.mem, hca_dma_addr(a + sizes[i] - 1), &c, 1, NULL), 0);
+		EXPECT_EQ(t, hca_mem_read(&fixture.soft->soft.mem, hca_dma_addr(a + sizes[i] - 1), &c, 1, NULL), 0);
 		EXPECT_EQ(t, c, 77);
 		dma_free_coherent(dev, sizes[i], p, a);
 	}
@@ -244,7 +244,7 @@ static void coherent_memory(struct ktest *t)
 
 static void noncoherent_pages(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 	struct page *page;
 	dma_addr_t a;
 
@@ -258,7 +258,7 @@ static void noncoherent_pages(struct ktest *t)
 
 static void masks_and_limits(struct ktest *t)
 {
-	struct device *dev = rig.soft->dev;
+	struct device *dev = fixture.soft->dev;
 
 	EXPECT(t, dma_set_mask(dev, DMA_BIT_MASK(32)) < 0);
 	EXPECT_EQ(t, dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64)), 0);

@@ -12,7 +12,7 @@
 #include <linux/highmem.h>
 #include <linux/mm.h>
 
-static struct rig rig;
+static struct fixture fixture;
 
 enum op { OP_SEND, OP_WRITE, OP_READ, OPS };
 static const char *const op_name[OPS] = { "send", "write", "read" };
@@ -22,7 +22,7 @@ static const char *const op_name[OPS] = { "send", "write", "read" };
 
 static struct adapter *side(unsigned int n)
 {
-	return n ? &rig.bus : &rig.ipath;
+	return n ? &fixture.bus : &fixture.ipath;
 }
 
 /* What a device sees of a mapped list; perhaps fewer pieces than the list has. */
@@ -68,7 +68,7 @@ static void wait_for(struct ktest *t, struct adapter *a, enum hca_wc_opcode op, 
 {
 	struct hca_wc wc = { 0 };
 
-	EXPECT_EQ(t, rig_poll(a, &wc), HCA_WC_SUCCESS);
+	EXPECT_EQ(t, fixture_poll(a, &wc), HCA_WC_SUCCESS);
 	EXPECT_EQ(t, wc.opcode, op);
 	if (op == HCA_WC_RECV)
 		EXPECT_EQ(t, wc.byte_len, bytes);
@@ -131,8 +131,8 @@ static void move(struct ktest *t, struct link *l, enum op op, struct buffer *src
 		move_rdma(t, l, op, &from, &to);
 	else
 		move_rdma(t, l, op, &to, &from);
-	EXPECT_EQ(t, rig_poll(a, &wc), -EAGAIN);
-	EXPECT_EQ(t, rig_poll(b, &wc), -EAGAIN);
+	EXPECT_EQ(t, fixture_poll(a, &wc), -EAGAIN);
+	EXPECT_EQ(t, fixture_poll(b, &wc), -EAGAIN);
 	unmap_buffer(b, dst, DMA_FROM_DEVICE);
 	unmap_buffer(a, src, DMA_TO_DEVICE);
 	EXPECT_EQ(t, buffer_wrong(src, SRC_SEED, SRC_SEED), 0);
@@ -142,7 +142,7 @@ static void move(struct ktest *t, struct link *l, enum op op, struct buffer *src
 static void carry(struct ktest *t, unsigned int from, unsigned int to, enum op op, enum shape shape)
 {
 	struct adapter *a = side(from), *b = side(to);
-	u64 carried = rig.edu.carried;
+	u64 carried = fixture.edu.carried;
 	struct buffer src, dst;
 	struct link l;
 
@@ -159,7 +159,7 @@ static void carry(struct ktest *t, unsigned int from, unsigned int to, enum op o
 	 * Each byte went over the bus once for each end that is a device there; or twice, where the other end could take
 	 * no more of a window than its page's rest.
 	 */
-	carried = rig.edu.carried - carried;
+	carried = fixture.edu.carried - carried;
 	EXPECT(t, carried >= (u64)src.total * (from + to) && carried <= 2ull * src.total * (from + to));
 	link_close(&l);
 	buffer_free(&src);
@@ -192,8 +192,8 @@ static void carry_case(struct ktest *t)
 /* The first of @pages is the address of the first byte. */
 static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .max_pages = REG_PAGES, .invalid = true };
-	struct hca_region_pages p = {
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = REG_PAGES, .invalid = true };
+	struct hca_mr_pages p = {
 		.access = HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE,
 		.iova = 0x12345000 + REG_OFFSET,
 		.length = REG_LENGTH,
@@ -202,7 +202,7 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 		.npages = REG_PAGES,
 	};
 	struct hca_send_wr wr = { .opcode = HCA_WR_REG_MR };
-	struct hca_region *region;
+	struct hca_mr *region;
 	struct hca_sge sge;
 	struct link l, back;
 	struct hca_wc wc;
@@ -210,11 +210,11 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 	u8 *src;
 	unsigned int i;
 
-	src = dma_alloc_coherent(rig.ipath.dev, 2 * PAGE_SIZE, &from, GFP_KERNEL);
+	src = dma_alloc_coherent(fixture.ipath.dev, 2 * PAGE_SIZE, &from, GFP_KERNEL);
 	EXPECT(t, src);
-	EXPECT_EQ(t, hca_region_create(&to->pd, &attr, &region), 0);
-	EXPECT_EQ(t, link_open(&l, &rig.ipath, to), 0);
-	EXPECT_EQ(t, link_open(&back, to, &rig.ipath), 0);
+	EXPECT_EQ(t, hca_mr_create(&to->pd, &attr, &region), 0);
+	EXPECT_EQ(t, link_open(&l, &fixture.ipath, to), 0);
+	EXPECT_EQ(t, link_open(&back, to, &fixture.ipath), 0);
 	if (t->failures)
 		return;
 	for (i = 0; i < REG_LENGTH; i++)
@@ -224,7 +224,7 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 	wr.reg.pages = &p;
 	EXPECT_EQ(t, hca_post_send(back.qp, &wr), 0);
 	wait_for(t, to, HCA_WC_REG_MR, 0);
-	sge = (struct hca_sge){ .addr = from, .length = REG_LENGTH, .lkey = rig.ipath.all->key };
+	sge = (struct hca_sge){ .addr = from, .length = REG_LENGTH, .lkey = fixture.ipath.all->key };
 	wr = (struct hca_send_wr){
 		.sge = &sge,
 		.num_sge = 1,
@@ -232,7 +232,7 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 		.rdma = { .addr = p.iova, .rkey = p.key },
 	};
 	EXPECT_EQ(t, hca_post_send(l.qp, &wr), 0);
-	wait_for(t, &rig.ipath, HCA_WC_RDMA_WRITE, 0);
+	wait_for(t, &fixture.ipath, HCA_WC_RDMA_WRITE, 0);
 	wr = (struct hca_send_wr){ .opcode = HCA_WR_LOCAL_INV, .imm = p.key };
 	EXPECT_EQ(t, hca_post_send(back.qp, &wr), 0);
 	wait_for(t, to, HCA_WC_LOCAL_INV, 0);
@@ -245,11 +245,11 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 		.rdma = { .addr = p.iova, .rkey = p.key },
 	};
 	EXPECT_EQ(t, hca_post_send(l.qp, &wr), 0);
-	EXPECT_EQ(t, rig_poll(&rig.ipath, &wc), HCA_WC_REM_ACCESS_ERR);
+	EXPECT_EQ(t, fixture_poll(&fixture.ipath, &wc), HCA_WC_REM_ACCESS_ERR);
 	link_close(&back);
 	link_close(&l);
-	EXPECT_EQ(t, hca_region_destroy(region), 0);
-	dma_free_coherent(rig.ipath.dev, 2 * PAGE_SIZE, src, from);
+	EXPECT_EQ(t, hca_mr_destroy(region), 0);
+	dma_free_coherent(fixture.ipath.dev, 2 * PAGE_SIZE, src, from);
 }
 
 static void fast_registration(struct ktest *t, struct adapter *to)
@@ -308,9 +308,9 @@ static void map_for_the_bus(struct ktest *t)
 		return;
 	buffer_fill(&b, SRC_SEED);
 	for (i = 0; i < 100 && !t->failures; i++) {
-		EXPECT_EQ(t, map_buffer(&rig.bus, &b, DMA_BIDIRECTIONAL), 0);
+		EXPECT_EQ(t, map_buffer(&fixture.bus, &b, DMA_BIDIRECTIONAL), 0);
 		EXPECT(t, b.sgt.nents >= 1 && b.sgt.nents <= b.pieces);
-		unmap_buffer(&rig.bus, &b, DMA_BIDIRECTIONAL);
+		unmap_buffer(&fixture.bus, &b, DMA_BIDIRECTIONAL);
 	}
 	EXPECT_EQ(t, buffer_wrong(&b, SRC_SEED, SRC_SEED), 0);
 	buffer_free(&b);
@@ -330,28 +330,28 @@ static void high_memory_on_the_bus(struct ktest *t)
 	EXPECT(t, page);
 	if (!page)
 		return;
-	a = dma_map_page(rig.bus.dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
-	EXPECT_EQ(t, dma_mapping_error(rig.bus.dev, a), 0);
+	a = dma_map_page(fixture.bus.dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
+	EXPECT_EQ(t, dma_mapping_error(fixture.bus.dev, a), 0);
 	ktest_say("%s memory at 0x%llx, on the bus 0x%llx", PageHighMem(page) ? "high" : "low", (u64)page_to_phys(page),
 		  (u64)a);
-	EXPECT(t, (u64)a + PAGE_SIZE - 1 <= dma_get_mask(rig.bus.dev));
-	dma_unmap_page(rig.bus.dev, a, PAGE_SIZE, DMA_TO_DEVICE);
+	EXPECT(t, (u64)a + PAGE_SIZE - 1 <= dma_get_mask(fixture.bus.dev));
+	dma_unmap_page(fixture.bus.dev, a, PAGE_SIZE, DMA_TO_DEVICE);
 	__free_page(page);
 }
 
 static int open_loop(void)
 {
-	return rig_open(&rig, false);
+	return fixture_open(&fixture, false);
 }
 
 static int open_matrix(void)
 {
-	return rig_open(&rig, true);
+	return fixture_open(&fixture, true);
 }
 
 static void close_rig(void)
 {
-	rig_close(&rig);
+	fixture_close(&fixture);
 }
 
 static const struct ktest_case loop_cases[] = {

@@ -12,32 +12,32 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-static struct rig rig;
+static struct fixture fixture;
 
 /* --- the software adapter --- */
 
 static int open_ledger(void)
 {
-	int err = rig_open(&rig, false);
+	int err = fixture_open(&fixture, false);
 
 	if (!err) {
-		err = softhca_ledger_set(rig.soft, true);
+		err = softhca_ledger_set(fixture.soft, true);
 		if (err)
-			rig_close(&rig);
+			fixture_close(&fixture);
 	}
 	return err;
 }
 
 static void close_rig(void)
 {
-	rig_close(&rig);
+	fixture_close(&fixture);
 }
 
 static u64 misuses(enum hca_misuse what)
 {
 	struct hca_ledger_totals tot = { 0 };
 
-	softhca_ledger_totals(rig.soft, &tot);
+	softhca_ledger_totals(fixture.soft, &tot);
 	return tot.misuse[what];
 }
 
@@ -47,7 +47,7 @@ static u64 all_misuses(void)
 	u64 n = 0;
 	int i;
 
-	softhca_ledger_totals(rig.soft, &tot);
+	softhca_ledger_totals(fixture.soft, &tot);
 	for (i = 0; i < HCA_MISUSE_KINDS; i++)
 		n += tot.misuse[i];
 	return n;
@@ -77,27 +77,27 @@ static void scene_open(struct ktest *t, struct scene *s, gfp_t gfp)
 {
 	memset(s, 0, sizeof(*s));
 	s->page = alloc_page(gfp | __GFP_ZERO);
-	s->src = dma_alloc_coherent(rig.ipath.dev, PAGE_SIZE, &s->from, GFP_KERNEL);
+	s->src = dma_alloc_coherent(fixture.ipath.dev, PAGE_SIZE, &s->from, GFP_KERNEL);
 	EXPECT(t, s->page && s->src);
-	EXPECT_EQ(t, link_open(&s->l, &rig.ipath, &rig.ipath), 0);
+	EXPECT_EQ(t, link_open(&s->l, &fixture.ipath, &fixture.ipath), 0);
 	if (t->failures)
 		return;
 	memset(s->src, 0xab, PAGE_SIZE);
-	s->addr = dma_map_page(rig.ipath.dev, s->page, 0, PAGE_SIZE, DMA_FROM_DEVICE);
-	EXPECT_EQ(t, dma_mapping_error(rig.ipath.dev, s->addr), 0);
+	s->addr = dma_map_page(fixture.ipath.dev, s->page, 0, PAGE_SIZE, DMA_FROM_DEVICE);
+	EXPECT_EQ(t, dma_mapping_error(fixture.ipath.dev, s->addr), 0);
 	s->ready = !t->failures;
 }
 
 static void scene_close(struct scene *s)
 {
 	link_close(&s->l);
-	dma_free_coherent(rig.ipath.dev, PAGE_SIZE, s->src, s->from);
+	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, s->src, s->from);
 	__free_page(s->page);
 }
 
 static void unmap(struct scene *s)
 {
-	dma_unmap_page(rig.ipath.dev, s->addr, PAGE_SIZE, DMA_FROM_DEVICE);
+	dma_unmap_page(fixture.ipath.dev, s->addr, PAGE_SIZE, DMA_FROM_DEVICE);
 }
 
 static u8 first_byte(struct page *page)
@@ -118,11 +118,11 @@ static void right_use_is_silent(struct ktest *t)
 	EXPECT_EQ(t, buffer_alloc(&b, SHAPE_MIXED), 0);
 	if (!s.ready)
 		return;
-	EXPECT_EQ(t, rig_write(&s.l, s.from, s.addr, 100), HCA_WC_SUCCESS);
-	dma_sync_single_for_cpu(rig.ipath.dev, s.addr + 8, 100, DMA_FROM_DEVICE);
+	EXPECT_EQ(t, fixture_write(&s.l, s.from, s.addr, 100), HCA_WC_SUCCESS);
+	dma_sync_single_for_cpu(fixture.ipath.dev, s.addr + 8, 100, DMA_FROM_DEVICE);
 	unmap(&s);
-	EXPECT_EQ(t, map_buffer(&rig.ipath, &b, DMA_TO_DEVICE), 0);
-	unmap_buffer(&rig.ipath, &b, DMA_TO_DEVICE);
+	EXPECT_EQ(t, map_buffer(&fixture.ipath, &b, DMA_TO_DEVICE), 0);
+	unmap_buffer(&fixture.ipath, &b, DMA_TO_DEVICE);
 	buffer_free(&b);
 	scene_close(&s);
 	EXPECT_EQ(t, all_misuses(), before);
@@ -137,7 +137,8 @@ static void use_after_unmap(struct ktest *t)
 	if (!s.ready)
 		return;
 	unmap(&s);
-	EXPECT_MISUSE(t, HCA_MISUSE_USE_AFTER_UNMAP, EXPECT_EQ(t, rig_write(&s.l, s.from, s.addr, 8), HCA_WC_SUCCESS));
+	EXPECT_MISUSE(t, HCA_MISUSE_USE_AFTER_UNMAP,
+		      EXPECT_EQ(t, fixture_write(&s.l, s.from, s.addr, 8), HCA_WC_SUCCESS));
 	EXPECT_EQ(t, first_byte(s.page), 0xab);
 	scene_close(&s);
 }
@@ -162,7 +163,7 @@ static void use_unmapped(struct ktest *t)
 	if (!s.ready || !other)
 		return;
 	EXPECT_MISUSE(t, HCA_MISUSE_USE_UNMAPPED,
-		      EXPECT_EQ(t, rig_write(&s.l, s.from, (u64)(uintptr_t)page_address(other) + 5 * PAGE_SIZE, 8),
+		      EXPECT_EQ(t, fixture_write(&s.l, s.from, (u64)(uintptr_t)page_address(other) + 5 * PAGE_SIZE, 8),
 				HCA_WC_SUCCESS));
 	unmap(&s);
 	scene_close(&s);
@@ -176,14 +177,14 @@ static void use_against_direction(struct ktest *t)
 	scene_open(t, &s, GFP_KERNEL);
 	if (!s.ready)
 		return;
-	EXPECT_MISUSE(t, HCA_MISUSE_USE_DIR, EXPECT_EQ(t, rig_write(&s.l, s.addr, s.from, 8), HCA_WC_SUCCESS));
+	EXPECT_MISUSE(t, HCA_MISUSE_USE_DIR, EXPECT_EQ(t, fixture_write(&s.l, s.addr, s.from, 8), HCA_WC_SUCCESS));
 	unmap(&s);
 	scene_close(&s);
 }
 
 static void wrong_unmaps(struct ktest *t)
 {
-	struct device *dev = rig.ipath.dev;
+	struct device *dev = fixture.ipath.dev;
 	struct page *other = never_mapped();
 	struct scene s;
 
@@ -202,7 +203,7 @@ static void wrong_unmaps(struct ktest *t)
 
 static void wrong_syncs(struct ktest *t)
 {
-	struct device *dev = rig.ipath.dev;
+	struct device *dev = fixture.ipath.dev;
 	struct scene s;
 
 	scene_open(t, &s, GFP_KERNEL);
@@ -224,16 +225,16 @@ static void ledger_comes_and_goes(struct ktest *t)
 	if (!s.ready)
 		return;
 	for (i = 0; i < 20; i++) {
-		EXPECT_EQ(t, softhca_ledger_set(rig.soft, i & 1), 0);
-		EXPECT_EQ(t, softhca_ledger_totals(rig.soft, &tot), i & 1 ? 0 : -ENOENT);
-		EXPECT_EQ(t, rig_write(&s.l, s.from, s.addr, 8), HCA_WC_SUCCESS);
+		EXPECT_EQ(t, softhca_ledger_set(fixture.soft, i & 1), 0);
+		EXPECT_EQ(t, softhca_ledger_totals(fixture.soft, &tot), i & 1 ? 0 : -ENOENT);
+		EXPECT_EQ(t, fixture_write(&s.l, s.from, s.addr, 8), HCA_WC_SUCCESS);
 		if (i & 1)
 			EXPECT_EQ(t, misuses(HCA_MISUSE_USE_UNMAPPED), 2); /* both made before the ledger began */
 	}
-	EXPECT_EQ(t, softhca_ledger_set(rig.soft, false), 0);
+	EXPECT_EQ(t, softhca_ledger_set(fixture.soft, false), 0);
 	unmap(&s);
 	scene_close(&s);
-	EXPECT_EQ(t, softhca_ledger_set(rig.soft, true), 0);
+	EXPECT_EQ(t, softhca_ledger_set(fixture.soft, true), 0);
 }
 
 static const struct ktest_case ledger_cases[] = {
@@ -271,24 +272,24 @@ static void bus_report(void *ctx, const struct hca_misuse_report *r)
 static int open_stale(void)
 {
 	struct hca_ledger_attr attr = { .device = "edu", .report = bus_report };
-	int err = rig_open(&rig, true);
+	int err = fixture_open(&fixture, true);
 
 	if (err)
 		return err;
 	memset(&bus, 0, sizeof(bus));
 	err = hca_ledger_create(&attr, &bus.l);
 	if (err)
-		rig_close(&rig);
+		fixture_close(&fixture);
 	else
-		hca_store(&rig.edu.mem.ledger, bus.l);
+		hca_store(&fixture.edu.mem.ledger, bus.l);
 	return err;
 }
 
 static void close_stale(void)
 {
-	hca_store(&rig.edu.mem.ledger, NULL);
+	hca_store(&fixture.edu.mem.ledger, NULL);
 	WARN_ON(hca_ledger_destroy(bus.l));
-	rig_close(&rig);
+	fixture_close(&fixture);
 }
 
 /* The platform's mapping, entered in the ledger as the verbs of a driver would. */
@@ -301,8 +302,8 @@ static dma_addr_t bus_map(struct ktest *t, struct page *page, enum dma_data_dire
 	EXPECT(t, rec);
 	if (!rec)
 		return DMA_MAPPING_ERROR;
-	addr = dma_map_page(rig.bus.dev, page, 0, PAGE_SIZE, dir);
-	EXPECT_EQ(t, dma_mapping_error(rig.bus.dev, addr), 0);
+	addr = dma_map_page(fixture.bus.dev, page, 0, PAGE_SIZE, dir);
+	EXPECT_EQ(t, dma_mapping_error(fixture.bus.dev, addr), 0);
 	m.addr = hca_dma_addr(addr);
 	hca_ledger_seg(rec, 0, m.addr, PAGE_SIZE);
 	hca_ledger_enter(bus.l, rec, &m, 1, (hca_site_t)_THIS_IP_);
@@ -315,7 +316,7 @@ static void bus_unmap(dma_addr_t addr, enum dma_data_direction dir)
 	struct hca_mapping m = { .kind = HCA_MAP_PAGE, .addr = hca_dma_addr(addr), .size = PAGE_SIZE, .dir = dir };
 
 	hca_ledger_end(bus.l, &m, (hca_site_t)_THIS_IP_);
-	dma_unmap_page(rig.bus.dev, addr, PAGE_SIZE, dir);
+	dma_unmap_page(fixture.bus.dev, addr, PAGE_SIZE, dir);
 }
 
 /* Where an IOMMU translates, what the device sees isn't where the memory is; where none does, it is. */
@@ -356,24 +357,24 @@ static void stale_write(struct ktest *t)
 	u64 stale = bus.stale;
 	dma_addr_t addr, from;
 	struct link l;
-	u8 *src = dma_alloc_coherent(rig.ipath.dev, PAGE_SIZE, &from, GFP_KERNEL);
+	u8 *src = dma_alloc_coherent(fixture.ipath.dev, PAGE_SIZE, &from, GFP_KERNEL);
 
 	EXPECT(t, page && src);
-	EXPECT_EQ(t, link_open(&l, &rig.ipath, &rig.bus), 0);
+	EXPECT_EQ(t, link_open(&l, &fixture.ipath, &fixture.bus), 0);
 	if (t->failures)
 		return;
 	memset(src, 0xab, 64);
 	addr = bus_map(t, page, DMA_FROM_DEVICE);
-	EXPECT_EQ(t, rig_write(&l, from, addr + 128, 64), HCA_WC_SUCCESS);
+	EXPECT_EQ(t, fixture_write(&l, from, addr + 128, 64), HCA_WC_SUCCESS);
 	EXPECT_EQ(t, bus.stale, stale);
 	bus_unmap(addr, DMA_FROM_DEVICE);
 	EXPECT_EQ(t, ((u8 *)page_address(page))[128], 0xab);
 	memset(page_address(page), 0, PAGE_SIZE);
 	/* The device has no way to know, and says that it was done. */
-	EXPECT_EQ(t, rig_write(&l, from, addr + 128, 64), HCA_WC_SUCCESS);
+	EXPECT_EQ(t, fixture_write(&l, from, addr + 128, 64), HCA_WC_SUCCESS);
 	judge(t, ((u8 *)page_address(page))[128] == 0xab, stale);
 	link_close(&l);
-	dma_free_coherent(rig.ipath.dev, PAGE_SIZE, src, from);
+	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, src, from);
 	__free_page(page);
 }
 
@@ -383,20 +384,20 @@ static void stale_read(struct ktest *t)
 	u64 stale = bus.stale;
 	dma_addr_t addr, to;
 	struct link l;
-	u8 *dst = dma_alloc_coherent(rig.ipath.dev, PAGE_SIZE, &to, GFP_KERNEL);
+	u8 *dst = dma_alloc_coherent(fixture.ipath.dev, PAGE_SIZE, &to, GFP_KERNEL);
 
 	EXPECT(t, page && dst);
-	EXPECT_EQ(t, link_open(&l, &rig.bus, &rig.ipath), 0);
+	EXPECT_EQ(t, link_open(&l, &fixture.bus, &fixture.ipath), 0);
 	if (t->failures)
 		return;
 	addr = bus_map(t, page, DMA_TO_DEVICE);
-	EXPECT_EQ(t, rig_write(&l, addr, to, 64), HCA_WC_SUCCESS);
+	EXPECT_EQ(t, fixture_write(&l, addr, to, 64), HCA_WC_SUCCESS);
 	bus_unmap(addr, DMA_TO_DEVICE);
 	memset(page_address(page), 0xcd, PAGE_SIZE);
-	EXPECT_EQ(t, rig_write(&l, addr, to, 64), HCA_WC_SUCCESS);
+	EXPECT_EQ(t, fixture_write(&l, addr, to, 64), HCA_WC_SUCCESS);
 	judge(t, dst[0] == 0xcd, stale);
 	link_close(&l);
-	dma_free_coherent(rig.ipath.dev, PAGE_SIZE, dst, to);
+	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, dst, to);
 	__free_page(page);
 }
 

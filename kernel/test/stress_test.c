@@ -28,40 +28,40 @@ struct worker {
 	u64 wrong;
 };
 
-static struct rig rig;
+static struct fixture fixture;
 static struct worker writer[WRITERS], beat, maker;
 static struct hca_timer timer;
-static struct hca_region *region;
-static struct hca_region_pages pages;
+static struct hca_mr *region;
+static struct hca_mr_pages pages;
 static u64 page_addr;
 static bool registered, stop;
 
 static int worker_open(struct worker *w)
 {
-	struct hca_region_attr all = {
-		.kind = HCA_REGION_ALL,
+	struct hca_mr_attr all = {
+		.kind = HCA_MR_ALL,
 		.access = HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE,
 	};
 	int err;
 
 	memset(w, 0, sizeof(*w));
-	w->side = rig.ipath;
-	w->buf = dma_alloc_coherent(rig.ipath.dev, 2 * BYTES, &w->at, GFP_KERNEL);
+	w->side = fixture.ipath;
+	w->buf = dma_alloc_coherent(fixture.ipath.dev, 2 * BYTES, &w->at, GFP_KERNEL);
 	if (!w->buf)
 		return -ENOMEM;
-	hca_pd_init(&w->side.pd, rig.ipath.hca);
-	err = hca_compq_init(&w->side.cq, rig.ipath.hca, 64, NULL);
+	hca_pd_init(&w->side.pd, fixture.ipath.hca);
+	err = hca_cq_init(&w->side.cq, fixture.ipath.hca, 64, NULL);
 	if (!err)
-		err = hca_region_create(&w->side.pd, &all, &w->side.all);
+		err = hca_mr_create(&w->side.pd, &all, &w->side.all);
 	return err ? err : link_open(&w->l, &w->side, &w->side);
 }
 
 static void worker_close(struct worker *w)
 {
 	link_close(&w->l);
-	WARN_ON(hca_region_destroy(w->side.all));
-	WARN_ON(hca_compq_fini(&w->side.cq));
-	dma_free_coherent(rig.ipath.dev, 2 * BYTES, w->buf, w->at);
+	WARN_ON(hca_mr_destroy(w->side.all));
+	WARN_ON(hca_cq_fini(&w->side.cq));
+	dma_free_coherent(fixture.ipath.dev, 2 * BYTES, w->buf, w->at);
 }
 
 static int write_on(void *arg)
@@ -69,7 +69,7 @@ static int write_on(void *arg)
 	struct worker *w = arg;
 
 	while (!kthread_should_stop()) {
-		w->wrong += rig_write(&w->l, w->at, w->at + BYTES, BYTES) != HCA_WC_SUCCESS;
+		w->wrong += fixture_write(&w->l, w->at, w->at + BYTES, BYTES) != HCA_WC_SUCCESS;
 		w->done++;
 		if (!(w->done & 63))
 			cond_resched();
@@ -90,7 +90,7 @@ static void on_beat(void *arg)
 		wr.reg.region = region;
 		wr.reg.pages = &pages;
 	}
-	beat.wrong += hca_post_send(beat.l.qp, &wr) || rig_poll(&beat.side, &wc) != HCA_WC_SUCCESS || !in_softirq();
+	beat.wrong += hca_post_send(beat.l.qp, &wr) || fixture_poll(&beat.side, &wc) != HCA_WC_SUCCESS || !in_softirq();
 	registered = !registered;
 	beat.done++;
 	if (!READ_ONCE(stop))
@@ -99,18 +99,18 @@ static void on_beat(void *arg)
 
 static int make_and_end(void *arg)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_LINEAR, .access = HCA_ACCESS_REMOTE_READ, .length = 8 };
+	struct hca_mr_attr attr = { .kind = HCA_MR_LINEAR, .access = HCA_ACCESS_REMOTE_READ, .length = 8 };
 	struct worker *w = arg;
 
 	while (!kthread_should_stop()) {
-		struct hca_region *r;
+		struct hca_mr *r;
 		struct link l;
 
-		w->wrong += hca_region_create(&w->side.pd, &attr, &r) || hca_region_destroy(r);
+		w->wrong += hca_mr_create(&w->side.pd, &attr, &r) || hca_mr_destroy(r);
 		if (link_open(&l, &w->side, &w->side)) {
 			w->wrong++;
 		} else {
-			w->wrong += rig_write(&l, w->at, w->at + BYTES, 64) != HCA_WC_SUCCESS;
+			w->wrong += fixture_write(&l, w->at, w->at + BYTES, 64) != HCA_WC_SUCCESS;
 			link_close(&l);
 		}
 		w->done++;
@@ -175,8 +175,8 @@ static void retries_run_on_the_timer(struct ktest *t)
 	int i;
 
 	EXPECT_EQ(t, hca_post_send(maker.l.qp, &wr), 0);
-	EXPECT_EQ(t, rig_poll(&maker.side, &wc), -EAGAIN);
-	for (i = 0; i < 200 && rig_poll(&maker.side, &wc) == -EAGAIN; i++)
+	EXPECT_EQ(t, fixture_poll(&maker.side, &wc), -EAGAIN);
+	for (i = 0; i < 200 && fixture_poll(&maker.side, &wc) == -EAGAIN; i++)
 		msleep(20);
 	EXPECT_EQ(t, wc.status, HCA_WC_RNR_RETRY_EXC_ERR);
 	EXPECT(t, hca_now_ns() - began >= 3 * 640 * 1000);
@@ -184,8 +184,8 @@ static void retries_run_on_the_timer(struct ktest *t)
 
 static int open_stress(void)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .max_pages = 1, .invalid = true };
-	int err = rig_open(&rig, false), i;
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = 1, .invalid = true };
+	int err = fixture_open(&fixture, false), i;
 
 	if (err)
 		return err;
@@ -196,11 +196,11 @@ static int open_stress(void)
 	if (!err)
 		err = worker_open(&maker);
 	if (!err)
-		err = hca_region_create(&beat.side.pd, &attr, &region);
+		err = hca_mr_create(&beat.side.pd, &attr, &region);
 	if (!err)
 		err = hca_timer_init(&timer, on_beat, NULL);
 	page_addr = beat.at;
-	pages = (struct hca_region_pages){
+	pages = (struct hca_mr_pages){
 		.access = HCA_ACCESS_REMOTE_READ,
 		.iova = 0x1000,
 		.length = PAGE_SIZE,
@@ -217,12 +217,12 @@ static void close_stress(void)
 	int i;
 
 	hca_timer_destroy(&timer);
-	WARN_ON(hca_region_destroy(region));
+	WARN_ON(hca_mr_destroy(region));
 	worker_close(&maker);
 	worker_close(&beat);
 	for (i = 0; i < WRITERS; i++)
 		worker_close(&writer[i]);
-	rig_close(&rig);
+	fixture_close(&fixture);
 }
 
 static const struct ktest_case cases[] = {

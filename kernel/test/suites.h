@@ -4,7 +4,7 @@
 #define SOFTHCA_SUITES_H
 
 #include "ktest.h"
-#include "rig.h"
+#include "fixture.h"
 
 /** enum iommu - what stands between the bus and memory; the parameter iommu= says so */
 enum iommu { IOMMU_NONE, IOMMU_PASS, IOMMU_LAZY, IOMMU_STRICT };

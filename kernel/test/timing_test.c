@@ -19,7 +19,7 @@
 #define ROUNDS 25
 #define TURNS 4000
 
-static struct rig rig;
+static struct fixture fixture;
 static struct platform_device *direct, *virt;
 static void *buf, *buf2;
 static struct page *high[2];
@@ -65,7 +65,7 @@ static void map_unmap(struct device *dev, unsigned int turns)
 
 static void bus_map_unmap(unsigned int turns)
 {
-	map_unmap(rig.bus.dev, turns);
+	map_unmap(fixture.bus.dev, turns);
 }
 
 static void direct_map_unmap(unsigned int turns)
@@ -75,7 +75,7 @@ static void direct_map_unmap(unsigned int turns)
 
 static void our_map_unmap(unsigned int turns)
 {
-	map_unmap(rig.ipath.dev, turns);
+	map_unmap(fixture.ipath.dev, turns);
 }
 
 static void virt_map_unmap(unsigned int turns)
@@ -107,7 +107,7 @@ static void plain_copy(unsigned int turns)
 
 static void our_copy(unsigned int turns)
 {
-	struct hca_mem *mem = rig.ipath.mem;
+	struct hca_mem *mem = fixture.ipath.mem;
 
 	while (turns--)
 		hca_mem_copy(mem, hca_dma_addr(to), mem, hca_dma_addr(from), PAGE_SIZE, NULL, NULL);
@@ -116,7 +116,7 @@ static void our_copy(unsigned int turns)
 static void our_high_copy(unsigned int turns)
 {
 	hca_dma_addr_t s = hca_tag_addr((u64)page_to_phys(high[0])), d = hca_tag_addr((u64)page_to_phys(high[1]));
-	struct hca_mem *mem = rig.ipath.mem;
+	struct hca_mem *mem = fixture.ipath.mem;
 
 	while (turns--)
 		hca_mem_copy(mem, d, mem, s, PAGE_SIZE, NULL, NULL);
@@ -130,7 +130,7 @@ static void kmap_copy(unsigned int turns)
 
 static void key_check(unsigned int turns)
 {
-	const struct adapter *a = &rig.ipath;
+	const struct adapter *a = &fixture.ipath;
 	u32 key = a->all->key;
 
 	while (turns--) {
@@ -144,26 +144,26 @@ static void key_check(unsigned int turns)
 
 static void inside(unsigned int turns)
 {
-	struct hca_inflight *in = &softhca_wire()->inflight;
+	struct hca_quiesce *in = &softhca_wire()->quiesce;
 
 	while (turns--) {
-		struct hca_inflight_mark mark;
+		struct hca_quiesce_mark mark;
 
-		hca_inflight_enter(in, &mark);
-		hca_inflight_leave(&mark);
+		hca_quiesce_enter(in, &mark);
+		hca_quiesce_leave(&mark);
 	}
 }
 
 static void write_8(unsigned int turns)
 {
 	while (turns--)
-		rig_write(&loop, from, to, 8);
+		fixture_write(&loop, from, to, 8);
 }
 
 static void write_4096(unsigned int turns)
 {
 	while (turns--)
-		rig_write(&loop, from, to, 4096);
+		fixture_write(&loop, from, to, 4096);
 }
 
 struct contestant {
@@ -250,7 +250,7 @@ static void what_the_engine_costs(struct ktest *t)
 
 static int open_timing(void)
 {
-	int err = rig_open(&rig, true);
+	int err = fixture_open(&fixture, true);
 
 	if (err)
 		return err;
@@ -258,23 +258,23 @@ static int open_timing(void)
 	virt = make_device("softhca-virt", &virt_ops);
 	high[0] = alloc_page(GFP_HIGHUSER);
 	high[1] = alloc_page(GFP_HIGHUSER);
-	buf = dma_alloc_coherent(rig.ipath.dev, PAGE_SIZE, &from, GFP_KERNEL);
-	buf2 = dma_alloc_coherent(rig.ipath.dev, PAGE_SIZE, &to, GFP_KERNEL);
+	buf = dma_alloc_coherent(fixture.ipath.dev, PAGE_SIZE, &from, GFP_KERNEL);
+	buf2 = dma_alloc_coherent(fixture.ipath.dev, PAGE_SIZE, &to, GFP_KERNEL);
 	if (!direct || !virt || !high[0] || !high[1] || !buf || !buf2)
 		return -ENOMEM;
-	return link_open(&loop, &rig.ipath, &rig.ipath);
+	return link_open(&loop, &fixture.ipath, &fixture.ipath);
 }
 
 static void close_timing(void)
 {
 	link_close(&loop);
-	dma_free_coherent(rig.ipath.dev, PAGE_SIZE, buf2, to);
-	dma_free_coherent(rig.ipath.dev, PAGE_SIZE, buf, from);
+	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, buf2, to);
+	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, buf, from);
 	__free_page(high[1]);
 	__free_page(high[0]);
 	platform_device_unregister(virt);
 	platform_device_unregister(direct);
-	rig_close(&rig);
+	fixture_close(&fixture);
 }
 
 static const struct ktest_case cases[] = {

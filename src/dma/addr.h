@@ -18,7 +18,7 @@
 #ifndef HCA_DMA_ADDR_H
 #define HCA_DMA_ADDR_H
 
-#include "port.h"
+#include "os.h"
 
 #define HCA_PAGE_SHIFT 12
 #define HCA_PAGE_SIZE (1ull << HCA_PAGE_SHIFT)

@@ -6,7 +6,7 @@
 #ifndef HCA_DMA_CHECK_H
 #define HCA_DMA_CHECK_H
 
-#include "port.h"
+#include "os.h"
 
 /**
  * struct hca_dma_space - the memory that can be mapped, as one line of bytes

@@ -396,7 +396,7 @@ static void judge_use(struct hca_ledger *l, struct reports *rs, const struct hca
 	}
 }
 
-void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca_access access, hca_site_t site,
+void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, hca_site_t site,
 		    int outcome)
 {
 	struct hca_mapping call = { .kind = HCA_MAP_SINGLE, .addr = addr, .size = len };
@@ -405,9 +405,9 @@ void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca
 
 	if (!len)
 		return;
-	call.dir = access == HCA_ACCESS_READ  ? HCA_DMA_TO_DEVICE :
-		   access == HCA_ACCESS_WRITE ? HCA_DMA_FROM_DEVICE :
-						HCA_DMA_BIDIRECTIONAL;
+	call.dir = access == HCA_MEM_READ  ? HCA_DMA_TO_DEVICE :
+		   access == HCA_MEM_WRITE ? HCA_DMA_FROM_DEVICE :
+					     HCA_DMA_BIDIRECTIONAL;
 	hca_spin_lock(&l->lock, flags);
 	judge_use(l, &rs, &call, site, outcome);
 	hca_spin_unlock(&l->lock, flags);

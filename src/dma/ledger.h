@@ -14,7 +14,7 @@
 #define HCA_DMA_LEDGER_H
 
 #include "dma/mem.h"
-#include "port.h"
+#include "os.h"
 #include "softhca/hca_ledger.h"
 
 struct hca_ledger;
@@ -105,7 +105,7 @@ int hca_ledger_sync(struct hca_ledger *l, hca_dma_addr_t addr, u64 size, int dir
 		    hca_site_t site);
 
 /** hca_ledger_use() - the adapter tried to access @len bytes at @addr for the work posted at @site, with the result @outcome */
-void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca_access access, hca_site_t site,
+void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, hca_site_t site,
 		    int outcome);
 
 /** hca_ledger_checked() - the caller of the map looked whether @addr is an error */

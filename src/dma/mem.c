@@ -7,7 +7,7 @@
 #include "dma/mem.h"
 
 /* The ledger hears of an access after it was tried: what it reports says whether the machine let it through. */
-static int told(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, hca_site_t site, int err)
+static int told(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, hca_site_t site, int err)
 {
 	struct hca_ledger *ledger = hca_load(&mem->ledger);
 
@@ -22,14 +22,14 @@ static bool wraps(hca_dma_addr_t addr, u64 len)
 }
 
 /* Moves between the adapter's own bytes and memory; @own is written for a read and only read for a write. */
-static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum hca_access access)
+static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum hca_mem_op access)
 {
 	void *flat = hca_mem_flat(mem, addr, len);
-	struct hca_mem_window w;
+	struct hca_mem_view w;
 	int err;
 
 	if (hca_likely(flat)) {
-		if (access == HCA_ACCESS_READ)
+		if (access == HCA_MEM_READ)
 			hca_memcpy(own, flat, (size_t)len);
 		else
 			hca_memcpy(flat, own, (size_t)len);
@@ -41,7 +41,7 @@ static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum
 		err = mem->ops->open(mem, addr, len, access, &w);
 		if (err)
 			return err;
-		if (access == HCA_ACCESS_READ)
+		if (access == HCA_MEM_READ)
 			hca_memcpy(own, w.ptr, (size_t)w.len);
 		else
 			hca_memcpy(w.ptr, own, (size_t)w.len);
@@ -55,19 +55,19 @@ static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum
 
 int hca_mem_read(struct hca_mem *mem, hca_dma_addr_t addr, void *dst, u64 len, hca_site_t site)
 {
-	return told(mem, addr, len, HCA_ACCESS_READ, site, move(mem, addr, dst, len, HCA_ACCESS_READ));
+	return told(mem, addr, len, HCA_MEM_READ, site, move(mem, addr, dst, len, HCA_MEM_READ));
 }
 
 int hca_mem_write(struct hca_mem *mem, hca_dma_addr_t addr, const void *src, u64 len, hca_site_t site)
 {
-	return told(mem, addr, len, HCA_ACCESS_WRITE, site, move(mem, addr, (u8 *)src, len, HCA_ACCESS_WRITE));
+	return told(mem, addr, len, HCA_MEM_WRITE, site, move(mem, addr, (u8 *)src, len, HCA_MEM_WRITE));
 }
 
 /* @at_dst says which side an error is of: both may be one accessor. */
 static int copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 len,
 		bool *at_dst)
 {
-	struct hca_mem_window d, s;
+	struct hca_mem_view d, s;
 	int err;
 
 	*at_dst = false;
@@ -75,11 +75,11 @@ static int copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, 
 		return -EFAULT;
 	while (len) {
 		*at_dst = false;
-		err = smem->ops->open(smem, src, len, HCA_ACCESS_READ, &s);
+		err = smem->ops->open(smem, src, len, HCA_MEM_READ, &s);
 		if (err)
 			return err;
 		*at_dst = true;
-		err = wraps(dst, len) ? -EFAULT : dmem->ops->open(dmem, dst, s.len, HCA_ACCESS_WRITE, &d);
+		err = wraps(dst, len) ? -EFAULT : dmem->ops->open(dmem, dst, s.len, HCA_MEM_WRITE, &d);
 		if (err) {
 			smem->ops->close(smem, &s);
 			return err;
@@ -108,9 +108,9 @@ int hca_mem_copy_for(struct hca_mem *dmem, hca_dma_addr_t dst, hca_site_t dst_si
 	else
 		err = copy(dmem, dst, smem, src, len, &at_dst);
 	if (hca_unlikely(sl))
-		hca_ledger_use(sl, src, len, HCA_ACCESS_READ, src_site, at_dst ? 0 : err);
+		hca_ledger_use(sl, src, len, HCA_MEM_READ, src_site, at_dst ? 0 : err);
 	if (hca_unlikely(dl))
-		hca_ledger_use(dl, dst, len, HCA_ACCESS_WRITE, dst_site, at_dst ? err : 0);
+		hca_ledger_use(dl, dst, len, HCA_MEM_WRITE, dst_site, at_dst ? err : 0);
 	if (err && dst_failed)
 		*dst_failed = at_dst;
 	return err;
@@ -118,8 +118,8 @@ int hca_mem_copy_for(struct hca_mem *dmem, hca_dma_addr_t dst, hca_site_t dst_si
 
 static int atomic_op(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op, u64 arg, u64 swap, u64 *old)
 {
-	struct hca_mem_window w;
-	int err = mem->ops->open(mem, addr, sizeof(u64), HCA_ACCESS_ATOMIC, &w);
+	struct hca_mem_view w;
+	int err = mem->ops->open(mem, addr, sizeof(u64), HCA_MEM_RMW, &w);
 
 	if (err)
 		return err;
@@ -139,5 +139,5 @@ int hca_mem_atomic(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op,
 {
 	if (hca_dma_u64(addr) & (sizeof(u64) - 1))
 		return -EINVAL;
-	return told(mem, addr, sizeof(u64), HCA_ACCESS_ATOMIC, site, atomic_op(mem, addr, op, arg, swap, old));
+	return told(mem, addr, sizeof(u64), HCA_MEM_RMW, site, atomic_op(mem, addr, op, arg, swap, old));
 }

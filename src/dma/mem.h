@@ -11,26 +11,26 @@
 #ifndef HCA_DMA_MEM_H
 #define HCA_DMA_MEM_H
 
-#include "port.h"
+#include "os.h"
 #include "softhca/hca_ledger.h"
 
-/** enum hca_access - what the adapter does to memory, in the IOMMU's words */
-enum hca_access {
-	HCA_ACCESS_READ = 1,
-	HCA_ACCESS_WRITE = 2,
-	HCA_ACCESS_ATOMIC = HCA_ACCESS_READ | HCA_ACCESS_WRITE,
+/** enum hca_mem_op - what the adapter does to memory, in the IOMMU's words */
+enum hca_mem_op {
+	HCA_MEM_READ = 1,
+	HCA_MEM_WRITE = 2,
+	HCA_MEM_RMW = HCA_MEM_READ | HCA_MEM_WRITE,
 };
 
 struct hca_mem;
 struct hca_ledger;
 
 /**
- * struct hca_mem_window - bytes that may be touched until the window is closed
+ * struct hca_mem_view - bytes that may be touched until the window is closed
  * @ptr: the first byte
  * @len: bytes, at least 1 and at most what was asked
  * @cookie: the accessor's own
  */
-struct hca_mem_window {
+struct hca_mem_view {
 	void *ptr;
 	u64 len;
 	uintptr_t cookie;
@@ -43,9 +43,8 @@ struct hca_mem_window {
  * @close: done with the window; windows are closed last opened first.
  */
 struct hca_mem_ops {
-	int (*open)(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-		    struct hca_mem_window *w);
-	void (*close)(struct hca_mem *mem, struct hca_mem_window *w);
+	int (*open)(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w);
+	void (*close)(struct hca_mem *mem, struct hca_mem_view *w);
 };
 
 /**

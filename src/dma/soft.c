@@ -2,8 +2,7 @@
 /* The software adapter's accessor; see soft.h. */
 #include "dma/soft.h"
 
-static int soft_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access,
-		     struct hca_mem_window *w)
+static int soft_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	struct hca_soft *soft = hca_container_of(mem, struct hca_soft, mem);
 	u64 phys, off;
@@ -12,7 +11,7 @@ static int soft_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca
 
 	(void)access; /* The CPU may read and write whatever it can reach: that is what the ledger is for. */
 	if (hca_likely(!hca_addr_tagged(addr))) {
-		w->ptr = soft->home->virt(soft->ctx, hca_dma_u64(addr), len);
+		w->ptr = soft->ops->virt(soft->ctx, hca_dma_u64(addr), len);
 		if (!w->ptr)
 			return -EFAULT;
 		w->len = len;
@@ -23,7 +22,7 @@ static int soft_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca
 		return -EFAULT;
 	phys = hca_tag_phys(addr);
 	off = phys & (HCA_PAGE_SIZE - 1);
-	page = soft->home->kmap(soft->ctx, phys >> HCA_PAGE_SHIFT, &err);
+	page = soft->ops->kmap(soft->ctx, phys >> HCA_PAGE_SHIFT, &err);
 	if (!page)
 		return err;
 	w->ptr = (u8 *)page + off;
@@ -32,12 +31,12 @@ static int soft_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca
 	return 0;
 }
 
-static void soft_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void soft_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	struct hca_soft *soft = hca_container_of(mem, struct hca_soft, mem);
 
 	if (w->cookie)
-		soft->home->kunmap(soft->ctx, (void *)w->cookie);
+		soft->ops->kunmap(soft->ctx, (void *)w->cookie);
 }
 
 static const struct hca_mem_ops soft_mem_ops = {
@@ -45,12 +44,12 @@ static const struct hca_mem_ops soft_mem_ops = {
 	.close = soft_close,
 };
 
-void hca_soft_init(struct hca_soft *soft, const struct hca_soft_home *home, void *ctx, enum hca_soft_highmem highmem)
+void hca_soft_init(struct hca_soft *soft, const struct hca_soft_ops *ops, void *ctx, enum hca_soft_highmem highmem)
 {
 	soft->mem.ops = &soft_mem_ops;
 	soft->mem.flat_len = 0;
 	soft->mem.ledger = NULL;
-	soft->home = home;
+	soft->ops = ops;
 	soft->ctx = ctx;
 	soft->highmem = highmem;
 }

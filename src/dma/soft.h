@@ -17,12 +17,12 @@ enum hca_soft_highmem {
 };
 
 /**
- * struct hca_soft_home - what the accessor needs of the machine it runs on
+ * struct hca_soft_ops - what the accessor needs of the machine it runs on
  * @virt: where the adapter touches @len bytes at the virtual address @addr; NULL if they aren't all mapped memory
  * @kmap: map the page @pfn for this thread for a short time; NULL: no such page (*@err = -EFAULT) or no room (-ENOMEM)
  * @kunmap: give back what @kmap returned, last mapped first
  */
-struct hca_soft_home {
+struct hca_soft_ops {
 	void *(*virt)(void *ctx, u64 addr, u64 len);
 	void *(*kmap)(void *ctx, u64 pfn, int *err);
 	void (*kunmap)(void *ctx, void *at);
@@ -31,13 +31,13 @@ struct hca_soft_home {
 /** struct hca_soft - a software device's accessor; the driver embeds it and hands &soft->mem to the engine */
 struct hca_soft {
 	struct hca_mem mem;
-	const struct hca_soft_home *home;
+	const struct hca_soft_ops *ops;
 	void *ctx;
 	enum hca_soft_highmem highmem;
 };
 
-/** hca_soft_init() - an accessor over @home; @ctx is handed to its calls */
-void hca_soft_init(struct hca_soft *soft, const struct hca_soft_home *home, void *ctx, enum hca_soft_highmem highmem);
+/** hca_soft_init() - an accessor over @ops; @ctx is handed to its calls */
+void hca_soft_init(struct hca_soft *soft, const struct hca_soft_ops *ops, void *ctx, enum hca_soft_highmem highmem);
 
 /**
  * hca_soft_map() - the DMA address of a byte

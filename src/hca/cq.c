@@ -23,7 +23,7 @@ static int make_ring(u32 capacity, struct hca_wc **ring, u32 *size)
 	return 0;
 }
 
-int hca_cq_init(struct hca_cq *cq, u32 capacity)
+int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity)
 {
 	int err;
 
@@ -36,17 +36,17 @@ int hca_cq_init(struct hca_cq *cq, u32 capacity)
 	return 0;
 }
 
-void hca_cq_fini(struct hca_cq *cq)
+void hca_cq_ring_fini(struct hca_cq_ring *cq)
 {
 	hca_free(cq->ring);
 }
 
-static struct hca_wc *slot(struct hca_cq *cq, u32 i)
+static struct hca_wc *slot(struct hca_cq_ring *cq, u32 i)
 {
 	return &cq->ring[i & (cq->size - 1)];
 }
 
-int hca_cq_resize(struct hca_cq *cq, u32 capacity)
+int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity)
 {
 	struct hca_wc *ring, *old;
 	hca_irqflags_t flags;
@@ -72,7 +72,7 @@ int hca_cq_resize(struct hca_cq *cq, u32 capacity)
 	return err;
 }
 
-enum hca_cq_added hca_cq_add(struct hca_cq *cq, const struct hca_wc *wc, bool solicited)
+enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, const struct hca_wc *wc, bool solicited)
 {
 	enum hca_cq_added result = HCA_CQ_QUIET;
 	hca_irqflags_t flags;
@@ -95,7 +95,7 @@ enum hca_cq_added hca_cq_add(struct hca_cq *cq, const struct hca_wc *wc, bool so
 	return result;
 }
 
-int hca_cq_poll(struct hca_cq *cq, struct hca_wc *wc, int n)
+int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
 {
 	hca_irqflags_t flags;
 	int got = 0;
@@ -121,7 +121,7 @@ int hca_cq_poll(struct hca_cq *cq, struct hca_wc *wc, int n)
 	return got;
 }
 
-bool hca_cq_notify(struct hca_cq *cq, enum hca_cq_arm arm)
+bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm)
 {
 	hca_irqflags_t flags;
 	bool waiting;
@@ -134,7 +134,7 @@ bool hca_cq_notify(struct hca_cq *cq, enum hca_cq_arm arm)
 	return waiting;
 }
 
-void hca_cq_purge(struct hca_cq *cq, u32 qp_num)
+void hca_cq_ring_purge(struct hca_cq_ring *cq, u32 qp_num)
 {
 	hca_irqflags_t flags;
 	u32 from, to;

@@ -9,7 +9,7 @@
 #ifndef HCA_CQ_H
 #define HCA_CQ_H
 
-#include "port.h"
+#include "os.h"
 #include "softhca/hca_verbs.h"
 
 /** enum hca_cq_arm - which completion calls the handler next */
@@ -28,7 +28,7 @@ enum hca_cq_added {
 };
 
 /* Fields below @lock are changed under it, but for @users; head, tail and error may be looked at without. */
-struct hca_cq {
+struct hca_cq_ring {
 	struct hca_spinlock lock;
 	struct hca_wc *ring;
 	u32 size; /* entries; a power of two, at least the capacity */
@@ -40,28 +40,28 @@ struct hca_cq {
 	u32 users; /* atomic: queue pairs that complete here */
 };
 
-/** hca_cq_init() - room for @capacity completions, at least 1. Return: 0, -EINVAL, -ENOMEM. May sleep. */
-int hca_cq_init(struct hca_cq *cq, u32 capacity);
-void hca_cq_fini(struct hca_cq *cq);
+/** hca_cq_ring_init() - room for @capacity completions, at least 1. Return: 0, -EINVAL, -ENOMEM. May sleep. */
+int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity);
+void hca_cq_ring_fini(struct hca_cq_ring *cq);
 
-/** hca_cq_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep. */
-int hca_cq_resize(struct hca_cq *cq, u32 capacity);
+/** hca_cq_ring_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep. */
+int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity);
 
-/** hca_cq_add() - a work request ended; @solicited: its sender asked for an event */
-enum hca_cq_added hca_cq_add(struct hca_cq *cq, const struct hca_wc *wc, bool solicited);
+/** hca_cq_ring_add() - a work request ended; @solicited: its sender asked for an event */
+enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, const struct hca_wc *wc, bool solicited);
 
-/** hca_cq_poll() - up to @n completions, oldest first. Return: how many; -EIO once the queue has overflowed and is empty. */
-int hca_cq_poll(struct hca_cq *cq, struct hca_wc *wc, int n);
+/** hca_cq_ring_poll() - up to @n completions, oldest first. Return: how many; -EIO once the queue has overflowed and is empty. */
+int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
 
 /**
- * hca_cq_notify() - ask for a call of the handler
+ * hca_cq_ring_notify() - ask for a call of the handler
  *
  * A request for any completion isn't weakened by a later one for solicited ones.
  * Return: whether completions are waiting that may have come before the request.
  */
-bool hca_cq_notify(struct hca_cq *cq, enum hca_cq_arm arm);
+bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm);
 
-/** hca_cq_purge() - forget the completions of a queue pair that was reset or destroyed */
-void hca_cq_purge(struct hca_cq *cq, u32 qp_num);
+/** hca_cq_ring_purge() - forget the completions of a queue pair that was reset or destroyed */
+void hca_cq_ring_purge(struct hca_cq_ring *cq, u32 qp_num);
 
 #endif

@@ -87,7 +87,7 @@ static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid
 
 static void free_all(struct hca_qp *qp, struct hca_mcast_member *gone)
 {
-	hca_inflight_wait(&qp->hca->wire->inflight);
+	hca_quiesce_wait(&qp->hca->wire->quiesce);
 	while (gone) {
 		struct hca_mcast_member *m = gone;
 

@@ -10,7 +10,7 @@
 #ifndef HCA_EQ_H
 #define HCA_EQ_H
 
-#include "port.h"
+#include "os.h"
 
 /**
  * struct hca_eq_node - something that can have an event; embedded in a CQ, QP or SRQ

@@ -59,7 +59,7 @@ int hca_frame_write(struct hca_frame *f, void *out)
 	if (f->len && f->own)
 		hca_memcpy(at, f->own, f->len);
 	else if (f->len)
-		err = hca_gather_get(&f->data, at, f->len, f->site);
+		err = hca_sge_get(&f->data, at, f->len, f->site);
 	hca_memset(at + f->len, 0, f->pad);
 	return err;
 }
@@ -270,7 +270,7 @@ static void group_arrived(struct hca *hca, const struct hca_packet *p, const str
 {
 	const struct hca_mcast_member *at = NULL;
 	const struct hca_gid *dgid = NULL;
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	struct hca_gid gid;
 
 	if (p->raw_grh) {
@@ -279,20 +279,20 @@ static void group_arrived(struct hca *hca, const struct hca_packet *p, const str
 	}
 	if (!hca_lid_is_multicast(a->dlid) && !(dgid && hca_gid_is_multicast(dgid)))
 		return;
-	hca_inflight_enter(&hca->wire->inflight, &mark);
+	hca_quiesce_enter(&hca->wire->quiesce, &mark);
 	while ((at = hca_mcast_next(hca, at, a->dlid, dgid))) {
 		bool own = at->qp->qpn == p->sqpn && hca->lid == a->slid;
 
 		if (!own || !at->qp->block_mcast_loopback)
 			(void)take_in(at->qp, p, a);
 	}
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 	hca_eq_run(&hca->wire->eq);
 }
 
 void hca_packet_arrived(struct hca *hca, const struct hca_arrival *a)
 {
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	bool unfinished = false;
 	struct hca_packet p;
 	struct hca_qp *qp;
@@ -303,13 +303,13 @@ void hca_packet_arrived(struct hca *hca, const struct hca_arrival *a)
 		group_arrived(hca, &p, a);
 		return;
 	}
-	hca_inflight_enter(&hca->wire->inflight, &mark);
+	hca_quiesce_enter(&hca->wire->quiesce, &mark);
 	qp = hca_qp_find(hca, p.dqpn);
 	if (qp) {
 		hca_fetch_add(&qp->holds, 1); /* so that it stays when we have left */
 		unfinished = take_in(qp, &p, a);
 	}
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 	if (!qp)
 		return;
 	if (unfinished)

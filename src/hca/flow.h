@@ -97,7 +97,7 @@ struct hca_flow {
 	bool finishing; /* an invalidation waits; nothing is taken meanwhile */
 	bool has_wr; /* @wr is taken, and not complete */
 	enum hca_coming coming;
-	struct hca_gather to;
+	struct hca_sge_cursor to;
 	struct hca_sge target; /* of a write */
 	u64 room; /* bytes that the message may have (send) or has (write) */
 	u64 done;

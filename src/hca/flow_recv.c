@@ -120,7 +120,7 @@ static enum hca_answer fetch(struct hca_qp *qp, const struct hca_owed *o, struct
 
 	f->own = NULL;
 	f->site = NULL;
-	if (o->op == HCA_PKT_READ_RESP_ONLY && !hca_rx_remote_gather(qp, &m, HCA_ACCESS_REMOTE_READ, sge, &f->data))
+	if (o->op == HCA_PKT_READ_RESP_ONLY && !hca_rx_remote_cursor(qp, &m, HCA_ACCESS_REMOTE_READ, sge, &f->data))
 		return HCA_ANSWER_REM_ACCESS;
 	return HCA_ANSWER_ACK;
 }
@@ -135,7 +135,7 @@ static enum hca_answer respond(struct hca_qp *qp, const struct hca_owed *o)
 		.msn = o->msn,
 		.len = o->op == HCA_PKT_READ_RESP_ONLY ? o->len : 0,
 	};
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	enum hca_answer answer;
 	struct hca_frame f;
 	struct hca_sge sge;
@@ -143,11 +143,11 @@ static enum hca_answer respond(struct hca_qp *qp, const struct hca_owed *o)
 	if (o->op == HCA_PKT_ATOMIC_ACK)
 		p.original = o->original;
 	hca_flow_frame(qp, &p, &f);
-	hca_inflight_enter(&wire->inflight, &mark);
+	hca_quiesce_enter(&wire->quiesce, &mark);
 	answer = fetch(qp, o, &sge, &f);
 	if (!answer && wire->ops->xmit(wire, &f))
 		answer = HCA_ANSWER_REM_OP;
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 	return answer;
 }
 
@@ -256,7 +256,7 @@ static void send_begins(struct hca_qp *qp)
 {
 	struct hca_flow *f = qp->flow;
 
-	hca_rx_gather(qp, &f->to, HCA_ACCESS_LOCAL_WRITE, f->wr.e.sge, f->wr.e.num_sge);
+	hca_rx_cursor(qp, &f->to, HCA_ACCESS_LOCAL_WRITE, f->wr.e.sge, f->wr.e.num_sge);
 	f->room = hca_rx_room(&f->wr.e);
 	f->done = 0;
 }
@@ -267,7 +267,7 @@ static int put_grh(struct hca_flow *f, const struct hca_packet *p)
 	static const u8 none[HCA_GRH_BYTES];
 
 	f->done = HCA_GRH_BYTES;
-	return hca_gather_put(&f->to, p->raw_grh ? p->raw_grh : none, HCA_GRH_BYTES, f->wr.e.site);
+	return hca_sge_put(&f->to, p->raw_grh ? p->raw_grh : none, HCA_GRH_BYTES, f->wr.e.site);
 }
 
 static enum hca_answer sent(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
@@ -284,7 +284,7 @@ static enum hca_answer sent(struct hca_qp *qp, const struct hca_packet *p, const
 	note_message(qp, p, a, HCA_WR_SEND);
 	if (p->len + grh > f->room - f->done)
 		return spoilt(qp, HCA_WC_LOC_LEN_ERR);
-	if ((grh && put_grh(f, p)) || hca_gather_put(&f->to, p->payload, p->len, f->wr.e.site))
+	if ((grh && put_grh(f, p)) || hca_sge_put(&f->to, p->payload, p->len, f->wr.e.site))
 		return spoilt(qp, HCA_WC_LOC_PROT_ERR);
 	f->done += p->len;
 	return p->what & HCA_PKT_ENDS ? send_ends(qp, p, a) : HCA_ANSWER_ACK;
@@ -302,7 +302,7 @@ static enum hca_answer write_begins(struct hca_qp *qp, const struct hca_packet *
 	f->msg.raddr = p->raddr;
 	f->msg.rkey = p->rkey;
 	f->msg.len = p->dmalen;
-	return hca_rx_remote_gather(qp, &f->msg, HCA_ACCESS_REMOTE_WRITE, &f->target, &f->to) ? HCA_ANSWER_ACK :
+	return hca_rx_remote_cursor(qp, &f->msg, HCA_ACCESS_REMOTE_WRITE, &f->target, &f->to) ? HCA_ANSWER_ACK :
 												HCA_ANSWER_REM_ACCESS;
 }
 
@@ -323,7 +323,7 @@ static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *
 	if (p->what & HCA_PKT_HAS_IMM && !have_wr(qp))
 		return HCA_ANSWER_RNR;
 	f->coming = HCA_COMING_WRITE;
-	if (hca_gather_put(&f->to, p->payload, p->len, NULL))
+	if (hca_sge_put(&f->to, p->payload, p->len, NULL))
 		return HCA_ANSWER_REM_OP;
 	f->done = done;
 	if (!(p->what & HCA_PKT_ENDS))
@@ -374,7 +374,7 @@ static bool too_many(struct hca_qp *qp)
 static enum hca_answer owe_read(struct hca_qp *qp, const struct hca_packet *p, bool repeat)
 {
 	struct hca_msg m = { .raddr = p->raddr, .rkey = p->rkey, .len = p->dmalen };
-	struct hca_gather from;
+	struct hca_sge_cursor from;
 	struct hca_sge sge;
 	struct hca_owed o = {
 		.op = HCA_PKT_READ_RESP_ONLY,
@@ -390,7 +390,7 @@ static enum hca_answer owe_read(struct hca_qp *qp, const struct hca_packet *p, b
 
 	if (p->dmalen > HCA_MAX_MSG)
 		return HCA_ANSWER_INV_REQ;
-	if (!hca_rx_remote_gather(qp, &m, HCA_ACCESS_REMOTE_READ, &sge, &from))
+	if (!hca_rx_remote_cursor(qp, &m, HCA_ACCESS_REMOTE_READ, &sge, &from))
 		return HCA_ANSWER_REM_ACCESS;
 	owe(qp, &o);
 	return HCA_ANSWER_ACK;

@@ -253,7 +253,7 @@ static void load(const struct hca_qp *qp, const struct hca_flow_shot *s, const s
 	f->data = m->data;
 	f->own = m->inline_data ? (const u8 *)m->inline_data + off : NULL;
 	if (!f->own && p.len)
-		hca_gather_skip(&f->data, off);
+		hca_sge_skip(&f->data, off);
 	hca_flow_frame(qp, &p, f);
 	f->sl = m->sl;
 }
@@ -262,12 +262,12 @@ static enum hca_wc_status transmit(struct hca_qp *qp, const struct hca_flow_shot
 {
 	struct hca_wire *wire = qp->hca->wire;
 	enum hca_wc_status status = HCA_WC_SUCCESS;
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	struct hca_frame f;
 	struct hca_msg m;
 
 	hca_sq_fill_msg(qp, s->e, &m);
-	hca_inflight_enter(&wire->inflight, &mark);
+	hca_quiesce_enter(&wire->quiesce, &mark);
 	if (s->psn == s->e->psn)
 		status = hca_sq_check_local(qp, &m);
 	if (!status) {
@@ -275,7 +275,7 @@ static enum hca_wc_status transmit(struct hca_qp *qp, const struct hca_flow_shot
 		if (wire->ops->xmit(wire, &f))
 			status = HCA_WC_LOC_PROT_ERR;
 	}
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 	return status;
 }
 
@@ -376,15 +376,15 @@ static enum hca_wc_status judge(const struct hca_qp *qp, const struct hca_swqe *
 /* Bytes that came back, to where they belong. */
 static enum hca_wc_status place(struct hca_qp *qp, const struct hca_swqe *e, const struct hca_packet *p)
 {
-	struct hca_gather to;
+	struct hca_sge_cursor to;
 	int err;
 
-	hca_rx_gather(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->wr.num_sge);
+	hca_rx_cursor(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->wr.num_sge);
 	if (p->opcode == HCA_PKT_ATOMIC_ACK) {
-		err = hca_gather_put(&to, &p->original, sizeof(p->original), e->wr.site);
+		err = hca_sge_put(&to, &p->original, sizeof(p->original), e->wr.site);
 	} else {
-		hca_gather_skip(&to, (u64)hca_psn_dist(p->psn, e->psn) * hca_flow_mtu(qp));
-		err = hca_gather_put(&to, p->payload, p->len, e->wr.site);
+		hca_sge_skip(&to, (u64)hca_psn_dist(p->psn, e->psn) * hca_flow_mtu(qp));
+		err = hca_sge_put(&to, p->payload, p->len, e->wr.site);
 	}
 	return err ? HCA_WC_LOC_PROT_ERR : HCA_WC_SUCCESS;
 }

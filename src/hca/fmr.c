@@ -9,19 +9,19 @@
 
 int hca_fmr_create(struct hca_pd *pd, const struct hca_fmr_attr *attr, struct hca_fmr **out)
 {
-	const struct hca_region_attr pages = {
-		.kind = HCA_REGION_PAGES, .access = attr->access, .max_pages = attr->max_pages, .invalid = true
+	const struct hca_mr_attr pages = {
+		.kind = HCA_MR_PAGES, .access = attr->access, .max_pages = attr->max_pages, .invalid = true
 	};
 	struct hca_fmr *f;
 	int err;
 
 	if (attr->access & ~(u32)FMR_ACCESS || !attr->max_maps || attr->max_maps > HCA_FMR_MAX_MAPS ||
-	    attr->page_shift < HCA_REGION_MIN_SHIFT || attr->page_shift > HCA_REGION_MAX_SHIFT)
+	    attr->page_shift < HCA_MR_MIN_SHIFT || attr->page_shift > HCA_MR_MAX_SHIFT)
 		return -EINVAL;
 	f = hca_alloc(sizeof(*f), HCA_MAY_SLEEP);
 	if (!f)
 		return -ENOMEM;
-	err = hca_region_create(pd, &pages, &f->region);
+	err = hca_mr_create(pd, &pages, &f->region);
 	if (err) {
 		hca_free(f);
 		return err;
@@ -40,7 +40,7 @@ int hca_fmr_destroy(struct hca_fmr *f)
 
 	if (f->maps)
 		return -EBUSY;
-	err = hca_region_destroy(f->region);
+	err = hca_mr_destroy(f->region);
 	if (!err)
 		hca_free(f);
 	return err;
@@ -58,15 +58,15 @@ static bool pages_valid(const struct hca_fmr *f, const u64 *pages, u32 npages, u
 	return !(any & ((1ull << f->page_shift) - 1));
 }
 
-static int map(struct hca_fmr *f, const struct hca_region_pages *p)
+static int map(struct hca_fmr *f, const struct hca_mr_pages *p)
 {
 	int err;
 
 	if (f->maps == f->max_maps)
 		return -EINVAL;
 	/* Its list of pages is about to change: nobody may be reading it. An error says that nobody can: it isn't mapped. */
-	(void)hca_region_invalidate(f->region, f->key);
-	err = hca_region_register(f->region, p);
+	(void)hca_mr_invalidate(f->region, f->key);
+	err = hca_mr_register(f->region, p);
 	if (err)
 		return err;
 	f->key = p->key;
@@ -76,7 +76,7 @@ static int map(struct hca_fmr *f, const struct hca_region_pages *p)
 
 int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
 {
-	struct hca_region_pages p = {
+	struct hca_mr_pages p = {
 		.access = f->access, .iova = iova, .page_shift = f->page_shift, .pages = pages, .npages = npages
 	};
 	int err;
@@ -97,19 +97,19 @@ int hca_fmr_unmap(struct hca_fmr *first)
 	struct hca_fmr *f;
 
 	for (f = first; f; f = f->next)
-		if (f->region->inflight != first->region->inflight)
+		if (f->region->quiesce != first->region->quiesce)
 			return -EINVAL;
 	/* First all keys are void, then who may still be using one of them leaves, once for all. */
 	for (f = first; f; f = f->next) {
 		while (hca_xchg(&f->busy, 1u))
 			hca_pause();
-		f->voided = !hca_region_begin_void(f->region, f->key);
+		f->voided = !hca_mr_begin_invalidate(f->region, f->key);
 	}
 	if (first)
-		hca_inflight_wait(first->region->inflight);
+		hca_quiesce_wait(first->region->quiesce);
 	for (f = first; f; f = f->next) {
 		if (f->voided)
-			hca_region_end_void(f->region);
+			hca_mr_end_invalidate(f->region);
 		f->maps = 0;
 		hca_store_release(&f->busy, 0u);
 	}

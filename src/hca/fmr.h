@@ -8,7 +8,7 @@
 #ifndef HCA_FMR_H
 #define HCA_FMR_H
 
-#include "hca/region.h"
+#include "hca/mr.h"
 
 /* Then no key comes back before an unmap has made all older ones useless: a key has 256 generations. */
 #define HCA_FMR_MAX_MAPS 255u
@@ -21,7 +21,7 @@
  * @next: the caller's, to make a list for hca_fmr_unmap()
  */
 struct hca_fmr {
-	struct hca_region *region;
+	struct hca_mr *region;
 	u32 access;
 	u32 page_shift;
 	u32 max_maps;

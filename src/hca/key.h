@@ -5,15 +5,15 @@
  * bounds test, a load and a compare, however many regions there are.
  *
  * A look-up and all that is done with its result happen inside the engine
- * (hca/inflight.h); who retracts a key waits for those before the entry changes. An
+ * (hca/quiesce.h); who retracts a key waits for those before the entry changes. An
  * index comes back late and never with the generation it had last, so that a stale
  * key finds nothing.
  */
 #ifndef HCA_KEY_H
 #define HCA_KEY_H
 
-#include "hca/inflight.h"
-#include "port.h"
+#include "hca/quiesce.h"
+#include "os.h"
 #include "softhca/hca_verbs.h"
 
 #define HCA_KEY_INDEX_BITS 24
@@ -21,15 +21,15 @@
 #define HCA_KEY_CHUNK (1u << HCA_KEY_CHUNK_BITS)
 
 struct hca_pd;
-struct hca_region;
+struct hca_mr;
 
 /* In an entry's access: it is a window's. A window has an R_Key alone: it can't be used locally, not even to read. */
-#define HCA_KEY_WINDOW (1u << 31)
+#define HCA_KEY_MW (1u << 31)
 
 /**
  * struct hca_key_entry - one key
  * @key: the key, 0 while there is none
- * @access: enum hca_access_flags, HCA_KEY_WINDOW
+ * @access: enum hca_access_flags, HCA_KEY_MW
  * @iova: the first address it covers
  * @length: bytes from there on
  * @offset: where in @region that first address is; 0 but for windows
@@ -48,7 +48,7 @@ struct hca_key_entry {
 	u64 offset;
 	const struct hca_pd *pd;
 	const void *qp;
-	struct hca_region *region;
+	struct hca_mr *region;
 	union {
 		struct {
 			u32 last; /* who owns the index */
@@ -103,7 +103,7 @@ static inline void hca_key_publish(struct hca_key_entry *e, u32 key)
 	hca_store_release(&e->key, key);
 }
 
-/** hca_key_retract() - from now on look-ups fail; who is inside may go on until hca_inflight_wait(). Return: was it there? */
+/** hca_key_retract() - from now on look-ups fail; who is inside may go on until hca_quiesce_wait(). Return: was it there? */
 static inline bool hca_key_retract(struct hca_key_entry *e, u32 key)
 {
 	return hca_cmpxchg(&e->key, key, 0u) == key;
@@ -123,7 +123,7 @@ static inline const struct hca_key_entry *hca_key_find(const struct hca_keys *ke
 	return e;
 }
 
-static inline bool hca_key_window_allows(const struct hca_key_entry *e, const void *qp, u32 access)
+static inline bool hca_key_mw_allows(const struct hca_key_entry *e, const void *qp, u32 access)
 {
 	return access & HCA_ACCESS_REMOTE && (!e->qp || e->qp == qp);
 }
@@ -149,7 +149,7 @@ static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *k
 	off = addr - e->iova;
 	if (hca_unlikely(e->pd != pd || (e->access & access) != access || len > e->length || off > e->length - len))
 		return NULL;
-	if (hca_unlikely(e->access & HCA_KEY_WINDOW) && !hca_key_window_allows(e, qp, access))
+	if (hca_unlikely(e->access & HCA_KEY_MW) && !hca_key_mw_allows(e, qp, access))
 		return NULL;
 	return e;
 }

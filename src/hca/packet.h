@@ -8,7 +8,7 @@
 #ifndef HCA_PACKET_H
 #define HCA_PACKET_H
 
-#include "port.h"
+#include "os.h"
 
 /* The service is in the three high bits of the opcode (IBTA 9.2.1). */
 #define HCA_PKT_RC 0x00u

@@ -75,9 +75,9 @@ int hca_fini(struct hca *hca)
 
 /* --- telling the consumer --- */
 
-static void fire_compq(struct hca_eq_node *node)
+static void fire_cq(struct hca_eq_node *node)
 {
-	struct hca_compq *cq = hca_container_of(node, struct hca_compq, event);
+	struct hca_cq *cq = hca_container_of(node, struct hca_cq, event);
 	u32 wants = hca_xchg(&cq->wants, 0u);
 
 	if (wants & HCA_WANT_CQ_ERR && cq->hca->event)
@@ -86,40 +86,40 @@ static void fire_compq(struct hca_eq_node *node)
 		cq->handler(cq);
 }
 
-int hca_compq_init(struct hca_compq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_compq *cq))
+int hca_cq_init(struct hca_cq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_cq *cq))
 {
-	int err = hca_cq_init(&cq->cq, capacity);
+	int err = hca_cq_ring_init(&cq->ring, capacity);
 
 	if (err)
 		return err;
 	cq->hca = hca;
 	cq->handler = handler;
 	cq->wants = 0;
-	cq->event = (struct hca_eq_node){ .fire = fire_compq };
+	cq->event = (struct hca_eq_node){ .fire = fire_cq };
 	return 0;
 }
 
-int hca_compq_quiet(struct hca_compq *cq)
+int hca_cq_quiet(struct hca_cq *cq)
 {
-	if (hca_load_acquire(&cq->cq.users))
+	if (hca_load_acquire(&cq->ring.users))
 		return -EBUSY;
 	hca_eq_cancel(&cq->hca->wire->eq, &cq->event);
 	return 0;
 }
 
-int hca_compq_fini(struct hca_compq *cq)
+int hca_cq_fini(struct hca_cq *cq)
 {
-	int err = hca_compq_quiet(cq);
+	int err = hca_cq_quiet(cq);
 
 	if (!err)
-		hca_cq_fini(&cq->cq);
+		hca_cq_ring_fini(&cq->ring);
 	return err;
 }
 
 /* Those that come in, and those that have something left to finish. */
 void hca_qp_wait(struct hca_qp *qp)
 {
-	hca_inflight_wait(&qp->hca->wire->inflight);
+	hca_quiesce_wait(&qp->hca->wire->quiesce);
 	while (hca_load_acquire(&qp->holds))
 		hca_pause();
 }
@@ -149,29 +149,29 @@ void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event)
 	hca_eq_add(&qp->hca->wire->eq, &qp->event);
 }
 
-static void want_compq(struct hca_compq *cq, u32 what)
+static void want_cq(struct hca_cq *cq, u32 what)
 {
 	hca_fetch_or(&cq->wants, what);
 	hca_eq_add(&cq->hca->wire->eq, &cq->event);
 }
 
-void hca_compq_again(struct hca_compq *cq)
+void hca_cq_again(struct hca_cq *cq)
 {
-	want_compq(cq, HCA_WANT_COMP);
+	want_cq(cq, HCA_WANT_COMP);
 }
 
-bool hca_qp_note(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
+bool hca_qp_note(struct hca_qp *qp, struct hca_cq *cq, struct hca_wc *wc, bool solicited)
 {
 	wc->qp_num = qp->qpn;
 	wc->user = qp->user;
-	switch (hca_cq_add(&cq->cq, wc, solicited)) {
+	switch (hca_cq_ring_add(&cq->ring, wc, solicited)) {
 	case HCA_CQ_QUIET:
 		return false;
 	case HCA_CQ_NOTIFY:
-		want_compq(cq, HCA_WANT_COMP);
+		want_cq(cq, HCA_WANT_COMP);
 		return false;
 	case HCA_CQ_OVERFLOW:
-		want_compq(cq, HCA_WANT_CQ_ERR);
+		want_cq(cq, HCA_WANT_CQ_ERR);
 		break;
 	case HCA_CQ_LOST:
 		break;
@@ -179,7 +179,7 @@ bool hca_qp_note(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, boo
 	return true;
 }
 
-void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited)
+void hca_qp_complete(struct hca_qp *qp, struct hca_cq *cq, struct hca_wc *wc, bool solicited)
 {
 	/* A completion that is lost is the end of its queue pair (IBTA 10.2.6.3). */
 	if (hca_unlikely(hca_qp_note(qp, cq, wc, solicited)))
@@ -304,8 +304,8 @@ int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp *
 	if (err)
 		goto destroy_timer;
 	hca_fetch_add(&in->pd->users, 1);
-	hca_fetch_add(&in->send_cq->cq.users, 1);
-	hca_fetch_add(&in->recv_cq->cq.users, 1);
+	hca_fetch_add(&in->send_cq->ring.users, 1);
+	hca_fetch_add(&in->recv_cq->ring.users, 1);
 	if (in->srq)
 		hca_fetch_add(&in->srq->users, 1);
 	*out = qp;
@@ -349,15 +349,15 @@ void hca_qp_destroy(struct hca_qp *qp)
 	hca_mcast_end_qp(qp);
 	stop_sending(qp);
 	hca_qp_wait(qp); /* none that found it is under way */
-	hca_window_end_qp(qp);
+	hca_mw_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
 	hca_eq_cancel(&hca->wire->eq, &qp->event);
-	hca_cq_purge(&qp->send_cq->cq, qp->qpn);
-	hca_cq_purge(&qp->recv_cq->cq, qp->qpn);
+	hca_cq_ring_purge(&qp->send_cq->ring, qp->qpn);
+	hca_cq_ring_purge(&qp->recv_cq->ring, qp->qpn);
 	if (qp->srq)
 		hca_fetch_add(&qp->srq->users, (u32)-1);
-	hca_fetch_add(&qp->recv_cq->cq.users, (u32)-1);
-	hca_fetch_add(&qp->send_cq->cq.users, (u32)-1);
+	hca_fetch_add(&qp->recv_cq->ring.users, (u32)-1);
+	hca_fetch_add(&qp->send_cq->ring.users, (u32)-1);
 	hca_fetch_add(&qp->pd->users, (u32)-1);
 	hca_sq_drop(qp);
 	hca_rq_fini(&qp->rq);
@@ -445,8 +445,8 @@ static void reset(struct hca_qp *qp)
 	hca_spin_lock(&qp->rx_lock, flags);
 	hca_rq_drop(&qp->rq);
 	hca_spin_unlock(&qp->rx_lock, flags);
-	hca_cq_purge(&qp->send_cq->cq, qp->qpn);
-	hca_cq_purge(&qp->recv_cq->cq, qp->qpn);
+	hca_cq_ring_purge(&qp->send_cq->ring, qp->qpn);
+	hca_cq_ring_purge(&qp->recv_cq->ring, qp->qpn);
 }
 
 /* The lock is held: the state can't be another one than was checked. */

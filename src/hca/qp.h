@@ -14,9 +14,9 @@
 #include "hca/datagram.h"
 #include "hca/eq.h"
 #include "hca/qp_state.h"
-#include "hca/region.h"
+#include "hca/mr.h"
 #include "hca/rq.h"
-#include "hca/window.h"
+#include "hca/mw.h"
 #include "hca/wire.h"
 
 struct hca_flow;
@@ -44,7 +44,7 @@ struct hca {
 	struct hca_spinlock mcast_lock; /* changing the list */
 	struct hca_mcast_member *members; /* atomic, read from inside */
 	u32 mcast_members;
-	struct hca_spinlock mw_lock; /* states of windows; hca/window.h */
+	struct hca_spinlock mw_lock; /* states of windows; hca/mw.h */
 	struct hca_spinlock qp_lock; /* the table is written under it, read from inside */
 	struct hca_qp **qp; /* by number modulo qp_slots; entries atomic */
 	u32 qp_slots; /* a power of two */
@@ -59,36 +59,36 @@ int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 ma
 static inline void hca_pd_init(struct hca_pd *pd, struct hca *hca)
 {
 	pd->keys = &hca->keys;
-	pd->inflight = &hca->wire->inflight;
+	pd->quiesce = &hca->wire->quiesce;
 	pd->users = 0;
 }
 
 /** hca_fini() - all that was made on it is gone. May sleep. Return: 0; -EBUSY: it has queue pairs or keys. */
 int hca_fini(struct hca *hca);
 
-/** struct hca_compq - a completion queue of an adapter; its consumer's handler is called through the event queue */
-struct hca_compq {
-	struct hca_cq cq;
+/** struct hca_cq - a completion queue of an adapter; its consumer's handler is called through the event queue */
+struct hca_cq {
+	struct hca_cq_ring ring;
 	struct hca *hca;
 	struct hca_eq_node event;
-	void (*handler)(struct hca_compq *cq);
+	void (*handler)(struct hca_cq *cq);
 	u32 wants; /* atomic, HCA_WANT_* */
 };
 
 #define HCA_WANT_COMP 1u
 #define HCA_WANT_CQ_ERR 2u
 
-/** hca_compq_init() - Return: 0, -EINVAL, -ENOMEM. May sleep. */
-int hca_compq_init(struct hca_compq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_compq *cq));
+/** hca_cq_init() - Return: 0, -EINVAL, -ENOMEM. May sleep. */
+int hca_cq_init(struct hca_cq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_cq *cq));
 
-/** hca_compq_again() - from its handler: call it once more, when others had their turn */
-void hca_compq_again(struct hca_compq *cq);
+/** hca_cq_again() - from its handler: call it once more, when others had their turn */
+void hca_cq_again(struct hca_cq *cq);
 
-/** hca_compq_quiet() - the end of its handler's calls. Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
-int hca_compq_quiet(struct hca_compq *cq);
+/** hca_cq_quiet() - the end of its handler's calls. Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
+int hca_cq_quiet(struct hca_cq *cq);
 
-/** hca_compq_fini() - as hca_compq_quiet(), and its memory is free */
-int hca_compq_fini(struct hca_compq *cq);
+/** hca_cq_fini() - as hca_cq_quiet(), and its memory is free */
+int hca_cq_fini(struct hca_cq *cq);
 
 /** struct hca_srq - a shared receive queue */
 struct hca_srq {
@@ -137,8 +137,8 @@ struct hca_swqe {
 struct hca_qp_init {
 	enum hca_qp_type type;
 	struct hca_pd *pd;
-	struct hca_compq *send_cq;
-	struct hca_compq *recv_cq;
+	struct hca_cq *send_cq;
+	struct hca_cq *recv_cq;
 	struct hca_srq *srq;
 	u32 max_send_wr;
 	u32 max_recv_wr;
@@ -156,8 +156,8 @@ struct hca_qp {
 	u32 qpn;
 	enum hca_qp_type type;
 	struct hca_pd *pd;
-	struct hca_compq *send_cq;
-	struct hca_compq *recv_cq;
+	struct hca_cq *send_cq;
+	struct hca_cq *recv_cq;
 	struct hca_srq *srq;
 	u32 sq_size;
 	u32 sq_stride;
@@ -186,7 +186,7 @@ struct hca_qp {
 	struct hca_eq_node event;
 	u32 wants; /* atomic: a bit for each enum hca_event_type to be told; HCA_QP_FLUSH */
 	u32 holds; /* atomic: messages that are being finished */
-	struct hca_window *windows; /* hca->mw_lock: of type 2, bound here */
+	struct hca_mw *windows; /* hca->mw_lock: of type 2, bound here */
 
 	/* Datagrams come from many: their receives complete in order (IBTA 10.8.3.1). And all packets are taken under it. */
 	struct hca_spinlock rx_lock;
@@ -223,10 +223,10 @@ void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event);
  * hca_qp_note() - a completion on @cq, named as this queue pair's; any context, its locks may be held
  * Return: the queue has no room for it: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called
  */
-bool hca_qp_note(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited);
+bool hca_qp_note(struct hca_qp *qp, struct hca_cq *cq, struct hca_wc *wc, bool solicited);
 
 /** hca_qp_complete() - both; the queue pair's lock isn't held */
-void hca_qp_complete(struct hca_qp *qp, struct hca_compq *cq, struct hca_wc *wc, bool solicited);
+void hca_qp_complete(struct hca_qp *qp, struct hca_cq *cq, struct hca_wc *wc, bool solicited);
 
 /* --- send.c: the requester --- */
 

@@ -8,7 +8,7 @@
 #ifndef HCA_QP_STATE_H
 #define HCA_QP_STATE_H
 
-#include "port.h"
+#include "os.h"
 #include "softhca/hca_verbs.h"
 
 /**

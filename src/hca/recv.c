@@ -96,7 +96,7 @@ bool hca_rx_take(struct hca_qp *qp, union hca_taken *t)
 	return got;
 }
 
-void hca_rx_gather(struct hca_qp *qp, struct hca_gather *g, u32 access, const struct hca_sge *sge, u32 num_sge)
+void hca_rx_cursor(struct hca_qp *qp, struct hca_sge_cursor *g, u32 access, const struct hca_sge *sge, u32 num_sge)
 {
 	g->mem = qp->hca->mem;
 	g->keys = &qp->hca->keys;
@@ -160,23 +160,23 @@ void hca_rx_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status statu
 }
 
 /* Copies a sent message into the request's entries, behind the room for a GRH that every datagram gets (IBTA 11.4.1.2). */
-static int scatter(struct hca_gather *to, hca_site_t site, struct hca_msg *m, enum hca_gather_side *side)
+static int scatter(struct hca_sge_cursor *to, hca_site_t site, struct hca_msg *m, enum hca_sge_side *side)
 {
 	int err;
 
-	*side = HCA_GATHER_DST;
+	*side = HCA_SGE_DST;
 	if (!m->connected) {
 		u8 grh[HCA_GRH_BYTES] = { 0 };
 
 		if (m->global)
 			hca_grh_write(m, grh);
-		err = hca_gather_put(to, grh, sizeof(grh), site);
+		err = hca_sge_put(to, grh, sizeof(grh), site);
 		if (err)
 			return err;
 	}
 	if (m->inline_data)
-		return hca_gather_put(to, m->inline_data, m->len, site);
-	return hca_gather_copy(to, site, &m->data, m->site, m->len, side);
+		return hca_sge_put(to, m->inline_data, m->len, site);
+	return hca_sge_copy(to, site, &m->data, m->site, m->len, side);
 }
 
 u64 hca_rx_room(const struct hca_rwqe *e)
@@ -192,22 +192,22 @@ u64 hca_rx_room(const struct hca_rwqe *e)
 static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struct hca_rwqe *e, struct hca_wc *wc)
 {
 	u64 need = m->len + (m->connected ? 0 : HCA_GRH_BYTES);
-	enum hca_gather_side side;
-	struct hca_gather to;
+	enum hca_sge_side side;
+	struct hca_sge_cursor to;
 
 	/* A message that is too long is refused before a key is looked at (IBTA 9.7.4.1.6). */
 	if (hca_rx_room(e) < need) {
 		hca_rx_spoil(qp, wc, HCA_WC_LOC_LEN_ERR);
 		return HCA_ANSWER_INV_REQ;
 	}
-	hca_rx_gather(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->num_sge);
-	if (hca_gather_check(&to, need)) {
+	hca_rx_cursor(qp, &to, HCA_ACCESS_LOCAL_WRITE, e->sge, e->num_sge);
+	if (hca_sge_check(&to, need)) {
 		hca_rx_spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
 		return HCA_ANSWER_REM_OP;
 	}
 	if (scatter(&to, e->site, m, &side)) {
-		hca_rx_spoil(qp, wc, side == HCA_GATHER_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
-		return side == HCA_GATHER_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
+		hca_rx_spoil(qp, wc, side == HCA_SGE_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
+		return side == HCA_SGE_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
 	}
 	wc->byte_len = (u32)need;
 	return HCA_ANSWER_ACK;
@@ -219,7 +219,7 @@ static enum hca_answer receive(struct hca_qp *qp, struct hca_msg *m, const struc
  */
 bool hca_rx_begin_invalidate(struct hca_qp *qp, struct hca_msg *m, const struct hca_wc *wc)
 {
-	if (hca_key_void(qp, m->imm, true, &m->finish_void))
+	if (hca_key_invalidate_begin(qp, m->imm, true, &m->finish_invalidation))
 		return false;
 	hca_fetch_add(&qp->holds, 1);
 	m->finish = qp;
@@ -231,7 +231,7 @@ void hca_respond_finish(struct hca_msg *m)
 {
 	struct hca_qp *qp = m->finish;
 
-	hca_key_voided(&m->finish_void);
+	hca_key_invalidate_finish(&m->finish_invalidation);
 	hca_qp_complete(qp, qp->recv_cq, &m->finish_wc, m->solicited);
 	hca_fetch_add(&qp->holds, (u32)-1);
 }
@@ -258,14 +258,14 @@ static enum hca_answer respond_send(struct hca_qp *qp, struct hca_msg *m)
 }
 
 /* The bytes that an RDMA or atomic names, as a list of one entry. Return: may they be used so? */
-bool hca_rx_remote_gather(struct hca_qp *qp, const struct hca_msg *m, u32 access, struct hca_sge *sge,
-			  struct hca_gather *g)
+bool hca_rx_remote_cursor(struct hca_qp *qp, const struct hca_msg *m, u32 access, struct hca_sge *sge,
+			  struct hca_sge_cursor *g)
 {
 	sge->addr = m->raddr;
 	sge->length = (u32)m->len;
 	sge->lkey = m->rkey;
-	hca_rx_gather(qp, g, access, sge, 1);
-	return qp->attr.qp_access_flags & access && !hca_gather_check(g, m->len);
+	hca_rx_cursor(qp, g, access, sge, 1);
+	return qp->attr.qp_access_flags & access && !hca_sge_check(g, m->len);
 }
 
 static enum hca_answer copied(struct hca_qp *qp, int err, bool responder)
@@ -277,30 +277,30 @@ static enum hca_answer copied(struct hca_qp *qp, int err, bool responder)
 
 static enum hca_answer respond_write(struct hca_qp *qp, struct hca_msg *m)
 {
-	enum hca_gather_side side = HCA_GATHER_DST;
-	struct hca_gather to;
+	enum hca_sge_side side = HCA_SGE_DST;
+	struct hca_sge_cursor to;
 	struct hca_sge sge;
 	int err;
 
-	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
+	if (!hca_rx_remote_cursor(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
 		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	if (m->inline_data)
-		err = hca_gather_put(&to, m->inline_data, m->len, m->site);
+		err = hca_sge_put(&to, m->inline_data, m->len, m->site);
 	else
-		err = hca_gather_copy(&to, m->site, &m->data, m->site, m->len, &side);
-	return copied(qp, err, side == HCA_GATHER_DST);
+		err = hca_sge_copy(&to, m->site, &m->data, m->site, m->len, &side);
+	return copied(qp, err, side == HCA_SGE_DST);
 }
 
 static enum hca_answer respond_write_imm(struct hca_qp *qp, struct hca_msg *m)
 {
 	enum hca_answer answer;
-	struct hca_gather to;
+	struct hca_sge_cursor to;
 	union hca_taken t;
 	struct hca_sge sge;
 	struct hca_wc wc;
 
 	/* What isn't reliable and may not write is dropped; the request is for the next one. */
-	if (!m->reliable && !hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
+	if (!m->reliable && !hca_rx_remote_cursor(qp, m, HCA_ACCESS_REMOTE_WRITE, &sge, &to))
 		return HCA_ANSWER_REM_ACCESS;
 	/* The request is looked for first: a message that must come again should not have written already. */
 	if (!take_for(qp, m, &t, &wc))
@@ -316,36 +316,36 @@ static enum hca_answer respond_write_imm(struct hca_qp *qp, struct hca_msg *m)
 
 static enum hca_answer respond_read(struct hca_qp *qp, struct hca_msg *m)
 {
-	enum hca_gather_side side = HCA_GATHER_SRC;
-	struct hca_gather from;
+	enum hca_sge_side side = HCA_SGE_SRC;
+	struct hca_sge_cursor from;
 	struct hca_sge sge;
 	int err;
 
 	if (!qp->attr.max_dest_rd_atomic)
 		return hca_rx_refuse(qp, HCA_ANSWER_INV_REQ);
-	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_READ, &sge, &from))
+	if (!hca_rx_remote_cursor(qp, m, HCA_ACCESS_REMOTE_READ, &sge, &from))
 		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
-	err = hca_gather_copy(&m->data, m->site, &from, m->site, m->len, &side);
-	return copied(qp, err, side == HCA_GATHER_SRC);
+	err = hca_sge_copy(&m->data, m->site, &from, m->site, m->len, &side);
+	return copied(qp, err, side == HCA_SGE_SRC);
 }
 
 enum hca_answer hca_rx_atomic(struct hca_qp *qp, struct hca_msg *m)
 {
 	bool swap = m->opcode == HCA_WR_ATOMIC_CMP_AND_SWP;
 	const struct hca_key_entry *e;
-	struct hca_gather at;
+	struct hca_sge_cursor at;
 	struct hca_sge sge;
 	u64 run = sizeof(u64);
 	int err;
 
 	if (!qp->attr.max_dest_rd_atomic || m->raddr & (sizeof(u64) - 1))
 		return hca_rx_refuse(qp, HCA_ANSWER_INV_REQ);
-	if (!hca_rx_remote_gather(qp, m, HCA_ACCESS_REMOTE_ATOMIC, &sge, &at))
+	if (!hca_rx_remote_cursor(qp, m, HCA_ACCESS_REMOTE_ATOMIC, &sge, &at))
 		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	e = hca_key_check(at.keys, m->rkey, qp->pd, qp, m->raddr, run, HCA_ACCESS_REMOTE_ATOMIC);
 	if (!e)
 		return hca_rx_refuse(qp, HCA_ANSWER_REM_ACCESS);
-	err = hca_mem_atomic(qp->hca->mem, hca_region_run(e->region, hca_key_offset(e, m->raddr), &run),
+	err = hca_mem_atomic(qp->hca->mem, hca_mr_run(e->region, hca_key_offset(e, m->raddr), &run),
 			     swap ? HCA_ATOMIC_CMP_SWAP : HCA_ATOMIC_FETCH_ADD, m->compare_add, m->swap, &m->result,
 			     m->site);
 	if (err)
@@ -359,7 +359,7 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, struct hca_msg *m)
 
 	if (hca_unlikely(answer))
 		return answer;
-	return copied(qp, hca_gather_put(&m->data, &m->result, sizeof(m->result), m->site), false);
+	return copied(qp, hca_sge_put(&m->data, &m->result, sizeof(m->result), m->site), false);
 }
 
 static enum hca_answer dispatch(struct hca_qp *qp, struct hca_msg *m)
@@ -412,7 +412,7 @@ static enum hca_answer respond_group(struct hca *hca, struct hca_msg *m)
 {
 	const struct hca_gid *dgid = m->global ? &m->grh.dgid : NULL;
 	const struct hca_mcast_member *at = NULL;
-	const struct hca_gather data = m->data;
+	const struct hca_sge_cursor data = m->data;
 
 	if (m->dqpn != HCA_MCAST_QPN)
 		return HCA_ANSWER_ACK;

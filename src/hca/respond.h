@@ -21,12 +21,12 @@ bool hca_rx_take(struct hca_qp *qp, union hca_taken *t);
 /** hca_rx_room() - bytes that a receive request has room for */
 u64 hca_rx_room(const struct hca_rwqe *e);
 
-/** hca_rx_gather() - a list of entries of this queue pair's, from its beginning */
-void hca_rx_gather(struct hca_qp *qp, struct hca_gather *g, u32 access, const struct hca_sge *sge, u32 num_sge);
+/** hca_rx_cursor() - a list of entries of this queue pair's, from its beginning */
+void hca_rx_cursor(struct hca_qp *qp, struct hca_sge_cursor *g, u32 access, const struct hca_sge *sge, u32 num_sge);
 
-/** hca_rx_remote_gather() - the bytes that an RDMA or atomic names, as a list of the one entry @sge. Return: may they be used so? */
-bool hca_rx_remote_gather(struct hca_qp *qp, const struct hca_msg *m, u32 access, struct hca_sge *sge,
-			  struct hca_gather *g);
+/** hca_rx_remote_cursor() - the bytes that an RDMA or atomic names, as a list of the one entry @sge. Return: may they be used so? */
+bool hca_rx_remote_cursor(struct hca_qp *qp, const struct hca_msg *m, u32 access, struct hca_sge *sge,
+			  struct hca_sge_cursor *g);
 
 /** hca_rx_atomic() - do it; what was there is in @m->result */
 enum hca_answer hca_rx_atomic(struct hca_qp *qp, struct hca_msg *m);

@@ -69,7 +69,7 @@ static int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, u64 *
 		return -EINVAL;
 	if (qp->type == HCA_QPT_UD && !path_valid(qp, wr))
 		return -EINVAL;
-	if (wr->opcode == HCA_WR_BIND_MW && hca_window_check(wr))
+	if (wr->opcode == HCA_WR_BIND_MW && hca_mw_check(wr))
 		return -EINVAL;
 	if (!hca_wr_carries_data(wr->opcode))
 		return wr->num_sge || wr->flags & HCA_SEND_INLINE ? -EINVAL : 0;
@@ -87,9 +87,9 @@ static void fill_swqe(struct hca_swqe *e, const struct hca_send_wr *wr, u64 len)
 	e->wr = *wr;
 	e->len = len;
 	if (wr->opcode == HCA_WR_REG_MR)
-		hca_region_get(wr->reg.region);
+		hca_mr_get(wr->reg.region);
 	else if (wr->opcode == HCA_WR_BIND_MW)
-		hca_window_get(wr->bind.window);
+		hca_mw_get(wr->bind.window);
 	if (wr->flags & HCA_SEND_INLINE) {
 		u8 *at = (u8 *)e->sge;
 		u32 i;
@@ -143,15 +143,15 @@ int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
 
 static int invalidate(struct hca_qp *qp, u32 key)
 {
-	struct hca_inflight_mark mark;
-	struct hca_void v;
+	struct hca_quiesce_mark mark;
+	struct hca_invalidation v;
 	int err;
 
-	hca_inflight_enter(&qp->hca->wire->inflight, &mark);
-	err = hca_key_void(qp, key, false, &v);
-	hca_inflight_leave(&mark);
+	hca_quiesce_enter(&qp->hca->wire->quiesce, &mark);
+	err = hca_key_invalidate_begin(qp, key, false, &v);
+	hca_quiesce_leave(&mark);
 	if (!err)
-		hca_key_voided(&v);
+		hca_key_invalidate_finish(&v);
 	return err;
 }
 
@@ -162,10 +162,10 @@ enum hca_wc_status hca_sq_run_local(struct hca_qp *qp, const struct hca_swqe *e)
 
 	switch (e->wr.opcode) {
 	case HCA_WR_REG_MR:
-		err = e->wr.reg.region->pd == qp->pd ? hca_region_register(e->wr.reg.region, e->wr.reg.pages) : -EINVAL;
+		err = e->wr.reg.region->pd == qp->pd ? hca_mr_register(e->wr.reg.region, e->wr.reg.pages) : -EINVAL;
 		break;
 	case HCA_WR_BIND_MW:
-		err = hca_window_bind(qp, &e->wr);
+		err = hca_mw_bind(qp, &e->wr);
 		break;
 	default:
 		err = invalidate(qp, e->wr.imm);
@@ -241,7 +241,7 @@ enum hca_wc_status hca_sq_check_local(const struct hca_qp *qp, struct hca_msg *m
 	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
 	if (hca_wr_reads_back(m->opcode) && !qp->attr.max_rd_atomic)
 		return HCA_WC_LOC_QP_OP_ERR;
-	if (!m->inline_data && hca_gather_check(&m->data, ~0ull))
+	if (!m->inline_data && hca_sge_check(&m->data, ~0ull))
 		return HCA_WC_LOC_PROT_ERR;
 	return HCA_WC_SUCCESS;
 }
@@ -250,15 +250,15 @@ static enum hca_answer transmit(struct hca_qp *qp, const struct hca_swqe *e, enu
 {
 	struct hca_wire *wire = qp->hca->wire;
 	enum hca_answer answer = HCA_ANSWER_ACK;
-	struct hca_inflight_mark mark;
+	struct hca_quiesce_mark mark;
 	struct hca_msg m;
 
 	hca_sq_fill_msg(qp, e, &m);
-	hca_inflight_enter(&wire->inflight, &mark);
+	hca_quiesce_enter(&wire->quiesce, &mark);
 	*local = hca_sq_check_local(qp, &m);
 	if (!*local)
 		answer = wire->ops->send(wire, &m);
-	hca_inflight_leave(&mark);
+	hca_quiesce_leave(&mark);
 	if (m.finish)
 		hca_respond_finish(&m);
 	*rnr_code = m.rnr_code;
@@ -269,9 +269,9 @@ static enum hca_answer transmit(struct hca_qp *qp, const struct hca_swqe *e, enu
 static void let_go(const struct hca_swqe *e)
 {
 	if (e->wr.opcode == HCA_WR_REG_MR)
-		hca_region_put(e->wr.reg.region);
+		hca_mr_put(e->wr.reg.region);
 	else if (e->wr.opcode == HCA_WR_BIND_MW)
-		hca_window_put(e->wr.bind.window);
+		hca_mw_put(e->wr.bind.window);
 }
 
 static enum hca_wc_opcode wc_opcode(enum hca_wr_opcode op)

@@ -9,10 +9,10 @@
 #define HCA_WIRE_H
 
 #include "hca/eq.h"
-#include "hca/gather.h"
-#include "hca/inflight.h"
+#include "hca/sge.h"
+#include "hca/quiesce.h"
 #include "hca/packet.h"
-#include "hca/window.h"
+#include "hca/mw.h"
 
 struct hca;
 struct hca_qp;
@@ -53,7 +53,7 @@ struct hca_msg {
 	u32 slid;
 	u32 sqpn;
 	u64 len;
-	struct hca_gather data;
+	struct hca_sge_cursor data;
 	const void *inline_data;
 	u64 raddr;
 	u32 rkey;
@@ -75,7 +75,7 @@ struct hca_msg {
 
 	/* Set by the responder: what is left to do when nobody is inside for this message any more. */
 	struct hca_qp *finish;
-	struct hca_void finish_void;
+	struct hca_invalidation finish_invalidation;
 	struct hca_wc finish_wc;
 };
 
@@ -95,7 +95,7 @@ struct hca_frame {
 	u8 header[HCA_PACKET_HEADER_MAX];
 	u32 header_len;
 	const void *own;
-	struct hca_gather data;
+	struct hca_sge_cursor data;
 	u32 len;
 	u32 pad;
 	hca_site_t site;
@@ -149,7 +149,7 @@ struct hca_wire_ops {
  */
 struct hca_wire {
 	const struct hca_wire_ops *ops;
-	struct hca_inflight inflight;
+	struct hca_quiesce quiesce;
 	struct hca_eq eq;
 };
 

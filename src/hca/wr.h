@@ -6,13 +6,13 @@
 #ifndef HCA_WR_H
 #define HCA_WR_H
 
-#include "port.h"
+#include "os.h"
 #include "softhca/hca_ledger.h"
 #include "softhca/hca_verbs.h"
 
-struct hca_region;
-struct hca_region_pages;
-struct hca_window;
+struct hca_mr;
+struct hca_mr_pages;
+struct hca_mw;
 
 /** struct hca_sge - bytes of a region; laid out as ib_sge and ibv_sge are */
 struct hca_sge {
@@ -78,12 +78,12 @@ struct hca_send_wr {
 			struct hca_grh_attr grh;
 		} ud;
 		struct {
-			struct hca_region *region;
-			const struct hca_region_pages *pages; /* stays until the request is complete */
+			struct hca_mr *region;
+			const struct hca_mr_pages *pages; /* stays until the request is complete */
 		} reg;
 		/* Bytes of the region with @lkey, as that has them; @rkey is the key to come, in low 8 bits. */
 		struct {
-			struct hca_window *window;
+			struct hca_mw *window;
 			u64 addr;
 			u64 length;
 			u32 rkey;

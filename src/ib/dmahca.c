@@ -16,14 +16,14 @@ static struct device *mem_bus(struct hca_mem *mem)
 	return hca_container_of(mem, struct dmahca, mem)->ib.dma_device;
 }
 
-static int bus_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w)
+static int bus_open(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	struct device *dev = mem_bus(mem);
 
 	return dev->machine->ops->open(dev, addr, len, access, w);
 }
 
-static void bus_close(struct hca_mem *mem, struct hca_mem_window *w)
+static void bus_close(struct hca_mem *mem, struct hca_mem_view *w)
 {
 	struct device *dev = mem_bus(mem);
 

@@ -44,7 +44,7 @@ static void tell_qp(struct ib_event *e, struct hca_qp *qp)
 		p->ib.event_handler(e, p->ib.qp_context);
 }
 
-static void tell_cq(struct ib_event *e, struct hca_compq *cq)
+static void tell_cq(struct ib_event *e, struct hca_cq *cq)
 {
 	struct ib_cq_priv *p = hca_container_of(cq, struct ib_cq_priv, cq);
 
@@ -93,7 +93,7 @@ static void fill_attrs(struct ib_device *dev)
 		.sys_image_guid = 0x0200ull << 48 | hca->lid,
 		.node_guid = 0x0200ull << 48 | hca->lid,
 		.max_mr_size = ~0ull,
-		.page_size_cap = (2ull << HCA_REGION_MAX_SHIFT) - (1ull << HCA_REGION_MIN_SHIFT),
+		.page_size_cap = (2ull << HCA_MR_MAX_SHIFT) - (1ull << HCA_MR_MIN_SHIFT),
 		.device_cap_flags = IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SYS_IMAGE_GUID | IB_DEVICE_RC_RNR_NAK_GEN |
 				    IB_DEVICE_SRQ_RESIZE | IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_MGT_EXTENSIONS |
 				    IB_DEVICE_MEM_WINDOW_TYPE_2B,
@@ -119,7 +119,7 @@ static void fill_attrs(struct ib_device *dev)
 		.max_mcast_qp_attach = HCA_MAX_MCAST,
 		.max_total_mcast_qp_attach = HCA_MAX_MCAST,
 		.max_inline_data = HCA_MAX_INLINE,
-		.max_fast_reg_page_list_len = HCA_REGION_MAX_PAGES,
+		.max_fast_reg_page_list_len = HCA_MR_MAX_PAGES,
 		.max_pkeys = hca->limits.pkeys,
 	};
 }

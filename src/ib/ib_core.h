@@ -8,7 +8,7 @@
 
 #include "hca/fmr.h"
 #include "hca/qp.h"
-#include "hca/window.h"
+#include "hca/mw.h"
 #include "ib_private.h"
 #include "softhca/ib_verbs.h"
 
@@ -41,15 +41,15 @@ static inline void ib_core_give(struct ib_device *dev, enum ib_object what)
 struct ib_pd_priv {
 	struct ib_pd ib;
 	struct hca_pd pd;
-	struct hca_region *local;
-	struct hca_region *global;
+	struct hca_mr *local;
+	struct hca_mr *global;
 };
 
 /* @pages and @list are one piece of memory that is the region's to free: a registration that is queued reads them. */
 struct ib_mr_priv {
 	struct ib_mr ib;
-	struct hca_region *region;
-	struct hca_region_pages *pages; /* of the next registration */
+	struct hca_mr *region;
+	struct hca_mr_pages *pages; /* of the next registration */
 	u64 *list; /* room for @room pages */
 	u32 room;
 };
@@ -60,7 +60,7 @@ struct ib_mr_priv {
  */
 struct ib_cq_priv {
 	struct ib_cq ib;
-	struct hca_compq cq;
+	struct hca_cq cq;
 	struct hca_eq_node work;
 };
 
@@ -73,7 +73,7 @@ struct ib_qp_priv {
 
 struct ib_mw_priv {
 	struct ib_mw ib;
-	struct hca_window *window;
+	struct hca_mw *window;
 };
 
 struct ib_fmr_priv {

@@ -33,19 +33,19 @@ static void take_wc(struct ib_wc *to, const struct hca_wc *from)
 
 int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc)
 {
-	struct hca_cq *from = &ib_cq_of(cq)->cq.cq;
+	struct hca_cq_ring *from = &ib_cq_of(cq)->cq.ring;
 	struct hca_wc some[BATCH];
 	int done = 0;
 
 	if (num_entries == 1) {
-		done = hca_cq_poll(from, some, 1);
+		done = hca_cq_ring_poll(from, some, 1);
 		if (done == 1)
 			take_wc(wc, some);
 		return done;
 	}
 	while (done < num_entries) {
 		int want = HCA_MIN(num_entries - done, BATCH);
-		int n = hca_cq_poll(from, some, want);
+		int n = hca_cq_ring_poll(from, some, want);
 		int i;
 
 		if (n < 0)
@@ -67,7 +67,7 @@ int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
 		arm = HCA_CQ_NEXT;
 	else if (!(flags & IB_CQ_SOLICITED))
 		return -EINVAL;
-	waiting = hca_cq_notify(&ib_cq_of(cq)->cq.cq, arm);
+	waiting = hca_cq_ring_notify(&ib_cq_of(cq)->cq.ring, arm);
 	return flags & IB_CQ_REPORT_MISSED_EVENTS && waiting;
 }
 
@@ -109,7 +109,7 @@ static void on_softirq(struct ib_cq *cq, void *cq_context)
 
 	(void)cq_context;
 	if (!process_and_arm(cq))
-		hca_compq_again(&p->cq);
+		hca_cq_again(&p->cq);
 }
 
 static void on_work(struct hca_eq_node *node)
@@ -128,7 +128,7 @@ static void on_workqueue(struct ib_cq *cq, void *cq_context)
 
 /* --- life --- */
 
-static void on_completion(struct hca_compq *cq)
+static void on_completion(struct hca_cq *cq)
 {
 	struct ib_cq *ib = &hca_container_of(cq, struct ib_cq_priv, cq)->ib;
 
@@ -161,7 +161,7 @@ struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handle
 		.poll_ctx = IB_POLL_DIRECT,
 	};
 	p->work.fire = on_work;
-	err = hca_compq_init(&p->cq, &device->core->hca, attr->cqe, on_completion);
+	err = hca_cq_init(&p->cq, &device->core->hca, attr->cqe, on_completion);
 	if (err)
 		goto free_cq;
 	return &p->ib;
@@ -176,13 +176,13 @@ int ib_destroy_cq(struct ib_cq *cq)
 {
 	struct ib_device *device = cq->device;
 	struct ib_cq_priv *p = ib_cq_of(cq);
-	int err = hca_compq_quiet(&p->cq);
+	int err = hca_cq_quiet(&p->cq);
 
 	if (err)
 		return err;
 	if (cq->poll_ctx == IB_POLL_WORKQUEUE || cq->poll_ctx == IB_POLL_UNBOUND_WORKQUEUE)
 		ib_work_cancel(&p->work);
-	hca_compq_fini(&p->cq);
+	hca_cq_fini(&p->cq);
 	hca_free(p);
 	ib_core_give(device, IB_OBJ_CQ);
 	return 0;
@@ -228,7 +228,7 @@ int ib_resize_cq(struct ib_cq *cq, int cqe)
 
 	if (cqe <= 0 || cqe > cq->device->attrs.max_cqe)
 		return -EINVAL;
-	err = hca_cq_resize(&ib_cq_of(cq)->cq.cq, (u32)cqe);
+	err = hca_cq_ring_resize(&ib_cq_of(cq)->cq.ring, (u32)cqe);
 	if (!err)
 		cq->cqe = cqe;
 	return err;

@@ -89,7 +89,7 @@ static void free_all(struct ib_fmr_pool *p)
 
 static bool param_valid(const struct ib_fmr_pool_param *a)
 {
-	return a->pool_size > 0 && a->max_pages_per_fmr > 0 && (u32)a->max_pages_per_fmr <= HCA_REGION_MAX_PAGES &&
+	return a->pool_size > 0 && a->max_pages_per_fmr > 0 && (u32)a->max_pages_per_fmr <= HCA_MR_MAX_PAGES &&
 	       a->page_shift > 0 && a->page_shift < 64 && a->dirty_watermark >= 0;
 }
 

@@ -12,11 +12,11 @@
 
 /* --- protection domains --- */
 
-static int make_all(struct ib_pd_priv *p, u32 access, struct hca_region **out)
+static int make_all(struct ib_pd_priv *p, u32 access, struct hca_mr **out)
 {
-	const struct hca_region_attr attr = { .kind = HCA_REGION_ALL, .access = access };
+	const struct hca_mr_attr attr = { .kind = HCA_MR_ALL, .access = access };
 
-	return hca_region_create(&p->pd, &attr, out);
+	return hca_mr_create(&p->pd, &attr, out);
 }
 
 struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags)
@@ -48,7 +48,7 @@ struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags)
 	p->ib.local_dma_lkey = p->local->key;
 	return &p->ib;
 destroy_local:
-	hca_region_destroy(p->local);
+	hca_mr_destroy(p->local);
 free_pd:
 	hca_free(p);
 give:
@@ -63,9 +63,9 @@ int ib_dealloc_pd(struct ib_pd *pd)
 
 	if (hca_load_acquire(&p->pd.users) != (p->global ? 2u : 1u))
 		return -EBUSY;
-	hca_region_destroy(p->local);
+	hca_mr_destroy(p->local);
 	if (p->global)
-		hca_region_destroy(p->global);
+		hca_mr_destroy(p->global);
 	hca_free(p);
 	ib_core_give(device, IB_OBJ_PD);
 	return 0;
@@ -78,7 +78,7 @@ static bool access_known(int access)
 	return !(access & ~ACCESS_KNOWN);
 }
 
-static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const struct hca_region_attr *attr)
+static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const struct hca_mr_attr *attr)
 {
 	struct ib_device *device = pd->device;
 	struct ib_mr_priv *mr;
@@ -95,7 +95,7 @@ static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const str
 	if (!mr->pages)
 		goto free_mr;
 	mr->list = (u64 *)(mr->pages + 1);
-	err = hca_region_create(&ib_pd_of(pd)->pd, attr, &mr->region);
+	err = hca_mr_create(&ib_pd_of(pd)->pd, attr, &mr->region);
 	if (err)
 		goto free_pages;
 	mr->region->kept = mr->pages;
@@ -115,14 +115,14 @@ give:
 
 struct ib_mr *ib_get_dma_mr(struct ib_pd *pd, int access)
 {
-	const struct hca_region_attr attr = { .kind = HCA_REGION_ALL, .access = (u32)access };
+	const struct hca_mr_attr attr = { .kind = HCA_MR_ALL, .access = (u32)access };
 
 	return access_known(access) ? mr_create(pd, IB_MR_TYPE_DMA, &attr) : ERR_PTR(-EINVAL);
 }
 
 struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg)
 {
-	const struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .max_pages = max_num_sg, .invalid = true };
+	const struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = max_num_sg, .invalid = true };
 
 	if (type != IB_MR_TYPE_MEM_REG || !max_num_sg || max_num_sg > pd->device->attrs.max_fast_reg_page_list_len)
 		return ERR_PTR(-EINVAL);
@@ -133,7 +133,7 @@ int ib_dereg_mr(struct ib_mr *ib)
 {
 	struct ib_device *device = ib->device;
 	struct ib_mr_priv *mr = ib_mr_of(ib);
-	int err = hca_region_destroy(mr->region);
+	int err = hca_mr_destroy(mr->region);
 
 	if (err)
 		return err;
@@ -184,7 +184,7 @@ static void begin_list(struct ib_mr_priv *mr, unsigned int page_size)
 {
 	mr->ib.page_size = page_size;
 	mr->ib.length = 0;
-	*mr->pages = (struct hca_region_pages){ .pages = mr->list };
+	*mr->pages = (struct hca_mr_pages){ .pages = mr->list };
 	while ((u64)1 << mr->pages->page_shift < page_size)
 		mr->pages->page_shift++;
 }
@@ -233,7 +233,7 @@ static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npa
 		    (i < num - 1 && (in + buf[i].size) & mask))
 			return -EINVAL;
 		*npages += (in + buf[i].size - 1) / MIN_PAGE + 1;
-		if (*npages > HCA_REGION_MAX_PAGES)
+		if (*npages > HCA_MR_MAX_PAGES)
 			return -EINVAL;
 	}
 	return 0;
@@ -241,7 +241,7 @@ static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npa
 
 struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start)
 {
-	struct hca_region_attr attr = { .kind = HCA_REGION_PAGES, .invalid = true };
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .invalid = true };
 	struct ib_mr_priv *mr;
 	struct ib_mr *ib;
 	u64 npages;
@@ -263,7 +263,7 @@ struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, in
 	mr->pages->access = (u32)access;
 	mr->pages->iova = ib->iova;
 	mr->pages->length = ib->length;
-	err = hca_region_register(mr->region, mr->pages);
+	err = hca_mr_register(mr->region, mr->pages);
 	if (err) {
 		ib_dereg_mr(ib);
 		return ERR_PTR(err);

@@ -19,7 +19,7 @@ struct ib_mw *ib_alloc_mw(struct ib_pd *pd, enum ib_mw_type type)
 	mw = hca_alloc(sizeof(*mw), HCA_MAY_SLEEP);
 	if (!mw)
 		goto give;
-	err = hca_window_create(&device->core->hca, &ib_pd_of(pd)->pd, (enum hca_window_type)type, &mw->window);
+	err = hca_mw_create(&device->core->hca, &ib_pd_of(pd)->pd, (enum hca_mw_type)type, &mw->window);
 	if (err)
 		goto free_mw;
 	mw->ib.device = device;
@@ -39,7 +39,7 @@ int ib_dealloc_mw(struct ib_mw *ib)
 	struct ib_device *device = ib->device;
 	struct ib_mw_priv *mw = ib_mw_of(ib);
 
-	hca_window_destroy(mw->window);
+	hca_mw_destroy(mw->window);
 	hca_free(mw);
 	ib_core_give(device, IB_OBJ_MW);
 	return 0;
@@ -72,7 +72,7 @@ int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, h
 	err = ib_fill_bind(qp, mw, 0, &bind->bind_info, &wr);
 	if (err)
 		return err;
-	wr.bind.rkey = hca_window_next_key(wr.bind.window);
+	wr.bind.rkey = hca_mw_next_key(wr.bind.window);
 	err = hca_post_send(ib_qp_of(qp)->qp, &wr);
 	if (!err)
 		mw->rkey = wr.bind.rkey;

@@ -248,9 +248,9 @@ static bool cq_idle(struct ib_cq_priv *p)
 	hca_eq_cancel(eq, &p->cq.event);
 	if (p->ib.poll_ctx != IB_POLL_SOFTIRQ)
 		ib_work_cancel(&p->work);
-	empty = hca_load_acquire(&p->cq.cq.head) == hca_load_acquire(&p->cq.cq.tail);
+	empty = hca_load_acquire(&p->cq.ring.head) == hca_load_acquire(&p->cq.ring.tail);
 	/* What we may have taken away goes on. */
-	hca_compq_again(&p->cq);
+	hca_cq_again(&p->cq);
 	hca_eq_run(eq);
 	return empty;
 }
@@ -265,7 +265,7 @@ static void wait_drained(struct ib_cq *cq, struct drain *d)
 	bool lost, direct = cq->poll_ctx == IB_POLL_DIRECT;
 
 	do {
-		lost = hca_load_acquire(&p->cq.cq.error);
+		lost = hca_load_acquire(&p->cq.ring.error);
 		if (direct)
 			ib_process_cq_direct(cq, -1);
 		else

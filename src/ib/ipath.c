@@ -18,7 +18,7 @@ static struct ipath *to_ipath(struct ib_device *dev)
 }
 
 /* The adapter's own view of memory is used where the CPU's is guarded: the adapter may write what the CPU may not. */
-static void *home_virt(void *ctx, u64 addr, u64 len)
+static void *cpu_virt(void *ctx, u64 addr, u64 len)
 {
 	const struct machine *m = ctx;
 	u64 off = addr - m->map.virt;
@@ -28,7 +28,7 @@ static void *home_virt(void *ctx, u64 addr, u64 len)
 	return hca_unlikely(m->guard) ? machine_bus_ptr(m, off) : machine_offset_virt(m, off);
 }
 
-static void *home_kmap(void *ctx, u64 pfn, int *err)
+static void *cpu_kmap(void *ctx, u64 pfn, int *err)
 {
 	struct machine *m = ctx;
 	u64 off = (pfn << PAGE_SHIFT) - m->map.phys;
@@ -42,16 +42,16 @@ static void *home_kmap(void *ctx, u64 pfn, int *err)
 	return at;
 }
 
-static void home_kunmap(void *ctx, void *at)
+static void cpu_kunmap(void *ctx, void *at)
 {
 	(void)ctx;
 	kunmap_local(at);
 }
 
-static const struct hca_soft_home home = {
-	.virt = home_virt,
-	.kmap = home_kmap,
-	.kunmap = home_kunmap,
+static const struct hca_soft_ops cpu_ops = {
+	.virt = cpu_virt,
+	.kmap = cpu_kmap,
+	.kunmap = cpu_kunmap,
 };
 
 static dma_addr_t ipath_map_single(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir,
@@ -230,13 +230,13 @@ int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem
 	if (!ip)
 		return -ENOMEM;
 	map = &dma_device->machine->map;
-	hca_soft_init(&ip->soft, &home, dma_device->machine, refuse ? HCA_SOFT_REFUSE : HCA_SOFT_TAGGED);
+	hca_soft_init(&ip->soft, &cpu_ops, dma_device->machine, refuse ? HCA_SOFT_REFUSE : HCA_SOFT_TAGGED);
 	ip->ib.dma_ops = &ipath_dma_ops;
 	ip->ib.style = refuse ? IB_DMA_VIRT_LOW_ONLY : IB_DMA_VIRT;
 	ip->ib.mem = &ip->soft.mem;
 	ip->soft.mem.flat = map->virt;
 	ip->soft.mem.flat_len = map->low_bytes;
-	ip->soft.mem.flat_ptr = home_virt(dma_device->machine, map->virt, 1);
+	ip->soft.mem.flat_ptr = cpu_virt(dma_device->machine, map->virt, 1);
 	err = ib_register_device(&ip->ib, name, dma_device, config);
 	if (err) {
 		hca_free(ip);

@@ -79,7 +79,7 @@ int linear_free(struct device *dev, u64 size, void *cpu, hca_dma_addr_t handle)
 	return page_free_block(page_from_offset(dev->machine, off), page_order(size)) ? -ENOENT : 0;
 }
 
-int linear_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w)
+int linear_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	const struct machine *m = dev->machine;
 	u64 off = linear_offset(m, addr);
@@ -101,7 +101,7 @@ int linear_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_acces
 	return 0;
 }
 
-void linear_close(struct device *dev, struct hca_mem_window *w)
+void linear_close(struct device *dev, struct hca_mem_view *w)
 {
 	(void)dev;
 	(void)w;

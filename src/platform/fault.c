@@ -17,7 +17,7 @@ void fault_fini(struct machine *m)
 	hca_free(m->faults);
 }
 
-int fault_record(struct device *dev, hca_dma_addr_t addr, enum hca_access access, enum fault_reason reason)
+int fault_record(struct device *dev, hca_dma_addr_t addr, enum hca_mem_op access, enum fault_reason reason)
 {
 	struct machine *m = dev->machine;
 	u64 now = hca_now_ns();

@@ -7,7 +7,7 @@
  * The one file above the port that speaks to the system, because a fault is a
  * signal here. The handler may run at any instruction of any thread: it takes no
  * lock, allocates nothing, and leaves alone whatever isn't its own. Of the port it
- * calls hca_arena_protect() alone; its atomics are the compiler's, because a home
+ * calls hca_arena_protect() alone; its atomics are the compiler's, because an os layer
  * may do more in its own than a handler can.
  */
 #include <signal.h>

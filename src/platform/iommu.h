@@ -98,8 +98,8 @@ int iommu_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, int
  */
 void iommu_wait(struct iommu_domain *d);
 
-int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w);
-void iommu_close(struct device *dev, struct hca_mem_window *w);
+int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w);
+void iommu_close(struct device *dev, struct hca_mem_view *w);
 u64 iommu_origin(struct device *dev, hca_dma_addr_t addr, u64 *len);
 
 #endif

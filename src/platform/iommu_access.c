@@ -128,7 +128,7 @@ static u64 extend(struct iommu_domain *d, struct tally *t, u64 vpn, u64 pte, u64
 	return room;
 }
 
-static int refuse(struct device *dev, u64 addr, enum hca_access access, u64 pte)
+static int refuse(struct device *dev, u64 addr, enum hca_mem_op access, u64 pte)
 {
 	enum fault_reason why = FAULT_NO_WRITE;
 
@@ -158,7 +158,7 @@ static inline u64 resolve(struct iommu_domain *d, struct tally *t, u64 addr, u64
 	return pte;
 }
 
-int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w)
+int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
 	struct iommu_domain *d = dev->platform;
 	unsigned int slot = hca_slot();
@@ -185,7 +185,7 @@ int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_access
 	return 0;
 }
 
-void iommu_close(struct device *dev, struct hca_mem_window *w)
+void iommu_close(struct device *dev, struct hca_mem_view *w)
 {
 	withdraw(dev->platform, (u32 *)w->cookie);
 }

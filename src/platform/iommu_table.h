@@ -9,11 +9,11 @@
 #ifndef IOMMU_TABLE_H
 #define IOMMU_TABLE_H
 
-#include "port.h"
+#include "os.h"
 
 /*
  * An entry: the arena page from bit 5 up, and below it what the device may do (the two bits
- * are enum hca_access's) and three bits of our own. A mapping is all from its FIRST entry to its
+ * are enum hca_mem_op's) and three bits of our own. A mapping is all from its FIRST entry to its
  * LAST one, holes included, so that it ends whole whatever its owner believes its size to be.
  */
 #define IOPTE_READ 1u

@@ -13,7 +13,7 @@
 #ifndef IOVA_H
 #define IOVA_H
 
-#include "port.h"
+#include "os.h"
 
 #define IOVA_CHUNK 512u /* pages */
 #define IOVA_ORDERS 9u /* blocks of 2^0 .. 2^8 pages */

@@ -34,8 +34,8 @@ static inline bool linear_reaches(const struct device *dev, u64 off, u64 size)
 	return hca_dma_u64(linear_bus(dev->machine, off)) + (size - 1) <= dev->dma_mask;
 }
 
-int linear_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w);
-void linear_close(struct device *dev, struct hca_mem_window *w);
+int linear_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w);
+void linear_close(struct device *dev, struct hca_mem_view *w);
 u64 linear_origin(struct device *dev, hca_dma_addr_t addr, u64 *len);
 
 /** linear_alloc() - coherent memory. Return: 0; -ENOMEM; -EIO where the device can't reach what there was. */

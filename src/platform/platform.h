@@ -12,7 +12,7 @@
 #include "arena.h"
 #include "dma/check.h"
 #include "dma/mem.h"
-#include "port.h"
+#include "os.h"
 #include "softhca/dma-mapping.h"
 
 #define NO_MEMORY_HERE (~0ull)
@@ -51,8 +51,8 @@ struct platform_ops {
 	int (*sync)(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, bool for_cpu);
 	int (*alloc)(struct device *dev, u64 size, gfp_t gfp, void **cpu, hca_dma_addr_t *handle);
 	int (*free)(struct device *dev, u64 size, void *cpu, hca_dma_addr_t handle);
-	int (*open)(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_access access, struct hca_mem_window *w);
-	void (*close)(struct device *dev, struct hca_mem_window *w);
+	int (*open)(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w);
+	void (*close)(struct device *dev, struct hca_mem_view *w);
 	u64 (*origin)(struct device *dev, hca_dma_addr_t addr, u64 *len);
 	void (*flush)(struct device *dev);
 	void (*stats)(struct device *dev, struct device_stats *st);
@@ -203,7 +203,7 @@ int fault_init(struct machine *m);
 void fault_fini(struct machine *m);
 
 /** fault_record() - a device's access was refused. Return: -EFAULT */
-int fault_record(struct device *dev, hca_dma_addr_t addr, enum hca_access access, enum fault_reason reason);
+int fault_record(struct device *dev, hca_dma_addr_t addr, enum hca_mem_op access, enum fault_reason reason);
 
 /* --- device.c: helpers of the platforms --- */
 

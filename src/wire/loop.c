@@ -36,7 +36,7 @@ static void loop_detach(struct hca_wire *wire, u32 lid)
 	hca_spin_lock(&loop->lock, flags);
 	hca_store(&loop->port[lid], NULL);
 	hca_spin_unlock(&loop->lock, flags);
-	hca_inflight_wait(&wire->inflight);
+	hca_quiesce_wait(&wire->quiesce);
 }
 
 /* Each adapter knows who of its queue pairs is in the group. */
@@ -78,7 +78,7 @@ void hca_loop_init(struct hca_loop *loop)
 {
 	hca_memset(loop, 0, sizeof(*loop));
 	loop->wire.ops = &loop_ops;
-	hca_inflight_init(&loop->wire.inflight);
+	hca_quiesce_init(&loop->wire.quiesce);
 	hca_eq_init(&loop->wire.eq);
 	hca_spin_init(&loop->lock);
 }

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Registering memory and taking it back; see region.h. Called by the verbs of a face,
+ * and for work requests and messages by the engine. Whatever waits for who is inside
+ * holds no lock meanwhile.
+ *
+ * The order in which a region ends: its state says so, the key is void, who is inside
+ * leaves, the index is given back, the memory goes with the last reference.
+ */
+#include "hca/mr.h"
+
+static bool access_valid(u32 access)
+{
+	access &= ~(u32)HCA_ACCESS_OPTIONAL;
+	if (access & ~(u32)HCA_ACCESS_SUPPORTED)
+		return false;
+	return !(access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC)) || access & HCA_ACCESS_LOCAL_WRITE;
+}
+
+static bool range_valid(u64 start, u64 length)
+{
+	return length && start + (length - 1) >= start;
+}
+
+static int check_attr(const struct hca_mr_attr *a)
+{
+	if (!access_valid(a->access) || a->invalid != (a->kind == HCA_MR_PAGES))
+		return -EINVAL;
+	switch (a->kind) {
+	case HCA_MR_ALL:
+		return 0;
+	case HCA_MR_LINEAR:
+		if (!range_valid(a->base, a->length))
+			return -EINVAL;
+		return a->access & HCA_ACCESS_ZERO_BASED || range_valid(a->iova, a->length) ? 0 : -EINVAL;
+	case HCA_MR_PAGES:
+		return a->max_pages && a->max_pages <= HCA_MR_MAX_PAGES ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+/* The key becomes valid. */
+static void publish(struct hca_mr *r, u32 key, u32 access, u64 iova, u64 length)
+{
+	struct hca_key_entry *e = r->entry;
+
+	hca_spin_assert(&r->lock);
+	e->access = access & HCA_ACCESS_SUPPORTED;
+	e->iova = access & HCA_ACCESS_ZERO_BASED ? 0 : iova;
+	e->length = length;
+	e->offset = 0;
+	e->pd = r->pd;
+	e->qp = NULL;
+	e->region = r;
+	r->key = key;
+	r->state = HCA_MR_VALID;
+	hca_key_publish(e, key);
+}
+
+int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_mr **out)
+{
+	hca_irqflags_t flags;
+	struct hca_mr *r;
+	int err = check_attr(attr);
+
+	if (err)
+		return err;
+	r = hca_alloc(sizeof(*r), HCA_MAY_SLEEP);
+	if (!r)
+		return -ENOMEM;
+	r->pd = pd;
+	r->quiesce = pd->quiesce;
+	r->kind = attr->kind;
+	r->refs = 1;
+	hca_spin_init(&r->lock);
+	if (attr->kind == HCA_MR_PAGES) {
+		r->max_pages = attr->max_pages;
+		r->pages = hca_alloc((size_t)attr->max_pages * sizeof(*r->pages), HCA_MAY_SLEEP);
+		if (!r->pages) {
+			err = -ENOMEM;
+			goto free_region;
+		}
+	}
+	err = hca_key_alloc(pd->keys, &r->key, &r->entry);
+	if (err)
+		goto free_pages;
+	hca_fetch_add(&pd->users, 1);
+	hca_spin_lock(&r->lock, flags);
+	/* Of all memory one byte is missing: a length of 2^64 has no number, and no memory is there. */
+	if (attr->kind == HCA_MR_ALL) {
+		publish(r, r->key, attr->access, 0, ~0ull);
+	} else if (attr->kind == HCA_MR_LINEAR) {
+		r->base = attr->base;
+		publish(r, r->key, attr->access, attr->iova, attr->length);
+	}
+	hca_spin_unlock(&r->lock, flags);
+	*out = r;
+	return 0;
+
+free_pages:
+	hca_free(r->pages);
+free_region:
+	hca_free(r);
+	return err;
+}
+
+void hca_mr_put(struct hca_mr *r)
+{
+	if (hca_fetch_add(&r->refs, (u32)-1) != 1)
+		return;
+	hca_free(r->kept);
+	hca_free(r->pages);
+	hca_free(r);
+}
+
+int hca_mr_destroy(struct hca_mr *r)
+{
+	struct hca_pd *pd = r->pd;
+	hca_irqflags_t flags;
+
+	/* Under the lock a window is either bound before, and we say no, or finds no valid key to be bound to. */
+	hca_spin_lock(&r->lock, flags);
+	HCA_ASSERT(r->state != HCA_MR_DEAD);
+	if (r->windows) {
+		hca_spin_unlock(&r->lock, flags);
+		return -EBUSY;
+	}
+	if (r->state == HCA_MR_VALID)
+		hca_key_retract(r->entry, r->key);
+	r->state = HCA_MR_DEAD;
+	hca_spin_unlock(&r->lock, flags);
+	hca_quiesce_wait(r->quiesce);
+	hca_key_free(pd->keys, r->key);
+	hca_mr_put(r);
+	hca_fetch_add(&pd->users, (u32)-1);
+	return 0;
+}
+
+/* --- fast registration --- */
+
+static bool begin(struct hca_mr *r)
+{
+	hca_irqflags_t flags;
+	bool ok;
+
+	hca_spin_lock(&r->lock, flags);
+	ok = r->state == HCA_MR_INVALID;
+	if (ok)
+		r->state = HCA_MR_BUSY;
+	hca_spin_unlock(&r->lock, flags);
+	return ok;
+}
+
+/* Taken over first and checked then, because the consumer may write to his list at any time. */
+static int take_pages(struct hca_mr *r, const struct hca_mr_pages *p)
+{
+	u64 mask = (1ull << p->page_shift) - 1;
+	u32 i;
+
+	hca_memcpy(r->pages, p->pages, p->npages * sizeof(*p->pages));
+	r->page_shift = p->page_shift;
+	r->npages = p->npages;
+	r->offset = r->pages[0] & mask;
+	r->pages[0] -= r->offset;
+	if (p->length > ((u64)p->npages << p->page_shift) - r->offset)
+		return -EINVAL;
+	for (i = 1; i < p->npages; i++)
+		if (r->pages[i] & mask)
+			return -EINVAL;
+	return 0;
+}
+
+int hca_mr_register(struct hca_mr *r, const struct hca_mr_pages *p)
+{
+	hca_irqflags_t flags;
+	int err;
+
+	if (r->kind != HCA_MR_PAGES || !access_valid(p->access))
+		return -EINVAL;
+	if (p->page_shift < HCA_MR_MIN_SHIFT || p->page_shift > HCA_MR_MAX_SHIFT || !p->npages ||
+	    p->npages > r->max_pages)
+		return -EINVAL;
+	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
+		return -EINVAL;
+	/* Nobody is inside with a region that is invalid: its last key was waited for. */
+	if (!begin(r))
+		return -EINVAL;
+	err = take_pages(r, p);
+	hca_spin_lock(&r->lock, flags);
+	if (r->state != HCA_MR_BUSY)
+		err = -EINVAL; /* destroyed: the entry isn't ours any more */
+	else if (err || p->key >> 8 != r->key >> 8)
+		err = -EINVAL;
+	else
+		publish(r, p->key, p->access, p->iova, p->length);
+	if (err && r->state == HCA_MR_BUSY)
+		r->state = HCA_MR_INVALID;
+	hca_spin_unlock(&r->lock, flags);
+	return err;
+}
+
+int hca_mr_begin_invalidate(struct hca_mr *r, u32 key)
+{
+	hca_irqflags_t flags;
+	int err = 0;
+
+	if (r->kind != HCA_MR_PAGES)
+		return -EINVAL;
+	hca_spin_lock(&r->lock, flags);
+	if (r->state != HCA_MR_VALID || r->key != key) {
+		err = -EINVAL;
+	} else if (r->windows) {
+		err = -EBUSY;
+	} else {
+		hca_key_retract(r->entry, key);
+		r->state = HCA_MR_BUSY;
+		hca_mr_get(r);
+	}
+	hca_spin_unlock(&r->lock, flags);
+	return err;
+}
+
+int hca_mr_invalidate_begin_key(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, bool remote,
+				struct hca_mr **out)
+{
+	const struct hca_key_entry *e = hca_key_find(keys, key);
+	int err;
+
+	if (!e || e->pd != pd || e->access & HCA_KEY_MW || (remote && !(e->access & HCA_ACCESS_REMOTE)))
+		return -EINVAL;
+	/* The region is still there: who destroys it waits for us. */
+	err = hca_mr_begin_invalidate(e->region, key);
+	if (!err)
+		*out = e->region;
+	return err;
+}
+
+void hca_mr_end_invalidate(struct hca_mr *r)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&r->lock, flags);
+	if (r->state == HCA_MR_BUSY)
+		r->state = HCA_MR_INVALID;
+	hca_spin_unlock(&r->lock, flags);
+	hca_mr_put(r);
+}
+
+void hca_mr_invalidate_finish(struct hca_mr *r)
+{
+	hca_quiesce_wait(r->quiesce);
+	hca_mr_end_invalidate(r);
+}
+
+int hca_mr_invalidate(struct hca_mr *r, u32 key)
+{
+	int err = hca_mr_begin_invalidate(r, key);
+
+	if (!err)
+		hca_mr_invalidate_finish(r);
+	return err;
+}
+
+/* --- windows --- */
+
+int hca_mr_bind(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, u64 addr, u64 len, u32 access,
+		struct hca_mr **out, u64 *offset)
+{
+	u32 need = HCA_ACCESS_MW_BIND;
+	const struct hca_key_entry *e;
+	struct hca_mr *r;
+	hca_irqflags_t flags;
+	bool ok;
+
+	if (access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC))
+		need |= HCA_ACCESS_LOCAL_WRITE;
+	e = hca_key_check(keys, key, pd, NULL, addr, len, need);
+	if (!e)
+		return -EINVAL;
+	r = e->region;
+	hca_spin_lock(&r->lock, flags);
+	ok = r->state == HCA_MR_VALID && r->key == key;
+	if (ok)
+		r->windows++;
+	hca_spin_unlock(&r->lock, flags);
+	if (!ok)
+		return -EINVAL;
+	*out = r;
+	*offset = hca_key_offset(e, addr);
+	return 0;
+}
+
+void hca_mr_unbind(struct hca_mr *r)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&r->lock, flags);
+	HCA_ASSERT(r->windows);
+	r->windows--;
+	hca_spin_unlock(&r->lock, flags);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Memory windows; see window.h. Called by the verbs of a face, by the requester for
+ * binds and invalidations, and by the responder for those of the peer.
+ *
+ * Who takes a window out of VALID owns what it was bound to: it waits for those inside,
+ * and then lets go of the region. No lock is held while somebody waits.
+ */
+#include "hca/mw.h"
+
+#include "hca/qp.h"
+
+#define WINDOW_ACCESS (HCA_ACCESS_REMOTE | HCA_ACCESS_ZERO_BASED | HCA_ACCESS_OPTIONAL)
+
+int hca_mw_create(struct hca *hca, struct hca_pd *pd, enum hca_mw_type type, struct hca_mw **out)
+{
+	struct hca_mw *w;
+	int err;
+
+	if (pd->keys != &hca->keys || (type != HCA_MW_TYPE_1 && type != HCA_MW_TYPE_2))
+		return -EINVAL;
+	w = hca_alloc(sizeof(*w), HCA_MAY_SLEEP);
+	if (!w)
+		return -ENOMEM;
+	w->hca = hca;
+	w->pd = pd;
+	w->type = type;
+	w->refs = 1;
+	w->state = HCA_MW_FREE;
+	err = hca_key_alloc(&hca->keys, &w->key, &w->entry);
+	if (err) {
+		hca_free(w);
+		return err;
+	}
+	hca_fetch_add(&pd->users, 1);
+	*out = w;
+	return 0;
+}
+
+void hca_mw_put(struct hca_mw *w)
+{
+	if (hca_fetch_add(&w->refs, (u32)-1) == 1)
+		hca_free(w);
+}
+
+/* --- a queue pair's list --- */
+
+static void link_to(struct hca_mw *w, struct hca_qp *qp)
+{
+	hca_spin_assert(&w->hca->mw_lock);
+	w->qp = qp;
+	w->prev = &qp->windows;
+	w->next = qp->windows;
+	if (w->next)
+		w->next->prev = &w->next;
+	qp->windows = w;
+}
+
+static void unlink_from(struct hca_mw *w)
+{
+	hca_spin_assert(&w->hca->mw_lock);
+	if (!w->qp)
+		return;
+	*w->prev = w->next;
+	if (w->next)
+		w->next->prev = w->prev;
+	w->qp = NULL;
+}
+
+/* --- becoming void --- */
+
+/* Valid, and bound to these bytes. */
+static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr *wr, struct hca_mr *r, u64 offset)
+{
+	struct hca_key_entry *e = w->entry;
+
+	hca_spin_assert(&w->hca->mw_lock);
+	e->access = (wr->bind.access & HCA_ACCESS_SUPPORTED) | HCA_KEY_MW;
+	e->iova = wr->bind.access & HCA_ACCESS_ZERO_BASED ? 0 : wr->bind.addr;
+	e->length = wr->bind.length;
+	e->offset = offset;
+	e->pd = w->pd;
+	e->qp = w->type == HCA_MW_TYPE_2 ? qp : NULL;
+	e->region = r;
+	e->window = w;
+	w->region = r;
+	w->valid = wr->bind.rkey;
+	w->state = HCA_MW_VALID;
+	if (w->type == HCA_MW_TYPE_2) {
+		w->key = w->valid;
+		link_to(w, qp);
+	}
+	hca_store_release(&e->key, w->valid);
+}
+
+/* The key is void; the rest is the caller's to do, who has a reference. */
+static struct hca_mr *take_down(struct hca_mw *w, enum hca_mw_state state)
+{
+	hca_spin_assert(&w->hca->mw_lock);
+	HCA_ASSERT(w->state == HCA_MW_VALID);
+	hca_key_retract(w->entry, w->valid);
+	unlink_from(w);
+	w->state = state;
+	return w->region;
+}
+
+/* Nobody is inside with the old key when this returned, and the region may go. */
+static void let_go(struct hca_mw *w, struct hca_mr *r)
+{
+	hca_quiesce_wait(&w->hca->wire->quiesce);
+	hca_mr_unbind(r);
+}
+
+void hca_mw_destroy(struct hca_mw *w)
+{
+	struct hca_mr *r = NULL;
+	struct hca *hca = w->hca;
+	struct hca_pd *pd = w->pd;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&hca->mw_lock, flags);
+	HCA_ASSERT(w->state != HCA_MW_DEAD);
+	if (w->state == HCA_MW_VALID)
+		r = take_down(w, HCA_MW_DEAD);
+	w->state = HCA_MW_DEAD;
+	hca_spin_unlock(&hca->mw_lock, flags);
+	hca_quiesce_wait(&hca->wire->quiesce);
+	if (r)
+		hca_mr_unbind(r);
+	/* What was handed out last isn't handed out next, though it may never have been valid. */
+	w->entry->last = w->key;
+	hca_key_free(&hca->keys, w->key);
+	hca_mw_put(w);
+	hca_fetch_add(&pd->users, (u32)-1);
+}
+
+/* The rest of an invalidation: the caller has made it BUSY and taken a reference. */
+static void finish_invalidation(struct hca_mw *w, struct hca_mr *r)
+{
+	hca_irqflags_t flags;
+
+	let_go(w, r);
+	hca_spin_lock(&w->hca->mw_lock, flags);
+	if (w->state == HCA_MW_BUSY)
+		w->state = HCA_MW_FREE;
+	hca_spin_unlock(&w->hca->mw_lock, flags);
+	hca_mw_put(w);
+}
+
+void hca_mw_end_qp(struct hca_qp *qp)
+{
+	struct hca_spinlock *lock = &qp->hca->mw_lock;
+	struct hca_mr *r = NULL;
+	hca_irqflags_t flags;
+	struct hca_mw *w;
+
+	do {
+		hca_spin_lock(lock, flags);
+		w = qp->windows;
+		if (w) {
+			hca_mw_get(w);
+			r = take_down(w, HCA_MW_BUSY);
+		}
+		hca_spin_unlock(lock, flags);
+		if (w)
+			finish_invalidation(w, r);
+	} while (w);
+}
+
+/* --- binding --- */
+
+u32 hca_mw_next_key(struct hca_mw *w)
+{
+	hca_irqflags_t flags;
+	u32 key;
+
+	hca_spin_lock(&w->hca->mw_lock, flags);
+	key = w->key = hca_key_next(w->key);
+	hca_spin_unlock(&w->hca->mw_lock, flags);
+	return key;
+}
+
+int hca_mw_check(const struct hca_send_wr *wr)
+{
+	const struct hca_mw *w = wr->bind.window;
+
+	if (!w || wr->bind.access & ~(u32)WINDOW_ACCESS)
+		return -EINVAL;
+	/* To no bytes: that is how a type 1 window is unbound. The other has its invalidation for it. */
+	return wr->bind.length || w->type == HCA_MW_TYPE_1 ? 0 : -EINVAL;
+}
+
+/* Make it ours to bind. What it was bound to is set in @old; the wait for it is the caller's. */
+static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, struct hca_mr **old)
+{
+	struct hca_spinlock *lock = &w->hca->mw_lock;
+	hca_irqflags_t flags;
+	int err = 0;
+
+	*old = NULL;
+	hca_spin_lock(lock, flags);
+	/* Two queue pairs may bind one window of type 1: one after the other. */
+	while (w->type == HCA_MW_TYPE_1 && w->state == HCA_MW_BUSY) {
+		hca_spin_unlock(lock, flags);
+		hca_pause();
+		hca_spin_lock(lock, flags);
+	}
+	if (w->state == HCA_MW_DEAD || w->pd != qp->pd || key >> 8 != w->key >> 8)
+		err = -EINVAL;
+	else if (w->state == HCA_MW_FREE)
+		w->state = HCA_MW_BUSY;
+	else if (w->state == HCA_MW_VALID && w->type == HCA_MW_TYPE_1)
+		*old = take_down(w, HCA_MW_BUSY);
+	else
+		err = -EINVAL;
+	hca_spin_unlock(lock, flags);
+	return err;
+}
+
+/* It is ours, and nobody is inside with an old key of it. */
+static int finish(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr *wr, struct hca_mr *r, u64 offset)
+{
+	hca_irqflags_t flags;
+	int err = 0;
+
+	hca_spin_lock(&w->hca->mw_lock, flags);
+	if (w->state != HCA_MW_BUSY)
+		err = -EINVAL; /* destroyed: the entry isn't ours any more */
+	else if (r)
+		put_up(w, qp, wr, r, offset);
+	else
+		w->state = HCA_MW_FREE;
+	hca_spin_unlock(&w->hca->mw_lock, flags);
+	return err;
+}
+
+int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr)
+{
+	struct hca_mw *w = wr->bind.window;
+	struct hca_mr *r = NULL, *old;
+	struct hca_quiesce_mark mark;
+	u64 offset = 0;
+	int err = 0;
+
+	if (wr->bind.length) {
+		hca_quiesce_enter(&qp->hca->wire->quiesce, &mark);
+		err = hca_mr_bind(&qp->hca->keys, qp->pd, wr->bind.lkey, wr->bind.addr, wr->bind.length,
+				  wr->bind.access, &r, &offset);
+		hca_quiesce_leave(&mark);
+	}
+	if (err)
+		return err;
+	err = begin(w, qp, wr->bind.rkey, &old);
+	if (old)
+		let_go(w, old);
+	if (!err)
+		err = finish(w, qp, wr, r, offset);
+	if (err && r)
+		hca_mr_unbind(r);
+	return err;
+}
+
+/* --- invalidation by key --- */
+
+int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca_invalidation *out)
+{
+	const struct hca_key_entry *e = hca_key_find(&qp->hca->keys, key);
+	hca_irqflags_t flags;
+	struct hca_mw *w;
+	int err = -EINVAL;
+
+	*out = (struct hca_invalidation){ 0 };
+	if (!e)
+		return -EINVAL;
+	if (!(e->access & HCA_KEY_MW))
+		return hca_mr_invalidate_begin_key(&qp->hca->keys, qp->pd, key, remote, &out->region);
+	hca_spin_lock(&qp->hca->mw_lock, flags);
+	w = hca_load(&e->key) == key ? e->window : NULL;
+	/* A type 1 window is on no queue pair, and can't be invalidated (IBTA 10.6.7.2.5). */
+	if (w && w->qp == qp) {
+		hca_mw_get(w);
+		out->window = w;
+		out->region = take_down(w, HCA_MW_BUSY);
+		err = 0;
+	}
+	hca_spin_unlock(&qp->hca->mw_lock, flags);
+	return err;
+}
+
+void hca_key_invalidate_finish(const struct hca_invalidation *v)
+{
+	if (v->window)
+		finish_invalidation(v->window, v->region);
+	else
+		hca_mr_invalidate_finish(v->region);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The contract between the core and its os layer.
+ *
+ * Need: everything that src/dma and src/hca (and, in the library, the rooms above
+ * them) may ask of the place they run in. An os layer is a folder with a os_impl.h
+ * and its sources: user/ (a process), test/ (a process whose clock, threads,
+ * randomness and failures belong to the test), later kernel/. The core includes
+ * this header and our own, and no other.
+ *
+ *   types      u8..u64, s8..s64, bool, size_t, uintptr_t, NULL      hca_types.h
+ *   errors     the E* constants, negative, with Linux's values
+ *   memory     hca_alloc, hca_free                        may fail; says whether it may sleep
+ *   bytes      hca_memcpy, hca_memmove, hca_memset, hca_memcmp
+ *   atomics    hca_load .. hca_mb                         on u32, u64, pointers
+ *   exclusion  hca_spinlock (no sleep inside), hca_mutex (may sleep)
+ *   waiting    hca_completion, with a timeout
+ *   RCU        read sections, publish, wait for a grace period
+ *   slots      hca_slot: a small number, mostly this CPU's or thread's own
+ *   pinning    hca_pin: nothing that may spin for us gets between us and this processor
+ *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
+ *   chance     hca_random_u32
+ *   words      hca_log; HCA_WARN_ON, HCA_ASSERT
+ *
+ * Calls keep their kernel meaning. An allocation without HCA_MAY_SLEEP may be made
+ * under a spin lock, one with it may not; a grace period is a real one; a lock that
+ * a function needs is asserted. An os layer in which such a call does nothing tests nothing.
+ */
+#ifndef HCA_OS_H
+#define HCA_OS_H
+
+#include "softhca/hca_types.h"
+
+/*
+ * A u64 for the atomics is aligned to 8 bytes: HCA_ALIGNED(8) on the field or variable, for i386 gives it 4.
+ *
+ * os_impl.h, found on the include path of the build, must bring:
+ *
+ *   hca_likely(x) hca_unlikely(x)   branch hints
+ *   HCA_CACHE_LINE                  bytes; HCA_ALIGNED(n) aligns a field or type
+ *   HCA_PRINTF(f, a)                format check for hca_log and hca_snprintf
+ *   hca_memcpy/hca_memmove/hca_memset/hca_memcmp
+ *
+ *   hca_load(p) hca_store(p, v)                    relaxed, never torn
+ *   hca_load_acquire(p) hca_store_release(p, v)
+ *   hca_xchg(p, v)                                 full order; the old value
+ *   hca_cmpxchg(p, old, new)                       full order; the value found
+ *   hca_fetch_add(p, n)                            full order; the old value
+ *   hca_fetch_or(p, m) hca_fetch_and(p, m)         full order; the old value
+ *   hca_mb()                                       full barrier
+ *   hca_pause()                                    inside a wait that spins
+ *
+ *   struct hca_spinlock; hca_irqflags_t
+ *   hca_spin_init(l); hca_spin_lock(l, flags); hca_spin_trylock(l, flags)
+ *   hca_spin_unlock(l, flags); hca_spin_assert(l)  flags is an lvalue of hca_irqflags_t
+ *   struct hca_mutex; hca_mutex_init/lock/unlock/destroy(m); hca_mutex_assert(m)
+ *   struct hca_completion; hca_completion_init/destroy(c)
+ *   struct hca_timer
+ *
+ *   hca_rcu_read_lock() hca_rcu_read_unlock()
+ *   hca_rcu_deref(p) hca_rcu_assign(p, v)          p an lvalue holding the pointer
+ *
+ *   hca_slot()                                     0 .. HCA_SLOTS-1
+ *
+ *   hca_pin_t; hca_pin(p) hca_unpin(p)             p an lvalue of hca_pin_t; they nest, and overlap.
+ *      Until the unpin nothing else that could spin for this thread runs in its place: where contexts interrupt
+ *      each other, or one that spins is never preempted, the os layer sees to it. Nothing sleeps meanwhile. Where
+ *      whoever spins offers the processor (hca_pause()), there is nothing to do.
+ */
+#include "os_impl.h"
+
+/* How many slots there are. Threads beyond that share, so what a slot holds needs its lock all the same. */
+#define HCA_SLOTS 64
+
+#define HCA_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define HCA_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define HCA_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define hca_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/** HCA_MAY_SLEEP - an allocation that may wait for memory; not allowed under a spin lock or in a timer */
+#define HCA_MAY_SLEEP 1u
+
+/**
+ * hca_alloc() - zeroed memory
+ * @size: bytes, not 0; a page or more is page-aligned, less is aligned for any type
+ * @flags: 0 or HCA_MAY_SLEEP
+ *
+ * Return: memory that the caller frees with hca_free(), or NULL. Large sizes (MiB) are fine with
+ * HCA_MAY_SLEEP; pages of them that are never touched cost no memory.
+ */
+void *hca_alloc(size_t size, unsigned int flags);
+
+/** hca_free() - give memory back; NULL is allowed. Any context. */
+void hca_free(void *mem);
+
+/** hca_complete() - wake everybody who waits on @c now or later. Any context. */
+void hca_complete(struct hca_completion *c);
+
+/**
+ * hca_wait() - wait until hca_complete()
+ * @timeout_ns: nanoseconds of hca_now_ns(); ~0 waits for ever
+ *
+ * Context: may sleep. Return: 0, or -ETIMEDOUT.
+ */
+int hca_wait(struct hca_completion *c, u64 timeout_ns);
+
+/** hca_rcu_synchronize() - return when every read section that had begun has ended. May sleep; not inside a read section. */
+void hca_rcu_synchronize(void);
+
+/** hca_now_ns() - nanoseconds of a clock that never goes back; its zero is anywhere */
+u64 hca_now_ns(void);
+
+/**
+ * hca_timer_init() - a timer that isn't running
+ * @fn: called with @arg in a context that must not sleep, never twice at once for one timer. It may start its own timer again.
+ *
+ * Return: 0 or -ENOMEM. hca_timer_destroy() ends it.
+ */
+int hca_timer_init(struct hca_timer *t, void (*fn)(void *arg), void *arg);
+
+/** hca_timer_start() - call back once at @when_ns or soon after; moves a timer that already runs. Any context. */
+void hca_timer_start(struct hca_timer *t, u64 when_ns);
+
+/** hca_timer_stop() - no callback begins after this; one that is running may go on. Any context. */
+void hca_timer_stop(struct hca_timer *t);
+
+/** hca_timer_destroy() - stop, and wait for a callback that is running. May sleep; not from the callback. */
+void hca_timer_destroy(struct hca_timer *t);
+
+/** hca_random_u32() - an unpredictable number (the test os layer: the next one of its seed) */
+u32 hca_random_u32(void);
+
+enum hca_log_level { HCA_LOG_ERR, HCA_LOG_WARN, HCA_LOG_INFO, HCA_LOG_DEBUG };
+
+/** hca_log() - one line, without its newline. Any context. */
+void hca_log(enum hca_log_level level, const char *fmt, ...) HCA_PRINTF(2, 3);
+
+/** hca_snprintf() - as C's; the number of bytes written, without the final 0, never more than @size - 1 */
+size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...) HCA_PRINTF(3, 4);
+
+/** hca_bug() - a broken invariant of our own: say so and stop the thread of control (a process aborts, a kernel oopses) */
+void hca_bug(const char *cond, const char *file, int line);
+
+/** hca_warned() - a broken rule that we can survive: say so once a place. Return: true */
+bool hca_warned(const char *cond, const char *file, int line);
+
+#define HCA_ASSERT(c) ((c) ? (void)0 : hca_bug(#c, __FILE__, __LINE__))
+#define HCA_WARN_ON(c) (hca_unlikely(c) ? hca_warned(#c, __FILE__, __LINE__) : false)
+
+/* An os layer may put macros around the calls above that note where they are made. */
+#ifdef HCA_OS_SITES
+#include "os_sites.h"
+#endif
+
+#endif

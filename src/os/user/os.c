@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The user os layer's words, chance, slots, and what its locks do when they must wait.
+ * Memory is in memory.c, timers in timer.c, grace periods in rcu.c. Called by every
+ * room through os.h. A call that may be made in any context takes no lock here.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "os.h"
+
+#include <linux/futex.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NS_PER_SEC 1000000000ull
+#define SPINS 64
+#define LINE_MAX_BYTES 512
+#define WARN_PLACES 256u
+
+/* ---- locks and completions ---- */
+
+void hca_spin_wait(struct hca_spinlock *l)
+{
+	int i;
+
+	for (;;) {
+		/* Only look: an exchange would take the line from the holder each time. */
+		for (i = 0; i < SPINS; i++) {
+			if (!__atomic_load_n(&l->held, __ATOMIC_RELAXED) && hca_spin_try(l))
+				return;
+			raw_pause();
+		}
+		sched_yield();
+	}
+}
+
+void hca_pause(void)
+{
+	static _Thread_local u32 pauses __attribute__((tls_model("initial-exec")));
+
+	raw_pause();
+	if (!(++pauses % SPINS))
+		sched_yield();
+}
+
+enum { INCOMPLETE, AWAITED, COMPLETE };
+
+void hca_complete(struct hca_completion *c)
+{
+	int saved = errno;
+
+	/* After the exchange *c may be gone: the wake goes by its address alone, and a stray wake harms nobody. */
+	if (__atomic_exchange_n(&c->state, COMPLETE, __ATOMIC_SEQ_CST) == AWAITED)
+		syscall(SYS_futex, &c->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	errno = saved;
+}
+
+/* The next change of a state that is AWAITED, until @when of hca_now_ns(), or a second more or less of nothing. */
+static void sleep_on(struct hca_completion *c, u64 when)
+{
+	u64 soon = hca_now_ns() + 60 * NS_PER_SEC; /* so that a 32-bit second count can't overflow */
+	long ts[2]; /* the kernel's old timespec, whatever libc's time_t is */
+
+	if (when > soon)
+		when = soon;
+	ts[0] = (long)(when / NS_PER_SEC);
+	ts[1] = (long)(when % NS_PER_SEC);
+	syscall(SYS_futex, &c->state, FUTEX_WAIT_BITSET_PRIVATE, AWAITED, ts, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+int hca_wait(struct hca_completion *c, u64 timeout_ns)
+{
+	int saved = errno;
+	u64 now, when = 0;
+	u32 none;
+	int ret = 0;
+
+	for (;;) {
+		none = INCOMPLETE;
+		if (__atomic_load_n(&c->state, __ATOMIC_ACQUIRE) == COMPLETE)
+			break;
+		now = hca_now_ns();
+		if (!when)
+			when = timeout_ns > ~0ull - now ? ~0ull : now + timeout_ns;
+		if (now >= when) {
+			ret = -ETIMEDOUT;
+			break;
+		}
+		if (__atomic_compare_exchange_n(&c->state, &none, AWAITED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+		    none == AWAITED)
+			sleep_on(c, when);
+	}
+	errno = saved;
+	return ret;
+}
+
+/* ---- slots ---- */
+
+_Thread_local int hca_thread_slot __attribute__((tls_model("initial-exec"))) = -1;
+
+static pthread_once_t slot_once = PTHREAD_ONCE_INIT;
+static pthread_key_t slot_key;
+static bool slot_key_ok;
+static u64 slots_taken HCA_ALIGNED(8);
+static u32 slots_shared;
+
+_Static_assert(HCA_SLOTS == 64, "slots_taken has a bit for each");
+
+/* A destructor that runs later may ask again; then that slot's destructor runs in the next round. */
+static void slot_give(void *key_value)
+{
+	u64 bit = 1ull << ((uintptr_t)key_value - 1);
+
+	hca_thread_slot = -1;
+	hca_fetch_and(&slots_taken, ~bit);
+}
+
+static void slot_init(void)
+{
+	slot_key_ok = !pthread_key_create(&slot_key, slot_give);
+}
+
+/* Threads beyond the slots are spread over them by turns. They own nothing, and have nothing to give back. */
+static int slot_share(void)
+{
+	return (int)(hca_fetch_add(&slots_shared, 1) * 0x9e3779b1u >> 26);
+}
+
+int hca_slot_take(void)
+{
+	u64 taken = hca_load(&slots_taken);
+	u64 found;
+	int slot;
+
+	pthread_once(&slot_once, slot_init);
+	for (;;) {
+		if (!slot_key_ok || taken == ~0ull) {
+			slot = slot_share();
+			break;
+		}
+		slot = __builtin_ctzll(~taken);
+		found = hca_cmpxchg(&slots_taken, taken, taken | 1ull << slot);
+		if (found == taken) {
+			if (!pthread_setspecific(slot_key, (void *)(uintptr_t)(slot + 1)))
+				break;
+			/* It couldn't be given back: don't keep it. */
+			hca_fetch_and(&slots_taken, ~(1ull << slot));
+			slot = slot_share();
+			break;
+		}
+		taken = found;
+	}
+	hca_thread_slot = slot;
+	return slot;
+}
+
+/* ---- chance ---- */
+
+u32 hca_random_u32(void)
+{
+	static u64 state HCA_ALIGNED(8);
+	u64 x;
+	u32 v;
+
+	if (hca_likely(getrandom(&v, sizeof(v), 0) == (ssize_t)sizeof(v)))
+		return v;
+	/* Forbidden to us: a sequence (splitmix64) from the clock and where we were loaded is what remains. */
+	x = hca_fetch_add(&state, 0x9e3779b97f4a7c15ull) + hca_now_ns() + (uintptr_t)&state;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return (u32)(x >> 32);
+}
+
+/* ---- words ---- */
+
+size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (!size)
+		return 0;
+	va_start(ap, fmt);
+	n = vsnprintf(buf, size, fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		buf[0] = 0;
+		return 0;
+	}
+	return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+static const char *const level_name[] = { "error", "warning", "info", "debug" };
+
+/* SOFTHCA_LOG=error|warning|info|debug (or 0..3) says how much is printed; without it, warnings and worse. */
+static int log_limit(void)
+{
+	static int limit = -1;
+	int now = __atomic_load_n(&limit, __ATOMIC_RELAXED);
+	const char *env;
+	int i;
+
+	if (hca_likely(now >= 0))
+		return now;
+	now = HCA_LOG_WARN;
+	env = getenv("SOFTHCA_LOG");
+	for (i = HCA_LOG_ERR; env && i <= HCA_LOG_DEBUG; i++) {
+		if (!strcmp(env, level_name[i]) || (env[0] == '0' + i && !env[1]))
+			now = i;
+	}
+	__atomic_store_n(&limit, now, __ATOMIC_RELAXED);
+	return now;
+}
+
+/* One write() a line, so that the lines of threads and processes don't mix. */
+void hca_log(enum hca_log_level level, const char *fmt, ...)
+{
+	char line[LINE_MAX_BYTES];
+	int saved = errno;
+	size_t n;
+	va_list ap;
+	int len;
+
+	if ((int)level > log_limit())
+		return;
+	n = hca_snprintf(line, sizeof(line) - 1, "softhca: %s: ", level_name[level]);
+	va_start(ap, fmt);
+	len = vsnprintf(line + n, sizeof(line) - 1 - n, fmt, ap);
+	va_end(ap);
+	if (len > 0)
+		n = HCA_MIN(n + (size_t)len, sizeof(line) - 2);
+	line[n++] = '\n';
+	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+		;
+	errno = saved;
+}
+
+void hca_bug(const char *cond, const char *file, int line)
+{
+	hca_log(HCA_LOG_ERR, "bug: %s at %s:%d", cond, file, line);
+	abort();
+}
+
+/* The places that have spoken, by their hash; two with one hash count as one, and a full table speaks each time. */
+static bool first_time(const char *file, int line)
+{
+	static u32 spoken[WARN_PLACES];
+	u32 hash = (u32)line * 0x9e3779b1u;
+	u32 found, i;
+
+	for (; *file; file++)
+		hash = (hash ^ (u8)*file) * 0x01000193u;
+	hash |= 1;
+	for (i = 0; i < WARN_PLACES; i++) {
+		found = hca_cmpxchg(&spoken[(hash + i) % WARN_PLACES], 0u, hash);
+		if (!found)
+			return true;
+		if (found == hash)
+			return false;
+	}
+	return true;
+}
+
+bool hca_warned(const char *cond, const char *file, int line)
+{
+	if (first_time(file, line))
+		hca_log(HCA_LOG_WARN, "broken rule: %s at %s:%d", cond, file, line);
+	return true;
+}

@@ -1,0 +1,845 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Memory regions: each kind, the rules of rights, fast registration and invalidation,
+ * windows, and what happens when two of these meet, by seed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "hca/mr.h"
+#include "test_os.h"
+
+#define LW HCA_ACCESS_LOCAL_WRITE
+#define RW HCA_ACCESS_REMOTE_WRITE
+#define RR HCA_ACCESS_REMOTE_READ
+#define RA HCA_ACCESS_REMOTE_ATOMIC
+#define MW HCA_ACCESS_MW_BIND
+#define ZB HCA_ACCESS_ZERO_BASED
+#define SEEDS 500u
+
+static struct hca_quiesce quiesce;
+static struct hca_keys keys;
+static struct hca_pd pd, other_pd;
+
+static int begin_world(void **state)
+{
+	(void)state;
+	test_os_reset(1);
+	hca_quiesce_init(&quiesce);
+	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce };
+	other_pd = pd;
+	return hca_keys_init(&keys, 100);
+}
+
+static int end_world(void **state)
+{
+	(void)state;
+	if (keys.used || pd.users || other_pd.users)
+		return -1;
+	hca_keys_fini(&keys);
+	if (test_live()) {
+		test_leaks();
+		return -1;
+	}
+	return 0;
+}
+
+static struct hca_mr *make(const struct hca_mr_attr *attr)
+{
+	struct hca_mr *r = NULL;
+
+	assert_int_equal(hca_mr_create(&pd, attr, &r), 0);
+	return r;
+}
+
+static struct hca_mr *make_fast(u32 max_pages)
+{
+	return make(&(struct hca_mr_attr){ .kind = HCA_MR_PAGES, .max_pages = max_pages, .invalid = true });
+}
+
+static const struct hca_key_entry *check(u32 key, u64 addr, u64 len, u32 access)
+{
+	return hca_key_check(&keys, key, &pd, NULL, addr, len, access);
+}
+
+/* Where a covered address leads, and how far it is one piece. */
+static u64 leads_to(u32 key, u64 addr, u64 *len)
+{
+	const struct hca_key_entry *e = check(key, addr, *len, 0);
+
+	assert_non_null(e);
+	return hca_dma_u64(hca_mr_run(e->region, hca_key_offset(e, addr), len));
+}
+
+static void end(struct hca_mr *r)
+{
+	u32 key = r->key;
+
+	assert_int_equal(hca_mr_destroy(r), 0);
+	assert_null(hca_key_find(&keys, key));
+}
+
+/* --- kinds and rights --- */
+
+static void all_memory(void **state)
+{
+	struct hca_mr *r = make(&(struct hca_mr_attr){ .kind = HCA_MR_ALL, .access = LW | RR });
+	u64 len = 1ull << 40;
+
+	(void)state;
+	assert_int_equal(leads_to(r->key, 0x123456789a, &len), 0x123456789a);
+	assert_int_equal(len, 1ull << 40);
+	len = 8;
+	assert_int_equal(leads_to(r->key, 1ull << 63, &len), 1ull << 63);
+	assert_null(check(r->key, 0, 1, RW));
+	assert_null(check(r->key, ~0ull, 1, 0));
+	assert_null(hca_key_check(&keys, r->key, &other_pd, NULL, 0, 1, 0));
+	assert_int_equal(pd.users, 1);
+	end(r);
+}
+
+static void one_run(void **state)
+{
+	struct hca_mr_attr a = { .kind = HCA_MR_LINEAR, .iova = 0x7000, .length = 100, .base = 0x99000 };
+	struct hca_mr *r = make(&a);
+	u64 len = 60;
+
+	(void)state;
+	assert_int_equal(leads_to(r->key, 0x7000 + 40, &len), 0x99000 + 40);
+	assert_int_equal(len, 60);
+	assert_null(check(r->key, 0x7000 + 40, 61, 0));
+	assert_null(check(r->key, 0x99000, 1, 0));
+	assert_int_equal(hca_mr_invalidate(r, r->key), -EINVAL); /* not made for it */
+	assert_non_null(check(r->key, 0x7000, 1, 0));
+	end(r);
+	a.access = ZB;
+	a.iova = ~0ull - 3; /* nobody asks */
+	r = make(&a);
+	len = 100;
+	assert_int_equal(leads_to(r->key, 0, &len), 0x99000);
+	len = 1;
+	assert_int_equal(leads_to(r->key, 99, &len), 0x99000 + 99);
+	assert_null(check(r->key, 100, 1, 0));
+	end(r);
+	a = (struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .iova = ~0ull - 99, .length = 100, .base = 0 };
+	r = make(&a);
+	len = 100;
+	assert_int_equal(leads_to(r->key, ~0ull - 99, &len), 0);
+	end(r);
+}
+
+static void rights_have_rules(void **state)
+{
+	struct hca_mr_attr a = { .kind = HCA_MR_LINEAR, .iova = 0x7000, .length = 100, .base = 0x99000 };
+	struct hca_mr *r;
+	u32 access, right;
+
+	(void)state;
+	for (access = 0; access < 1u << 10; access++) {
+		bool ok = access < 1u << 7 && (!(access & (RW | RA)) || access & LW);
+
+		a.access = access;
+		if (!ok) {
+			assert_int_equal(hca_mr_create(&pd, &a, &r), -EINVAL);
+			continue;
+		}
+		r = make(&a);
+		assert_non_null(check(r->key, access & ZB ? 0 : 0x7000, 100, access & (LW | RW | RR | RA | MW)));
+		for (right = LW; right <= MW; right <<= 1)
+			assert_int_equal(!!check(r->key, access & ZB ? 0 : 0x7000, 1, right), !!(access & right));
+		end(r);
+	}
+	for (access = 10; access < 32; access++) { /* the optional ones are taken, and open nothing */
+		a.access = 1u << access | LW;
+		if (access < 20 || access > 29) {
+			assert_int_equal(hca_mr_create(&pd, &a, &r), -EINVAL);
+			continue;
+		}
+		r = make(&a);
+		assert_null(check(r->key, 0x7000, 1, RR));
+		end(r);
+	}
+}
+
+static void bad_regions_are_refused(void **state)
+{
+	static const struct hca_mr_attr bad[] = {
+		{ .kind = HCA_MR_LINEAR, .iova = 0x1000, .base = 0x1000, .length = 0 },
+		{ .kind = HCA_MR_LINEAR, .iova = ~0ull, .base = 0x1000, .length = 2 },
+		{ .kind = HCA_MR_LINEAR, .iova = 0x1000, .base = ~0ull - 1, .length = 3 },
+		{ .kind = HCA_MR_LINEAR, .iova = 2, .base = 0, .length = ~0ull, .access = LW | RR },
+		{ .kind = HCA_MR_LINEAR, .iova = 0x1000, .base = 0x1000, .length = 1, .invalid = true },
+		{ .kind = HCA_MR_ALL, .invalid = true },
+		{ .kind = HCA_MR_ALL, .access = RW },
+		{ .kind = HCA_MR_PAGES, .invalid = true },
+		{ .kind = HCA_MR_PAGES, .max_pages = 4 },
+		{ .kind = HCA_MR_PAGES, .max_pages = HCA_MR_MAX_PAGES + 1, .invalid = true },
+		{ .kind = HCA_MR_PAGES, .max_pages = 1u << 29, .invalid = true }, /* times 8: 0 in 32 bits */
+		{ .kind = HCA_MR_PAGES, .max_pages = (1u << 29) + 1, .invalid = true },
+		{ .kind = HCA_MR_PAGES, .max_pages = ~0u, .invalid = true },
+		{ .kind = (enum hca_mr_kind)3, .length = 1 },
+		{ .kind = (enum hca_mr_kind) ~0u, .length = 1 },
+	};
+	struct hca_mr *r = NULL;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < HCA_ARRAY_SIZE(bad); i++) {
+		assert_int_equal(hca_mr_create(&pd, &bad[i], &r), -EINVAL);
+		assert_null(r);
+	}
+	assert_int_equal(keys.used, 0);
+}
+
+static void creation_may_fail(void **state)
+{
+	struct hca_mr *r[3];
+	int err[3];
+	u32 i;
+
+	(void)state;
+	TEST_FAIL_LOOP(l)
+	{
+		const struct hca_mr_attr a[3] = {
+			{ .kind = HCA_MR_ALL },
+			{ .kind = HCA_MR_LINEAR, .length = 8 },
+			{ .kind = HCA_MR_PAGES, .max_pages = 1000, .invalid = true },
+		};
+		struct hca_keys own;
+		struct hca_pd p = { .keys = &own, .quiesce = &quiesce };
+
+		if (hca_keys_init(&own, 3))
+			continue;
+		for (i = 0; i < 3; i++) {
+			r[i] = NULL;
+			err[i] = hca_mr_create(&p, &a[i], &r[i]);
+			assert_true(!err[i] || err[i] == -ENOMEM);
+			assert_int_equal(!!r[i], !err[i]);
+		}
+		assert_int_equal(p.users, own.used);
+		for (i = 0; i < 3; i++)
+			if (r[i])
+				assert_int_equal(hca_mr_destroy(r[i]), 0);
+		assert_int_equal(p.users, 0);
+		hca_keys_fini(&own);
+	}
+}
+
+static void keys_run_out(void **state)
+{
+	const struct hca_mr_attr a = { .kind = HCA_MR_PAGES, .max_pages = 3, .invalid = true };
+	struct hca_mr *r[100], *none = NULL;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 100; i++)
+		r[i] = make(&a);
+	assert_int_equal(hca_mr_create(&pd, &a, &none), -ENOSPC);
+	assert_null(none);
+	for (i = 0; i < 100; i++)
+		end(r[i]);
+}
+
+static void stale_keys_of_regions(void **state)
+{
+	const struct hca_mr_attr a = { .kind = HCA_MR_ALL };
+	static u32 old[2000];
+	u32 i, k;
+
+	(void)state;
+	for (i = 0; i < HCA_ARRAY_SIZE(old); i++) {
+		struct hca_mr *r = make(&a);
+
+		old[i] = r->key;
+		for (k = 0; k < i; k++)
+			assert_null(hca_key_find(&keys, old[k]));
+		end(r);
+	}
+}
+
+/* --- fast registration --- */
+
+static void fast_registration(void **state)
+{
+	static const u64 list[] = { 0x10000 + 0x234, 0x55000, 0x7000 };
+	struct hca_mr_pages p = {
+		.access = LW | RW,
+		.iova = 0xabc0,
+		.length = 3 * 4096 - 0x234,
+		.page_shift = 12,
+		.pages = list,
+		.npages = 3,
+	};
+	struct hca_mr *r = make_fast(3);
+	u32 made = r->key, low;
+	u64 len;
+
+	(void)state;
+	assert_null(hca_key_find(&keys, made));
+	assert_int_equal(hca_mr_invalidate(r, made), -EINVAL);
+	for (low = 0; low < 256; low++) {
+		p.key = (made & ~0xffu) | low;
+		assert_int_equal(hca_mr_register(r, &p), 0);
+		assert_int_equal(r->key, p.key);
+		assert_int_equal(hca_mr_register(r, &p), -EINVAL); /* valid already */
+		len = p.length;
+		assert_int_equal(leads_to(p.key, 0xabc0, &len), 0x10234);
+		assert_int_equal(len, 4096 - 0x234);
+		len = p.length - (4096 - 0x234);
+		assert_int_equal(leads_to(p.key, 0xabc0 + 4096 - 0x234, &len), 0x55000);
+		assert_int_equal(len, 4096);
+		len = 10;
+		assert_int_equal(leads_to(p.key, 0xabc0 + p.length - 10, &len), 0x7000 + 4096 - 10);
+		assert_int_equal(len, 10);
+		assert_non_null(check(p.key, 0xabc0, p.length, LW | RW));
+		assert_null(check(p.key, 0xabc0, p.length + 1, 0));
+		assert_null(check(p.key, 0xabc0, 1, RR));
+		assert_int_equal(hca_mr_invalidate(r, hca_key_next(p.key)), -EINVAL);
+		assert_non_null(hca_key_find(&keys, p.key));
+		assert_int_equal(hca_mr_invalidate(r, p.key), 0);
+		assert_null(hca_key_find(&keys, p.key));
+		assert_int_equal(hca_mr_invalidate(r, p.key), -EINVAL);
+	}
+	p.access |= ZB;
+	p.iova = ~0ull; /* nobody asks */
+	p.key = made;
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	len = 1;
+	assert_int_equal(leads_to(made, 0, &len), 0x10234);
+	end(r); /* valid */
+	end(make_fast(1)); /* never valid */
+}
+
+static void page_sizes(void **state)
+{
+	u32 shift;
+
+	(void)state;
+	for (shift = 0; shift < 40; shift++) {
+		u64 size = 1ull << shift;
+		u64 list[] = { 7 * size + size / 2 + 1, 3 * size };
+		struct hca_mr *r = make_fast(2);
+		struct hca_mr_pages p = {
+			.key = r->key,
+			.iova = 5,
+			.length = size,
+			.page_shift = shift,
+			.pages = list,
+			.npages = 2,
+		};
+		u64 len = size;
+
+		if (shift < 12 || shift > 31) {
+			assert_int_equal(hca_mr_register(r, &p), -EINVAL);
+			end(r);
+			continue;
+		}
+		assert_int_equal(hca_mr_register(r, &p), 0);
+		assert_int_equal(leads_to(p.key, 5, &len), list[0]);
+		assert_int_equal(len, size / 2 - 1);
+		len = 1;
+		assert_int_equal(leads_to(p.key, 5 + size - 1, &len), 3 * size + size / 2);
+		end(r);
+	}
+}
+
+static void bad_registrations_are_refused(void **state)
+{
+	static const u64 good[] = { 0x1800, 0x3000, 0x2000 }, odd[] = { 0x1800, 0x3008, 0x2000 },
+			 last_odd[] = { 0x1800, 0x3000, 0x2800 };
+	struct hca_mr *r = make_fast(3), *linear;
+	const struct hca_mr_pages ok = {
+		.key = r->key,
+		.access = LW,
+		.iova = 0x1000,
+		.length = 0x2800,
+		.page_shift = 12,
+		.pages = good,
+		.npages = 3,
+	};
+	struct hca_mr_pages p;
+	u32 bit;
+
+	(void)state;
+#define REFUSED(change) \
+	do { \
+		p = ok; \
+		change; \
+		assert_int_equal(hca_mr_register(r, &p), -EINVAL); \
+		assert_int_equal(r->state, HCA_MR_INVALID); \
+		assert_null(hca_key_find(&keys, p.key)); \
+	} while (0)
+	for (bit = 8; bit < 32; bit++)
+		REFUSED(p.key ^= 1u << bit);
+	REFUSED(p.key = 0);
+	REFUSED(p.length = 0);
+	REFUSED(p.length++);
+	REFUSED(p.length = ~0ull);
+	REFUSED(p.iova = ~0ull - 0x27fe);
+	REFUSED(p.npages = 0);
+	REFUSED(p.npages = 2);
+	REFUSED(p.npages = 4);
+	REFUSED(p.npages = ~0u);
+	REFUSED(p.page_shift = 13);
+	REFUSED(p.page_shift = 32);
+	REFUSED(p.page_shift = 64 + 12);
+	REFUSED(p.access = RW);
+	REFUSED(p.access = LW | 1u << 10);
+	REFUSED(p.pages = odd);
+	REFUSED(p.pages = last_odd);
+	p = ok;
+	p.iova = ~0ull - 0x27ff; /* up to the last byte there is */
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	assert_int_equal(hca_mr_invalidate(r, p.key), 0);
+	linear = make(&(struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .length = 1 });
+	p = ok;
+	p.key = linear->key;
+	assert_int_equal(hca_mr_register(linear, &p), -EINVAL);
+	end(linear);
+	end(r);
+}
+
+static void invalidation_has_rules(void **state)
+{
+	static const u64 list[] = { 0x1000 };
+	struct hca_mr_pages p = { .access = LW, .length = 1, .page_shift = 12, .pages = list, .npages = 1 };
+	struct hca_mr *r = make_fast(1), *all, *out = NULL;
+
+	(void)state;
+	p.key = r->key;
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, false, &out), -EINVAL); /* not registered */
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &other_pd, p.key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, hca_key_next(p.key), false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &out), -EINVAL); /* no peer can know it */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, 0, false, &out), -EINVAL);
+	assert_null(out);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, false, &out), 0);
+	assert_ptr_equal(out, r);
+	assert_null(hca_key_find(&keys, p.key));
+	assert_int_equal(hca_mr_register(r, &p), -EINVAL); /* somebody may still be inside */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, false, &out), -EINVAL);
+	hca_mr_invalidate_finish(r);
+	p.access = RR;
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &out), 0);
+	hca_mr_invalidate_finish(r);
+	/* Destroyed between the two. */
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &out), 0);
+	assert_int_equal(hca_mr_destroy(r), 0);
+	assert_int_equal(pd.users, 0);
+	hca_mr_invalidate_finish(out);
+	all = make(&(struct hca_mr_attr){ .kind = HCA_MR_ALL, .access = RR });
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, all->key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, all->key, true, &out), -EINVAL);
+	assert_non_null(hca_key_find(&keys, all->key));
+	end(all);
+}
+
+static void a_reference_outlives_the_region(void **state)
+{
+	static const u64 list[] = { 0x1000 };
+	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 1 };
+	struct hca_mr *r = make_fast(1);
+
+	(void)state;
+	p.key = r->key;
+	hca_mr_get(r);
+	assert_int_equal(hca_mr_destroy(r), 0);
+	assert_int_equal(keys.used, 0);
+	assert_int_equal(pd.users, 0);
+	assert_int_equal(hca_mr_register(r, &p), -EINVAL);
+	assert_int_equal(hca_mr_invalidate(r, p.key), -EINVAL);
+	hca_mr_put(r);
+}
+
+/* --- windows --- */
+
+static void windows_keep_their_region(void **state)
+{
+	struct hca_mr_attr a = { .kind = HCA_MR_LINEAR, .access = MW, .iova = 0x7000, .length = 100, .base = 0x99000 };
+	struct hca_mr *r = make(&a), *out = NULL;
+	u64 offset = 77;
+
+	(void)state;
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 101, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x6fff, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR | RW, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RA, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, &other_pd, r->key, 0x7000, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, &pd, hca_key_next(r->key), 0x7000, 1, RR, &out, &offset), -EINVAL);
+	assert_null(out);
+	assert_int_equal(offset, 77);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000 + 30, 70, RR, &out, &offset), 0);
+	assert_ptr_equal(out, r);
+	assert_int_equal(offset, 30);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR, &out, &offset), 0);
+	assert_int_equal(hca_mr_destroy(r), -EBUSY);
+	assert_non_null(check(r->key, 0x7000, 100, 0)); /* nothing has changed */
+	hca_mr_unbind(r);
+	assert_int_equal(hca_mr_destroy(r), -EBUSY);
+	hca_mr_unbind(r);
+	end(r);
+	a.access = LW | RR;
+	r = make(&a);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR, &out, &offset), -EINVAL);
+	end(r);
+	a.access = LW | MW;
+	r = make(&a);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR | RW | RA, &out, &offset), 0);
+	hca_mr_unbind(r);
+	end(r);
+}
+
+static void windows_stop_invalidation(void **state)
+{
+	static const u64 list[] = { 0x1000 };
+	struct hca_mr_pages p = { .access = MW, .length = 9, .page_shift = 12, .pages = list, .npages = 1 };
+	struct hca_mr *r = make_fast(1), *out;
+	u64 offset;
+
+	(void)state;
+	p.key = r->key;
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	assert_int_equal(hca_mr_bind(&keys, &pd, p.key, 0, 9, RR, &out, &offset), 0);
+	assert_int_equal(hca_mr_invalidate(r, p.key), -EBUSY);
+	assert_int_equal(hca_mr_destroy(r), -EBUSY);
+	assert_non_null(hca_key_find(&keys, p.key));
+	hca_mr_unbind(r);
+	assert_int_equal(hca_mr_invalidate(r, p.key), 0);
+	end(r);
+}
+
+/* A window's entry leads through its offset, and can't be bound to or made void as a region. */
+static void windows_lead_into_their_region(void **state)
+{
+	struct hca_mr *r = make(&(struct hca_mr_attr){
+		.kind = HCA_MR_LINEAR, .access = LW | MW, .iova = 0x7000, .length = 100, .base = 0x99000 });
+	struct hca_key_entry *e;
+	struct hca_mr *out;
+	u64 offset, len = 5;
+	u32 key;
+
+	(void)state;
+	assert_int_equal(hca_key_alloc(&keys, &key, &e), 0);
+	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7020, 0x10, RR, &e->region, &e->offset), 0);
+	e->access = RR | HCA_KEY_MW;
+	e->pd = &pd;
+	e->qp = NULL;
+	e->iova = 0x7020;
+	e->length = 0x10;
+	hca_key_publish(e, key);
+	assert_ptr_equal(check(key, 0x7024, 5, RR), e);
+	assert_int_equal(hca_dma_u64(hca_mr_run(e->region, hca_key_offset(e, 0x7024), &len)), 0x99024);
+	assert_null(check(key, 0x7024, 5, 0));
+	assert_int_equal(hca_mr_bind(&keys, &pd, key, 0x7024, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, key, true, &out), -EINVAL);
+	assert_true(hca_key_retract(e, key));
+	hca_key_free(&keys, key);
+	hca_mr_unbind(r);
+	end(r);
+}
+
+/* --- two at once, by seed --- */
+
+static const u64 a_page[] = { 0x1000 };
+static struct hca_mr *shared;
+static u32 shared_key, bad, ended, done;
+
+static void try_to_register(void *arg)
+{
+	struct hca_mr_pages p = {
+		.key = shared_key, .access = RR | MW, .length = 9, .page_shift = 12, .pages = a_page, .npages = 1
+	};
+	u32 i;
+
+	for (i = 0; i < 4; i++)
+		if (!hca_mr_register(shared, &p))
+			hca_fetch_add(&done, 1);
+	hca_mr_put(arg);
+}
+
+static void try_to_void(void *arg)
+{
+	struct hca_quiesce_mark mark;
+	struct hca_mr *r;
+	u32 i;
+	int err;
+
+	(void)arg;
+	for (i = 0; i < 4; i++) {
+		hca_quiesce_enter(&quiesce, &mark);
+		err = hca_mr_invalidate_begin_key(&keys, &pd, shared_key, true, &r);
+		hca_quiesce_leave(&mark);
+		if (!err)
+			hca_mr_invalidate_finish(r);
+	}
+}
+
+static void destroy_shared(void *arg)
+{
+	u32 n;
+
+	(void)arg;
+	for (n = hca_random_u32() % 16; n; n--)
+		hca_pause();
+	while (hca_mr_destroy(shared))
+		hca_pause();
+	if (hca_load(&pd.users) || hca_key_find(&keys, shared_key))
+		hca_fetch_add(&bad, 1);
+	/* The index is somebody else's now: what still has a reference must leave it alone. */
+	if (hca_mr_create(&pd, &(struct hca_mr_attr){ .kind = HCA_MR_ALL, .access = LW }, &shared))
+		hca_fetch_add(&bad, 1);
+}
+
+static void registration_meets_the_end(void **state)
+{
+	void (*const fns[])(void *) = { try_to_register, try_to_void, destroy_shared, try_to_void };
+	static u32 taken[510];
+	struct hca_key_entry *e;
+	struct hca_mr *r;
+	u64 seed;
+	u32 i;
+
+	(void)state;
+	/* One index is left, and comes back at once. */
+	hca_keys_fini(&keys);
+	assert_int_equal(hca_keys_init(&keys, 511), 0);
+	for (i = 0; i < HCA_ARRAY_SIZE(taken); i++)
+		assert_int_equal(hca_key_alloc(&keys, &taken[i], &e), 0);
+	done = bad = 0;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		void *args[4] = { NULL };
+
+		r = shared = make_fast(1);
+		shared_key = r->key;
+		args[0] = r;
+		hca_mr_get(r);
+		assert_int_equal(test_run_threads(seed, 4, fns, args, NULL), 0);
+		assert_int_equal(bad, 0);
+		end(shared);
+	}
+	assert_true(done > SEEDS / 4);
+	for (i = 0; i < HCA_ARRAY_SIZE(taken); i++)
+		hca_key_free(&keys, taken[i]);
+}
+
+/* A region whose destruction is refused has never been away. */
+static void must_find(void *arg)
+{
+	struct hca_quiesce_mark mark;
+
+	(void)arg;
+	while (!hca_load(&ended)) {
+		hca_quiesce_enter(&quiesce, &mark);
+		if (hca_load(&done) == 1 && !hca_key_find(&keys, shared_key) && hca_load(&done) == 1)
+			hca_fetch_add(&bad, 1);
+		hca_quiesce_leave(&mark);
+	}
+}
+
+static void bind_then_hold(void *arg)
+{
+	struct hca_quiesce_mark mark;
+	struct hca_mr *r;
+	u64 offset;
+	u32 i;
+	int err;
+
+	(void)arg;
+	hca_quiesce_enter(&quiesce, &mark);
+	err = hca_mr_bind(&keys, &pd, shared_key, 0, 1, RR, &r, &offset);
+	hca_quiesce_leave(&mark);
+	if (!err) {
+		hca_store(&done, 1u);
+		for (i = 0; i < 30; i++)
+			hca_pause();
+		hca_store(&done, 2u);
+		hca_mr_unbind(r);
+	}
+}
+
+static void destroy_until_done(void *arg)
+{
+	(void)arg;
+	while (hca_mr_destroy(shared))
+		hca_pause();
+	hca_store(&ended, 1u);
+}
+
+static void windows_meet_the_end(void **state)
+{
+	void (*const fns[])(void *) = { must_find, bind_then_hold, destroy_until_done };
+	void *const args[] = { NULL, NULL, NULL };
+	u32 bound = 0, refused = 0;
+	u64 seed;
+
+	(void)state;
+	bad = 0;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		shared = make(&(struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .access = MW, .length = 9 });
+		shared_key = shared->key;
+		done = ended = 0;
+		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
+		bound += done == 2;
+		refused += done == 0;
+		assert_int_equal(bad, 0);
+	}
+	assert_true(bound > 10 && refused > 10);
+}
+
+/* What was void is used by nobody, and may lead elsewhere at once. */
+static void look_where_it_leads(void *arg)
+{
+	struct hca_quiesce_mark mark;
+	const struct hca_key_entry *e;
+	u64 len, first, again;
+
+	(void)arg;
+	while (!hca_load(&ended)) {
+		hca_quiesce_enter(&quiesce, &mark);
+		e = hca_key_find(&keys, hca_load(&shared_key));
+		if (e) {
+			len = 1;
+			first = hca_dma_u64(hca_mr_run(e->region, 0, &len));
+			hca_pause();
+			hca_pause();
+			again = hca_dma_u64(hca_mr_run(e->region, 0, &len));
+			hca_fetch_add(&bad, again != first || e->length != 9);
+			hca_fetch_add(&done, 1);
+		}
+		hca_quiesce_leave(&mark);
+	}
+}
+
+static void register_and_void(void *arg)
+{
+	struct hca_mr_pages p = { .access = RR, .length = 9, .page_shift = 12, .npages = 1 };
+	struct hca_quiesce_mark mark;
+	struct hca_mr *r;
+	u64 page = 0;
+	u32 i;
+	int err;
+
+	(void)arg;
+	p.key = shared_key;
+	p.pages = &page;
+	for (i = 0; i < 10; i++) {
+		page += 0x1000;
+		if (hca_mr_register(shared, &p))
+			hca_fetch_add(&bad, 1);
+		hca_store(&shared_key, p.key);
+		hca_quiesce_enter(&quiesce, &mark);
+		err = hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &r);
+		hca_quiesce_leave(&mark);
+		if (err)
+			hca_fetch_add(&bad, 1);
+		else
+			hca_mr_invalidate_finish(r);
+		if (i & 1)
+			p.key = hca_key_next(p.key);
+	}
+	hca_store(&ended, 1u);
+}
+
+static void nobody_uses_what_is_void(void **state)
+{
+	void (*const fns[])(void *) = { look_where_it_leads, register_and_void, look_where_it_leads };
+	void *const args[] = { NULL, NULL, NULL };
+	u64 seed;
+
+	(void)state;
+	bad = done = 0;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		shared = make_fast(1);
+		shared_key = shared->key;
+		ended = 0;
+		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
+		assert_int_equal(bad, 0);
+		end(shared);
+	}
+	assert_true(done > SEEDS);
+}
+
+/* The consumer writes to his list while it is taken over. */
+static u64 moving[2];
+
+static void change_the_list(void *arg)
+{
+	(void)arg;
+	while (!hca_load(&ended)) {
+		moving[0] ^= 0x800;
+		moving[1] ^= 0x10;
+		hca_pause();
+	}
+}
+
+static void register_and_look(void *arg)
+{
+	struct hca_mr_pages p = {
+		.key = shared_key, .length = 8192 - 0x100, .page_shift = 12, .pages = moving, .npages = 2
+	};
+	u32 i;
+
+	(void)arg;
+	for (i = 0; i < 50; i++) {
+		if (hca_mr_register(shared, &p))
+			continue;
+		hca_fetch_add(&bad, shared->offset + p.length > 8192 || (shared->pages[0] | shared->pages[1]) & 0xfff);
+		hca_mr_invalidate(shared, shared_key);
+	}
+	hca_store(&ended, 1u);
+}
+
+static void lists_are_checked_after_they_are_taken(void **state)
+{
+	void (*const fns[])(void *) = { change_the_list, register_and_look };
+	void *const args[] = { NULL, NULL };
+	u64 seed;
+
+	(void)state;
+	bad = 0;
+	for (seed = 1; seed <= 50; seed++) {
+		shared = make_fast(2);
+		shared_key = shared->key;
+		moving[0] = 0x1000;
+		moving[1] = 0x5000;
+		ended = 0;
+		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
+		assert_int_equal(bad, 0);
+		end(shared);
+	}
+}
+
+#define W(f) cmocka_unit_test_setup_teardown(f, begin_world, end_world)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		W(all_memory),
+		W(one_run),
+		W(rights_have_rules),
+		W(bad_regions_are_refused),
+		W(creation_may_fail),
+		W(keys_run_out),
+		W(stale_keys_of_regions),
+		W(fast_registration),
+		W(page_sizes),
+		W(bad_registrations_are_refused),
+		W(invalidation_has_rules),
+		W(a_reference_outlives_the_region),
+		W(windows_keep_their_region),
+		W(windows_stop_invalidation),
+		W(windows_lead_into_their_region),
+		W(registration_meets_the_end),
+		W(windows_meet_the_end),
+		W(nobody_uses_what_is_void),
+		W(lists_are_checked_after_they_are_taken),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

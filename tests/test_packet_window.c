@@ -1,4 +1,0 @@
-/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What windows do over the loop, over a wire of packets: the same tests. */
-#define ENGINE_KIT_PACKETS
-#include "test_engine_window.c" /* NOLINT(bugprone-suspicious-include) */
