@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "bench_dma.h"
-#include "hca/qp.h"
+#include "transport/transport.h"
 #include "softhca/ib_verbs.h"
 
 #define BLOCK 65536u
@@ -320,7 +320,7 @@ BENCH_LOOP static void check_key(void *ctx, u64 n)
 	while (n--) {
 		const struct hca_key_entry *e;
 
-		e = hca_key_check(&k->table, k->order[k->at], &k->pd, NULL, 0x1100, 64, HCA_ACCESS_LOCAL_WRITE);
+		e = hca_key_check(&k->table, k->order[k->at], k->pd.number, HCA_KEY_ANY_QP, 0x1100, 64, HCA_ACCESS_LOCAL_WRITE);
 		k->at = k->at + 1 < k->count ? k->at + 1 : 0;
 		bench_use(e);
 	}
@@ -373,7 +373,7 @@ static double seconds(void)
 /* What the queues take that were asked for: a request, its pieces and what the engine notes beside each. */
 static u64 queue_bytes(void)
 {
-	return MANY_WR * (sizeof(struct hca_swqe) + sizeof(struct hca_sge)) +
+	return MANY_WR * (sizeof(struct hca_sqe) + sizeof(struct hca_sge)) +
 	       MANY_WR * (sizeof(struct hca_rwqe) + sizeof(struct hca_sge));
 }
 

@@ -164,7 +164,7 @@ static void fast_registration(void **state)
 	(void)state;
 	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
 	p.key = key = (r->key & ~0xffu) | 0x5a;
-	wr.reg.region = r;
+	wr.reg.mr = r;
 	wr.reg.pages = &p;
 	assert_int_equal(hca_post_send(b.qp, &wr), 0);
 	poll_one(&b.scq, 1, HCA_WC_SUCCESS, NULL);
@@ -311,7 +311,7 @@ static void many_queue_pairs(void **state)
 	for (i = 0; i < n; i++)
 		for (k = 0; k < i; k++)
 			assert_int_not_equal(qp[i]->qpn, qp[k]->qpn);
-	assert_int_equal(hca_fini(&a.hca), -EBUSY);
+	assert_int_equal(hca_close(&a.hca), -EBUSY);
 	assert_int_equal(hca_cq_fini(&a.scq), -EBUSY);
 	for (i = 0; i < n; i++)
 		hca_qp_destroy(qp[i]);

@@ -6,7 +6,7 @@
 #include "engine_fixture.h"
 
 #define QKEY 0x11u
-#define GRH HCA_GRH_BYTES
+#define GRH HCA_GRH_LEN
 #define MLID 0xc001u
 
 static const struct hca_gid group = { { 0xff, 0x12, 0x40, 0x1b, [15] = 1 } };

@@ -483,7 +483,7 @@ static void do_pages(u32 s, u32 q)
 					   .pages = page,
 					   .npages = 4 };
 		wr.opcode = HCA_WR_REG_MR;
-		wr.reg.region = region[s][EM_PAGES];
+		wr.reg.mr = region[s][EM_PAGES];
 		wr.reg.pages = &p;
 	}
 	note("pages", s, q, &wr);
@@ -500,7 +500,7 @@ static void do_bind(u32 s, u32 q)
 
 	if (q == 2 || model[s].qp[q].state != HCA_QPS_RTS || model[s].qp[q].sends)
 		return;
-	wr.bind.window = w;
+	wr.bind.mw = w;
 	wr.bind.length = pick(8) ? 1 + pick(12000) : i ? 1 : 0;
 	wr.bind.addr = pick(12) ? m->iova + pick(8000) : m->iova + m->len - wr.bind.length + 1;
 	wr.bind.lkey = key_of(m);

@@ -289,7 +289,7 @@ static void damaged_keys_find_nothing(void **state)
 	assert_null(hca_key_find(&keys, HCA_KEY_CHUNK << 8));
 	assert_null(hca_key_find(&keys, (HCA_KEY_CHUNK << 8) - 1));
 	assert_null(hca_key_find(&keys, ~0u));
-	assert_null(hca_key_check(&keys, 0, &pd, NULL, 0, 0, 0));
+	assert_null(hca_key_check(&keys, 0, pd.number, HCA_KEY_ANY_QP, 0, 0, 0));
 	end_key(e, key);
 	hca_keys_fini(&keys);
 }
@@ -340,7 +340,7 @@ static void bounds_dont_wrap(void **state)
 	for (i = 0; i < HCA_ARRAY_SIZE(t); i++) {
 		key = new_key(&e);
 		publish(e, key, t[i].iova, t[i].length, 0);
-		if (!hca_key_check(&keys, key, &pd, NULL, t[i].addr, t[i].len, 0) == t[i].ok)
+		if (!hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, t[i].addr, t[i].len, 0) == t[i].ok)
 			fail_msg("row %u", i);
 		end_key(e, key);
 	}
@@ -360,9 +360,9 @@ static void rights_are_asked_for(void **state)
 		for (need = 0; need < 32; need++) {
 			bool ok = !(need & ~has);
 
-			assert_int_equal(hca_key_check(&keys, key, &pd, NULL, 0, 16, need) == e, ok);
+			assert_int_equal(hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0, 16, need) == e, ok);
 			assert_int_equal(hca_key_check(&keys, key, &pd, &keys, 0, 16, need) == e, ok);
-			assert_null(hca_key_check(&keys, key, &other_pd, NULL, 0, 16, need));
+			assert_null(hca_key_check(&keys, key, other_pd.number, HCA_KEY_ANY_QP, 0, 16, need));
 			assert_null(hca_key_check(&keys, key, NULL, NULL, 0, 16, need));
 		}
 		end_key(e, key);
@@ -391,7 +391,7 @@ static void windows_are_remote_alone(void **state)
 				assert_int_equal(hca_key_check(&keys, key, &pd, &mine, 0, 16, need) == e, ok);
 				ok = ok && type == 1;
 				assert_int_equal(hca_key_check(&keys, key, &pd, &another, 0, 16, need) == e, ok);
-				assert_int_equal(hca_key_check(&keys, key, &pd, NULL, 0, 16, need) == e, ok);
+				assert_int_equal(hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0, 16, need) == e, ok);
 				assert_null(hca_key_check(&keys, key, &other_pd, &mine, 0, 16, need));
 			}
 			end_key(e, key);
@@ -420,13 +420,13 @@ static void use_the_key(void *arg)
 
 	(void)arg;
 	hca_quiesce_enter(&quiesce, &mark);
-	e = hca_key_check(&keys, key, &pd, NULL, 0x1000, len, HCA_ACCESS_REMOTE_READ);
+	e = hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0x1000, len, HCA_ACCESS_REMOTE_READ);
 	if (e) {
-		const struct hca_mr *r = e->region;
+		const struct hca_mr *r = e->mr;
 		const u32 *at = (const u32 *)(uintptr_t)hca_dma_u64(hca_mr_run(r, 0x1000 - e->iova, &len));
 
 		for (i = 0; i < 4; i++) { /* bytes move: a while passes */
-			wrong += *at != ALIVE || e->region != r || r->state == HCA_MR_INVALID;
+			wrong += *at != ALIVE || e->mr != r || r->state == HCA_MR_INVALID;
 			hca_pause();
 		}
 		hits++;

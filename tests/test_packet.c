@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "hca/packet.h"
+#include "transport/packet/headers.h"
 
 /* Which headers follow the BTH, by the table of IBTA vol. 1, 9.2.1: said once more, in letters. */
 #define D 8u /* DETH */

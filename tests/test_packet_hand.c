@@ -369,6 +369,7 @@ static void routed_connection(void **state)
 	(void)state;
 	a.qp->attr.ah.is_global = b.qp->attr.ah.is_global = 1;
 	a.qp->attr.ah.grh.hop_limit = 3;
+	republish(a.qp);
 	fill(b.ram, 1000, 3);
 	lossy_script(&lossy, HCA_PKT_READ_RESP_LAST, 1, LOSSY_LOSE, 0);
 	assert_int_equal(post_read(&a, 1, 0, 1000), 0);

@@ -39,12 +39,12 @@ static void use(u32 key)
 	u64 off, len;
 
 	hca_quiesce_enter(&quiesce, &mark);
-	e = hca_key_check(&keys, key, &pd, NULL, IOVA, PAGE, HCA_ACCESS_REMOTE_READ);
+	e = hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, IOVA, PAGE, HCA_ACCESS_REMOTE_READ);
 	for (off = 0; e && off < PAGE; off += len) {
 		const u8 *at;
 
 		len = 256;
-		at = (const u8 *)(uintptr_t)hca_dma_u64(hca_mr_run(e->region, off, &len));
+		at = (const u8 *)(uintptr_t)hca_dma_u64(hca_mr_run(e->mr, off, &len));
 		if (at[0] != GOOD || at[len - 1] != GOOD)
 			hca_fetch_add(&wrong, 1);
 	}
@@ -126,7 +126,7 @@ static void void_by_key(u32 key)
 	int err;
 
 	hca_quiesce_enter(&quiesce, &mark);
-	err = hca_mr_invalidate_begin_key(&keys, &pd, key, true, &r);
+	err = hca_mr_invalidate_begin_key(&keys, pd.number, key, true, &r);
 	hca_quiesce_leave(&mark);
 	if (!err)
 		hca_mr_invalidate_finish(r);

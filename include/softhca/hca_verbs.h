@@ -279,6 +279,7 @@ struct hca_qp_attr {
 	u16 pkey_index;
 	u8 port_num;
 	u8 en_sqd_async_notify;
+	u8 sq_draining; /* of a query: in SQD, and requests are under way */
 	u8 max_rd_atomic;
 	u8 max_dest_rd_atomic;
 	u8 min_rnr_timer;

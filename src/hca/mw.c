@@ -49,11 +49,11 @@ static void link_to(struct hca_mw *w, struct hca_qp *qp)
 {
 	hca_spin_assert(&w->hca->mw_lock);
 	w->qp = qp;
-	w->prev = &qp->windows;
-	w->next = qp->windows;
+	w->prev = &qp->mws;
+	w->next = qp->mws;
 	if (w->next)
 		w->next->prev = &w->next;
-	qp->windows = w;
+	qp->mws = w;
 }
 
 static void unlink_from(struct hca_mw *w)
@@ -79,11 +79,12 @@ static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr
 	e->iova = wr->bind.access & HCA_ACCESS_ZERO_BASED ? 0 : wr->bind.addr;
 	e->length = wr->bind.length;
 	e->offset = offset;
-	e->pd = w->pd;
-	e->qp = w->type == HCA_MW_TYPE_2 ? qp : NULL;
-	e->region = r;
-	e->window = w;
-	w->region = r;
+	e->pd = w->pd->number;
+	e->qpn = w->type == HCA_MW_TYPE_2 ? qp->qpn : HCA_KEY_ANY_QP;
+	e->number = r->key >> 8;
+	hca_store(&e->mr, r);
+	e->mw = w;
+	w->mr = r;
 	w->valid = wr->bind.rkey;
 	w->state = HCA_MW_VALID;
 	if (w->type == HCA_MW_TYPE_2) {
@@ -99,15 +100,16 @@ static struct hca_mr *take_down(struct hca_mw *w, enum hca_mw_state state)
 	hca_spin_assert(&w->hca->mw_lock);
 	HCA_ASSERT(w->state == HCA_MW_VALID);
 	hca_key_retract(w->entry, w->valid);
+	hca_store(&w->entry->mr, NULL);
 	unlink_from(w);
 	w->state = state;
-	return w->region;
+	return w->mr;
 }
 
 /* Nobody is inside with the old key when this returned, and the region may go. */
 static void let_go(struct hca_mw *w, struct hca_mr *r)
 {
-	hca_quiesce_wait(&w->hca->wire->quiesce);
+	hca_quiesce_wait(&w->hca->quiesce);
 	hca_mr_unbind(r);
 }
 
@@ -124,7 +126,7 @@ void hca_mw_destroy(struct hca_mw *w)
 		r = take_down(w, HCA_MW_DEAD);
 	w->state = HCA_MW_DEAD;
 	hca_spin_unlock(&hca->mw_lock, flags);
-	hca_quiesce_wait(&hca->wire->quiesce);
+	hca_quiesce_wait(&hca->quiesce);
 	if (r)
 		hca_mr_unbind(r);
 	/* What was handed out last isn't handed out next, though it may never have been valid. */
@@ -156,7 +158,7 @@ void hca_mw_end_qp(struct hca_qp *qp)
 
 	do {
 		hca_spin_lock(lock, flags);
-		w = qp->windows;
+		w = qp->mws;
 		if (w) {
 			hca_mw_get(w);
 			r = take_down(w, HCA_MW_BUSY);
@@ -182,7 +184,7 @@ u32 hca_mw_next_key(struct hca_mw *w)
 
 int hca_mw_check(const struct hca_send_wr *wr)
 {
-	const struct hca_mw *w = wr->bind.window;
+	const struct hca_mw *w = wr->bind.mw;
 
 	if (!w || wr->bind.access & ~(u32)WINDOW_ACCESS)
 		return -EINVAL;
@@ -195,6 +197,7 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, struct hca_
 {
 	struct hca_spinlock *lock = &w->hca->mw_lock;
 	hca_irqflags_t flags;
+	u32 turns = 0;
 	int err = 0;
 
 	*old = NULL;
@@ -202,7 +205,7 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, struct hca_
 	/* Two queue pairs may bind one window of type 1: one after the other. */
 	while (w->type == HCA_MW_TYPE_1 && w->state == HCA_MW_BUSY) {
 		hca_spin_unlock(lock, flags);
-		hca_pause();
+		hca_relax(&turns);
 		hca_spin_lock(lock, flags);
 	}
 	if (w->state == HCA_MW_DEAD || w->pd != qp->pd || key >> 8 != w->key >> 8)
@@ -236,15 +239,15 @@ static int finish(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr 
 
 int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr)
 {
-	struct hca_mw *w = wr->bind.window;
+	struct hca_mw *w = wr->bind.mw;
 	struct hca_mr *r = NULL, *old;
 	struct hca_quiesce_mark mark;
 	u64 offset = 0;
 	int err = 0;
 
 	if (wr->bind.length) {
-		hca_quiesce_enter(&qp->hca->wire->quiesce, &mark);
-		err = hca_mr_bind(&qp->hca->keys, qp->pd, wr->bind.lkey, wr->bind.addr, wr->bind.length,
+		hca_quiesce_enter(&qp->hca->quiesce, &mark);
+		err = hca_mr_bind(&qp->hca->keys, qp->pd->number, wr->bind.lkey, wr->bind.addr, wr->bind.length,
 				  wr->bind.access, &r, &offset);
 		hca_quiesce_leave(&mark);
 	}
@@ -270,17 +273,15 @@ int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca
 	int err = -EINVAL;
 
 	*out = (struct hca_invalidation){ 0 };
-	if (!e)
-		return -EINVAL;
-	if (!(e->access & HCA_KEY_MW))
-		return hca_mr_invalidate_begin_key(&qp->hca->keys, qp->pd, key, remote, &out->region);
+	if (!e || !(e->access & HCA_KEY_MW))
+		return hca_mr_invalidate_begin_key(&qp->hca->keys, qp->pd->number, key, remote, &out->mr);
 	hca_spin_lock(&qp->hca->mw_lock, flags);
-	w = hca_load(&e->key) == key ? e->window : NULL;
+	w = hca_load(&e->key) == key ? e->mw : NULL;
 	/* A type 1 window is on no queue pair, and can't be invalidated (IBTA 10.6.7.2.5). */
 	if (w && w->qp == qp) {
 		hca_mw_get(w);
-		out->window = w;
-		out->region = take_down(w, HCA_MW_BUSY);
+		out->mw = w;
+		out->mr = take_down(w, HCA_MW_BUSY);
 		err = 0;
 	}
 	hca_spin_unlock(&qp->hca->mw_lock, flags);
@@ -289,8 +290,8 @@ int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca
 
 void hca_key_invalidate_finish(const struct hca_invalidation *v)
 {
-	if (v->window)
-		finish_invalidation(v->window, v->region);
-	else
-		hca_mr_invalidate_finish(v->region);
+	if (v->mw)
+		finish_invalidation(v->mw, v->mr);
+	else if (v->mr)
+		hca_mr_invalidate_finish(v->mr);
 }

@@ -11,6 +11,7 @@
 /** struct hca_rwqe - a receive request in the queue */
 struct hca_rwqe {
 	u64 wr_id;
+	u64 room; /* bytes of all its entries */
 	hca_site_t site;
 	u32 num_sge;
 	u32 pad;
@@ -28,11 +29,11 @@ struct hca_rq {
 	u32 limit; /* SRQ: an event when fewer than this are left; 0: none asked for */
 };
 
-/** hca_rq_init() - Return: 0, -EINVAL, -ENOMEM; a queue of size 0 takes nothing. May sleep. */
+/** hca_rq_init() - Return: 0, -ENOMEM; a queue of size 0 takes nothing. May sleep. */
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge);
 void hca_rq_fini(struct hca_rq *rq);
 
-/** hca_rq_post() - Return: 0; -EINVAL: too many pieces; -ENOMEM: full */
+/** hca_rq_post() - Return: 0; -EINVAL: too many entries, or more bytes than a message can have; -ENOMEM: full */
 int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr);
 
 /**

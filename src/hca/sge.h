@@ -14,8 +14,8 @@
  * struct hca_sge_cursor - a place in a list of entries
  * @mem: the accessor of the device that the keys belong to
  * @keys: that device's keys
- * @pd: whose keys may be used
- * @qp: who asks (type 2 windows)
+ * @pd: the number of the domain whose keys may be used
+ * @qpn: the queue pair that asks (type 2 memory windows)
  * @access: rights needed
  * @sge: the entry we are in; the first one when set
  * @num_sge: entries from there on
@@ -29,8 +29,8 @@
 struct hca_sge_cursor {
 	struct hca_mem *mem;
 	const struct hca_keys *keys;
-	const struct hca_pd *pd;
-	const void *qp;
+	u64 pd;
+	u32 qpn;
 	u32 access;
 	const struct hca_sge *sge;
 	u32 num_sge;
@@ -56,7 +56,7 @@ static inline int hca_sge_check(struct hca_sge_cursor *g, u64 len)
 	need = HCA_MIN((u64)s->length, len);
 	if (hca_unlikely(!need))
 		return 0;
-	g->entry = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);
+	g->entry = hca_key_check(g->keys, s->lkey, g->pd, g->qpn, s->addr, need, g->access);
 	g->checked = need;
 	return hca_likely(g->entry) ? 0 : -EACCES;
 }

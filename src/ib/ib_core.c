@@ -5,32 +5,36 @@
  */
 #include "ib_core.h"
 
-#include "hca/datagram.h"
 #include "softhca/config.h"
 #include "wire/loop.h"
 
 #define MAX_QPS 65536
 #define MAX_KEYS (1 << 20)
 #define MAX_OBJECTS (1 << 20)
-#define MAX_CQE (1 << 22)
 #define MAX_FMR_MAPS 255 /* before a key comes again */
 
 /* --- the wire --- */
 
 static struct hca_loop fabric;
+static struct hca_eq events;
 static u32 fabric_state; /* atomic: 0: not there, 1: being made, 2: there */
 
-static struct hca_wire *the_wire(void)
+/* The wire and its event queue are there from the first device on. Return: 0 or -ENOMEM. */
+static int make_fabric(void)
 {
-	if (hca_load_acquire(&fabric_state) != 2) {
-		if (hca_cmpxchg(&fabric_state, 0u, 1u) == 0) {
-			hca_loop_init(&fabric);
-			hca_store_release(&fabric_state, 2u);
+	u32 turns = 0;
+	int err = 0;
+
+	while (hca_load_acquire(&fabric_state) != 2 && !err) {
+		if (hca_cmpxchg(&fabric_state, 0u, 1u)) {
+			hca_relax(&turns);
+			continue;
 		}
-		while (hca_load_acquire(&fabric_state) != 2)
-			hca_pause();
+		hca_loop_init(&fabric);
+		err = hca_eq_init(&events);
+		hca_store_release(&fabric_state, err ? 0u : 2u);
 	}
-	return &fabric.wire;
+	return err;
 }
 
 /* --- events --- */
@@ -98,12 +102,12 @@ static void fill_attrs(struct ib_device *dev)
 				    IB_DEVICE_SRQ_RESIZE | IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_MGT_EXTENSIONS |
 				    IB_DEVICE_MEM_WINDOW_TYPE_2B,
 		.max_qp = MAX_QPS,
-		.max_qp_wr = HCA_MAX_WR,
-		.max_send_sge = HCA_MAX_SGE,
-		.max_recv_sge = HCA_MAX_SGE,
-		.max_sge_rd = HCA_MAX_SGE,
+		.max_qp_wr = (int)hca->attr.max_wr,
+		.max_send_sge = (int)hca->attr.max_sge,
+		.max_recv_sge = (int)hca->attr.max_sge,
+		.max_sge_rd = (int)hca->attr.max_sge,
 		.max_cq = MAX_OBJECTS,
-		.max_cqe = MAX_CQE,
+		.max_cqe = (int)hca->attr.max_cqe,
 		.max_mr = MAX_KEYS / 2,
 		.max_mw = MAX_KEYS / 4,
 		.max_fmr = MAX_KEYS / 4,
@@ -111,14 +115,14 @@ static void fill_attrs(struct ib_device *dev)
 		.max_pd = MAX_OBJECTS,
 		.max_ah = MAX_OBJECTS,
 		.max_srq = MAX_OBJECTS,
-		.max_srq_wr = HCA_MAX_WR,
-		.max_srq_sge = HCA_MAX_SGE,
+		.max_srq_wr = (int)hca->attr.max_srq_wr,
+		.max_srq_sge = (int)hca->attr.max_sge,
 		.max_qp_rd_atom = hca->limits.max_dest_rd_atomic,
 		.max_qp_init_rd_atom = hca->limits.max_rd_atomic,
-		.max_mcast_grp = HCA_MAX_MCAST,
-		.max_mcast_qp_attach = HCA_MAX_MCAST,
-		.max_total_mcast_qp_attach = HCA_MAX_MCAST,
-		.max_inline_data = HCA_MAX_INLINE,
+		.max_mcast_grp = (int)hca->attr.max_mcast,
+		.max_mcast_qp_attach = (int)hca->attr.max_mcast,
+		.max_total_mcast_qp_attach = (int)hca->attr.max_mcast,
+		.max_inline_data = hca->attr.max_inline,
 		.max_fast_reg_page_list_len = HCA_MR_MAX_PAGES,
 		.max_pkeys = hca->limits.pkeys,
 	};
@@ -142,13 +146,16 @@ int ib_core_take(struct ib_device *dev, enum ib_object what)
 
 int ib_core_open(struct ib_device *dev)
 {
+	const struct hca_attr attr = { .max_qp = MAX_QPS, .max_keys = MAX_KEYS + 2 * MAX_OBJECTS };
 	struct ib_core *core = hca_alloc(sizeof(*core), HCA_MAY_SLEEP);
 	int err;
 
 	if (!core)
 		return -ENOMEM;
 	/* A domain's own key comes on top of what a ULP registers. */
-	err = hca_init(&core->hca, the_wire(), dev->mem, MAX_QPS, MAX_KEYS + 2 * MAX_OBJECTS);
+	err = make_fabric();
+	if (!err)
+		err = hca_open(&core->hca, &fabric.wire, &events, dev->mem, &attr);
 	if (err) {
 		hca_free(core);
 		return err;
@@ -175,7 +182,7 @@ int ib_core_close(struct ib_device *dev)
 				names[i], n == 1 ? "" : "s", n == 1 ? "was" : "were");
 		left |= n > 0;
 	}
-	if (left || hca_fini(&core->hca))
+	if (left || hca_close(&core->hca))
 		return -EBUSY;
 	dev->core = NULL;
 	hca_free(core);
@@ -213,9 +220,14 @@ int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *a
 
 int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_gid *gid)
 {
+	const struct hca_gid *entry;
+
 	if (!port_valid(device, port_num) || index < 0 || (u32)index >= device->core->hca.limits.gids)
 		return -EINVAL;
-	hca_memcpy(gid, &device->core->hca.gid, sizeof(*gid));
+	entry = hca_gid_at(&device->core->hca.gids, (u32)index);
+	if (!entry)
+		return -ENOENT;
+	hca_memcpy(gid, entry, sizeof(*gid));
 	return 0;
 }
 
@@ -223,7 +235,7 @@ int ib_query_pkey(struct ib_device *device, u32 port_num, u16 index, u16 *pkey)
 {
 	if (!port_valid(device, port_num) || index >= device->core->hca.limits.pkeys)
 		return -EINVAL;
-	*pkey = 0xffff;
+	*pkey = HCA_DEFAULT_PKEY;
 	return 0;
 }
 

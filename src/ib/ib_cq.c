@@ -228,7 +228,7 @@ int ib_resize_cq(struct ib_cq *cq, int cqe)
 
 	if (cqe <= 0 || cqe > cq->device->attrs.max_cqe)
 		return -EINVAL;
-	err = hca_cq_ring_resize(&ib_cq_of(cq)->cq.ring, (u32)cqe);
+	err = hca_cq_resize(&ib_cq_of(cq)->cq, (u32)cqe);
 	if (!err)
 		cq->cqe = cqe;
 	return err;

@@ -51,12 +51,12 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		if (!reg_wr(wr)->mr || reg_wr(wr)->mr->device != qp->device)
 			return -EINVAL;
 		mr = ib_mr_of(reg_wr(wr)->mr);
-		mr->pages->key = reg_wr(wr)->key;
-		mr->pages->access = (u32)reg_wr(wr)->access;
-		mr->pages->iova = mr->ib.iova;
-		mr->pages->length = mr->ib.length;
-		to->reg.region = mr->region;
-		to->reg.pages = mr->pages;
+		to->reg.mr = mr->mr;
+		to->reg.to = mr->pages;
+		to->reg.to.key = reg_wr(wr)->key;
+		to->reg.to.access = (u32)reg_wr(wr)->access;
+		to->reg.to.iova = mr->ib.iova;
+		to->reg.to.length = mr->ib.length;
 		return 0;
 	case IB_WR_BIND_MW:
 		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);

@@ -46,8 +46,10 @@ extern _Thread_local struct urcu_bp_reader *urcu_bp_reader __attribute__((tls_mo
 #define hca_fetch_or(p, m) raw_fetch_or(p, m)
 #define hca_fetch_and(p, m) raw_fetch_and(p, m)
 #define hca_mb() raw_mb()
-/* Who is waited for may not be running: now and then the processor is offered to it. */
+/* The thread that is waited for may not be running: now and then the processor is offered to it. */
 void hca_pause(void);
+/* And where this thread may have a priority that the other one never gets past, it sleeps. */
+void hca_relax(uint32_t *turns);
 
 /* Below 0: this thread has not asked yet. Its address names the thread for hca_mutex_assert(). */
 extern _Thread_local int hca_thread_slot __attribute__((tls_model("initial-exec")));
@@ -58,6 +60,41 @@ static inline unsigned int hca_slot(void)
 	int slot = hca_thread_slot;
 
 	return (unsigned int)(hca_likely(slot >= 0) ? slot : hca_slot_take());
+}
+
+/* The slots from here on are shared by the threads that found no other. */
+#define HCA_SHARED_SLOTS 48
+
+#ifdef HCA_TSAN
+/* The thread sanitizer doesn't know membarrier(2): each side makes the order by itself. */
+#define hca_slot_add(p, n) ((void)raw_fetch_add(p, n))
+#define hca_mb_light() raw_mb()
+#define hca_mb_heavy() raw_mb()
+#else
+static inline void hca_slot_add(uint32_t *p, uint32_t n)
+{
+	if (hca_likely(hca_thread_slot < HCA_SHARED_SLOTS))
+		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_add(p, n, __ATOMIC_SEQ_CST);
+}
+
+/* The system makes the barrier in every running thread of the process when a heavy one is asked for. */
+extern bool hca_light_is_full; /* it can't: then each light one is a full one */
+void hca_mb_heavy(void);
+
+static inline void hca_mb_light(void)
+{
+	if (hca_unlikely(hca_light_is_full))
+		raw_mb();
+	else
+		__asm__ volatile("" ::: "memory");
+}
+#endif
+
+static inline uintptr_t hca_context(void)
+{
+	return (uintptr_t)&hca_thread_slot;
 }
 
 /* Who spins offers the processor to others: nobody need be kept on one. */
@@ -153,6 +190,15 @@ struct hca_timer {
 	void *arg;
 	uint64_t when; /* ns */
 	size_t place; /* in the heap, from 1; 0: not running */
+	bool dying;
+};
+
+/* All but fn and arg under work.c's lock. */
+struct hca_work {
+	void (*fn)(void *arg);
+	void *arg;
+	struct hca_work *next;
+	bool queued;
 	bool dying;
 };
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What only datagrams have: multicast groups (IBTA 10.5), and the global route header
- * that is written before the data (8.3, 11.4.1.2). Each adapter knows which of its queue
- * pairs are in which group; a wire brings a datagram for a group to all adapters.
+ * Multicast groups (IBTA vol. 1, 10.5). Each adapter knows which of its queue pairs are
+ * in which group; a wire brings a datagram for a group to all adapters. Groups of IPv4
+ * are addressed as RoCE does it, and have no LID of their own.
  */
-#ifndef HCA_DATAGRAM_H
-#define HCA_DATAGRAM_H
+#ifndef HCA_MCAST_H
+#define HCA_MCAST_H
 
-#include "hca/wire.h"
+#include "hca/gid.h"
+
+struct hca;
+struct hca_qp;
 
 #define HCA_FIRST_MLID 0xc000u
 #define HCA_LAST_MLID 0xfffeu /* the next one is the permissive LID */
 #define HCA_MCAST_QPN 0xffffffu
-#define HCA_MAX_MCAST 4096u /* memberships of an adapter: attaching goes through them all */
-#define HCA_GRH_BYTES 40u
 
 /**
  * struct hca_mcast_member - a queue pair in a group
@@ -28,20 +29,9 @@ struct hca_mcast_member {
 	struct hca_mcast_member *gone;
 };
 
-static inline bool hca_gid_is_multicast(const struct hca_gid *gid)
-{
-	return gid->raw[0] == 0xff;
-}
-
 static inline bool hca_lid_is_multicast(u32 lid)
 {
 	return lid >= HCA_FIRST_MLID && lid <= HCA_LAST_MLID;
-}
-
-/** hca_msg_is_multicast() - is it for a group? */
-static inline bool hca_msg_is_multicast(const struct hca_msg *m)
-{
-	return !m->connected && (hca_lid_is_multicast(m->dlid) || (m->global && hca_gid_is_multicast(&m->grh.dgid)));
 }
 
 /**
@@ -50,7 +40,7 @@ static inline bool hca_msg_is_multicast(const struct hca_msg *m)
  * @mlid: its LID, HCA_FIRST_MLID to HCA_LAST_MLID
  *
  * May sleep. Return: 0, also when it was in the group before, and is so once still; -EINVAL: not a datagram queue pair, no group's
- * addresses; -ENOMEM; -ENOSPC: HCA_MAX_MCAST memberships are on the adapter.
+ * addresses; -ENOMEM; -ENOSPC: as many memberships as the adapter may have.
  */
 int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid);
 
@@ -68,8 +58,5 @@ void hca_mcast_end_qp(struct hca_qp *qp);
  */
 const struct hca_mcast_member *hca_mcast_next(const struct hca *hca, const struct hca_mcast_member *after, u32 dlid,
 					      const struct hca_gid *dgid);
-
-/** hca_grh_write() - the header of a message that has one, as it would have come over a wire */
-void hca_grh_write(const struct hca_msg *m, u8 out[HCA_GRH_BYTES]);
 
 #endif

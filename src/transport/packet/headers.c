@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Encoding and decoding of transport headers; see packet.h. Pure functions over bytes. */
-#include "hca/packet.h"
+/* Encoding and decoding of transport headers; see headers.h. Pure functions over bytes. */
+#include "transport/packet/headers.h"
 
 #define DETH HCA_PKT_HAS_DETH
 #define RETH HCA_PKT_HAS_RETH
@@ -47,6 +47,8 @@ u32 hca_packet_what(u8 opcode)
 {
 	u32 op = opcode & ~HCA_PKT_SERVICE;
 
+	if (opcode == HCA_PKT_CNP)
+		return HCA_PKT_IS_CNP | ONLY;
 	if (op >= HCA_PKT_OPS)
 		return 0;
 	switch (opcode & HCA_PKT_SERVICE) {
@@ -154,6 +156,8 @@ static bool syndrome_valid(const struct hca_packet *p)
 /* What comes first and in the middle fills the path's packets, and a path's size is a multiple of four. */
 static bool payload_valid(const struct hca_packet *p)
 {
+	if (p->what & HCA_PKT_IS_CNP)
+		return p->len == HCA_CNP_BYTES && !p->pad;
 	if (!(p->what & HCA_PKT_DATA))
 		return !p->len && !p->pad;
 	if (!(p->what & HCA_PKT_ENDS))
@@ -198,6 +202,12 @@ static u8 *put_grh(u8 *at, const struct hca_packet *p, u32 rest)
 
 /* --- whole packets --- */
 
+/* Nothing answers a response, nor what isn't reliable. */
+static int bad(const struct hca_packet *p)
+{
+	return (p->opcode & HCA_PKT_SERVICE) == HCA_PKT_RC && !(p->what & HCA_PKT_IS_RESPONSE) ? -EPROTO : -EINVAL;
+}
+
 int hca_packet_decode(const void *bytes, u32 len, bool has_grh, struct hca_packet *p)
 {
 	const u8 *at = bytes;
@@ -214,23 +224,25 @@ int hca_packet_decode(const void *bytes, u32 len, bool has_grh, struct hca_packe
 	p->opcode = at[0];
 	p->what = hca_packet_what(at[0]);
 	/* The transport's version is 0, and there is no other. */
-	if (!p->what || at[1] & 0xf)
+	if (at[1] & 0xf)
 		return -EINVAL;
 	p->solicited = at[1] >> 7;
 	p->migrated = at[1] >> 6 & 1;
 	p->pad = at[1] >> 4 & 3;
 	p->pkey = (u16)get(at + 2, 2);
+	p->fecn = at[4] >> 7;
+	p->becn = at[4] >> 6 & 1;
 	p->dqpn = (u32)get(at + 5, 3);
 	p->ack_req = at[8] >> 7;
 	p->psn = (u32)get(at + 9, 3);
 	len -= HCA_BTH_LEN;
-	if (len < extended_len(p->what) + p->pad)
-		return -EINVAL;
+	if (!p->what || len < extended_len(p->what) + p->pad)
+		return bad(p);
 	p->payload = get_rest(get_requests(at + HCA_BTH_LEN, p), p);
 	p->len = len - extended_len(p->what) - p->pad;
-	if (!payload_valid(p) || (p->what & AETH && !syndrome_valid(p)))
-		return -EINVAL;
-	return 0;
+	if (!payload_valid(p))
+		return bad(p);
+	return p->what & AETH && !syndrome_valid(p) ? -EINVAL : 0;
 }
 
 u32 hca_packet_encode(struct hca_packet *p, void *out)
@@ -246,7 +258,7 @@ u32 hca_packet_encode(struct hca_packet *p, void *out)
 	*at++ = p->opcode;
 	*at++ = (u8)((u32)p->solicited << 7 | (u32)p->migrated << 6 | (u32)p->pad << 4);
 	at = put(at, p->pkey, 2);
-	at = put(at, p->dqpn & HCA_PSN_MASK, 4);
+	at = put(at, (u32)p->fecn << 31 | (u32)p->becn << 30 | (p->dqpn & HCA_PSN_MASK), 4);
 	at = put(at, (u32)p->ack_req << 31 | (p->psn & HCA_PSN_MASK), 4);
 	if (what & DETH) {
 		at = put(at, p->qkey, 4);

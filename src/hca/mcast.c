@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Groups and global route headers; see datagram.h. A list of an adapter's members is
+ * Groups; see mcast.h. A list of an adapter's members is
  * changed under a lock and read from inside without one: who takes a member out waits for
  * the readers before it is freed.
  */
-#include "hca/datagram.h"
+#include "hca/mcast.h"
 
 #include "hca/qp.h"
 
-static bool same_gid(const struct hca_gid *a, const struct hca_gid *b)
-{
-	return !hca_memcmp(a->raw, b->raw, sizeof(a->raw));
-}
-
-/* --- groups --- */
-
 static int check_group(const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 {
-	return qp->type == HCA_QPT_UD && hca_gid_is_multicast(gid) && hca_lid_is_multicast(mlid) ? 0 : -EINVAL;
+	if (qp->type != HCA_QPT_UD || !hca_gid_is_group(gid))
+		return -EINVAL;
+	/* Where links have no LIDs, as on Ethernet, there is none to give. */
+	return hca_lid_is_multicast(mlid) || (!mlid && !qp->hca->limits.has_lids) ? 0 : -EINVAL;
 }
 
 static bool is_member(const struct hca_mcast_member *m, const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 {
-	return m->qp == qp && m->mlid == mlid && same_gid(&m->gid, gid);
+	return m->qp == qp && m->mlid == mlid && hca_gid_equal(&m->gid, gid);
 }
 
 /* Return: 0; -EEXIST: it was there before; -ENOSPC. */
@@ -34,7 +30,7 @@ static int enter_list(struct hca *hca, struct hca_mcast_member *m)
 	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
 		if (is_member(*at, m->qp, &m->gid, m->mlid))
 			return -EEXIST;
-	if (hca->mcast_members == HCA_MAX_MCAST)
+	if (hca->mcast_members == hca->attr.max_mcast)
 		return -ENOSPC;
 	hca->mcast_members++;
 	m->next = *at;
@@ -87,7 +83,7 @@ static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid
 
 static void free_all(struct hca_qp *qp, struct hca_mcast_member *gone)
 {
-	hca_quiesce_wait(&qp->hca->wire->quiesce);
+	hca_quiesce_wait(&qp->hca->quiesce);
 	while (gone) {
 		struct hca_mcast_member *m = gone;
 
@@ -116,7 +112,7 @@ void hca_mcast_end_qp(struct hca_qp *qp)
 
 static bool matches(const struct hca_mcast_member *m, u32 dlid, const struct hca_gid *dgid)
 {
-	return (!hca_lid_is_multicast(dlid) || m->mlid == dlid) && (!dgid || same_gid(&m->gid, dgid));
+	return (!hca_lid_is_multicast(dlid) || m->mlid == dlid) && (!dgid || hca_gid_equal(&m->gid, dgid));
 }
 
 const struct hca_mcast_member *hca_mcast_next(const struct hca *hca, const struct hca_mcast_member *after, u32 dlid,
@@ -129,36 +125,3 @@ const struct hca_mcast_member *hca_mcast_next(const struct hca *hca, const struc
 	return m;
 }
 
-/* --- global route headers --- */
-
-#define IP_VERSION 6u
-#define NEXT_IS_IBA 0x1bu
-#define BTH_BYTES 12u
-#define DETH_BYTES 8u
-#define IMM_BYTES 4u
-#define ICRC_BYTES 4u
-
-/* What follows it in a packet, without the variant CRC (IBTA 8.3.4). */
-static u32 bytes_behind(const struct hca_msg *m)
-{
-	u32 imm = m->opcode == HCA_WR_SEND_WITH_IMM ? IMM_BYTES : 0;
-
-	return BTH_BYTES + DETH_BYTES + imm + (((u32)m->len + 3) & ~3u) + ICRC_BYTES;
-}
-
-void hca_grh_write(const struct hca_msg *m, u8 out[HCA_GRH_BYTES])
-{
-	u32 first = IP_VERSION << 28 | (u32)m->grh.traffic_class << 20 | m->grh.flow_label;
-	u32 behind = bytes_behind(m);
-
-	out[0] = (u8)(first >> 24);
-	out[1] = (u8)(first >> 16);
-	out[2] = (u8)(first >> 8);
-	out[3] = (u8)first;
-	out[4] = (u8)(behind >> 8);
-	out[5] = (u8)behind;
-	out[6] = NEXT_IS_IBA;
-	out[7] = m->grh.hop_limit;
-	hca_memcpy(out + 8, m->sgid.raw, sizeof(m->sgid.raw));
-	hca_memcpy(out + 24, m->grh.dgid.raw, sizeof(m->grh.dgid.raw));
-}

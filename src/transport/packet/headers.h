@@ -5,44 +5,17 @@
  * precede it (8.3). From the other side of a wire comes anything: decoding checks
  * every length, and trusts nothing. Link headers, UDP and CRCs are the wire's own.
  */
-#ifndef HCA_PACKET_H
-#define HCA_PACKET_H
+#ifndef TRANSPORT_PACKET_HEADERS_H
+#define TRANSPORT_PACKET_HEADERS_H
 
-#include "os.h"
+#include "hca/opcode.h"
 
 /* The service is in the three high bits of the opcode (IBTA 9.2.1). */
 #define HCA_PKT_RC 0x00u
 #define HCA_PKT_UC 0x20u
 #define HCA_PKT_UD 0x60u
+#define HCA_PKT_CNP 0x81u /* congestion notification (IBTA vol. 1, annex A17) */
 #define HCA_PKT_SERVICE 0xe0u
-
-/** enum hca_packet_op - the five low bits of the opcode */
-enum hca_packet_op {
-	HCA_PKT_SEND_FIRST,
-	HCA_PKT_SEND_MIDDLE,
-	HCA_PKT_SEND_LAST,
-	HCA_PKT_SEND_LAST_IMM,
-	HCA_PKT_SEND_ONLY,
-	HCA_PKT_SEND_ONLY_IMM,
-	HCA_PKT_WRITE_FIRST,
-	HCA_PKT_WRITE_MIDDLE,
-	HCA_PKT_WRITE_LAST,
-	HCA_PKT_WRITE_LAST_IMM,
-	HCA_PKT_WRITE_ONLY,
-	HCA_PKT_WRITE_ONLY_IMM,
-	HCA_PKT_READ_REQUEST,
-	HCA_PKT_READ_RESP_FIRST,
-	HCA_PKT_READ_RESP_MIDDLE,
-	HCA_PKT_READ_RESP_LAST,
-	HCA_PKT_READ_RESP_ONLY,
-	HCA_PKT_ACK,
-	HCA_PKT_ATOMIC_ACK,
-	HCA_PKT_CMP_SWAP,
-	HCA_PKT_FETCH_ADD,
-	HCA_PKT_SEND_LAST_INV = 0x16,
-	HCA_PKT_SEND_ONLY_INV,
-	HCA_PKT_OPS,
-};
 
 /* What an opcode is. The first row says which headers it has, the others what it does. */
 #define HCA_PKT_HAS_DETH (1u << 0)
@@ -58,6 +31,9 @@ enum hca_packet_op {
 #define HCA_PKT_BEGINS (1u << 11) /* a message */
 #define HCA_PKT_ENDS (1u << 12)
 #define HCA_PKT_DATA (1u << 13) /* may have a payload */
+#define HCA_PKT_IS_CNP (1u << 14)
+
+#define HCA_CNP_BYTES 16u /* reserved, behind the BTH */
 
 /* AETH syndromes (IBTA 9.7.5.2): the kind in the upper bits, its value in the lower five. */
 #define HCA_AETH_KIND 0xe0u
@@ -98,7 +74,7 @@ struct hca_grh {
  * struct hca_packet - a packet's headers, decoded
  * @opcode: service and enum hca_packet_op
  * @what: HCA_PKT_* of the opcode; set by decoding
- * @solicited, @migrated, @ack_req: bits of the BTH
+ * @solicited, @migrated, @ack_req, @fecn, @becn: bits of the BTH
  * @pad: bytes that follow the payload to a multiple of four
  * @raddr, @rkey, @dmalen: RETH; @raddr, @rkey, @swap_add, @compare: AtomicETH
  * @syndrome, @msn: AETH
@@ -106,6 +82,7 @@ struct hca_grh {
  * @imm: immediate data, in network order as it came; or the R_Key of an IETH
  * @has_grh: @grh means something
  * @raw_grh: set by decoding: its 40 bytes, or NULL
+ * @malformed: for who decodes: hca_packet_decode() gave -EPROTO
  * @payload, @len: set by decoding; for encoding only @len counts
  */
 struct hca_packet {
@@ -115,7 +92,10 @@ struct hca_packet {
 	bool solicited;
 	bool migrated;
 	bool ack_req;
+	bool fecn;
+	bool becn;
 	bool has_grh;
+	bool malformed;
 	u16 pkey;
 	u32 what;
 	u32 dqpn;
@@ -144,7 +124,10 @@ u32 hca_packet_what(u8 opcode);
  * @bytes: from the GRH, if there is one (the wire knows), else from the BTH, to the last byte of padding
  *
  * Reserved bits are passed over, as IBTA has it, but not reserved opcodes, versions, syndromes and NAK codes. How long
- * a payload may be on its path isn't known here. Return: 0; -EINVAL: this can't be a packet.
+ * a payload may be on its path isn't known here.
+ *
+ * Return: 0; -EPROTO: a request of a reliable connection that can't be, by its opcode or its length: @p has its BTH, and the peer
+ * may be owed a NAK (IBTA 9.7.4.1.3); -EINVAL: this can't be a packet, or none that is ever answered.
  */
 int hca_packet_decode(const void *bytes, u32 len, bool has_grh, struct hca_packet *p);
 
