@@ -320,7 +320,8 @@ BENCH_LOOP static void check_key(void *ctx, u64 n)
 	while (n--) {
 		const struct hca_key_entry *e;
 
-		e = hca_key_check(&k->table, k->order[k->at], k->pd.number, HCA_KEY_ANY_QP, 0x1100, 64, HCA_ACCESS_LOCAL_WRITE);
+		e = hca_key_check(&k->table, k->order[k->at], k->pd.number, HCA_KEY_ANY_QP, 0x1100, 64,
+				  HCA_ACCESS_LOCAL_WRITE);
 		k->at = k->at + 1 < k->count ? k->at + 1 : 0;
 		bench_use(e);
 	}

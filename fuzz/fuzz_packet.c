@@ -175,7 +175,8 @@ static void open_side(struct side *s)
 	memset(s, 0, sizeof(*s));
 	memset(s->ram, UNTOUCHED, sizeof(s->ram));
 	s->mem.ops = &mem_ops;
-	MUST(!hca_open(&s->hca, &wire.wire, FIXTURE_EQ, &s->mem, &(const struct hca_attr){ .max_qp = 8, .max_keys = 8 }));
+	MUST(!hca_open(&s->hca, &wire.wire, FIXTURE_EQ, &s->mem,
+		       &(const struct hca_attr){ .max_qp = 8, .max_keys = 8 }));
 	hca_pd_init(&s->pd, &s->hca);
 	MUST(!hca_cq_init(&s->cq, &s->hca, 4096, NULL));
 	MUST(!hca_mr_create(&s->pd, &attr, &s->region));

@@ -148,7 +148,8 @@ static inline int side_open(struct side *s)
 
 	memset(s, 0, sizeof(*s));
 	s->mem.ops = &mem_ops;
-	err = hca_open(&s->hca, FIXTURE_WIRE, FIXTURE_EQ, &s->mem, &(const struct hca_attr){ .max_qp = 64, .max_keys = 64 });
+	err = hca_open(&s->hca, FIXTURE_WIRE, FIXTURE_EQ, &s->mem,
+		       &(const struct hca_attr){ .max_qp = 64, .max_keys = 64 });
 	if (err)
 		return err;
 	s->hca.event = on_event;
@@ -256,6 +257,11 @@ static inline void connect_type(enum hca_qp_type type)
 	assert_int_equal(make_qp(&b, type, NULL, &b.qp), 0);
 	connect_qp(&a, a.qp, &b, b.qp->qpn, 3, 2);
 	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
+}
+
+static inline const struct hca_gid *gid_of(const struct side *s)
+{
+	return hca_gid_at(&s->hca.gids, 0);
 }
 
 /* Attributes were set by hand. */

@@ -113,6 +113,7 @@ static void connect_pair(u32 q)
 			qp[s][q]->attr.path_mtu = mtu;
 		if (FIXTURE_MTU)
 			m->mtu = m->type == HCA_QPT_UD ? FIXTURE_MTU : 128u << mtu;
+		republish(qp[s][q]);
 	}
 }
 
@@ -484,7 +485,7 @@ static void do_pages(u32 s, u32 q)
 					   .npages = 4 };
 		wr.opcode = HCA_WR_REG_MR;
 		wr.reg.mr = region[s][EM_PAGES];
-		wr.reg.pages = &p;
+		wr.reg.to = p;
 	}
 	note("pages", s, q, &wr);
 	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
@@ -608,6 +609,11 @@ static void do_drain(u32 s, u32 q)
 		em_drain(&model[s], q);
 	} else if (m->state == HCA_QPS_SQD || m->state == HCA_QPS_SQE) {
 		note("run", s, q, NULL);
+		/* What was begun must end first (IBTA 10.3.1.5). */
+		if (m->state == HCA_QPS_SQD && m->waits) {
+			SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == -EBUSY);
+			return;
+		}
 		m->state = HCA_QPS_RTS;
 		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
 		em_run(&model[s], &model[!s], q);
@@ -625,6 +631,17 @@ static void do_limit(u32 s)
 		model[s].srq.limit = at.srq_limit;
 }
 
+/* More completions than the small queue holds, before it is polled. */
+static void do_burst(u32 s, u32 q)
+{
+	u32 i;
+
+	for (i = 0; i < SMALL_CQE + 2; i++) {
+		do_recv(!s, q);
+		do_send(s, q);
+	}
+}
+
 static bool in_order(u32 q)
 {
 	return model[0].qp[q].state == HCA_QPS_RTS && model[1].qp[q].state == HCA_QPS_RTS &&
@@ -638,6 +655,8 @@ static void one_step(void)
 	spoil(q);
 	if (q == EM_SMALL && model[s].small.error && pick(2))
 		do_destroy(s, q);
+	else if (q == EM_SMALL && !troubled && !pick(8))
+		do_burst(s, q);
 	else if (!in_order(q) && !pick(3))
 		do_reset(q);
 	else if (!pick(80))

@@ -391,7 +391,8 @@ static void windows_are_remote_alone(void **state)
 				assert_int_equal(hca_key_check(&keys, key, &pd, &mine, 0, 16, need) == e, ok);
 				ok = ok && type == 1;
 				assert_int_equal(hca_key_check(&keys, key, &pd, &another, 0, 16, need) == e, ok);
-				assert_int_equal(hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0, 16, need) == e, ok);
+				assert_int_equal(hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0, 16, need) == e,
+						 ok);
 				assert_null(hca_key_check(&keys, key, &other_pd, &mine, 0, 16, need));
 			}
 			end_key(e, key);

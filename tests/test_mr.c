@@ -411,11 +411,13 @@ static void invalidation_has_rules(void **state)
 
 	(void)state;
 	p.key = r->key;
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), -EINVAL); /* not registered */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out),
+			 -EINVAL); /* not registered */
 	assert_int_equal(hca_mr_register(r, &p), 0);
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, hca_key_next(p.key), false, &out), -EINVAL);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), -EINVAL); /* no peer can know it */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out),
+			 -EINVAL); /* no peer can know it */
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, 0, false, &out), -EINVAL);
 	assert_null(out);
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), 0);

@@ -95,7 +95,9 @@ static void open_side(struct side *s)
 
 	memset(s, 0, sizeof(*s));
 	s->mem.ops = &mem_ops;
-	assert_int_equal(hca_open(&s->hca, &wire.wire, FIXTURE_EQ, &s->mem, &(const struct hca_attr){ .max_qp = 8, .max_keys = 8 }), 0);
+	assert_int_equal(hca_open(&s->hca, &wire.wire, &wire.eq, &s->mem,
+				  &(const struct hca_attr){ .max_qp = 8, .max_keys = 8 }),
+			 0);
 	hca_pd_init(&s->pd, &s->hca);
 	assert_int_equal(hca_cq_init(&s->scq, &s->hca, 4 * TOTAL, NULL), 0);
 	assert_int_equal(hca_cq_init(&s->rcq, &s->hca, 4 * TOTAL, NULL), 0);

@@ -6,8 +6,7 @@
 
 #define DEPTH 16u
 #define CQE 64u
-#define RIGHTS \
-	(HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC)
+#define RIGHTS (HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC)
 
 static int adapter_open(struct adapter *a, const char *name, struct hca *hca, struct device *dev)
 {

@@ -80,7 +80,8 @@ bool hca_gid_is_ours(const struct hca_gids *t, const u8 raw[16])
 	u32 i;
 
 	for (i = 0; i < HCA_GIDS; i++)
-		if (hca_load_acquire(&t->entry[i].used) && !hca_memcmp(t->entry[i].gid.raw, raw, sizeof(t->entry[i].gid.raw)))
+		if (hca_load_acquire(&t->entry[i].used) &&
+		    !hca_memcmp(t->entry[i].gid.raw, raw, sizeof(t->entry[i].gid.raw)))
 			return true;
 	return false;
 }

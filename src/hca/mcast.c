@@ -124,4 +124,3 @@ const struct hca_mcast_member *hca_mcast_next(const struct hca *hca, const struc
 		m = hca_load_acquire(&m->next);
 	return m;
 }
-

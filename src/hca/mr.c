@@ -76,9 +76,10 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 	if (attr->kind == HCA_MR_PAGES) {
 		r->max_pages = attr->max_pages;
 		r->pages = hca_alloc((size_t)attr->max_pages * sizeof(*r->pages), HCA_MAY_SLEEP);
-		if (!r->pages) {
+		r->spare = hca_alloc((size_t)attr->max_pages * sizeof(*r->spare), HCA_MAY_SLEEP);
+		if (!r->pages || !r->spare) {
 			err = -ENOMEM;
-			goto free_region;
+			goto free_pages;
 		}
 	}
 	err = hca_key_alloc(pd->keys, &r->key, &r->entry);
@@ -99,8 +100,8 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 	return 0;
 
 free_pages:
+	hca_free(r->spare);
 	hca_free(r->pages);
-free_region:
 	hca_free(r);
 	return err;
 }
@@ -163,8 +164,8 @@ static int check_pages(const struct hca_mr *r, const struct hca_mr_pages *p)
 	u64 mask;
 	u32 i;
 
-	if (!access_valid(p->access) || p->page_shift < HCA_MR_MIN_SHIFT || p->page_shift > HCA_MR_MAX_SHIFT ||
-	    !p->npages || p->npages > r->max_pages)
+	if (!p->pages || !access_valid(p->access) || p->page_shift < HCA_MR_MIN_SHIFT ||
+	    p->page_shift > HCA_MR_MAX_SHIFT || !p->npages || p->npages > r->max_pages)
 		return -EINVAL;
 	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
 		return -EINVAL;
@@ -210,23 +211,28 @@ int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr
 {
 	u64 *pages;
 
+	*out = *p;
+	out->pages = NULL;
+	get(r);
+	/* What can't be is found when it is registered: that is where a queued one fails. */
 	if (r->kind != HCA_MR_PAGES || !p->npages || p->npages > r->max_pages)
-		return -EINVAL;
+		return 0;
 	pages = hca_load(&r->spare) ? hca_xchg(&r->spare, NULL) : NULL;
 	if (!pages)
 		pages = hca_alloc((size_t)r->max_pages * sizeof(*pages), 0);
-	if (!pages)
+	if (!pages) {
+		put(r);
 		return -ENOMEM;
+	}
 	hca_memcpy(pages, p->pages, p->npages * sizeof(*pages));
-	*out = *p;
 	out->pages = pages;
-	get(r);
 	return 0;
 }
 
 void hca_mr_release(struct hca_mr *r, struct hca_mr_pages *p)
 {
-	hca_free(hca_xchg(&r->spare, (u64 *)p->pages));
+	if (p->pages)
+		hca_free(hca_xchg(&r->spare, (u64 *)p->pages));
 	put(r);
 }
 
@@ -324,8 +330,8 @@ int hca_mr_invalidate(struct hca_mr *r, u32 key)
 
 /* --- windows --- */
 
-int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access,
-		struct hca_mr **out, u64 *offset)
+int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access, struct hca_mr **out,
+		u64 *offset)
 {
 	u32 need = HCA_ACCESS_MW_BIND;
 	const struct hca_key_entry *e;

@@ -54,7 +54,7 @@ enum hca_mr_state {
  * @offset: of the first byte in the first page
  * @base: the DMA address of the first byte, for one run
  * @pages: their DMA addresses, room for @max_pages; owned
- * @spare: atomic: as much room, for the pages of a registration that is queued; or NULL
+ * @spare: atomic: as much room, for the pages of a registration that is queued; NULL while one is
  * @npages: how many are used
  * @key: its key; L_Key and R_Key are the same number. Of a region for fast registration: the next or current one.
  * @windows: memory windows bound to it
@@ -118,7 +118,7 @@ int hca_mr_destroy(struct hca_mr *r);
  * @out: set to the same with pages of its own, for hca_mr_register_captured() or not, and then hca_mr_release()
  *
  * Keeps the memory region's memory; one that is destroyed meanwhile can't be registered any more. Any context.
- * Return: 0; -EINVAL: not a memory region for it, or more pages than it has room for; -ENOMEM.
+ * Return: 0, also for what can't be registered; -ENOMEM: another one is queued, and there is no memory for a second.
  */
 int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr_pages *out);
 
@@ -178,8 +178,8 @@ void hca_mr_end_invalidate(struct hca_mr *r);
  * A window that may be written needs a region with local write; its other rights are its own.
  * Return: 0, and the region in @out until hca_mr_unbind(); -EINVAL.
  */
-int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access,
-		struct hca_mr **out, u64 *offset);
+int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access, struct hca_mr **out,
+		u64 *offset);
 
 /** hca_mr_unbind() - a window's key was retracted and waited for. Any context. */
 void hca_mr_unbind(struct hca_mr *r);

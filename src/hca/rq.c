@@ -2,6 +2,7 @@
 /* Receive queues; see rq.h. */
 #include "hca/rq.h"
 
+#define MAX_ENTRIES (1u << 20)
 #define MAX_BYTES (1ull << 31) /* of one message */
 
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge)
@@ -10,6 +11,8 @@ int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge)
 	hca_spin_init(&rq->lock);
 	rq->max_sge = max_sge;
 	rq->stride = hca_rq_entry_bytes(max_sge);
+	if (size > MAX_ENTRIES)
+		return -EINVAL;
 	if (!size)
 		return 0;
 	rq->ring = hca_alloc((size_t)size * rq->stride, HCA_MAY_SLEEP);

@@ -29,7 +29,7 @@ struct hca_rq {
 	u32 limit; /* SRQ: an event when fewer than this are left; 0: none asked for */
 };
 
-/** hca_rq_init() - Return: 0, -ENOMEM; a queue of size 0 takes nothing. May sleep. */
+/** hca_rq_init() - Return: 0, -EINVAL, -ENOMEM; a queue of size 0 takes nothing. May sleep. */
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge);
 void hca_rq_fini(struct hca_rq *rq);
 

@@ -30,10 +30,10 @@ void hca_sq_fini(struct hca_sq *sq)
 /* --- posting --- */
 
 /* What a consumer would have got back from the making of his address handle. */
-static bool path_valid(const struct hca_send_wr *wr)
+static bool path_valid(const struct hca_qp *qp, const struct hca_send_wr *wr)
 {
-	return wr->ud.sl <= MAX_SL &&
-	       (!wr->ud.is_global || (wr->ud.grh.sgid_index < HCA_GIDS && wr->ud.grh.flow_label <= MAX_FLOW_LABEL));
+	return wr->ud.sl <= MAX_SL && (!wr->ud.is_global || (hca_gid_at(&qp->hca->gids, wr->ud.grh.sgid_index) &&
+							     wr->ud.grh.flow_label <= MAX_FLOW_LABEL));
 }
 
 static int check_local_op(const struct hca_send_wr *wr)
@@ -51,7 +51,7 @@ static inline int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr
 	if (hca_unlikely(!op || !(op->qp_types >> qp->type & 1) || wr->num_sge > qp->max_send_sge ||
 			 wr->flags & ~(u32)HCA_SEND_KNOWN))
 		return -EINVAL;
-	if (hca_unlikely(hca_qp_is_datagram(qp->type)) && !path_valid(wr))
+	if (hca_unlikely(hca_qp_is_datagram(qp->type)) && !path_valid(qp, wr))
 		return -EINVAL;
 	if (hca_unlikely(op->flags & HCA_OP_LOCAL))
 		return check_local_op(wr);

@@ -14,8 +14,8 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 {
 	int err;
 
-	if (pd->keys != &hca->keys || !attr->max_wr || attr->max_wr > hca->attr.max_srq_wr || attr->max_sge > hca->attr.max_sge ||
-	    attr->srq_limit > attr->max_wr)
+	if (pd->keys != &hca->keys || !attr->max_wr || attr->max_wr > hca->attr.max_srq_wr ||
+	    attr->max_sge > hca->attr.max_sge || attr->srq_limit > attr->max_wr)
 		return -EINVAL;
 	err = hca_rq_init(&srq->rq, attr->max_wr, attr->max_sge);
 	if (err)

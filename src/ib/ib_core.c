@@ -15,26 +15,48 @@
 
 /* --- the wire --- */
 
+#define CHANGING (~0u)
+
 static struct hca_loop fabric;
 static struct hca_eq events;
-static u32 fabric_state; /* atomic: 0: not there, 1: being made, 2: there */
+static u32 fabric_users; /* atomic: devices; CHANGING: the first one comes, or the last one goes */
 
-/* The wire and its event queue are there from the first device on. Return: 0 or -ENOMEM. */
-static int make_fabric(void)
+/* The wire and its event queue are there while there are devices. Return: 0 or -ENOMEM. */
+static int fabric_get(void)
 {
-	u32 turns = 0;
-	int err = 0;
+	u32 turns = 0, users;
+	int err;
 
-	while (hca_load_acquire(&fabric_state) != 2 && !err) {
-		if (hca_cmpxchg(&fabric_state, 0u, 1u)) {
+	for (;;) {
+		users = hca_load_acquire(&fabric_users);
+		if (users == CHANGING)
 			hca_relax(&turns);
-			continue;
-		}
-		hca_loop_init(&fabric);
-		err = hca_eq_init(&events);
-		hca_store_release(&fabric_state, err ? 0u : 2u);
+		else if (hca_cmpxchg(&fabric_users, users, users ? users + 1 : CHANGING) == users)
+			break;
 	}
+	if (users)
+		return 0;
+	hca_loop_init(&fabric);
+	err = hca_eq_init(&events);
+	hca_store_release(&fabric_users, err ? 0u : 1u);
 	return err;
+}
+
+static void fabric_put(void)
+{
+	u32 turns = 0, users;
+
+	for (;;) {
+		users = hca_load_acquire(&fabric_users);
+		if (users == CHANGING)
+			hca_relax(&turns);
+		else if (hca_cmpxchg(&fabric_users, users, users > 1 ? users - 1 : CHANGING) == users)
+			break;
+	}
+	if (users > 1)
+		return;
+	hca_eq_fini(&events);
+	hca_store_release(&fabric_users, 0u);
 }
 
 /* --- events --- */
@@ -153,18 +175,22 @@ int ib_core_open(struct ib_device *dev)
 	if (!core)
 		return -ENOMEM;
 	/* A domain's own key comes on top of what a ULP registers. */
-	err = make_fabric();
-	if (!err)
-		err = hca_open(&core->hca, &fabric.wire, &events, dev->mem, &attr);
-	if (err) {
-		hca_free(core);
-		return err;
-	}
+	err = fabric_get();
+	if (err)
+		goto free_core;
+	err = hca_open(&core->hca, &fabric.wire, &events, dev->mem, &attr);
+	if (err)
+		goto put;
 	core->hca.event = on_event;
 	core->device = dev;
 	dev->core = core;
 	fill_attrs(dev);
 	return 0;
+put:
+	fabric_put();
+free_core:
+	hca_free(core);
+	return err;
 }
 
 int ib_core_close(struct ib_device *dev)
@@ -184,6 +210,7 @@ int ib_core_close(struct ib_device *dev)
 	}
 	if (left || hca_close(&core->hca))
 		return -EBUSY;
+	fabric_put();
 	dev->core = NULL;
 	hca_free(core);
 	return 0;

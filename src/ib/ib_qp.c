@@ -140,6 +140,9 @@ static int check_init(const struct ib_pd *pd, const struct ib_qp_init_attr *a)
 		return -EINVAL;
 	if (a->srq && a->srq->device != dev)
 		return -EINVAL;
+	/* Management queue pairs belong to what speaks for the port, and that isn't a ULP. */
+	if (a->qp_type == IB_QPT_SMI || a->qp_type == IB_QPT_GSI)
+		return -EINVAL;
 	if (a->create_flags & ~(u32)IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK)
 		return -EINVAL;
 	return (u32)a->sq_sig_type > IB_SIGNAL_REQ_WR ? -EINVAL : 0;

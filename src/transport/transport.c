@@ -15,7 +15,8 @@ static void take_port(struct hca *hca, const struct hca_wire_port *port)
 		(void)HCA_WARN_ON(hca_gid_add(&hca->gids, &port->gid[i], &index));
 }
 
-int hca_open(struct hca *hca, struct hca_wire *wire, struct hca_eq *eq, struct hca_mem *mem, const struct hca_attr *attr)
+int hca_open(struct hca *hca, struct hca_wire *wire, struct hca_eq *eq, struct hca_mem *mem,
+	     const struct hca_attr *attr)
 {
 	bool messages = wire->ops->caps & HCA_WIRE_MESSAGES;
 	struct hca_wire_port port;

@@ -22,7 +22,8 @@ extern const struct hca_wire_client hca_packet_client;
  *
  * May sleep. Return: 0, -EINVAL, -ENOMEM; -ENOSPC: the wire has no port left.
  */
-int hca_open(struct hca *hca, struct hca_wire *wire, struct hca_eq *eq, struct hca_mem *mem, const struct hca_attr *attr);
+int hca_open(struct hca *hca, struct hca_wire *wire, struct hca_eq *eq, struct hca_mem *mem,
+	     const struct hca_attr *attr);
 
 /** hca_close() - all that was made on it is gone. May sleep. Return: 0; -EBUSY: it has queue pairs or keys, and nothing changed. */
 int hca_close(struct hca *hca);

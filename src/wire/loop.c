@@ -10,7 +10,8 @@ static struct hca_loop *to_loop(struct hca_wire *wire)
 	return hca_container_of(wire, struct hca_loop, wire);
 }
 
-static int loop_attach(struct hca_wire *wire, const struct hca_wire_client *ops, void *client, struct hca_wire_port *port)
+static int loop_attach(struct hca_wire *wire, const struct hca_wire_client *ops, void *client,
+		       struct hca_wire_port *port)
 {
 	struct hca_loop *loop = to_loop(wire);
 	struct hca_loop_port *p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);

@@ -233,7 +233,8 @@ struct hca_wire;
  */
 struct hca_wire_ops {
 	u32 caps;
-	int (*attach)(struct hca_wire *wire, const struct hca_wire_client *ops, void *client, struct hca_wire_port *port);
+	int (*attach)(struct hca_wire *wire, const struct hca_wire_client *ops, void *client,
+		      struct hca_wire_port *port);
 	void (*detach)(struct hca_wire *wire, u32 lid);
 	enum hca_answer (*send)(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r);
 	int (*xmit)(struct hca_wire *wire, struct hca_frame *frame);

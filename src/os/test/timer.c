@@ -54,7 +54,8 @@ static void arm(struct hca_timer *t, u64 when)
 {
 	struct hca_timer *before = last;
 
-	while (before && before->when > when)
+	/* Work is done before time goes on: ahead of the timers that are due at the same moment. */
+	while (before && (before->when > when || (t->work && !before->work && before->when == when)))
 		before = before->prev;
 	t->when = when;
 	t->armed = true;

@@ -301,6 +301,9 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 		}
 	} else if (!o->local && retry(qp, mq->issue, o->answer, o->reply.rnr_code)) {
 		return;
+	} else if (!o->local && !may_send(qp) && (o->answer == HCA_ANSWER_RNR || o->answer == HCA_ANSWER_NONE)) {
+		/* The queue pair has ended meanwhile: that it might have been tried again doesn't count. */
+		answer_entry(qp, e, HCA_WC_WR_FLUSH_ERR);
 	} else {
 		answer_entry(qp, e, o->local ? o->local : status_of(o->answer));
 	}

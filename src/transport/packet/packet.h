@@ -89,6 +89,7 @@ struct hca_packet_qp {
 	u32 snd_idx;
 	u32 fresh;
 	u32 max; /* one past the greatest PSN that was ever sent */
+	u32 asked; /* one past the last PSN whose packet asked for an acknowledgement */
 	u32 rd_out; /* reads and atomics under way */
 	u32 failed_idx; /* if @failed: this request ends in @status when those before it are done */
 	enum hca_wc_status status;
@@ -178,6 +179,7 @@ struct hca_packet_shot {
 	bool local;
 	bool last;
 	bool ask;
+	u32 asked; /* pq->asked without this one */
 };
 
 void hca_packet_pick(struct hca_qp *qp, struct hca_packet_shot *s);

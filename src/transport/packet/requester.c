@@ -177,13 +177,26 @@ static bool begin(struct hca_qp *qp, struct hca_sqe *e)
 	return true;
 }
 
+/* Is there a request behind that will leave right after this one? It asks then for both. */
+static bool more_follows(const struct hca_qp *qp)
+{
+	const struct hca_packet_qp *pq = hca_packet_qp(qp);
+	const struct hca_sqe *next;
+
+	if (pq->snd_idx == qp->sq.tail || qp->state != HCA_QPS_RTS || pq->failed || pq->limited ||
+	    hca_psn_dist(pq->snd, pq->una) >= HCA_PACKET_WINDOW)
+		return false;
+	next = hca_sq_entry(&qp->sq, pq->snd_idx);
+	return !(next->op->flags & (HCA_OP_LOCAL | HCA_OP_READS)) && !(next->wr.flags & HCA_SEND_FENCE) &&
+	       next->len <= HCA_MAX_MSG;
+}
+
 /* An acknowledgement of the last packet tells of all before it; so of many requests only some need ask. */
-static bool asks(const struct hca_qp *qp, const struct hca_sqe *e, const struct hca_packet_shot *s)
+static bool asks(const struct hca_qp *qp, const struct hca_sqe *e, const struct hca_packet_shot *s, bool again)
 {
 	if (qp->type != HCA_QPT_RC)
 		return false;
-	if (s->last && (qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED ||
-			hca_packet_qp(qp)->snd_idx == qp->sq.tail))
+	if (s->last && (again || qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED || !more_follows(qp)))
 		return true;
 	return !(hca_psn_add(s->psn, 1) % ASK_EVERY);
 }
@@ -192,6 +205,7 @@ void hca_packet_pick(struct hca_qp *qp, struct hca_packet_shot *s)
 {
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 	struct hca_sqe *e;
+	bool again;
 	u32 end;
 
 	hca_spin_assert(&qp->lock);
@@ -215,9 +229,13 @@ void hca_packet_pick(struct hca_qp *qp, struct hca_packet_shot *s)
 	s->last = pq->snd == end;
 	if (s->last)
 		pq->snd_idx = hca_sq_next(&qp->sq, pq->snd_idx);
-	if (hca_psn_dist(pq->snd, pq->una) > hca_psn_dist(pq->max, pq->una))
+	again = hca_psn_dist(pq->snd, pq->una) <= hca_psn_dist(pq->max, pq->una);
+	if (!again)
 		pq->max = pq->snd;
-	s->ask = asks(qp, e, s);
+	s->ask = asks(qp, e, s, again);
+	s->asked = pq->asked;
+	if (s->ask)
+		pq->asked = pq->snd;
 }
 
 static u8 packet_op(const struct hca_qp *qp, const struct hca_packet_shot *s)
@@ -323,6 +341,18 @@ static void take_back(struct hca_qp *qp, const struct hca_packet_shot *s)
 	pq->snd_idx = s->idx;
 }
 
+/* The packets before @end relied on the one there to ask: they go once more, and the last of them asks. */
+static void ask_now(struct hca_qp *qp, u32 end)
+{
+	struct hca_packet_qp *pq = hca_packet_qp(qp);
+
+	if (qp->type != HCA_QPT_RC || broken(pq) || hca_psn_dist(end, pq->una) >= HCA_PSN_HALF ||
+	    hca_psn_dist(pq->asked, pq->una) >= hca_psn_dist(end, pq->una))
+		return;
+	pq->snd = pq->una;
+	pq->snd_idx = pq->una_idx;
+}
+
 bool hca_packet_shoot(struct hca_qp *qp, const struct hca_packet_shot *s, const struct hca_packet_path *path)
 {
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
@@ -341,6 +371,9 @@ bool hca_packet_shoot(struct hca_qp *qp, const struct hca_packet_shot *s, const 
 		/* Unless it was acknowledged meanwhile: then nothing had to be sent again. */
 		if (pq->una_idx == s->idx || hca_psn_dist(s->psn, pq->una) < HCA_PSN_HALF)
 			fail_at(qp, s->idx, status);
+		if (s->ask)
+			pq->asked = s->asked; /* it didn't leave */
+		ask_now(qp, s->psn);
 	} else if (s->local) {
 		pq->una_idx = pq->snd_idx = pq->fresh = hca_sq_next(&qp->sq, s->idx);
 	} else if (qp->type != HCA_QPT_RC) {

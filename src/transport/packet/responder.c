@@ -449,7 +449,8 @@ static enum hca_answer owe_read(struct hca_qp *qp, const struct hca_packet *p, b
 
 	if (p->dmalen > HCA_MAX_MSG)
 		return HCA_ANSWER_INV_REQ;
-	answer = hca_resp_remote(qp, hca_opcode(HCA_WR_RDMA_READ), p->raddr, p->rkey, p->dmalen, p->dmalen, &sge, &from);
+	answer =
+		hca_resp_remote(qp, hca_opcode(HCA_WR_RDMA_READ), p->raddr, p->rkey, p->dmalen, p->dmalen, &sge, &from);
 	if (answer)
 		return answer;
 	owe(qp, &o);
@@ -478,7 +479,8 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, const struct hca_packet
 	enum hca_answer answer;
 	u64 original;
 
-	answer = hca_resp_atomic(qp, op, p->raddr, p->rkey, swap ? p->compare : p->swap_add, p->swap_add, &original, NULL);
+	answer = hca_resp_atomic(qp, op, p->raddr, p->rkey, swap ? p->compare : p->swap_add, p->swap_add, &original,
+				 NULL);
 	if (answer)
 		return answer;
 	keep(qp, p, original, 1);
