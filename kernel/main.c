@@ -117,6 +117,7 @@ static void __exit softhca_exit(void)
 {
 	softhca_debugfs_exit();
 	hca_eq_fini(&events);
+	hca_loop_fini(&loop);
 	hca_memory_flush();
 }
 

@@ -84,6 +84,7 @@ static inline int wire_open(void)
 static inline void wire_close(void)
 {
 	hca_eq_fini(&loop_eq);
+	hca_loop_fini(&loop);
 }
 
 static inline u32 wire_lost(void)

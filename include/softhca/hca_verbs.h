@@ -87,15 +87,15 @@ struct hca_wc {
 	enum hca_wc_opcode opcode;
 	u32 vendor_err;
 	u32 byte_len;
+	void *user;
 	u32 imm;
-	u32 qp_num;
 	u32 src_qp;
+	u32 slid;
 	u32 wc_flags;
 	u16 pkey_index;
-	u16 slid;
 	u8 sl;
 	u8 dlid_path_bits;
-	void *user;
+	u32 qp_num;
 };
 
 /** enum hca_event_type - asynchronous events (IBTA 11.6.3) */

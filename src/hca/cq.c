@@ -39,28 +39,12 @@ void hca_cq_ring_fini(struct hca_cq_ring *cq)
 	hca_free(cq->ring);
 }
 
-static struct hca_cqe *slot(struct hca_cq_ring *cq, u32 i)
-{
-	return &cq->ring[i & (cq->size - 1)];
-}
-
 /* --- chains: the completions of one source --- */
 
 /* An entry that is still in the ring? */
 static bool present(const struct hca_cq_ring *cq, u32 i)
 {
 	return i - cq->head < cq->tail - cq->head;
-}
-
-/* The entry @i is the newest one. */
-static void chain(const struct hca_cq_ring *cq, struct hca_cqe *e, u32 i)
-{
-	struct hca_cq_source *from = e->from;
-
-	e->chained = from->any && from->last - cq->head < i - cq->head;
-	e->before = from->last;
-	from->last = i;
-	from->any = true;
 }
 
 void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from)
@@ -72,8 +56,10 @@ void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from)
 	hca_spin_lock(&cq->lock, flags);
 	i = from->last;
 	for (more = from->any; more && present(cq, i);) {
-		struct hca_cqe *e = slot(cq, i);
+		struct hca_cqe *e = hca_cq_entry(cq, i);
 
+		if (e->from != from)
+			break;
 		e->from = NULL;
 		cq->purged++;
 		more = e->chained;
@@ -81,7 +67,7 @@ void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from)
 	}
 	from->any = false;
 	/* What is purged at the front is gone at once, so that an empty queue looks empty. */
-	while (cq->head != cq->tail && !slot(cq, cq->head)->from) {
+	while (cq->head != cq->tail && !hca_cq_entry(cq, cq->head)->from) {
 		cq->purged--;
 		hca_store(&cq->head, cq->head + 1);
 	}
@@ -95,18 +81,23 @@ static void pack(struct hca_cq_ring *cq, struct hca_cqe *ring, u32 size)
 
 	hca_spin_assert(&cq->lock);
 	for (i = cq->head; i != cq->tail; i++)
-		if (slot(cq, i)->from)
-			slot(cq, i)->from->any = false;
+		if (hca_cq_entry(cq, i)->from)
+			hca_cq_entry(cq, i)->from->any = false;
 	for (i = cq->head; i != cq->tail; i++) {
-		struct hca_cqe e = *slot(cq, i);
+		struct hca_cqe e = *hca_cq_entry(cq, i);
 
 		if (!e.from)
 			continue;
-		chain(cq, &e, to);
+		hca_cq_chain(&e, to);
 		ring[to++ & (size - 1)] = e;
 	}
 	cq->purged = 0;
 	hca_store_release(&cq->tail, to);
+}
+
+void hca_cq_ring_pack(struct hca_cq_ring *cq)
+{
+	pack(cq, cq->ring, cq->size);
 }
 
 int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit)
@@ -132,69 +123,6 @@ int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit)
 	hca_spin_unlock(&cq->lock, flags);
 	hca_free(old);
 	return err;
-}
-
-/* --- adding and polling --- */
-
-enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *from, const struct hca_wc *wc,
-				  bool solicited)
-{
-	enum hca_cq_added result = HCA_CQ_QUIET;
-	hca_irqflags_t flags;
-	struct hca_cqe *e;
-
-	hca_spin_lock(&cq->lock, flags);
-	if (hca_unlikely(cq->purged && cq->tail - cq->head >= cq->capacity))
-		pack(cq, cq->ring, cq->size);
-	if (hca_unlikely(cq->error)) {
-		result = HCA_CQ_LOST;
-	} else if (hca_unlikely(cq->tail - cq->head == cq->capacity)) {
-		hca_store(&cq->error, 1u);
-		result = HCA_CQ_OVERFLOW;
-	} else {
-		e = slot(cq, cq->tail);
-		e->wc = *wc;
-		e->from = from;
-		chain(cq, e, cq->tail);
-		hca_store_release(&cq->tail, cq->tail + 1);
-		if (cq->arm == HCA_CQ_NEXT || (cq->arm == HCA_CQ_SOLICITED && (solicited || wc->status))) {
-			cq->arm = HCA_CQ_DISARMED;
-			result = HCA_CQ_NOTIFY;
-		}
-	}
-	hca_spin_unlock(&cq->lock, flags);
-	return result;
-}
-
-int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
-{
-	hca_irqflags_t flags;
-	int got = 0;
-	u32 head;
-
-	if (n <= 0)
-		return 0;
-	/*
-	 * An empty queue is told without its lock: that is what a polling consumer mostly sees. head first: it never goes
-	 * back, so if the two are equal then, the queue was empty when tail was read.
-	 */
-	head = hca_load_acquire(&cq->head);
-	if (head == hca_load_acquire(&cq->tail) && !hca_load(&cq->error))
-		return 0;
-	hca_spin_lock(&cq->lock, flags);
-	for (head = cq->head; got < n && head != cq->tail; head++) {
-		const struct hca_cqe *e = slot(cq, head);
-
-		if (hca_likely(e->from))
-			wc[got++] = e->wc;
-		else
-			cq->purged--;
-	}
-	hca_store(&cq->head, head);
-	if (hca_unlikely(!got && cq->error))
-		got = -EIO;
-	hca_spin_unlock(&cq->lock, flags);
-	return got;
 }
 
 bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm)

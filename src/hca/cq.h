@@ -69,12 +69,87 @@ void hca_cq_ring_fini(struct hca_cq_ring *cq);
 /** hca_cq_ring_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep. */
 int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 
+static inline struct hca_cqe *hca_cq_entry(const struct hca_cq_ring *cq, u32 i)
+{
+	return &cq->ring[i & (cq->size - 1)];
+}
+
+/* The entry @i is the newest one. Whether the one before it is there still is asked when it matters. */
+static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
+{
+	struct hca_cq_source *from = e->from;
+
+	e->chained = from->any;
+	e->before = from->last;
+	from->last = i;
+	from->any = true;
+}
+
+/** hca_cq_ring_pack() - entries that were purged make room; the lock is held */
+void hca_cq_ring_pack(struct hca_cq_ring *cq);
+
 /** hca_cq_ring_add() - a work request of @from ended; @solicited: its sender asked for an event */
-enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *from, const struct hca_wc *wc,
-				  bool solicited);
+static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *from,
+						const struct hca_wc *wc, bool solicited)
+{
+	enum hca_cq_added result = HCA_CQ_QUIET;
+	hca_irqflags_t flags;
+	struct hca_cqe *e;
+
+	hca_spin_lock(&cq->lock, flags);
+	if (hca_unlikely(cq->purged && cq->tail - cq->head >= cq->capacity))
+		hca_cq_ring_pack(cq);
+	if (hca_unlikely(cq->error)) {
+		result = HCA_CQ_LOST;
+	} else if (hca_unlikely(cq->tail - cq->head == cq->capacity)) {
+		hca_store(&cq->error, 1u);
+		result = HCA_CQ_OVERFLOW;
+	} else {
+		e = hca_cq_entry(cq, cq->tail);
+		e->wc = *wc;
+		e->from = from;
+		hca_cq_chain(e, cq->tail);
+		hca_store_release(&cq->tail, cq->tail + 1);
+		if (cq->arm == HCA_CQ_NEXT || (cq->arm == HCA_CQ_SOLICITED && (solicited || wc->status))) {
+			cq->arm = HCA_CQ_DISARMED;
+			result = HCA_CQ_NOTIFY;
+		}
+	}
+	hca_spin_unlock(&cq->lock, flags);
+	return result;
+}
 
 /** hca_cq_ring_poll() - up to @n completions, oldest first. Return: how many; -EIO once the queue has overflowed and is empty. */
-int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
+static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
+{
+	hca_irqflags_t flags;
+	int got = 0;
+	u32 head;
+
+	if (n <= 0)
+		return 0;
+	/*
+	 * An empty queue is told without its lock: that is what a polling consumer mostly sees. head first: it never goes
+	 * back, so if the two are equal then, the queue was empty when tail was read.
+	 */
+	head = hca_load_acquire(&cq->head);
+	if (head == hca_load_acquire(&cq->tail) && !hca_load(&cq->error))
+		return 0;
+	hca_spin_lock(&cq->lock, flags);
+	for (head = cq->head; got < n && head != cq->tail; head++) {
+		const struct hca_cqe *e = hca_cq_entry(cq, head);
+
+		if (hca_likely(e->from))
+			wc[got++] = e->wc;
+		else
+			cq->purged--;
+	}
+	hca_store(&cq->head, head);
+	if (hca_unlikely(!got && cq->error))
+		got = -EIO;
+	hca_spin_unlock(&cq->lock, flags);
+	return got;
+}
 
 /** hca_cq_ring_waiting() - completions that weren't polled; a look without the lock, so at most as old as the call */
 static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)

@@ -18,27 +18,6 @@ void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event)
 	hca_qp_want(qp, 1u << event, false);
 }
 
-bool hca_qp_note(struct hca_qp *qp, bool send, struct hca_wc *wc, bool solicited)
-{
-	struct hca_cq *cq = send ? qp->send_cq : qp->recv_cq;
-
-	wc->qp_num = qp->qpn;
-	wc->user = qp->user;
-	switch (hca_cq_ring_add(&cq->ring, send ? &qp->sends : &qp->recvs, wc, solicited)) {
-	case HCA_CQ_QUIET:
-		return false;
-	case HCA_CQ_NOTIFY:
-		hca_cq_want(cq, HCA_WANT_COMP);
-		return false;
-	case HCA_CQ_OVERFLOW:
-		hca_cq_want(cq, HCA_WANT_CQ_ERR);
-		break;
-	case HCA_CQ_LOST:
-		break;
-	}
-	return true;
-}
-
 void hca_qp_to_error(struct hca_qp *qp, u32 event)
 {
 	hca_irqflags_t flags;

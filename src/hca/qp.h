@@ -28,6 +28,8 @@ struct hca_rx_node {
  * struct hca_qp_transport - how requests are carried out; each call may be made for any queue pair of the adapter
  * @create: the queue pair's state; everything else of it is set. May sleep. Return: 0 or -ENOMEM.
  * @destroy: the end of @create. May sleep.
+ * @at_once: carry out an RDMA write or read that nothing is ahead of, if that takes neither waiting nor more than a piece; NULL: never. @len bytes
+ *	of data. running and carrying are ours, no lock held. Return: done, with success; else nothing has happened.
  * @run: issue, complete and flush what can be, unless another thread is at it. The lock is held, and given up. Not inside.
  * @timeout: the queue pair's timer fired; the lock is held. Return: is there anything for @run?
  * @modified: attributes of @mask were set; the lock is held
@@ -38,6 +40,7 @@ struct hca_rx_node {
 struct hca_qp_transport {
 	int (*create)(struct hca_qp *qp);
 	void (*destroy)(struct hca_qp *qp);
+	bool (*at_once)(struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 len);
 	void (*run)(struct hca_qp *qp, hca_irqflags_t flags);
 	bool (*timeout)(struct hca_qp *qp);
 	void (*modified)(struct hca_qp *qp, u32 mask);
@@ -125,6 +128,7 @@ struct hca_qp {
 	struct hca_qp_attr attr;
 	struct hca_sq sq;
 	bool running; /* a thread carries requests out: it alone moves sq.head */
+	bool carrying; /* the request at sq.issue is being carried out */
 	bool waiting; /* for a timer */
 	bool drain_wanted; /* tell when nothing is under way any more */
 	bool established; /* atomic: HCA_EVENT_COMM_EST was told */
@@ -201,7 +205,20 @@ void hca_qp_want(struct hca_qp *qp, u32 what, bool kick);
  * @send: of its send queue, else of its receive queue
  * Return: the queue has no room for it: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called
  */
-bool hca_qp_note(struct hca_qp *qp, bool send, struct hca_wc *wc, bool solicited);
+static inline bool hca_qp_note(struct hca_qp *qp, bool send, struct hca_wc *wc, bool solicited)
+{
+	struct hca_cq *cq = send ? qp->send_cq : qp->recv_cq;
+	enum hca_cq_added added;
+
+	wc->qp_num = qp->qpn;
+	wc->user = qp->user;
+	added = hca_cq_ring_add(&cq->ring, send ? &qp->sends : &qp->recvs, wc, solicited);
+	if (hca_likely(added == HCA_CQ_QUIET))
+		return false;
+	if (added != HCA_CQ_LOST)
+		hca_cq_want(cq, added == HCA_CQ_NOTIFY ? HCA_WANT_COMP : HCA_WANT_CQ_ERR);
+	return added != HCA_CQ_NOTIFY;
+}
 
 /** hca_post_recv() - Return: 0; -EINVAL: state or entries; -ENOMEM: full. Any context. */
 int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr);

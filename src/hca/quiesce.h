@@ -29,6 +29,7 @@ struct hca_quiesce {
 /* Where a thread came in; on its stack. */
 struct hca_quiesce_mark {
 	u32 *inside;
+	u32 slot;
 	hca_pin_t pin;
 };
 
@@ -49,15 +50,15 @@ static inline void hca_quiesce_enter(struct hca_quiesce *q, struct hca_quiesce_m
 	n = hca_slot();
 	if (hca_unlikely(n >= hca_load(&q->top)))
 		hca_quiesce_first(q, n);
+	mark->slot = n;
 	mark->inside = &q->slot[n].inside[hca_load(&q->phase) & 1];
-	hca_slot_add(mark->inside, 1);
 	/* The look-ups that follow aren't done before a waiter can see that we are here. */
-	hca_mb_light();
+	hca_slot_enter(mark->inside, n);
 }
 
 static inline void hca_quiesce_leave(struct hca_quiesce_mark *mark)
 {
-	hca_slot_add(mark->inside, (u32)-1);
+	hca_slot_leave(mark->inside, mark->slot);
 	hca_unpin(mark->pin);
 }
 

@@ -64,6 +64,30 @@ static inline int hca_sge_check(struct hca_sge_cursor *g, u64 len)
 /** hca_sge_skip() - go on @len bytes further; there are that many */
 void hca_sge_skip(struct hca_sge_cursor *g, u64 len);
 
+/** hca_key_plain() - bytes that a key was checked for, where they are memory in one piece and no ledger is told of accesses; or NULL */
+static inline void *hca_key_plain(const struct hca_key_entry *e, const struct hca_mem *mem, u64 addr, u64 len)
+{
+	const struct hca_mr *mr = hca_load_acquire(&e->mr);
+
+	if (hca_unlikely(!mr || mr->kind == HCA_MR_PAGES))
+		return NULL;
+	return hca_mem_plain(mem, hca_dma_addr(mr->base + hca_key_offset(e, addr)), len);
+}
+
+/**
+ * hca_sge_plain() - the next @len bytes of the list, where they are memory in one piece and no ledger is told of accesses
+ *
+ * The entry was checked for as much since the thread came inside. Return: NULL: move them by hca_sge_copy() and its like.
+ */
+static inline void *hca_sge_plain(const struct hca_sge_cursor *g, u64 len)
+{
+	const struct hca_key_entry *e = g->entry;
+
+	if (hca_unlikely(!e || g->off + len > g->checked))
+		return NULL;
+	return hca_key_plain(e, g->mem, g->sge->addr + g->off, len);
+}
+
 /** enum hca_sge_side - which end of a copy refused */
 enum hca_sge_side { HCA_SGE_SRC, HCA_SGE_DST };
 

@@ -46,6 +46,7 @@ struct hca_sq {
 	u32 size;
 	u32 stride;
 	u32 head; /* the oldest request */
+	u32 issue; /* the next to be issued, where a transport answers whole requests; else as head */
 	u32 tail; /* where the next is put */
 };
 

@@ -38,6 +38,8 @@ static int fabric_get(void)
 		return 0;
 	hca_loop_init(&fabric);
 	err = hca_eq_init(&events);
+	if (err)
+		hca_loop_fini(&fabric);
 	hca_store_release(&fabric_users, err ? 0u : 1u);
 	return err;
 }
@@ -56,6 +58,7 @@ static void fabric_put(void)
 	if (users > 1)
 		return;
 	hca_eq_fini(&events);
+	hca_loop_fini(&fabric);
 	hca_store_release(&fabric_users, 0u);
 }
 

@@ -16,7 +16,7 @@
  *   exclusion  hca_spinlock (no sleep inside), hca_mutex (may sleep)
  *   waiting    hca_completion, with a timeout
  *   RCU        read sections, publish, wait for a grace period
- *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_add: a counter of one slot
+ *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, _leave: who is in what
  *   contexts   hca_context: who is running, to tell a call from within a call
  *   pinning    hca_pin: nothing that may spin for us gets between us and this processor
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
@@ -53,8 +53,7 @@
  *   hca_pause()                                    inside a wait that spins
  *   hca_relax(turns)                               the same; turns, a u32 of the caller's that begins at 0, counts: the longer
  *                                                  the wait lasts, the more is given up, up to sleeping where that is allowed
- *   hca_mb_light(); hca_mb_heavy()                 two barriers that order as hca_mb() does where one thread makes the light and
- *                                                  another the heavy one: for pairs of which one side is rare. Heavy: any context.
+ *   hca_mb_heavy()                                 the barrier that pairs with that of hca_slot_enter(); any context
  *
  *   struct hca_spinlock; hca_irqflags_t
  *   hca_spin_init(l); hca_spin_lock(l, flags); hca_spin_trylock(l, flags)
@@ -67,7 +66,9 @@
  *   hca_rcu_deref(p) hca_rcu_assign(p, v)          p an lvalue holding the pointer
  *
  *   hca_slot()                                     0 .. HCA_SLOTS-1; a pinned thread keeps its slot
- *   hca_slot_add(p, n)                             adds to a u32 that pinned threads of this slot alone change; release order
+ *   hca_slot_enter(p, slot) hca_slot_leave(p, slot)  count the thread, which is pinned, in and out of a u32 that threads of its slot
+ *                                                  alone change. After the enter comes a full barrier, as far as a thread can tell that
+ *                                                  makes a heavy one: cheap here, dear there. Before the leave, release order.
  *   hca_context()                                  a uintptr_t that no other thread of control has at this moment; 0 where no
  *                                                  consumer's code may be called (interrupts are off)
  *

@@ -20,7 +20,9 @@
 /* An unmap in so many looks at the clock. */
 #define CLOCK_EVERY 32u
 
-_Static_assert((int)IOPTE_READ == HCA_MEM_READ && (int)IOPTE_WRITE == HCA_MEM_WRITE, "compared with each other");
+_Static_assert((int)IOPTE_READ == HCA_MEM_READ >> HCA_MEM_OP_SHIFT &&
+		       (int)IOPTE_WRITE == HCA_MEM_WRITE >> HCA_MEM_OP_SHIFT,
+	       "compared with each other");
 _Static_assert(HUGE_PAGES == IOVA_CHUNK && HUGE_SIZE == (u64)HUGE_PAGES << 12, "a chunk is what a leaf covers");
 
 static int iommu_init(struct machine *m, const struct machine_attr *attr)

@@ -2,35 +2,6 @@
 /* What both requesters need; see requester.h. */
 #include "transport/requester.h"
 
-void hca_req_cursor(struct hca_qp *qp, const struct hca_sqe *e, struct hca_sge_cursor *to)
-{
-	to->mem = qp->hca->mem;
-	to->keys = &qp->hca->keys;
-	to->pd = qp->pd->number;
-	to->qpn = qp->qpn;
-	to->access = e->op->local;
-	to->sge = e->sge;
-	to->num_sge = e->wr.num_sge;
-	to->off = 0;
-	to->entry = NULL;
-}
-
-enum hca_wc_status hca_req_check(const struct hca_qp *qp, const struct hca_sqe *e, struct hca_sge_cursor *data)
-{
-	if (hca_unlikely(e->len > HCA_MAX_MSG || (e->op->flags & HCA_OP_ATOMIC && e->len != sizeof(u64))))
-		return HCA_WC_LOC_LEN_ERR;
-	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
-	if (hca_unlikely(e->op->flags & HCA_OP_READS && !qp->attr.max_rd_atomic))
-		return HCA_WC_LOC_QP_OP_ERR;
-	/* A source address that was taken away since the path was made. */
-	if (hca_unlikely(hca_qp_is_datagram(qp->type)) && e->wr.ud.is_global &&
-	    !hca_gid_at(&qp->hca->gids, e->wr.ud.grh.sgid_index))
-		return HCA_WC_LOC_QP_OP_ERR;
-	if (!(e->wr.flags & HCA_SEND_INLINE) && hca_sge_check(data, ~0ull))
-		return HCA_WC_LOC_PROT_ERR;
-	return HCA_WC_SUCCESS;
-}
-
 static int invalidate(struct hca_qp *qp, u32 key)
 {
 	struct hca_quiesce_mark mark;

@@ -24,7 +24,19 @@ bool hca_resp_take(struct hca_qp *qp);
 void hca_resp_begin(struct hca_qp *qp);
 
 /** hca_resp_cursor() - a list of entries of this queue pair's adapter, from its beginning */
-void hca_resp_cursor(struct hca_qp *qp, struct hca_sge_cursor *c, u32 access, const struct hca_sge *sge, u32 num_sge);
+static inline void hca_resp_cursor(struct hca_qp *qp, struct hca_sge_cursor *c, u32 access, const struct hca_sge *sge,
+				   u32 num_sge)
+{
+	c->mem = qp->hca->mem;
+	c->keys = &qp->hca->keys;
+	c->pd = qp->pd->number;
+	c->qpn = qp->qpn;
+	c->access = access;
+	c->sge = sge;
+	c->num_sge = num_sge;
+	c->off = 0;
+	c->entry = NULL;
+}
 
 /**
  * hca_resp_remote() - bytes that an RDMA or atomic names, as a list of the one entry @sge
@@ -33,8 +45,23 @@ void hca_resp_cursor(struct hca_qp *qp, struct hca_sge_cursor *c, u32 access, co
  *
  * Return: HCA_ANSWER_ACK; HCA_ANSWER_INV_REQ: the queue pair doesn't allow such requests; HCA_ANSWER_REM_ACCESS.
  */
-enum hca_answer hca_resp_remote(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey, u64 whole, u32 len,
-				struct hca_sge *sge, struct hca_sge_cursor *c);
+static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey,
+					      u64 whole, u32 len, struct hca_sge *sge, struct hca_sge_cursor *c)
+{
+	/* A queue pair without the right refuses the request itself: it is invalid for it (IBTA 9.7.4.1.3, table of NAK codes). */
+	if (hca_unlikely(!(hca_load(&qp->access) & op->remote)))
+		return HCA_ANSWER_INV_REQ;
+	sge->addr = addr;
+	sge->length = len;
+	sge->lkey = rkey;
+	hca_resp_cursor(qp, c, op->remote, sge, 1);
+	/* A message of no bytes needs no key (IBTA 9.7.4.1.5). */
+	if (hca_unlikely(!whole))
+		return HCA_ANSWER_ACK;
+	c->entry = hca_key_check(c->keys, rkey, c->pd, c->qpn, addr, whole, op->remote);
+	c->checked = len;
+	return hca_likely(c->entry) ? HCA_ANSWER_ACK : HCA_ANSWER_REM_ACCESS;
+}
 
 /** hca_resp_atomic() - do it. Return: the answer; what was there is in @result. */
 enum hca_answer hca_resp_atomic(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey, u64 compare_add,

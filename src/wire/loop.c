@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The loop wire; see loop.h. A port is in use for no longer than a piece: RCU tells when it may go. */
+/* The loop wire; see loop.h. A sender uses a port from inside its own adapter: a port that leaves waits for every adapter. */
 #include "wire/loop.h"
 
 #define FIRST_MLID 0xc000u
@@ -15,21 +15,21 @@ static int loop_attach(struct hca_wire *wire, const struct hca_wire_client *ops,
 {
 	struct hca_loop *loop = to_loop(wire);
 	struct hca_loop_port *p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
-	hca_irqflags_t flags;
 	u32 lid = 0, i;
 
 	if (!p)
 		return -ENOMEM;
 	p->ops = ops;
 	p->client = client;
-	hca_spin_lock(&loop->lock, flags);
+	hca_mutex_lock(&loop->ports);
 	for (i = 1; i < HCA_LOOP_PORTS && !lid; i++) {
 		if (loop->port[i])
 			continue;
-		hca_rcu_assign(loop->port[i], p);
+		hca_store_release(&loop->port[i], p);
+		hca_store_release(&loop->client[i], client);
 		lid = i;
 	}
-	hca_spin_unlock(&loop->lock, flags);
+	hca_mutex_unlock(&loop->ports);
 	if (!lid) {
 		hca_free(p);
 		return -ENOSPC;
@@ -43,12 +43,20 @@ static void loop_detach(struct hca_wire *wire, u32 lid)
 {
 	struct hca_loop *loop = to_loop(wire);
 	struct hca_loop_port *p = loop->port[lid];
-	hca_irqflags_t flags;
+	u32 i;
 
-	hca_spin_lock(&loop->lock, flags);
-	hca_rcu_assign(loop->port[lid], NULL);
-	hca_spin_unlock(&loop->lock, flags);
-	hca_rcu_synchronize();
+	/* One at a time: each adapter that is waited for stays. */
+	hca_mutex_lock(&loop->ports);
+	hca_store(&loop->port[lid], NULL);
+	hca_store(&loop->client[lid], NULL);
+	for (i = 1; i < HCA_LOOP_PORTS; i++) {
+		const struct hca_loop_port *other = loop->port[i];
+
+		if (other)
+			other->ops->settle(other->client);
+	}
+	p->ops->settle(p->client);
+	hca_mutex_unlock(&loop->ports);
 	hca_free(p);
 }
 
@@ -58,17 +66,11 @@ static bool is_for_group(const struct hca_msg *m)
 	       (m->dlid >= FIRST_MLID || (m->flags & HCA_MSG_GLOBAL && m->ud.dgid.raw[0] == 0xff));
 }
 
-static enum hca_answer bring(struct hca_loop *loop, u32 lid, struct hca_carried *c, struct hca_reply *r)
+static inline enum hca_answer bring(struct hca_loop *loop, u32 lid, struct hca_carried *c, struct hca_reply *r)
 {
-	enum hca_answer answer = HCA_ANSWER_NONE;
-	const struct hca_loop_port *p;
+	const struct hca_loop_port *p = hca_load_acquire(&loop->port[lid]);
 
-	hca_rcu_read_lock();
-	p = hca_rcu_deref(loop->port[lid]);
-	if (hca_likely(p))
-		answer = p->ops->message(p->client, c, r);
-	hca_rcu_read_unlock();
-	return answer;
+	return hca_likely(p) ? p->ops->message(p->client, c, r) : HCA_ANSWER_NONE;
 }
 
 /* Each adapter knows which of its queue pairs are in the group. Only the sender's own trouble ends it. */
@@ -91,16 +93,27 @@ static enum hca_answer loop_send(struct hca_wire *wire, struct hca_carried *c, s
 	return hca_likely(c->msg.dlid < HCA_LOOP_PORTS) ? bring(loop, c->msg.dlid, c, r) : HCA_ANSWER_NONE;
 }
 
+static void *const *loop_peer(struct hca_wire *wire, u32 lid)
+{
+	return lid < HCA_LOOP_PORTS ? &to_loop(wire)->client[lid] : NULL;
+}
+
 static const struct hca_wire_ops loop_ops = {
 	.caps = HCA_WIRE_MESSAGES | HCA_WIRE_LIDS,
 	.attach = loop_attach,
 	.detach = loop_detach,
 	.send = loop_send,
+	.peer = loop_peer,
 };
+
+void hca_loop_fini(struct hca_loop *loop)
+{
+	hca_mutex_destroy(&loop->ports);
+}
 
 void hca_loop_init(struct hca_loop *loop)
 {
 	hca_memset(loop, 0, sizeof(*loop));
 	loop->wire.ops = &loop_ops;
-	hca_spin_init(&loop->lock);
+	hca_mutex_init(&loop->ports);
 }

@@ -17,10 +17,14 @@ struct hca_loop_port {
 
 struct hca_loop {
 	struct hca_wire wire;
-	struct hca_spinlock lock; /* attaching */
-	struct hca_loop_port *port[HCA_LOOP_PORTS]; /* by LID, from 1; RCU */
+	struct hca_mutex ports; /* attaching and detaching */
+	struct hca_loop_port *port[HCA_LOOP_PORTS]; /* by LID, from 1; atomic, read from inside an adapter */
+	void *client[HCA_LOOP_PORTS]; /* theirs; as port */
 };
 
 void hca_loop_init(struct hca_loop *loop);
+
+/** hca_loop_fini() - no adapter is on it any more */
+void hca_loop_fini(struct hca_loop *loop);
 
 #endif

@@ -184,12 +184,14 @@ struct hca_arrival {
  * @answered: a reply that was pending. Not from within the wire's send, no lock held, not inside.
  * @packet: a packet arrived. Any context, no lock held, not inside, not from within xmit. What isn't a packet, or is for no queue
  *	pair, is dropped.
+ * @settle: return when no thread is inside the adapter that was at the call: what a wire took away before is used by none. May sleep.
  * @ready: the wire takes packets again. Any context, no lock held, not from within xmit.
  */
 struct hca_wire_client {
 	enum hca_answer (*message)(void *client, struct hca_carried *c, struct hca_reply *r);
 	void (*answered)(void *client, const struct hca_reply *r);
 	void (*packet)(void *client, const struct hca_arrival *a);
+	void (*settle)(void *client);
 	void (*ready)(void *client);
 };
 
@@ -229,6 +231,8 @@ struct hca_wire;
  * @xmit: send a packet; from inside, any context, no lock held. The payload is copied before this returns, and clients are called
  *	later, from outside, not from in here. 0, also when the packet is lost; -EAGAIN: not now: nothing was sent, and the client's
  *	ready is called; -EACCES, -EFAULT of hca_frame_write().
+ * @peer: where the client of a port of this address space stands: atomic; NULL there while none is attached. The place stays as long as
+ *	the wire, the client while the caller is inside its own adapter. NULL: no such port. Any context. NULL: ports may be elsewhere
  * @flush: a run of xmit or send has ended, and no more follows for now; NULL: nothing waits for it
  */
 struct hca_wire_ops {
@@ -238,6 +242,7 @@ struct hca_wire_ops {
 	void (*detach)(struct hca_wire *wire, u32 lid);
 	enum hca_answer (*send)(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r);
 	int (*xmit)(struct hca_wire *wire, struct hca_frame *frame);
+	void *const *(*peer)(struct hca_wire *wire, u32 lid);
 	void (*flush)(struct hca_wire *wire, u32 lid);
 };
 

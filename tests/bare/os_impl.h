@@ -78,7 +78,6 @@ int hca_memcmp(const void *a, const void *b, size_t bytes);
 #define hca_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define hca_pause() __asm__ volatile("" ::: "memory")
 void hca_relax(u32 *turns);
-void hca_mb_light(void);
 void hca_mb_heavy(void);
 
 struct hca_spinlock {
@@ -124,7 +123,8 @@ struct hca_work {
 };
 
 unsigned int hca_slot(void);
-void hca_slot_add(u32 *p, u32 n);
+void hca_slot_enter(u32 *p, unsigned int slot);
+void hca_slot_leave(u32 *p, unsigned int slot);
 uintptr_t hca_context(void);
 
 typedef unsigned long hca_pin_t;

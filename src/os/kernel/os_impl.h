@@ -159,9 +159,7 @@ static inline void hca_relax(u32 *turns)
 		cpu_relax();
 }
 
-/* Both sides make the order: an interrupt of every processor is no price for what a thread may do often. */
-#define hca_mb_light() smp_mb() /* pairs with hca_mb_heavy() */
-#define hca_mb_heavy() smp_mb() /* pairs with hca_mb_light() */
+#define hca_mb_heavy() smp_mb() /* pairs with hca_slot_enter() */
 
 struct hca_spinlock {
 	spinlock_t lock;
@@ -221,10 +219,19 @@ static inline unsigned int hca_slot(void)
 	return raw_smp_processor_id() % 64;
 }
 
-/* Interrupts count in the same slots as what they interrupt. */
-static inline void hca_slot_add(u32 *p, u32 n)
+/*
+ * Interrupts count in the same slots as what they interrupt. Both sides make the order: an interrupt of every processor
+ * is no price for what a thread may do often.
+ */
+static inline void hca_slot_enter(u32 *p, unsigned int slot)
 {
-	(void)hca_fetch_add_u32(p, n);
+	(void)hca_fetch_add_u32(p, 1);
+	smp_mb(); /* pairs with hca_mb_heavy() */
+}
+
+static inline void hca_slot_leave(u32 *p, unsigned int slot)
+{
+	(void)hca_fetch_add_u32(p, (u32)-1);
 }
 
 /* A softirq runs on top of a task, and is another thread of control. Tasks are aligned. */

@@ -102,8 +102,8 @@ static inline void test_step(enum test_op op, const volatile void *p, size_t siz
 	})
 #define hca_pause() test_step(TEST_PAUSE, NULL, 1, __FILE__, __LINE__)
 #define hca_relax(turns) ((void)++*(turns), hca_pause())
-#define hca_slot_add(p, n) ((void)hca_fetch_add(p, n))
-#define hca_mb_light() hca_mb()
+#define hca_slot_enter(p, slot) ((void)(slot), (void)hca_fetch_add(p, 1u), hca_mb())
+#define hca_slot_leave(p, slot) ((void)(slot), (void)hca_fetch_add(p, (uint32_t)-1))
 #define hca_mb_heavy() hca_mb()
 
 struct test_ctx;

@@ -133,18 +133,19 @@ int hca_wait(struct hca_completion *c, u64 timeout_ns)
 
 /* ---- barriers of which one side is rare ---- */
 
+static bool no_barrier; /* the system can't make one in every thread */
+
 #ifndef HCA_TSAN
-bool hca_light_is_full;
 
 static long membarrier(int cmd)
 {
 	return syscall(SYS_membarrier, cmd, 0, 0);
 }
 
-/* Before any thread could make a light barrier, or at least while this one is alone. */
+/* Before any thread asks for a slot. */
 __attribute__((constructor)) static void register_barrier(void)
 {
-	hca_light_is_full = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+	no_barrier = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
 }
 
 void hca_mb_heavy(void)
@@ -152,7 +153,7 @@ void hca_mb_heavy(void)
 	int saved = errno;
 
 	raw_mb();
-	if (!hca_light_is_full)
+	if (!no_barrier)
 		HCA_ASSERT(!membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
 	errno = saved;
 }
@@ -200,7 +201,7 @@ int hca_slot_take(void)
 
 	pthread_once(&slot_once, slot_init);
 	for (;;) {
-		if (!slot_key_ok || taken == OWN_SLOTS) {
+		if (!slot_key_ok || taken == OWN_SLOTS || no_barrier) {
 			slot = slot_share();
 			break;
 		}

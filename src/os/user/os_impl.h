@@ -63,33 +63,36 @@ static inline unsigned int hca_slot(void)
 }
 
 /* The slots from here on are shared by the threads that found no other. */
-#define HCA_SHARED_SLOTS 48
+#define HCA_SHARED_SLOTS 48u
 
 #ifdef HCA_TSAN
 /* The thread sanitizer doesn't know membarrier(2): each side makes the order by itself. */
-#define hca_slot_add(p, n) ((void)raw_fetch_add(p, n))
-#define hca_mb_light() raw_mb()
+#define hca_slot_enter(p, slot) ((void)(slot), (void)raw_fetch_add(p, 1u), raw_mb())
+#define hca_slot_leave(p, slot) ((void)(slot), (void)raw_fetch_add(p, (uint32_t)-1))
 #define hca_mb_heavy() raw_mb()
 #else
-static inline void hca_slot_add(uint32_t *p, uint32_t n)
+/*
+ * A counter of one thread's own takes no atomic operation: where a heavy barrier is asked for the system makes one in
+ * every running thread of the process. Where it can't, every slot is a shared one.
+ */
+static inline void hca_slot_enter(uint32_t *p, unsigned int slot)
 {
-	if (hca_likely(hca_thread_slot < HCA_SHARED_SLOTS))
-		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELEASE);
+	if (hca_likely(slot < HCA_SHARED_SLOTS))
+		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
 	else
-		__atomic_fetch_add(p, n, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST);
+	__asm__ volatile("" ::: "memory");
 }
 
-/* The system makes the barrier in every running thread of the process when a heavy one is asked for. */
-extern bool hca_light_is_full; /* it can't: then each light one is a full one */
+static inline void hca_slot_leave(uint32_t *p, unsigned int slot)
+{
+	if (hca_likely(slot < HCA_SHARED_SLOTS))
+		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) - 1, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_sub(p, 1, __ATOMIC_SEQ_CST);
+}
+
 void hca_mb_heavy(void);
-
-static inline void hca_mb_light(void)
-{
-	if (hca_unlikely(hca_light_is_full))
-		raw_mb();
-	else
-		__asm__ volatile("" ::: "memory");
-}
 #endif
 
 static inline uintptr_t hca_context(void)

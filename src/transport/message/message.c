@@ -21,7 +21,6 @@ static void reset(struct hca_qp *qp)
 	/* The timer may fire still: it looks under the lock. */
 	hca_spin_lock(&qp->lock, flags);
 	hca_memset(mq, 0, sizeof(*mq));
-	mq->issue = qp->sq.head;
 	hca_spin_unlock(&qp->lock, flags);
 }
 
@@ -33,6 +32,8 @@ static void modified(struct hca_qp *qp, u32 mask)
 	hca_spin_assert(&qp->lock);
 	if (mask & HCA_QP_RQ_PSN)
 		mq->expected = qp->attr.rq_psn;
+	if (mask & HCA_QP_AV && qp->hca->wire->ops->peer)
+		mq->peer = qp->hca->wire->ops->peer(qp->hca->wire, qp->attr.ah.dlid);
 	if (mask & HCA_QP_SQ_PSN)
 		mq->number = qp->attr.sq_psn;
 }
@@ -41,7 +42,7 @@ static bool drained(const struct hca_qp *qp)
 {
 	const struct hca_message_qp *mq = hca_message_qp(qp);
 
-	return mq->issue == qp->sq.head && !mq->carrying && !mq->begun;
+	return qp->sq.issue == qp->sq.head && !qp->carrying && !mq->begun;
 }
 
 /* A message isn't left behind: its sender is told, and sends again. */
@@ -54,6 +55,7 @@ static void late(struct hca_qp *qp, struct hca_rx_node *node)
 const struct hca_qp_transport hca_message_transport = {
 	.create = create,
 	.destroy = destroy,
+	.at_once = hca_message_at_once,
 	.run = hca_message_run,
 	.timeout = hca_message_timeout,
 	.modified = modified,
@@ -73,9 +75,17 @@ static void no_room_needed(void *client)
 	(void)client;
 }
 
+static void settle(void *client)
+{
+	struct hca *hca = client;
+
+	hca_quiesce_wait(&hca->quiesce);
+}
+
 const struct hca_wire_client hca_message_client = {
 	.message = hca_message_arrived,
 	.answered = hca_message_answered,
 	.packet = no_packet,
+	.settle = settle,
 	.ready = no_room_needed,
 };

@@ -20,10 +20,8 @@
  * struct hca_message_qp - the transport's state of a queue pair
  *
  * The requester's: qp->lock.
- * @issue: the next request to be issued; those from sq.head to here are under way, or answered
  * @number: of the request at sq.head
- * @carrying: the request at @issue is being carried
- * @begun: it was, and is to be carried again
+ * @begun: the request at sq.issue was carried, and is to be carried again
  * @placing: bytes of an answer are being put into the oldest request's entries: it doesn't complete meanwhile
  * @timing: the timer runs; @deadline: when an answer is missed, 0: never
  *
@@ -31,13 +29,12 @@
  * @expected: number of the request that comes next; @expected_off: its next piece
  */
 struct hca_message_qp {
-	u32 issue;
 	u32 number;
-	bool carrying;
 	bool begun;
 	bool placing;
 	bool timing;
 	u64 deadline;
+	void *const *peer; /* where the peer's adapter stands, if it is in this address space; or NULL */
 
 	u32 expected;
 	u64 expected_off;
@@ -61,6 +58,9 @@ static inline struct hca_message_qp *hca_message_qp(const struct hca_qp *qp)
 void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags);
 bool hca_message_timeout(struct hca_qp *qp);
 void hca_message_answered(void *client, const struct hca_reply *r);
+
+/* direct.c */
+bool hca_message_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 bytes);
 
 /* responder.c */
 enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct hca_reply *r);

@@ -174,10 +174,10 @@ static void put_off(struct hca_qp *qp, u32 idx, u64 ns)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
-	for (; mq->issue != idx; mq->issue = idx) {
+	for (; qp->sq.issue != idx; qp->sq.issue = idx) {
 		u32 i;
 
-		for (i = idx; i != mq->issue; i = hca_sq_next(&qp->sq, i))
+		for (i = idx; i != qp->sq.issue; i = hca_sq_next(&qp->sq, i))
 			hca_sq_entry(&qp->sq, i)->state = HCA_SQE_QUEUED;
 	}
 	mq->begun = true;
@@ -227,18 +227,17 @@ static void expect_answer(struct hca_qp *qp)
 static void retire(struct hca_qp *qp, enum hca_wc_status status, bool *lost)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
-	bool behind = mq->issue == qp->sq.head;
+	bool behind = qp->sq.issue == qp->sq.head;
 
 	*lost |= hca_sq_retire(qp, status);
 	mq->number = (mq->number + 1) & HCA_QPN_MASK;
 	if (behind)
-		mq->issue = qp->sq.head;
+		qp->sq.issue = qp->sq.head;
 }
 
 static bool answered_first(const struct hca_qp *qp)
 {
-	return hca_message_qp(qp)->issue != qp->sq.head &&
-	       hca_sq_entry(&qp->sq, qp->sq.head)->state == HCA_SQE_ANSWERED;
+	return qp->sq.issue != qp->sq.head && hca_sq_entry(&qp->sq, qp->sq.head)->state == HCA_SQE_ANSWERED;
 }
 
 static bool ends(const struct hca_qp *qp)
@@ -252,14 +251,14 @@ static struct hca_sqe *pick(struct hca_qp *qp)
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	struct hca_sqe *e;
 
-	if (mq->issue == qp->sq.tail || qp->waiting)
+	if (qp->sq.issue == qp->sq.tail || qp->waiting)
 		return NULL;
 	/* While it drains, what was begun goes on, and nothing else begins (IBTA 10.3.1.5). */
 	if (hca_unlikely(qp->state != HCA_QPS_RTS) && !(qp->state == HCA_QPS_SQD && mq->begun))
 		return NULL;
-	e = hca_sq_entry(&qp->sq, mq->issue);
-	if (hca_unlikely(mq->issue != qp->sq.head)) {
-		u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, mq->issue);
+	e = hca_sq_entry(&qp->sq, qp->sq.issue);
+	if (hca_unlikely(qp->sq.issue != qp->sq.head)) {
+		u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, qp->sq.issue);
 
 		/* What the peer's memory, or a key, depends on comes after what was accepted before. */
 		if (e->op->flags & (HCA_OP_LOCAL | HCA_OP_ONE_SIDED) || e->wr.flags & HCA_SEND_FENCE ||
@@ -288,7 +287,7 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
-	mq->carrying = false;
+	qp->carrying = false;
 	if (hca_likely(!o->local && o->answer == HCA_ANSWER_ACK)) {
 		answer_entry(qp, e, HCA_WC_SUCCESS);
 	} else if (!o->local && o->answer == HCA_ANSWER_PENDING) {
@@ -299,7 +298,7 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 		} else if (e->state == HCA_SQE_QUEUED) {
 			answer_entry(qp, e, HCA_WC_SUCCESS);
 		}
-	} else if (!o->local && retry(qp, mq->issue, o->answer, o->reply.rnr_code)) {
+	} else if (!o->local && retry(qp, qp->sq.issue, o->answer, o->reply.rnr_code)) {
 		return;
 	} else if (!o->local && !may_send(qp) && (o->answer == HCA_ANSWER_RNR || o->answer == HCA_ANSWER_NONE)) {
 		/* The queue pair has ended meanwhile: that it might have been tried again doesn't count. */
@@ -308,7 +307,7 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 		answer_entry(qp, e, o->local ? o->local : status_of(o->answer));
 	}
 	mq->begun = false;
-	mq->issue = hca_sq_next(&qp->sq, mq->issue);
+	qp->sq.issue = hca_sq_next(&qp->sq, qp->sq.issue);
 }
 
 /* A completion is seen when its request's place is free, not before. */
@@ -330,11 +329,10 @@ static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
 
 static void flush_one(struct hca_qp *qp, hca_irqflags_t *flags)
 {
-	struct hca_message_qp *mq = hca_message_qp(qp);
 	bool lost = false;
 
-	if (mq->issue != qp->sq.head && !answered_first(qp))
-		mq->issue = qp->sq.head;
+	if (qp->sq.issue != qp->sq.head && !answered_first(qp))
+		qp->sq.issue = qp->sq.head;
 	retire(qp, HCA_WC_WR_FLUSH_ERR, &lost);
 	if (!lost)
 		return;
@@ -347,18 +345,55 @@ static void tell_drained(struct hca_qp *qp)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
-	if (qp->state != HCA_QPS_SQD || !qp->drain_wanted || mq->issue != qp->sq.head || mq->begun)
+	if (qp->state != HCA_QPS_SQD || !qp->drain_wanted || qp->sq.issue != qp->sq.head || mq->begun)
 		return;
 	qp->drain_wanted = false;
 	hca_qp_tell(qp, HCA_EVENT_SQ_DRAINED);
+}
+
+/* The request at issue is carried, and if it is the oldest one and was answered, completes. */
+static void issue_one(struct hca_qp *qp, struct hca_sqe *e, hca_irqflags_t *flags)
+{
+	struct hca_transfer t;
+	struct outcome o;
+
+	qp->carrying = true;
+	fill(qp, e, &t);
+	hca_spin_unlock(&qp->lock, *flags);
+	perform(qp, e, &t, &o);
+	hca_spin_lock(&qp->lock, *flags);
+	settle(qp, e, &o);
+	if (hca_likely(answered_first(qp)))
+		complete(qp, flags);
+}
+
+/* Where requests wait for their answers, or the queue pair isn't in RTS. Return: something was done. */
+static bool catch_up(struct hca_qp *qp, hca_irqflags_t *flags)
+{
+	struct hca_sqe *e;
+
+	if (hca_message_qp(qp)->placing)
+		return false;
+	if (answered_first(qp)) {
+		complete(qp, flags);
+		return true;
+	}
+	if (ends(qp)) {
+		if (qp->sq.head == qp->sq.tail)
+			return false;
+		flush_one(qp, flags);
+		return true;
+	}
+	e = pick(qp);
+	if (e)
+		issue_one(qp, e, flags);
+	return e;
 }
 
 void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	u32 budget = HCA_RUN_BUDGET;
-	struct hca_transfer t;
-	struct outcome o;
 	struct hca_sqe *e;
 
 	hca_spin_assert(&qp->lock);
@@ -367,29 +402,16 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 		return;
 	}
 	qp->running = true;
-	for (; budget; budget--) {
-		if (hca_unlikely(mq->placing)) {
-			break;
-		} else if (hca_unlikely(answered_first(qp))) {
-			complete(qp, &flags);
-		} else if (hca_unlikely(ends(qp))) {
-			if (qp->sq.head == qp->sq.tail)
-				break;
-			flush_one(qp, &flags);
-		} else {
-			e = pick(qp);
+	do {
+		if (hca_likely(qp->state == HCA_QPS_RTS && qp->sq.issue == qp->sq.head)) {
+			e = hca_unlikely(mq->placing) ? NULL : pick(qp);
 			if (!e)
 				break;
-			mq->carrying = true;
-			fill(qp, e, &t);
-			hca_spin_unlock(&qp->lock, flags);
-			perform(qp, e, &t, &o);
-			hca_spin_lock(&qp->lock, flags);
-			settle(qp, e, &o);
-			if (hca_likely(answered_first(qp)))
-				complete(qp, &flags);
+			issue_one(qp, e, &flags);
+		} else if (!catch_up(qp, &flags)) {
+			break;
 		}
-	}
+	} while (--budget);
 	tell_drained(qp);
 	if (hca_unlikely(!budget))
 		hca_req_hand_over(qp);
@@ -406,7 +428,7 @@ static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	u32 ahead = (number - mq->number) & HCA_QPN_MASK;
-	u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, mq->issue) + (mq->carrying ? 1 : 0);
+	u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, qp->sq.issue) + (qp->carrying ? 1 : 0);
 	struct hca_sqe *e;
 
 	if (ahead >= under_way || qp->waiting)
@@ -509,7 +531,7 @@ bool hca_message_timeout(struct hca_qp *qp)
 		mq->timing = false;
 		return true;
 	}
-	if (!mq->timing || !may_send(qp) || mq->issue == qp->sq.head)
+	if (!mq->timing || !may_send(qp) || qp->sq.issue == qp->sq.head)
 		return false;
 	mq->timing = false;
 	/* The wire loses nothing, so nothing is sent again; but a peer that never answers is no peer. */

@@ -10,8 +10,21 @@
 
 /* --- bytes --- */
 
+/* Both ends are memory in one piece. Return: moved. */
+static inline bool move_plain(struct hca_sge_cursor *to, struct hca_sge_cursor *from, u32 len)
+{
+	void *dst = hca_sge_plain(to, len), *src = hca_sge_plain(from, len);
+
+	if (hca_unlikely(!dst || !src))
+		return false;
+	hca_mem_put_bytes(dst, src, len);
+	to->off += len;
+	from->off += len;
+	return true;
+}
+
 /* A piece's payload into @to. @side: which end refused. */
-static int take_in(struct hca_sge_cursor *to, hca_site_t site, struct hca_carried *c, enum hca_sge_side *side)
+static inline int take_in(struct hca_sge_cursor *to, hca_site_t site, struct hca_carried *c, enum hca_sge_side *side)
 {
 	struct hca_transfer *t = c->local;
 
@@ -20,8 +33,10 @@ static int take_in(struct hca_sge_cursor *to, hca_site_t site, struct hca_carrie
 		return 0;
 	if (hca_unlikely(!t))
 		return hca_sge_put(to, c->bytes, c->msg.piece, site);
-	if (t->inline_data)
+	if (hca_unlikely(t->inline_data))
 		return hca_sge_put(to, t->inline_data + c->msg.off, c->msg.piece, site);
+	if (hca_likely(move_plain(to, &t->data, c->msg.piece)))
+		return 0;
 	return hca_sge_copy(to, site, &t->data, t->site, c->msg.piece, side);
 }
 
@@ -33,6 +48,8 @@ static int give_back(struct hca_sge_cursor *from, struct hca_carried *c, enum hc
 	*side = HCA_SGE_SRC;
 	if (!t)
 		return hca_sge_get(from, c->bytes, c->msg.piece, NULL);
+	if (hca_likely(move_plain(&t->data, from, c->msg.piece)))
+		return 0;
 	return hca_sge_copy(&t->data, t->site, from, t->site, c->msg.piece, side);
 }
 
@@ -45,7 +62,7 @@ static hca_site_t site_of(const struct hca_carried *c)
 
 /* --- one-sided --- */
 
-static enum hca_answer respond_write(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c)
+static inline enum hca_answer respond_write(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c)
 {
 	const struct hca_msg *m = &c->msg;
 	u64 whole = m->flags & HCA_MSG_FIRST ? m->len : m->piece;
@@ -96,12 +113,12 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, const struct hca_opcode
 	return HCA_ANSWER_ACK;
 }
 
-static enum hca_answer one_sided(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
-				 struct hca_reply *r)
+static inline enum hca_answer one_sided(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
+					struct hca_reply *r)
 {
-	if (op->flags & HCA_OP_ATOMIC)
-		return respond_atomic(qp, op, c, r);
-	return op->flags & HCA_OP_READS ? respond_read(qp, op, c) : respond_write(qp, op, c);
+	if (hca_likely(!(op->flags & HCA_OP_READS)))
+		return respond_write(qp, op, c);
+	return op->flags & HCA_OP_ATOMIC ? respond_atomic(qp, op, c, r) : respond_read(qp, op, c);
 }
 
 /* --- what takes a receive request; the thread is at rx --- */
@@ -199,7 +216,7 @@ static enum hca_answer two_sided(struct hca_qp *qp, const struct hca_opcode *op,
 /* --- connected --- */
 
 /* Is this queue pair in a state to take messages, and the one that this message is for? (IBTA 9.6.1.1, 10.3.1) */
-static bool listens(const struct hca_qp *qp)
+static inline bool listens(const struct hca_qp *qp)
 {
 	u32 state = hca_load_acquire(&qp->state);
 
@@ -252,18 +269,20 @@ static bool well_formed(const struct hca_qp *qp, const struct hca_opcode *op, co
 	return m->len <= HCA_MAX_MSG && m->piece <= HCA_PIECE && m->off <= m->len && m->piece <= m->len - m->off;
 }
 
-static enum hca_answer connected(struct hca_qp *qp, struct hca_carried *c, struct hca_reply *r,
-				 struct hca_resp_finish *f)
+static inline enum hca_answer connected(struct hca_qp *qp, struct hca_carried *c, struct hca_reply *r,
+					struct hca_resp_finish *f)
 {
-	const struct hca_opcode *op = hca_opcode(c->msg.opcode);
 	const struct hca_msg *m = &c->msg;
+	const struct hca_opcode *op = hca_likely(c->local) ? &hca_opcodes[m->opcode] : hca_opcode(m->opcode);
 
 	if (hca_unlikely(!listens(qp)) || qp->type != (m->flags & HCA_MSG_RELIABLE ? HCA_QPT_RC : HCA_QPT_UC) ||
 	    hca_load(&qp->peer) != hca_peer(m->slid, m->sqpn))
 		return HCA_ANSWER_NONE;
-	if (hca_unlikely(!well_formed(qp, op, m)))
+	/* A requester of this address space was checked when it posted. */
+	if (hca_unlikely(!c->local && !well_formed(qp, op, m)))
 		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
-	hca_resp_established(qp);
+	if (hca_unlikely(hca_load(&qp->state) == HCA_QPS_RTR))
+		hca_resp_established(qp);
 	if (hca_likely(op->flags & HCA_OP_ONE_SIDED && !(m->flags & HCA_MSG_NUMBERED)))
 		return one_sided(qp, op, c, r);
 	return in_turn(qp, op, c, r, f);

@@ -494,10 +494,18 @@ static void no_answer(void *client, const struct hca_reply *r)
 	(void)r;
 }
 
+static void settle(void *client)
+{
+	struct hca *hca = client;
+
+	hca_quiesce_wait(&hca->quiesce);
+}
+
 const struct hca_wire_client hca_packet_client = {
 	.message = no_message,
 	.answered = no_answer,
 	.packet = packet_arrived,
+	.settle = settle,
 	.ready = wire_ready,
 };
 
