@@ -14,13 +14,34 @@
 
 #define SEEDS 500u
 
+#define LIMIT (1u << 22)
+#define SOURCES 8u
+
 static struct hca_cq_ring cq;
+static struct hca_cq_source source[SOURCES]; /* by queue pair number */
+
+/* Queue pairs that never completed anything, as well. */
+static int open_ring(u32 capacity)
+{
+	hca_memset(source, 0, sizeof(source));
+	return hca_cq_ring_init(&cq, capacity, LIMIT);
+}
+
+static int resize(u32 capacity)
+{
+	return hca_cq_ring_resize(&cq, capacity, LIMIT);
+}
+
+static void purge(u32 qp_num)
+{
+	hca_cq_ring_purge(&cq, &source[qp_num]);
+}
 
 static enum hca_cq_added add(u64 wr_id, u32 qp_num)
 {
 	const struct hca_wc wc = { .wr_id = wr_id, .qp_num = qp_num, .byte_len = (u32)wr_id * 3 };
 
-	return hca_cq_ring_add(&cq, &wc, false);
+	return hca_cq_ring_add(&cq, &source[qp_num], &wc, false);
 }
 
 static void add_many(u64 from, u64 to, u32 qp_num)
@@ -51,15 +72,14 @@ static void expect_empty(void)
 
 static void sizes(void **state)
 {
-	static const u32 good[] = { 1, 2, 3, 4, 5, 255, 256, 257, 1u << 22 },
-			 none[] = { 0, (1u << 22) + 1, 1u << 31, ~0u };
+	static const u32 good[] = { 1, 2, 3, 4, 5, 255, 256, 257, LIMIT }, none[] = { 0, LIMIT + 1, 1u << 31, ~0u };
 	u32 i;
 
 	(void)state;
 	for (i = 0; i < HCA_ARRAY_SIZE(none); i++)
-		assert_int_equal(hca_cq_ring_init(&cq, none[i]), -EINVAL);
+		assert_int_equal(open_ring(none[i]), -EINVAL);
 	for (i = 0; i < HCA_ARRAY_SIZE(good); i++) {
-		assert_int_equal(hca_cq_ring_init(&cq, good[i]), 0);
+		assert_int_equal(open_ring(good[i]), 0);
 		assert_int_equal(cq.capacity, good[i]);
 		assert_int_equal(cq.size & (cq.size - 1), 0);
 		assert_true(cq.size >= good[i]);
@@ -72,14 +92,14 @@ static void memory_may_be_short(void **state)
 	(void)state;
 	TEST_FAIL_LOOP(l)
 	{
-		int err = hca_cq_ring_init(&cq, 4);
+		int err = open_ring(4);
 
 		if (err) {
 			assert_int_equal(err, -ENOMEM);
 			continue;
 		}
 		add_many(0, 3, 1);
-		err = hca_cq_ring_resize(&cq, 100);
+		err = resize(100);
 		assert_true(!err || err == -ENOMEM);
 		assert_int_equal(cq.capacity, err ? 4 : 100);
 		expect(0, 3);
@@ -96,7 +116,7 @@ static void order_and_overflow(void **state)
 	(void)state;
 	for (capacity = 1; capacity <= 9; capacity++) {
 		for (start = 0; start < 40; start++) {
-			assert_int_equal(hca_cq_ring_init(&cq, capacity), 0);
+			assert_int_equal(open_ring(capacity), 0);
 			cq.head = cq.tail = start - 20;
 			expect_empty();
 			add_many(0, capacity, 1);
@@ -124,7 +144,7 @@ static void several_at_once(void **state)
 	int i;
 
 	(void)state;
-	assert_int_equal(hca_cq_ring_init(&cq, 12), 0);
+	assert_int_equal(open_ring(12), 0);
 	add_many(0, 12, 1);
 	assert_int_equal(hca_cq_ring_poll(&cq, wc, 5), 5);
 	add_many(12, 17, 1);
@@ -141,7 +161,7 @@ static enum hca_cq_added add_kind(bool solicited, enum hca_wc_status status)
 {
 	const struct hca_wc wc = { .status = status };
 
-	return hca_cq_ring_add(&cq, &wc, solicited);
+	return hca_cq_ring_add(&cq, &source[1], &wc, solicited);
 }
 
 static void events_are_asked_for(void **state)
@@ -155,7 +175,7 @@ static void events_are_asked_for(void **state)
 				enum hca_wc_status st = fails ? HCA_WC_LOC_PROT_ERR : HCA_WC_SUCCESS;
 				bool tells = arm == HCA_CQ_NEXT || (arm == HCA_CQ_SOLICITED && (solicited || fails));
 
-				assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
+				assert_int_equal(open_ring(8), 0);
 				assert_false(hca_cq_ring_notify(&cq, arm));
 				assert_int_equal(add_kind(solicited, st), tells ? HCA_CQ_NOTIFY : HCA_CQ_QUIET);
 				/* Once each time it is asked for. */
@@ -170,7 +190,7 @@ static void events_are_asked_for(void **state)
 static void requests_add_up(void **state)
 {
 	(void)state;
-	assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
+	assert_int_equal(open_ring(8), 0);
 	assert_false(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 	assert_false(hca_cq_ring_notify(&cq, HCA_CQ_SOLICITED)); /* doesn't weaken the first */
 	assert_int_equal(add_kind(false, HCA_WC_SUCCESS), HCA_CQ_NOTIFY);
@@ -186,14 +206,14 @@ static void requests_add_up(void **state)
 static void missed_events_are_told(void **state)
 {
 	(void)state;
-	assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
+	assert_int_equal(open_ring(8), 0);
 	add_many(0, 2, 1);
 	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 	expect(0, 1);
 	assert_true(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 	expect(1, 2);
 	assert_false(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
-	assert_int_equal(hca_cq_ring_resize(&cq, 20), 0);
+	assert_int_equal(resize(20), 0);
 	assert_int_equal(add(2, 1), HCA_CQ_NOTIFY); /* the request stays */
 	hca_cq_ring_fini(&cq);
 }
@@ -209,16 +229,16 @@ static void resize_keeps_all(void **state)
 		for (to = 1; to <= 17; to++) {
 			for (filled = 0; filled <= from; filled++) {
 				for (start = 0; start < 10; start++) {
-					assert_int_equal(hca_cq_ring_init(&cq, from), 0);
+					assert_int_equal(open_ring(from), 0);
 					cq.head = cq.tail = start - 5;
 					add_many(0, filled, 1);
 					if (filled > to) {
-						assert_int_equal(hca_cq_ring_resize(&cq, to), -EINVAL);
+						assert_int_equal(resize(to), -EINVAL);
 						expect(0, filled);
 						hca_cq_ring_fini(&cq);
 						continue;
 					}
-					assert_int_equal(hca_cq_ring_resize(&cq, to), 0);
+					assert_int_equal(resize(to), 0);
 					add_many(filled, to, 1);
 					expect(0, to / 2);
 					add_many(to, to + to / 2, 1);
@@ -238,12 +258,12 @@ static void bad_resize(void **state)
 	struct hca_wc wc;
 
 	(void)state;
-	assert_int_equal(hca_cq_ring_init(&cq, 2), 0);
-	assert_int_equal(hca_cq_ring_resize(&cq, 0), -EINVAL);
-	assert_int_equal(hca_cq_ring_resize(&cq, (1u << 22) + 1), -EINVAL);
+	assert_int_equal(open_ring(2), 0);
+	assert_int_equal(resize(0), -EINVAL);
+	assert_int_equal(resize(LIMIT + 1), -EINVAL);
 	add_many(0, 2, 1);
 	assert_int_equal(add(2, 1), HCA_CQ_OVERFLOW);
-	assert_int_equal(hca_cq_ring_resize(&cq, 8), 0);
+	assert_int_equal(resize(8), 0);
 	assert_int_equal(add(3, 1), HCA_CQ_LOST); /* what is in error stays so */
 	expect(0, 2);
 	assert_int_equal(hca_cq_ring_poll(&cq, &wc, 1), -EIO);
@@ -259,16 +279,16 @@ static void purge_takes_one_queue_pairs(void **state)
 	(void)state;
 	for (pattern = 0; pattern < 256; pattern++) {
 		for (start = 0; start < 8; start++) {
-			assert_int_equal(hca_cq_ring_init(&cq, 8), 0);
+			assert_int_equal(open_ring(8), 0);
 			cq.head = cq.tail = start - 4;
 			n = start + 1;
 			for (i = 0, left = 0; i < n; i++) {
 				add_many(i, i + 1, pattern >> i & 1 ? 5 : 6);
 				left += pattern >> i & 1;
 			}
-			hca_cq_ring_purge(&cq, 7);
+			purge(7);
 			assert_int_equal(cq.tail - cq.head, n);
-			hca_cq_ring_purge(&cq, 6);
+			purge(6);
 			assert_int_equal(hca_cq_ring_poll(&cq, wc, 8), left);
 			for (i = 0, left = 0; i < n; i++)
 				if (pattern >> i & 1)
@@ -334,9 +354,9 @@ static void resize_often(void *arg)
 	(void)arg;
 	while (!hca_load(&over)) {
 		capacity = 4 + (capacity * 5 + 3) % 9;
-		if (hca_cq_ring_resize(&cq, capacity))
+		if (resize(capacity))
 			hca_fetch_add(&wrong, 1);
-		hca_cq_ring_purge(&cq, 2);
+		purge(2);
 	}
 }
 
@@ -351,7 +371,7 @@ static void nothing_is_lost(void **state)
 	(void)state;
 	for (seed = 1; seed <= SEEDS; seed++) {
 		for (n = 2; n <= 3; n++) {
-			assert_int_equal(hca_cq_ring_init(&cq, 4), 0);
+			assert_int_equal(open_ring(4), 0);
 			polled = told = wrong = over = 0;
 			assert_int_equal(test_run_threads(seed, n, fns, args, NULL), 0);
 			assert_int_equal(wrong, 0);
@@ -372,12 +392,12 @@ static void poll_one(void *arg)
 
 static void resize_once(void *arg)
 {
-	hca_fetch_add(&wrong, hca_cq_ring_resize(&cq, *(u32 *)arg) != 0);
+	hca_fetch_add(&wrong, resize(*(u32 *)arg) != 0);
 }
 
 static void purge_once(void *arg)
 {
-	hca_cq_ring_purge(&cq, *(u32 *)arg);
+	purge(*(u32 *)arg);
 }
 
 static void full_is_never_empty(void **state)
@@ -392,7 +412,7 @@ static void full_is_never_empty(void **state)
 	for (seed = 1; seed <= SEEDS / 10; seed++) {
 		for (gone = 0; gone < 5; gone++) {
 			for (n = 1; n < 5; n++) {
-				assert_int_equal(hca_cq_ring_init(&cq, 16), 0);
+				assert_int_equal(open_ring(16), 0);
 				add_many(0, gone, 1);
 				expect(0, gone);
 				add_many(0, n, 1);
@@ -431,7 +451,7 @@ static void producers_meet(void **state)
 
 	(void)state;
 	for (seed = 1; seed <= SEEDS; seed++) {
-		assert_int_equal(hca_cq_ring_init(&cq, 2 * EACH), 0);
+		assert_int_equal(open_ring(2 * EACH), 0);
 		assert_false(hca_cq_ring_notify(&cq, HCA_CQ_NEXT));
 		next[0] = next[1] = events = 0;
 		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
