@@ -52,15 +52,32 @@ static bool present(const struct hca_cq_ring *cq, u32 i)
 	return i - cq->head < cq->tail - cq->head;
 }
 
-/* The entry @i is the newest one. */
-static void chain(const struct hca_cq_ring *cq, struct hca_cqe *e, u32 i)
+/*
+ * Has it an entry in the ring? Its last one may have left so long ago that the counters have come round, and the place
+ * is another one's.
+ */
+static bool has_any(struct hca_cq_ring *cq, const struct hca_cq_source *from)
+{
+	return from->any && present(cq, from->last) && slot(cq, from->last)->from == from;
+}
+
+/* The entry @i is the newest one of its source; @chained: the source has others. */
+static void chain(struct hca_cqe *e, u32 i, bool chained)
 {
 	struct hca_cq_source *from = e->from;
 
-	e->chained = from->any && from->last - cq->head < i - cq->head;
+	e->chained = chained;
 	e->before = from->last;
 	from->last = i;
 	from->any = true;
+}
+
+/* What was purged at the front is gone at once, so that an empty queue looks empty. */
+static void move_head(struct hca_cq_ring *cq, u32 head)
+{
+	for (; head != cq->tail && !slot(cq, head)->from; head++)
+		cq->purged--;
+	hca_store(&cq->head, head);
 }
 
 void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from)
@@ -71,20 +88,17 @@ void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from)
 
 	hca_spin_lock(&cq->lock, flags);
 	i = from->last;
-	for (more = from->any; more && present(cq, i);) {
+	more = has_any(cq, from);
+	while (more) {
 		struct hca_cqe *e = slot(cq, i);
 
 		e->from = NULL;
 		cq->purged++;
-		more = e->chained;
 		i = e->before;
+		more = e->chained && present(cq, i);
 	}
 	from->any = false;
-	/* What is purged at the front is gone at once, so that an empty queue looks empty. */
-	while (cq->head != cq->tail && !slot(cq, cq->head)->from) {
-		cq->purged--;
-		hca_store(&cq->head, cq->head + 1);
-	}
+	move_head(cq, cq->head);
 	hca_spin_unlock(&cq->lock, flags);
 }
 
@@ -102,7 +116,7 @@ static void pack(struct hca_cq_ring *cq, struct hca_cqe *ring, u32 size)
 
 		if (!e.from)
 			continue;
-		chain(cq, &e, to);
+		chain(&e, to, e.from->any);
 		ring[to++ & (size - 1)] = e;
 	}
 	cq->purged = 0;
@@ -155,7 +169,7 @@ enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *
 		e = slot(cq, cq->tail);
 		e->wc = *wc;
 		e->from = from;
-		chain(cq, e, cq->tail);
+		chain(e, cq->tail, has_any(cq, from));
 		hca_store_release(&cq->tail, cq->tail + 1);
 		if (cq->arm == HCA_CQ_NEXT || (cq->arm == HCA_CQ_SOLICITED && (solicited || wc->status))) {
 			cq->arm = HCA_CQ_DISARMED;
@@ -190,7 +204,10 @@ int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
 		else
 			cq->purged--;
 	}
-	hca_store(&cq->head, head);
+	if (hca_unlikely(cq->purged))
+		move_head(cq, head);
+	else
+		hca_store(&cq->head, head);
 	if (hca_unlikely(!got && cq->error))
 		got = -EIO;
 	hca_spin_unlock(&cq->lock, flags);

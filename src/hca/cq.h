@@ -79,7 +79,10 @@ int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
 /** hca_cq_ring_waiting() - completions that weren't polled; a look without the lock, so at most as old as the call */
 static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
 {
-	return hca_load_acquire(&cq->head) != hca_load_acquire(&cq->tail);
+	/* head first: it never goes back, so if the two are equal then, the queue was empty when tail was read. */
+	u32 head = hca_load_acquire(&cq->head);
+
+	return head != hca_load_acquire(&cq->tail);
 }
 
 /**
