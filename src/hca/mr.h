@@ -178,8 +178,8 @@ void hca_mr_end_invalidate(struct hca_mr *r);
  * A window that may be written needs a region with local write; its other rights are its own.
  * Return: 0, and the region in @out until hca_mr_unbind(); -EINVAL.
  */
-int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access,
-		struct hca_mr **out, u64 *offset);
+int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access, struct hca_mr **out,
+		u64 *offset);
 
 /** hca_mr_unbind() - a window's key was retracted and waited for. Any context. */
 void hca_mr_unbind(struct hca_mr *r);
