@@ -411,8 +411,12 @@ static void invalidation_has_rules(void **state)
 
 	(void)state;
 	p.key = r->key;
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out),
-			 -EINVAL); /* not registered */
+	/* Not registered: it is free already, as Linux's software adapters have it. For a peer there is no such key. */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), 0);
+	assert_null(out);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, hca_key_next(p.key), false, &out), -EINVAL);
 	assert_int_equal(hca_mr_register(r, &p), 0);
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, hca_key_next(p.key), false, &out), -EINVAL);
@@ -426,6 +430,11 @@ static void invalidation_has_rules(void **state)
 	assert_int_equal(hca_mr_register(r, &p), -EINVAL); /* somebody may still be inside */
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), -EINVAL);
 	hca_mr_invalidate_finish(r);
+	out = r;
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), 0); /* once more */
+	assert_null(out);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
 	p.access = RR;
 	assert_int_equal(hca_mr_register(r, &p), 0);
 	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), 0);
@@ -446,18 +455,76 @@ static void invalidation_has_rules(void **state)
 static void a_reference_outlives_the_region(void **state)
 {
 	static const u64 list[] = { 0x1000 };
-	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 1 };
+	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 1 }, own;
 	struct hca_mr *r = make_fast(1);
 
 	(void)state;
 	p.key = r->key;
-	hca_mr_get(r);
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
 	assert_int_equal(hca_mr_destroy(r), 0);
 	assert_int_equal(keys.used, 0);
 	assert_int_equal(pd.users, 0);
 	assert_int_equal(hca_mr_register(r, &p), -EINVAL);
+	assert_int_equal(hca_mr_register_captured(r, &own), -EINVAL);
 	assert_int_equal(hca_mr_invalidate(r, p.key), -EINVAL);
-	hca_mr_put(r);
+	hca_mr_release(r, &own);
+}
+
+/* What a queued registration says is its own: the consumer may reuse his list when he has posted it. */
+static void what_is_captured_is_kept(void **state)
+{
+	u64 list[] = { 0x1234, 0x9000 };
+	struct hca_mr_pages p = {
+		.access = RR, .iova = 0x5000, .length = 0x1800, .page_shift = 12, .pages = list, .npages = 2
+	};
+	struct hca_mr *r = make_fast(2);
+	struct hca_mr_pages own[3];
+	u64 len = 4;
+	u32 i;
+
+	(void)state;
+	p.key = r->key;
+	for (i = 0; i < 3; i++) { /* several may be queued */
+		assert_int_equal(hca_mr_capture(r, &p, &own[i]), 0);
+		p.key = hca_key_next(p.key);
+		list[1] += 0x10000;
+	}
+	hca_memset(&p, 0xff, sizeof(p));
+	list[0] = 0;
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(hca_mr_register_captured(r, &own[i]), 0);
+		assert_int_equal(leads_to(own[i].key, 0x5000, &len), 0x1234);
+		assert_int_equal(leads_to(own[i].key, 0x6000, &len), 0x9234 + 0x10000 * i);
+		assert_int_equal(hca_mr_invalidate(r, own[i].key), 0);
+		hca_mr_release(r, &own[i]);
+	}
+	end(r);
+}
+
+static void capture_has_rules(void **state)
+{
+	static const u64 list[3] = { 0x1000, 0x2000, 0x3000 };
+	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 3 }, own;
+	struct hca_mr *r = make_fast(2), *linear;
+
+	(void)state;
+	p.key = r->key;
+	assert_int_equal(hca_mr_capture(r, &p, &own), -EINVAL);
+	p.npages = 0;
+	assert_int_equal(hca_mr_capture(r, &p, &own), -EINVAL);
+	p.npages = 2;
+	test_fail_at(1);
+	assert_int_equal(hca_mr_capture(r, &p, &own), -ENOMEM);
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
+	hca_mr_release(r, &own);
+	test_fail_at(1); /* its room is kept for the next one */
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
+	test_fail_at(0);
+	hca_mr_release(r, &own);
+	end(r);
+	linear = make(&(struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .length = 1 });
+	assert_int_equal(hca_mr_capture(linear, &p, &own), -EINVAL);
+	end(linear);
 }
 
 /* --- windows --- */
@@ -531,8 +598,8 @@ static void windows_lead_into_their_region(void **state)
 	assert_int_equal(hca_key_alloc(&keys, &key, &e), 0);
 	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7020, 0x10, RR, &e->mr, &e->offset), 0);
 	e->access = RR | HCA_KEY_MW;
-	e->pd = &pd;
-	e->qp = NULL;
+	e->pd = pd.number;
+	e->qpn = HCA_KEY_ANY_QP;
 	e->iova = 0x7020;
 	e->length = 0x10;
 	hca_key_publish(e, key);
@@ -553,17 +620,19 @@ static const u64 a_page[] = { 0x1000 };
 static struct hca_mr *shared;
 static u32 shared_key, bad, ended, done;
 
+#define QUEUED 4u
+
+static struct hca_mr_pages queued[QUEUED];
+
 static void try_to_register(void *arg)
 {
-	struct hca_mr_pages p = {
-		.key = shared_key, .access = RR | MW, .length = 9, .page_shift = 12, .pages = a_page, .npages = 1
-	};
 	u32 i;
 
-	for (i = 0; i < 4; i++)
-		if (!hca_mr_register(shared, &p))
+	for (i = 0; i < QUEUED; i++) {
+		if (!hca_mr_register_captured(arg, &queued[i]))
 			hca_fetch_add(&done, 1);
-	hca_mr_put(arg);
+		hca_mr_release(arg, &queued[i]);
+	}
 }
 
 static void try_to_void(void *arg)
@@ -603,6 +672,7 @@ static void registration_meets_the_end(void **state)
 {
 	void (*const fns[])(void *) = { try_to_register, try_to_void, destroy_shared, try_to_void };
 	static u32 taken[510];
+	struct hca_mr_pages p = { .access = RR | MW, .length = 9, .page_shift = 12, .pages = a_page, .npages = 1 };
 	struct hca_key_entry *e;
 	struct hca_mr *r;
 	u64 seed;
@@ -621,7 +691,9 @@ static void registration_meets_the_end(void **state)
 		r = shared = make_fast(1);
 		shared_key = r->key;
 		args[0] = r;
-		hca_mr_get(r);
+		p.key = shared_key;
+		for (i = 0; i < QUEUED; i++)
+			assert_int_equal(hca_mr_capture(r, &p, &queued[i]), 0);
 		assert_int_equal(test_run_threads(seed, 4, fns, args, NULL), 0);
 		assert_int_equal(bad, 0);
 		end(shared);
@@ -835,6 +907,8 @@ int main(void)
 		W(bad_registrations_are_refused),
 		W(invalidation_has_rules),
 		W(a_reference_outlives_the_region),
+		W(what_is_captured_is_kept),
+		W(capture_has_rules),
 		W(windows_keep_their_region),
 		W(windows_stop_invalidation),
 		W(windows_lead_into_their_region),

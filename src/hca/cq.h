@@ -144,6 +144,9 @@ static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, in
 		else
 			cq->purged--;
 	}
+	/* What was purged and is at the front now is gone as well: an empty queue looks empty. */
+	for (; hca_unlikely(cq->purged) && head != cq->tail && !hca_cq_entry(cq, head)->from; head++)
+		cq->purged--;
 	hca_store(&cq->head, head);
 	if (hca_unlikely(!got && cq->error))
 		got = -EIO;
@@ -154,7 +157,10 @@ static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, in
 /** hca_cq_ring_waiting() - completions that weren't polled; a look without the lock, so at most as old as the call */
 static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
 {
-	return hca_load_acquire(&cq->head) != hca_load_acquire(&cq->tail);
+	/* head first: it never goes back, so if the two are equal then, the queue was empty when tail was read. */
+	u32 head = hca_load_acquire(&cq->head);
+
+	return head != hca_load_acquire(&cq->tail);
 }
 
 /**

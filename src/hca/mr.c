@@ -86,7 +86,7 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 	if (err)
 		goto free_pages;
 	hca_fetch_add(&pd->users, 1);
-	hca_store(&r->entry->mr, r);
+	hca_store_release(&r->entry->mr, r);
 	hca_spin_lock(&r->lock, flags);
 	/* Of all memory one byte is missing: a length of 2^64 has no number, and no memory is there. */
 	if (attr->kind == HCA_MR_ALL) {
@@ -344,7 +344,9 @@ int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len,
 	e = hca_key_check(keys, key, pd, HCA_KEY_ANY_QP, addr, len, need);
 	if (!e)
 		return -EINVAL;
-	r = e->mr;
+	r = hca_load_acquire(&e->mr);
+	if (!r)
+		return -EINVAL; /* destroyed since: that waits for us, and keeps the memory region until then */
 	hca_spin_lock(&r->lock, flags);
 	ok = r->state == HCA_MR_VALID && r->key == key;
 	if (ok)

@@ -154,14 +154,14 @@ int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bo
  */
 void hca_mr_invalidate_finish(struct hca_mr *r);
 
-/** hca_mr_invalidate() - both at once, by who owns the region; not from inside. Return: as hca_mr_invalidate_begin_key() */
+/** hca_mr_invalidate() - both at once, by who owns the region; not from inside. Return: as hca_mr_begin_invalidate() */
 int hca_mr_invalidate(struct hca_mr *r, u32 key);
 
 /**
  * hca_mr_begin_invalidate() - hca_mr_invalidate() for who waits for many at once: the first half
  *
  * The key is void, but those inside may still use it: hca_quiesce_wait() is the caller's, and hca_mr_end_invalidate()
- * when it has returned. Return: as hca_mr_invalidate_begin_key().
+ * when it has returned. Return: 0; -EINVAL: it isn't valid with this key; -EBUSY: memory windows are bound.
  */
 int hca_mr_begin_invalidate(struct hca_mr *r, u32 key);
 void hca_mr_end_invalidate(struct hca_mr *r);

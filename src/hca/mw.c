@@ -82,7 +82,7 @@ static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr
 	e->pd = w->pd->number;
 	e->qpn = w->type == HCA_MW_TYPE_2 ? qp->qpn : HCA_KEY_ANY_QP;
 	e->number = r->key >> 8;
-	hca_store(&e->mr, r);
+	hca_store_release(&e->mr, r);
 	e->mw = w;
 	w->mr = r;
 	w->valid = wr->bind.rkey;
