@@ -22,7 +22,9 @@
 #include "lossy_wire.h"
 #endif
 
+#ifndef BYTES /* of memory, at each side */
 #define BYTES 65536u
+#endif
 #define BASE 0x100000ull
 #define CQE 64u
 #define WR 8u

@@ -71,7 +71,7 @@ static void hold_slot(void *arg)
 	for (i = 0; i < LONG; i++)
 		hca_store(&uses, i);
 	hca_store(&ended, 1u);
-	hca_slot_add(&quiesce.slot[slot].inside[phase], (u32)-1);
+	hca_slot_leave(&quiesce.slot[slot].inside[phase], slot);
 }
 
 static void wait_for_slot(void *arg)
