@@ -268,6 +268,13 @@ static inline u64 soak_tag(const struct soak_end *e, u32 of, u32 seq)
 	return (u64)e->gen << 40 | (u64)of << 32 | seq;
 }
 
+/** soak_may_fail() - was something done that lets requests of this end fail? Packets are lost, and a thread may not be run for long. */
+static inline bool soak_may_fail(const struct soak_end *e)
+{
+	return hca_load_acquire(&e->link->disturbed) || e->link->keys || e->link->type != HCA_QPT_RC ||
+	       soak_of(e)->packets;
+}
+
 void soak_post_random(struct soak_thread *t, struct soak_end *e, u32 poster);
 int soak_post(struct soak_end *e, u32 poster, struct hca_send_wr *wr, const struct soak_req *r);
 void soak_post_receives(struct soak_end *e);

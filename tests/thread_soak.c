@@ -115,8 +115,7 @@ static void look_for_stuck(struct soak *s, struct seen seen[SOAK_ENDS][SOAK_POST
 			struct seen *at = &seen[i][p];
 			u32 head = e->poster[p].head;
 
-			if (head == hca_load(&e->poster[p].tail) || head != at->head || e->gen != at->gen ||
-			    !at->since)
+			if (head == hca_load(&e->poster[p].tail) || head != at->head || e->gen != at->gen || !at->since)
 				*at = (struct seen){ head, e->gen, now };
 			else if (now - at->since > SOAK_PATIENCE * 1000 * MILLISECOND)
 				soak_wrong(e, __LINE__, "a request ends in time", p, head);
@@ -210,7 +209,7 @@ static void end_all(struct soak *s, struct soak_thread *t)
 		/* No request of a shared queue has got lost. */
 		for (i = known = 0; i < SOAK_SRQ; i++)
 			known += s->side[k].srq_posted[i];
-		posted = rq->tail - rq->head;
+		posted = (rq->tail + 2 * rq->size - rq->head) % (2 * rq->size);
 		assert_int_equal(s->wrong ? posted : known, posted);
 	}
 }
