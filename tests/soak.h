@@ -32,7 +32,7 @@
 #define SOAK_RQ 16u
 #define SOAK_SLOT 4096u /* bytes of a request's own memory */
 #define SOAK_RECV 8192u /* of a receive buffer: no message is as long */
-#define SOAK_LONG (136u << 10) /* more than two pieces */
+#define SOAK_LONG (200u << 10) /* of a half of it, a request may take more than one piece */
 #define SOAK_SRQ 64u
 #define SOAK_PATIENCE 120u /* seconds that any one request may take */
 #define SOAK_CANARY 0xee

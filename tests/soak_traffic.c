@@ -116,7 +116,10 @@ static void set_atomic(struct soak_end *e, u32 poster, struct hca_send_wr *wr, s
 	}
 }
 
-/* Between source and shared memory at the same place. Return: is there a key for it? */
+/*
+ * Between source and shared memory at the same place: the peer writes to the first half of what is shared, its owner to
+ * the second half, for nothing orders the two. Return: is there a key for it?
+ */
 static bool set_by_key(struct soak_thread *t, struct soak_end *e, struct hca_send_wr *wr, struct soak_req *r,
 		       struct hca_sge *sge)
 {
@@ -125,8 +128,9 @@ static bool set_by_key(struct soak_thread *t, struct soak_end *e, struct hca_sen
 
 	if (!key || (at == e && at->key.kind >= SOAK_KEY_MW1))
 		return false;
-	r->pos = soak_random(t, SOAK_LONG / 8) * 8;
-	r->len = some_length(t, SOAK_LONG - r->pos);
+	r->pos = soak_random(t, SOAK_LONG / 2 / 8) * 8;
+	r->len = some_length(t, SOAK_LONG / 2 - r->pos);
+	r->pos += at == e ? SOAK_LONG / 2 : 0;
 	wr->rdma.addr = soak_addr(e->peer->side, (at == e ? e->peer->ram->source : e->peer->ram->shared) + r->pos);
 	wr->rdma.rkey = at == e ? e->peer->side->all->key : key;
 	wr->opcode = at == e ? HCA_WR_RDMA_READ : HCA_WR_RDMA_WRITE;

@@ -232,7 +232,7 @@ static void soak(const char *name, bool packets)
 		pthread_join(id[i], NULL);
 	end_all(&bed, &t[SOAK_THREADS]);
 	assert_int_equal(bed.wrong, 0);
-	assert_true(bed.n.connects > SOAK_LINKS);
+	assert_true(bed.n.connects > 0 && bed.n.requests > 0);
 	soak_close(&bed);
 }
 
