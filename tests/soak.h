@@ -34,6 +34,8 @@
 #define SOAK_RECV 8192u /* of a receive buffer: no message is as long */
 #define SOAK_LONG (200u << 10) /* of a half of it, a request may take more than one piece */
 #define SOAK_SRQ 64u
+/* Of a completion queue: all that its ends can have there, polled or not, and their marks. */
+#define SOAK_CQE (SOAK_ENDS * (SOAK_POSTERS * SOAK_REQS + SOAK_RQ + 2) + SOAK_SRQ)
 #define SOAK_PATIENCE 120u /* seconds that any one request may take */
 #define SOAK_CANARY 0xee
 
@@ -92,9 +94,9 @@ struct soak_ram {
 enum soak_key_kind { SOAK_KEY_MR, SOAK_KEY_FAST, SOAK_KEY_MW1, SOAK_KEY_MW2, SOAK_KEY_KINDS };
 enum soak_key_state { SOAK_KEY_NONE, SOAK_KEY_OPENING, SOAK_KEY_OPEN, SOAK_KEY_CLOSING, SOAK_KEY_CLOSED };
 
-/** struct soak_key - of @shared; the owner's, but for the atomics @state and @published, the key that posters use, or 0 */
+/** struct soak_key - of @shared; the owner's, but for the atomics @kind, @state and @published, the key that posters use, or 0 */
 struct soak_key {
-	enum soak_key_kind kind;
+	u32 kind; /* enum soak_key_kind */
 	u32 state; /* enum soak_key_state */
 	u32 published;
 	u32 key;
@@ -154,7 +156,6 @@ struct soak_link {
 struct soak_cq {
 	struct hca_cq cq;
 	pthread_mutex_t lock;
-	u32 rung; /* atomic */
 };
 
 /** struct soak_side - an adapter; it calls the bytes of all ends' memory from @base on by their number */

@@ -163,7 +163,7 @@ static void open_key(struct soak_thread *t, struct soak_end *e)
 	struct soak_key *k = &e->key;
 	int err;
 
-	k->kind = (enum soak_key_kind)soak_random(t, SOAK_KEY_KINDS);
+	hca_store(&k->kind, soak_random(t, SOAK_KEY_KINDS));
 	soak_check(e, is_complement(e), k->kind, 0);
 	err = make(e);
 	soak_check(e, !err, -err, k->kind);

@@ -67,8 +67,13 @@ static int connect_end(struct soak_end *e)
 		.retry_cnt = 7,
 		.rnr_retry = 7,
 	};
+	const struct hca_gid *gid = hca_gid_at(&e->peer->side->hca.gids, 0);
 	u32 masks[] = { HCA_QP_PKEY_INDEX | HCA_QP_PORT, 0, HCA_QP_SQ_PSN }, i;
 
+	if (l->index % 4 == 2) {
+		at.ah.is_global = 1;
+		at.ah.grh = (struct hca_grh_attr){ .dgid = *gid, .hop_limit = 1 };
+	}
 	masks[0] |= l->type == HCA_QPT_UD ? HCA_QP_QKEY : HCA_QP_ACCESS_FLAGS;
 	if (l->type != HCA_QPT_UD)
 		masks[1] |= HCA_QP_AV | HCA_QP_PATH_MTU | HCA_QP_DEST_QPN | HCA_QP_RQ_PSN;
@@ -253,6 +258,17 @@ static void send_queue_drain(struct soak_thread *t, struct soak_end *e, u32 chao
 	e->sqd = err == -EBUSY;
 }
 
+/* Queues change their size while they are used. */
+static void resize(struct soak_thread *t, struct soak_end *e)
+{
+	const struct hca_srq_attr srq = { .max_wr = SOAK_SRQ + soak_random(t, SOAK_SRQ), .srq_limit = SOAK_SRQ / 4 };
+
+	if (soak_random(t, 2))
+		soak_check(e, !hca_cq_resize(&e->cq->cq, SOAK_CQE + soak_random(t, SOAK_CQE)), 0, 0);
+	else
+		soak_check(e, !hca_srq_modify(&e->side->srq, &srq, HCA_SRQ_LIMIT | HCA_SRQ_MAX_WR), 0, 0);
+}
+
 static void live(struct soak_thread *t, struct soak_end *e, u32 chaos)
 {
 	struct hca_qp_attr at;
@@ -267,6 +283,8 @@ static void live(struct soak_thread *t, struct soak_end *e, u32 chaos)
 		if (at.qp_state == HCA_QPS_ERR || at.qp_state == HCA_QPS_SQE)
 			hca_store(&e->broken, 1u);
 	}
+	if (chaos && soak_random(t, 2 * chaos) == 0)
+		resize(t, e);
 	if (chaos && (hca_load_acquire(&e->broken) || hca_load_acquire(&e->peer->state) != SOAK_UP ||
 		      soak_random(t, chaos) == 0))
 		take_down(t, e);

@@ -66,7 +66,7 @@ static void set_message(struct soak_thread *t, struct soak_end *e, u32 poster, s
 	if (soak_random(t, 4) == 0)
 		wr->opcode = HCA_WR_SEND_WITH_IMM;
 	wr->imm = poster << 31 | h.num;
-	if (key && soak_random(t, 40) == 0 && e->peer->key.kind != SOAK_KEY_MR) {
+	if (key && soak_random(t, 40) == 0 && hca_load(&e->peer->key.kind) != SOAK_KEY_MR) {
 		wr->opcode = HCA_WR_SEND_WITH_INV;
 		wr->imm = h.key = key;
 	}
@@ -126,7 +126,7 @@ static bool set_by_key(struct soak_thread *t, struct soak_end *e, struct hca_sen
 	struct soak_end *at = r->op == SOAK_WRITE_KEY ? e->peer : e;
 	u32 key = hca_load_acquire(&at->key.published);
 
-	if (!key || (at == e && at->key.kind >= SOAK_KEY_MW1))
+	if (!key || (at == e && hca_load(&at->key.kind) >= SOAK_KEY_MW1))
 		return false;
 	r->pos = soak_random(t, SOAK_LONG / 2 / 8) * 8;
 	r->len = some_length(t, SOAK_LONG / 2 - r->pos);
@@ -224,7 +224,8 @@ void soak_post_random(struct soak_thread *t, struct soak_end *e, u32 poster)
 
 void soak_post_receives(struct soak_end *e)
 {
-	while (!e->srq && e->recv_tail - hca_load_acquire(&e->recv_head) < SOAK_RQ) {
+	/* In error each is flushed, and polled, at once: there would always be room. */
+	while (!e->srq && !hca_load(&e->broken) && e->recv_tail - hca_load_acquire(&e->recv_head) < SOAK_RQ) {
 		u8 *at = e->ram->recv[e->recv_tail % SOAK_RQ];
 		struct hca_sge sge[2] = {
 			{ .addr = soak_addr(e->side, at), .length = 100, .lkey = e->side->all->key },
