@@ -84,6 +84,7 @@ static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 		;
 	p->next = *at;
 	*at = p;
+	w->queued++;
 	if (wait)
 		hca_timer_start(&w->timer, w->queue->due);
 	hca_spin_unlock(&w->lock, flags);
@@ -107,6 +108,31 @@ static void deliver(const struct lossy_port *to, const struct lossy_packet *p)
 	hca_free(exact);
 }
 
+/* Those that were refused may send again. */
+static void tell_ready(struct lossy_wire *w)
+{
+	struct lossy_port to;
+	hca_irqflags_t flags;
+	u32 i;
+
+	for (i = 1; i < LOSSY_PORTS; i++) {
+		hca_spin_lock(&w->lock, flags);
+		to = (struct lossy_port){ .client = NULL };
+		if (w->refused >> i & 1 && w->queued <= w->full / 2 && w->port[i].client) {
+			to = w->port[i];
+			w->refused &= ~(1u << i);
+			w->delivering[i]++;
+		}
+		hca_spin_unlock(&w->lock, flags);
+		if (!to.client)
+			continue;
+		to.ops->ready(to.client);
+		hca_spin_lock(&w->lock, flags);
+		w->delivering[i]--;
+		hca_spin_unlock(&w->lock, flags);
+	}
+}
+
 static void fire(struct hca_eq_node *node)
 {
 	struct lossy_wire *w = hca_container_of(node, struct lossy_lane, node)->wire;
@@ -118,6 +144,7 @@ static void fire(struct hca_eq_node *node)
 	hca_spin_lock(&w->lock, flags);
 	while ((p = w->queue) && p->due <= hca_now_ns()) {
 		w->queue = p->next;
+		w->queued--;
 		port = p->to < LOSSY_PORTS ? p->to : 0; /* where nobody is */
 		to = w->port[port];
 		w->delivering[port]++;
@@ -131,6 +158,8 @@ static void fire(struct hca_eq_node *node)
 	if (p)
 		hca_timer_start(&w->timer, p->due);
 	hca_spin_unlock(&w->lock, flags);
+	if (w->full)
+		tell_ready(w);
 }
 
 static void on_time(void *arg)
@@ -248,12 +277,29 @@ static void send_to_all(struct lossy_wire *w, struct lossy_packet *p)
 	hca_free(p);
 }
 
+/* Is there no room? Then the port hears when there is. */
+static bool refuse(struct lossy_wire *w, u32 slid)
+{
+	hca_irqflags_t flags;
+	bool full;
+
+	hca_spin_lock(&w->lock, flags);
+	full = w->full && w->queued >= w->full;
+	if (full)
+		w->refused |= 1u << slid;
+	hca_spin_unlock(&w->lock, flags);
+	return full;
+}
+
 static int xmit(struct hca_wire *wire, struct hca_frame *f)
 {
 	u32 len = hca_frame_bytes(f);
-	struct lossy_packet *p = hca_alloc(sizeof(*p) + len, 0);
+	struct lossy_packet *p;
 	int err;
 
+	if (refuse(to_lossy(wire), f->slid))
+		return -EAGAIN;
+	p = hca_alloc(sizeof(*p) + len, 0);
 	if (!p)
 		return 0; /* lost */
 	p->len = len;

@@ -37,6 +37,7 @@ struct lossy_packet;
  * struct lossy_wire
  * @lanes: how many threads may bring packets at once; 1, so that they stay in order
  * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
+ * @full: how many packets it holds before it takes no more; 0: any number
  * @seen: packets handed to the wire, by opcode
  * @syndromes: of the ACK packets among them
  */
@@ -58,6 +59,9 @@ struct lossy_wire {
 	u32 delivering[LOSSY_PORTS]; /* packets are, to this port */
 	u32 next_lane;
 	struct lossy_packet *queue; /* the next first */
+	u32 queued;
+	u32 full;
+	u32 refused; /* a bit for each port that was told so */
 	u32 lose;
 	u32 twice;
 	u32 late;

@@ -332,6 +332,23 @@ static void soft_maps_without_keeping_anything(void **state)
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EOPNOTSUPP);
 }
 
+/* In memory that was something else before. */
+static void soft_is_all_set_up(void **state)
+{
+	static struct fake_memory h;
+	struct hca_soft soft;
+
+	(void)state;
+	memset(&soft, 0xa5, sizeof(soft));
+	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_TAGGED);
+	assert_non_null(soft.mem.ops);
+	assert_null(soft.mem.ledger);
+	assert_null(soft.mem.flat_ptr);
+	assert_int_equal(soft.mem.flat, 0);
+	assert_int_equal(soft.mem.flat_len, 0);
+	assert_null(hca_mem_flat(&soft.mem, hca_dma_addr(0), 0));
+}
+
 static void soft_moves_bytes(void **state)
 {
 	static struct fake_memory h;
@@ -698,6 +715,7 @@ int main(void)
 		cmocka_unit_test(range_never_wraps),
 		cmocka_unit_test(one_check_for_all),
 		cmocka_unit_test(soft_maps_without_keeping_anything),
+		cmocka_unit_test(soft_is_all_set_up),
 		cmocka_unit_test(soft_moves_bytes),
 		cmocka_unit_test(soft_refuses),
 		cmocka_unit_test(short_windows),

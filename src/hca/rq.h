@@ -24,7 +24,7 @@ struct hca_rq {
 	u32 stride; /* bytes of an entry */
 	struct hca_spinlock lock; /* what follows */
 	u8 *ring;
-	u32 head; /* the next to be taken; counts up for ever */
+	u32 head; /* the next to be taken; counts up to twice the size, so that full and empty differ */
 	u32 tail;
 	u32 limit; /* SRQ: an event when fewer than this are left; 0: none asked for */
 };
