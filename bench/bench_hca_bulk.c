@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Part "hca", what threads do to each other: how long others that write in bulk hold up
+ * a deregistration, and how evenly eight of them get on. Bulk is RDMA writes of four
+ * pieces; the measure of all waits is what memcpy takes for one piece, in the same
+ * rounds and while the same other threads copy as much without an adapter.
+ *
+ * There is one such thread for each CPU but the measuring one's: a thread that lost its
+ * CPU in the middle of a piece would be a figure of the scheduler.
+ */
+#include "bench_hca.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+#include "ib/ib_core.h"
+
+#define LINKS 8
+#define ROUNDS 25
+#define TRIES 100 /* waits in a round */
+#define FAIR_ROUNDS 5
+#define FAIR_NS 400000000L
+#define FAIR_BYTES 4096u
+
+enum work { IDLE, COPY, WRITE, LEAVE };
+
+struct crew;
+
+struct worker {
+	struct crew *crew;
+	pthread_t thread;
+	struct link link;
+	int cpu; /* of bench_cpus(); -1: any */
+	u32 copied; /* bytes of one request: FAIR_BYTES, or all there are */
+	u64 done; /* atomic: requests, or copies of as much */
+};
+
+/* Threads that all do the same work, each on a link of its own between the same two adapters. */
+struct crew {
+	struct worker worker[LINKS];
+	int n;
+	enum work work; /* atomic */
+};
+
+static void copy(struct link *l, u32 bytes)
+{
+	u32 at;
+
+	for (at = 0; at < bytes; at += BLOCK) {
+		memcpy(l->b.buf + at, l->a.buf + at, bytes < BLOCK ? bytes : BLOCK);
+		bench_use(l->b.buf);
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->cpu >= 0) {
+		bench_pin(w->cpu);
+	} else {
+		/* The kernel is to share the CPUs among more threads than there are: not in turns of a tenth of a second. */
+		const struct sched_param none = { 0 };
+
+		bench_unpin();
+		pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+	}
+	for (;;) {
+		const struct timespec pause = { .tv_nsec = 50000 };
+
+		switch (__atomic_load_n(&w->crew->work, __ATOMIC_ACQUIRE)) {
+		case IDLE:
+			nanosleep(&pause, NULL);
+			continue;
+		case COPY:
+			copy(&w->link, w->copied);
+			break;
+		case WRITE:
+			rdma(&w->link, IB_WR_RDMA_WRITE, w->copied, 0);
+			break;
+		case LEAVE:
+			return NULL;
+		}
+		__atomic_store_n(&w->done, w->done + 1, __ATOMIC_RELAXED);
+	}
+}
+
+static int crew_open(struct crew *c, struct pair *p, int n, bool pinned, u32 bytes)
+{
+	int i;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < n; i++) {
+		struct worker *w = &c->worker[i];
+
+		*w = (struct worker){ .crew = c, .cpu = pinned ? i + 1 : -1, .copied = bytes };
+		if (link_open(&w->link, p->bed.ib, p->second))
+			return -1;
+		if (pthread_create(&w->thread, NULL, worker_main, w))
+			return bench_fail("no thread");
+		c->n++;
+	}
+	return 0;
+}
+
+static void crew_close(struct crew *c)
+{
+	int i;
+
+	__atomic_store_n(&c->work, LEAVE, __ATOMIC_RELEASE);
+	for (i = 0; i < c->n; i++) {
+		pthread_join(c->worker[i].thread, NULL);
+		link_close(&c->worker[i].link);
+	}
+}
+
+/* Until each of them has done some of it. */
+static void crew_work(struct crew *c, enum work work)
+{
+	const struct timespec pause = { .tv_nsec = 50000 };
+	u64 from[LINKS];
+	int i;
+
+	__atomic_store_n(&c->work, work, __ATOMIC_RELEASE);
+	for (i = 0; i < c->n; i++)
+		from[i] = __atomic_load_n(&c->worker[i].done, __ATOMIC_RELAXED);
+	for (i = 0; i < c->n && work != IDLE; i++)
+		while (__atomic_load_n(&c->worker[i].done, __ATOMIC_RELAXED) < from[i] + 3)
+			nanosleep(&pause, NULL);
+}
+
+/* --- waits --- */
+
+/*
+ * What is left of the sections that are under way: newcomers are turned to the other phase, as a waiter does it, and
+ * those of this one are waited for. At the worst it is a whole section. Nobody else waits here meanwhile.
+ */
+static double section_rest(struct hca_quiesce *q)
+{
+	u32 n, top = hca_load_acquire(&q->top), phase = hca_fetch_add(&q->phase, 1) & 1;
+	double began = bench_now();
+
+	for (n = 0; n < top; n++)
+		while (hca_load_acquire(&q->slot[n].inside[phase]))
+			;
+	return bench_now() - began;
+}
+
+static double deregistration(struct ib_pd *pd)
+{
+	struct ib_mr *mr = ib_get_dma_mr(pd, IB_ACCESS_LOCAL_WRITE);
+	double began;
+
+	if (IS_ERR(mr)) {
+		bench_fail("no region");
+		return NAN;
+	}
+	began = bench_now();
+	if (ib_dereg_mr(mr))
+		bench_fail("a region can't be ended");
+	return bench_now() - began;
+}
+
+static double one_copy(struct link *l)
+{
+	double began = bench_now();
+
+	copy_block(l, 1);
+	return bench_now() - began;
+}
+
+/* struct waits - by round; the longest of a round where its name says so, else the median */
+struct waits {
+	double copy[ROUNDS], longest_section[ROUNDS];
+	double longest_busy[ROUNDS], longest_copying[ROUNDS];
+	double other[ROUNDS], other_copying[ROUNDS];
+};
+
+static double longest(const double *v)
+{
+	double most = 0;
+	int i;
+
+	for (i = 0; i < TRIES; i++)
+		most = v[i] > most ? v[i] : most;
+	return most;
+}
+
+static void one_round(struct waits *w, int r, struct crew *crew, struct pair *p, struct pair *other)
+{
+	static double ns[TRIES];
+	int i;
+
+	crew_work(crew, COPY);
+	for (i = 0; i < TRIES; i++)
+		ns[i] = one_copy(&p->link);
+	w->copy[r] = bench_median(ns, TRIES);
+	for (i = 0; i < TRIES; i++)
+		ns[i] = deregistration(p->link.a.pd);
+	w->longest_copying[r] = longest(ns);
+	for (i = 0; i < TRIES; i++)
+		ns[i] = deregistration(other->link.a.pd);
+	w->other_copying[r] = bench_median(ns, TRIES);
+
+	crew_work(crew, WRITE);
+	for (i = 0; i < TRIES; i++)
+		ns[i] = section_rest(&p->bed.ib->core->hca.quiesce);
+	w->longest_section[r] = longest(ns);
+	for (i = 0; i < TRIES; i++)
+		ns[i] = deregistration(p->link.a.pd);
+	w->longest_busy[r] = longest(ns);
+	for (i = 0; i < TRIES; i++)
+		ns[i] = deregistration(other->link.a.pd);
+	w->other[r] = bench_median(ns, TRIES);
+}
+
+/* The rounds' medians, and the median of their ratios. */
+static void wait_row(const char *name, const double *ours, const double *floor, const struct bench_goal *goals)
+{
+	double a[ROUNDS], b[ROUNDS], ratio[ROUNDS];
+	int r;
+
+	for (r = 0; r < ROUNDS; r++) {
+		a[r] = ours[r];
+		b[r] = floor[r];
+		ratio[r] = ours[r] / floor[r];
+	}
+	bench_row(name, "ns", bench_median(a, ROUNDS), bench_median(b, ROUNDS), bench_median(ratio, ROUNDS), goals);
+}
+
+static int waits(struct pair *p, struct pair *other)
+{
+	static struct crew crew;
+	static struct waits w;
+	int r, n = HCA_MIN(bench_cpus() - 1, LINKS), bad;
+
+	if (n < 1)
+		return bench_fail("bulk traffic of others needs two CPUs");
+	bad = crew_open(&crew, p, n, true, BLOCK * BLOCKS);
+	for (r = 0; r < ROUNDS && !bad; r++)
+		one_round(&w, r, &crew, p, other);
+	crew_close(&crew);
+	if (bench_failed() || bad)
+		return -1;
+	bench_title("others write 256 KiB at a time, adapter to adapter");
+	wait_row("longest section of theirs / copying one piece", w.longest_section, w.copy,
+		 BENCH_GOALS({ RATIO_AT_MOST, 3 }));
+	wait_row("longest deregistration / copying one piece", w.longest_busy, w.copy,
+		 BENCH_GOALS({ RATIO_AT_MOST, 3 }));
+	wait_row("the same while they only copy / copying one piece", w.longest_copying, w.copy, BENCH_NO_GOAL);
+	wait_row("on another adapter / while they only copy", w.other, w.other_copying,
+		 BENCH_GOALS({ RATIO_AT_MOST, 1.5 }));
+	return 0;
+}
+
+/* --- fairness --- */
+
+/* Return: what the slowest did, as a part of what all did on average. */
+static double evenness(struct crew *c, enum work work)
+{
+	const struct timespec while_they_work = { .tv_nsec = FAIR_NS };
+	u64 did[LINKS], all = 0, least = ~0ull;
+	int i;
+
+	crew_work(c, work);
+	for (i = 0; i < c->n; i++)
+		did[i] = __atomic_load_n(&c->worker[i].done, __ATOMIC_RELAXED);
+	nanosleep(&while_they_work, NULL);
+	for (i = 0; i < c->n; i++) {
+		did[i] = __atomic_load_n(&c->worker[i].done, __ATOMIC_RELAXED) - did[i];
+		all += did[i];
+		least = HCA_MIN(least, did[i]);
+	}
+	return (double)least * c->n / (double)all;
+}
+
+static int fairness(struct pair *p)
+{
+	static struct crew crew;
+	double ours[FAIR_ROUNDS], floor[FAIR_ROUNDS];
+	double slowest, slowest_copy;
+	int r, bad = crew_open(&crew, p, LINKS, false, FAIR_BYTES);
+
+	for (r = 0; r < FAIR_ROUNDS && !bad; r++) {
+		floor[r] = evenness(&crew, COPY);
+		ours[r] = evenness(&crew, WRITE);
+	}
+	crew_close(&crew);
+	if (bench_failed() || bad)
+		return -1;
+	bench_title("8 queue pairs with a thread each, 4 KiB at a time");
+	slowest = bench_median(ours, FAIR_ROUNDS);
+	slowest_copy = bench_median(floor, FAIR_ROUNDS);
+	bench_row("the slowest of the mean / the slowest of 8 that copy", "x", slowest, slowest_copy,
+		  slowest / slowest_copy, BENCH_GOALS({ OURS_AT_LEAST, 0.5 }));
+	return 0;
+}
+
+int bench_hca_bulk(struct pair *p, struct pair *other)
+{
+	if (bench_counting())
+		return 0;
+	return waits(p, other) | fairness(p);
+}
