@@ -121,6 +121,8 @@ struct bench_lock {
 struct bench_chase {
 	void **line;
 	void **at;
+	u32 *order; /* the same order, as numbers of lines */
+	u32 lines, next;
 };
 
 /** bench_chase_open() - @lines of them. Return: 0, or -1 after bench_fail() */
@@ -129,6 +131,9 @@ void bench_chase_close(struct bench_chase *c);
 
 /** bench_floor_load() - load one line after the other, each by what the one before it says; @ctx: struct bench_chase */
 void bench_floor_load(void *ctx, u64 n);
+
+/** bench_floor_lines() - load one line after the other in the same order, by number: none waits for another; @ctx: struct bench_chase */
+void bench_floor_lines(void *ctx, u64 n);
 
 /** bench_shuffle() - 0 .. @n-1 in an order that is random and the same each time */
 void bench_shuffle(u32 *v, u32 n);
@@ -168,7 +173,7 @@ int bench_count_row(const char *name, const struct bench_counted *c, const struc
 /** bench_count_child() - what bench_count() starts: run the loop @n times, between two stops (SIGSTOP) if @stops. Return: 0 or -1 */
 int bench_count_child(const struct bench_counted *c, u64 n, bool stops);
 
-/** struct bench_part - what can be named on the command line. @run: 0, or -1 if something couldn't be measured */
+/** struct bench_part - what can be named on the command line, also by the first word of its name. @run: 0, or -1 if something couldn't be measured */
 struct bench_part {
 	const char *name;
 	const char *about;
@@ -176,8 +181,9 @@ struct bench_part {
 	const struct bench_counted *counted; /* ends with a name that is NULL; may be NULL */
 };
 
-extern const struct bench_part bench_dma;
-extern const struct bench_part bench_hca;
+extern const struct bench_part bench_dma_count, bench_dma_map;
+extern const struct bench_part bench_hca_count, bench_hca_rc, bench_hca_keys, bench_hca_threads, bench_hca_bulk_part,
+	bench_hca_many;
 extern const struct bench_part bench_srp;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */

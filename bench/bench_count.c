@@ -25,7 +25,7 @@
 #include "os.h"
 
 #define WARM_UP 64 /* what a first call sets up isn't counted */
-#define STEPS 512 /* iterations that are taken one step at a time: 2 us a step */
+#define STEPS 256 /* iterations that are taken one step at a time, which takes a system call or two */
 #define FULL_BARRIERS "light barriers are full ones here"
 #define COLLECTED "Collected : "
 

@@ -28,25 +28,25 @@ BENCH_LOOP void bench_floor_lock(void *ctx, u64 n)
 
 int bench_chase_open(struct bench_chase *c, u32 lines)
 {
-	u32 *order = calloc(lines, sizeof(*order));
 	u32 i;
 
+	c->lines = lines;
+	c->next = 0;
+	c->order = calloc(lines, sizeof(*c->order));
 	c->line = aligned_alloc(HCA_CACHE_LINE, (size_t)lines * HCA_CACHE_LINE);
 	c->at = c->line;
-	if (!order || !c->line) {
-		free(order);
+	if (!c->order || !c->line)
 		return bench_fail("no memory for %u lines", lines);
-	}
-	bench_shuffle(order, lines);
+	bench_shuffle(c->order, lines);
 	for (i = 0; i < lines; i++)
-		c->line[order[i] * LINE_POINTERS] = &c->line[order[(i + 1) % lines] * LINE_POINTERS];
-	free(order);
+		c->line[c->order[i] * LINE_POINTERS] = &c->line[c->order[(i + 1) % lines] * LINE_POINTERS];
 	return 0;
 }
 
 void bench_chase_close(struct bench_chase *c)
 {
 	free(c->line);
+	free(c->order);
 }
 
 BENCH_LOOP void bench_floor_load(void *ctx, u64 n)
@@ -59,6 +59,20 @@ BENCH_LOOP void bench_floor_load(void *ctx, u64 n)
 		bench_use(at);
 	}
 	c->at = at;
+}
+
+BENCH_LOOP void bench_floor_lines(void *ctx, u64 n)
+{
+	struct bench_chase *c = ctx;
+	u32 i = c->next;
+
+	while (n--) {
+		void *next = c->line[c->order[i] * LINE_POINTERS];
+
+		bench_use(next);
+		i = i + 1 < c->lines ? i + 1 : 0;
+	}
+	c->next = i;
 }
 
 void bench_shuffle(u32 *v, u32 n)

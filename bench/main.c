@@ -11,7 +11,9 @@
 
 #include "bench.h"
 
-static const struct bench_part *const parts[] = { &bench_dma, &bench_hca, &bench_srp };
+static const struct bench_part *const parts[] = { &bench_dma_count,	&bench_dma_map,	 &bench_hca_count,
+						  &bench_hca_rc,	&bench_hca_keys, &bench_hca_threads,
+						  &bench_hca_bulk_part, &bench_hca_many, &bench_srp };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -21,10 +23,11 @@ static void usage(FILE *to)
 	size_t i;
 
 	fputs("usage: softhca-bench [--count N [--loop NAME [--stops]]] [PART...]\n"
-	      "Measures the parts named, or all, each figure beside a floor or a peer from the same rounds.\n\n",
+	      "Measures the parts named, or all, each figure beside a floor or a peer from the same rounds.\n"
+	      "dma and hca name all parts that begin so.\n\n",
 	      to);
 	for (i = 0; i < PARTS; i++)
-		fprintf(to, "  %-10s %s\n", parts[i]->name, parts[i]->about);
+		fprintf(to, "  %-12s %s\n", parts[i]->name, parts[i]->about);
 	fputs("\n  --count N  run each loop once, N times round, and print nothing: for a tool that counts instructions\n"
 	      "  --loop NAME  with --count: only this loop, in the function bench_count_this; one of\n"
 	      "            ",
@@ -49,14 +52,22 @@ static int wrong(const char *what, const char *arg)
 	return 2;
 }
 
-static const struct bench_part *find(const char *name)
+/* By its whole name, or by its first word, which names all that begin with it. */
+static bool called(const struct bench_part *part, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(part->name, name, n) && (!part->name[n] || part->name[n] == '-');
+}
+
+static bool known(const char *name)
 {
 	size_t i;
 
 	for (i = 0; i < PARTS; i++)
-		if (!strcmp(parts[i]->name, name))
-			return parts[i];
-	return NULL;
+		if (called(parts[i], name))
+			return true;
+	return false;
 }
 
 static bool named(const struct bench_part *part, int argc, char **argv)
@@ -64,7 +75,7 @@ static bool named(const struct bench_part *part, int argc, char **argv)
 	int i;
 
 	for (i = 0; i < argc; i++)
-		if (!strcmp(part->name, argv[i]))
+		if (called(part, argv[i]))
 			return true;
 	return argc == 0;
 }
@@ -140,7 +151,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	for (i = 0; i < argc; i++)
-		if (!find(argv[i]))
+		if (!known(argv[i]))
 			return wrong("no part", argv[i]);
 
 	/* Devices are measured as each figure says, not as the caller's environment wishes. */
@@ -156,8 +167,8 @@ int main(int argc, char **argv)
 			fprintf(stderr, "softhca-bench: part '%s' could not be measured\n", parts[p]->name);
 			bad = 1;
 		}
-		bench_bracket("after");
 	}
+	bench_bracket("after");
 	bench_totals();
 	return bad;
 }
