@@ -44,7 +44,7 @@ int bench_count_child(const struct bench_counted *c, u64 n, bool stops)
 	struct bench_loop l = { 0 };
 
 #ifndef HCA_TSAN
-	if (hca_light_is_full)
+	if ((hca_slot() >= HCA_SHARED_SLOTS))
 		fputs(FULL_BARRIERS "\n", stderr);
 #endif
 	if (c->open(&l))
@@ -133,7 +133,7 @@ static bool light_is_full(void)
 #ifdef HCA_TSAN
 	return true;
 #else
-	return hca_light_is_full;
+	return (hca_slot() >= HCA_SHARED_SLOTS);
 #endif
 }
 

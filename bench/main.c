@@ -28,15 +28,15 @@ static void usage(FILE *to)
 	      to);
 	for (i = 0; i < PARTS; i++)
 		fprintf(to, "  %-12s %s\n", parts[i]->name, parts[i]->about);
-	fputs("\n  --count N  run each loop once, N times round, and print nothing: for a tool that counts instructions\n"
+	fputs("\n  --count N    run each loop once, N times round, and print nothing: for a tool that counts instructions\n"
 	      "  --loop NAME  with --count: only this loop, in the function bench_count_this; one of\n"
-	      "            ",
+	      "              ",
 	      to);
 	for (i = 0; i < PARTS; i++)
 		for (c = parts[i]->counted; c && c->name; c++)
 			fprintf(to, " %s", c->name);
-	fputs("\n  --stops    with --loop: stop (SIGSTOP) twice before the loop and once after it, for a debugger\n"
-	      "  --help     this\n\n"
+	fputs("\n  --stops      with --loop: stop (SIGSTOP) twice before the loop and once after it, for a debugger\n"
+	      "  --help       this\n\n"
 	      "Exit status: 0 if everything was measured, whether goals were met or not; 1 if not; 2 for wrong usage.\n",
 	      to);
 }

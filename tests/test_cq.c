@@ -317,7 +317,7 @@ static u32 chain_length(u32 qp_num)
 		if (e->from != s)
 			break;
 		n++;
-		more = e->chained;
+		more = e->chained && (int)(e->before - i) < 0; /* a stale place is a later one: none left by then */
 		i = e->before;
 	}
 	return n;
