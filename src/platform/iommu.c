@@ -105,7 +105,8 @@ static int domain_init(struct iommu_domain *d, struct device *dev)
 		if (!d->queue)
 			return -ENOMEM;
 	}
-	if (iova_init(&d->iova, base >> PAGE_SHIFT, (u32)(bytes / HUGE_SIZE))) {
+	if (iova_init(&d->iova, base >> PAGE_SHIFT, (u32)(bytes / HUGE_SIZE),
+		      (dev->seg_boundary_mask + 1) >> PAGE_SHIFT)) {
 		hca_free(d->queue);
 		return -ENOMEM;
 	}
@@ -216,16 +217,16 @@ static void iommu_flush(struct device *dev)
 
 /* --- mapping --- */
 
-u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, u64 boundary, u32 lead)
+u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, bool bounded, u32 lead)
 {
-	u64 vpn = iova_alloc(&d->iova, slot, pages, boundary, lead);
+	u64 vpn = iova_alloc(&d->iova, slot, pages, bounded, lead);
 	int i;
 
 	/* More than once: what was drained may have gone to others, and what they gave back meanwhile is kept aside again. */
 	for (i = 0; i < 3 && hca_unlikely(vpn == IOVA_NONE); i++) {
 		iommu_flush(d->dev);
 		iova_drain(&d->iova);
-		vpn = iova_alloc(&d->iova, slot, pages, boundary, lead);
+		vpn = iova_alloc(&d->iova, slot, pages, bounded, lead);
 	}
 	return vpn;
 }
@@ -246,9 +247,9 @@ static hca_dma_addr_t map_range(struct iommu_domain *d, u64 off, u64 size, u32 b
 	iopte_t *e;
 
 	if (hca_unlikely(lead))
-		vpn = iova_alloc(&d->iova, slot, pages, 0, lead);
+		vpn = iova_alloc(&d->iova, slot, pages, false, lead);
 	if (hca_likely(vpn == IOVA_NONE))
-		vpn = iommu_addresses(d, slot, pages, 0, 0);
+		vpn = iommu_addresses(d, slot, pages, false, 0);
 	if (hca_unlikely(vpn == IOVA_NONE))
 		return hca_dma_error(-ENOSPC);
 	if (hca_likely(pages == 1)) {
