@@ -235,6 +235,8 @@ static void huge_leaves(void **state)
 
 	(void)state;
 	a = map(dev, 0, 1, DMA_BIDIRECTIONAL);
+	/* Long ranges lie elsewhere than short ones: their upper tables come with the first. */
+	unmap(dev, map(dev, 4 * MIB, 8 * MIB, DMA_TO_DEVICE));
 	live = test_live();
 	b = map(dev, 4 * MIB, 8 * MIB, DMA_TO_DEVICE);
 	assert_int_equal(b % HUGE_SIZE, 0);
