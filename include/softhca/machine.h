@@ -110,8 +110,10 @@ struct machine_attr {
 /**
  * machine_create() - a machine
  *
- * Memory that is never touched takes none of the host's. Context: may sleep.
- * Return: 0 and the machine in @out; -EINVAL for sizes that don't fit the rules above, -ENOMEM.
+ * Memory that is never touched takes none of the host's. A forked child has a machine of its own with what the memory
+ * held at the fork; fork() copies what was touched. Context: may sleep.
+ * Return: 0 and the machine in @out; -EINVAL for sizes that don't fit the rules above; -ENOMEM; -EFBIG for more than the
+ * process's limit of a file's size (ulimit -f) allows; -EMFILE, -ENFILE.
  */
 int machine_create(const struct machine_attr *attr, struct machine **out);
 
