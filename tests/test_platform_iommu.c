@@ -483,7 +483,8 @@ static void addresses_run_out(void **state)
 			a[i] = map(dev, i * PAGE_SIZE, 1, DMA_BIDIRECTIONAL);
 		MAP_FAILS(platform_map(dev, 0, 1, DMA_BIDIRECTIONAL, 0), -ENOSPC);
 		MAP_FAILS(platform_map(dev, 0, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL, 0), -ENOSPC);
-		MAP_FAILS(platform_map(dev, 0, 5 * MIB, DMA_BIDIRECTIONAL, 0), -ENOSPC);
+		MAP_FAILS(platform_map(dev, 0, 4 * MIB, DMA_BIDIRECTIONAL, 0), -ENOSPC);
+		MAP_FAILS(platform_map(dev, 0, 5 * MIB, DMA_BIDIRECTIONAL, 0), -EINVAL); /* nor ever */
 		for (i = 0; i < 1024; i++)
 			reaches(dev, a[i], HCA_MEM_READ, i * PAGE_SIZE);
 		unmap(dev, a[77]);

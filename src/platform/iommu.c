@@ -265,7 +265,7 @@ static hca_dma_addr_t map_range(struct iommu_domain *d, u64 off, u64 size, u32 b
 	if (hca_likely(vpn == IOVA_NONE))
 		vpn = iommu_addresses(d, slot, pages, false, 0);
 	if (hca_unlikely(vpn == IOVA_NONE))
-		return hca_dma_error(-ENOSPC);
+		return hca_dma_error(iommu_no_addresses(d, pages));
 	if (hca_likely(pages == 1)) {
 		e = iommu_table_page(&d->table, vpn);
 		if (hca_likely(e)) {
