@@ -307,7 +307,11 @@ static void sizes_share_chunks(void **state)
 	for (i = 0; i < IOVA_ORDERS; i++)
 		assert_true(take(0, 1u << i, false, 0));
 	assert_true(take(0, 257, false, 0));
-	assert_true(take(0, 448, false, 0));
+	all_back();
+	open_(4);
+	for (i = 0; i < 4; i++)
+		assert_true(take(0, 1u << i, false, 0));
+	assert_true(take(0, 3 * IOVA_CHUNK, false, 0));
 	all_back();
 }
 

@@ -6,8 +6,9 @@
  */
 #include "iova.h"
 
-/* Blocks that a magazine takes at once, by order. */
-static const u32 batch[IOVA_MAG_ORDERS] = { 64, 32, 16, 8, 8, 8 };
+/* Blocks that a magazine takes at once, by order, and how many it keeps: of the long ones few, as they are missed elsewhere. */
+static const u32 batch[IOVA_ORDERS] = { 64, 32, 16, 8, 8, 8, 4, 2, 1 };
+static const u32 depth[IOVA_ORDERS] = { IOVA_MAG, IOVA_MAG, IOVA_MAG, IOVA_MAG, IOVA_MAG, IOVA_MAG, 64, 32, 16 };
 
 static u32 order_of(u64 pages)
 {
@@ -16,7 +17,7 @@ static u32 order_of(u64 pages)
 
 static u32 *magazine_of(const struct iova *v, unsigned int slot, u32 order)
 {
-	return v->magazine + ((size_t)slot * IOVA_MAG_ORDERS + order) * IOVA_MAG;
+	return v->magazine + ((size_t)slot * IOVA_ORDERS + order) * IOVA_MAG;
 }
 
 /* Words that hold a run, which may begin inside its first one. */
@@ -34,7 +35,7 @@ int iova_init(struct iova *v, u64 base, u32 chunks, u64 boundary)
 	v->chunks = chunks;
 	hca_spin_init(&v->lock);
 	v->slot = hca_alloc(HCA_SLOTS * sizeof(*v->slot), HCA_MAY_SLEEP);
-	v->magazine = hca_alloc(HCA_SLOTS * IOVA_MAG_ORDERS * IOVA_MAG * sizeof(u32), HCA_MAY_SLEEP);
+	v->magazine = hca_alloc(HCA_SLOTS * IOVA_ORDERS * IOVA_MAG * sizeof(u32), HCA_MAY_SLEEP);
 	if (!v->slot || !v->magazine)
 		goto free_slots;
 	/* A chunk is within any smaller boundary that its blocks are aligned to. */
@@ -112,10 +113,10 @@ static void push(struct iova *v, unsigned int slot, u32 order, u32 page)
 	struct iova_slot *s = &v->slot[slot];
 	u32 *mag = magazine_of(v, slot, order);
 
-	if (hca_unlikely(s->count[order] == IOVA_MAG)) {
-		give_batch(v, order, mag, IOVA_MAG / 2);
-		s->count[order] = IOVA_MAG / 2;
-		hca_memmove(mag, mag + IOVA_MAG / 2, IOVA_MAG / 2 * sizeof(*mag));
+	if (hca_unlikely(s->count[order] == depth[order])) {
+		give_batch(v, order, mag, depth[order] / 2);
+		s->count[order] = depth[order] / 2;
+		hca_memmove(mag, mag + depth[order] / 2, depth[order] / 2 * sizeof(*mag));
 	}
 	mag[s->count[order]++] = page;
 }
@@ -138,36 +139,30 @@ static u64 take_small(struct iova *v, unsigned int slot, u32 order)
 	return page;
 }
 
-/* A run, or a block too large for a magazine. */
 static u64 take_large(struct iova *v, unsigned int slot, u64 pages, bool bounded, u32 lead)
 {
 	struct iova_slot *s = &v->slot[slot];
 	hca_irqflags_t flags;
-	u64 page = IOVA_NONE;
-	u32 block;
+	u64 page;
 
 	hca_spin_lock(&v->lock, flags);
-	if (pages > IOVA_SMALL)
-		page = take_run(v, pages, bounded, lead);
-	else if (iova_tree_take(&v->tree, order_of(pages), &block, 1))
-		page = block;
+	page = take_run(v, pages, bounded, lead);
 	hca_spin_unlock(&v->lock, flags);
 	if (page == IOVA_NONE)
 		return page;
 	hca_spin_lock(&s->lock, flags);
-	s->taken += pages <= IOVA_SMALL ? 1u << order_of(pages) : words_of(page, pages) * IOVA_WORD;
+	s->taken += words_of(page, pages) * IOVA_WORD;
 	hca_spin_unlock(&s->lock, flags);
 	return page;
 }
 
 u64 iova_alloc(struct iova *v, unsigned int slot, u64 pages, bool bounded, u32 lead)
 {
-	u32 order = order_of(pages);
 	u64 page;
 
 	/* A naturally aligned block needs no other alignment. */
-	if (hca_likely(order < IOVA_MAG_ORDERS))
-		page = take_small(v, slot, order);
+	if (hca_likely(pages <= IOVA_SMALL))
+		page = take_small(v, slot, order_of(pages));
 	else
 		page = take_large(v, slot, pages, bounded, lead);
 	return page == IOVA_NONE ? page : v->base + page;
@@ -180,19 +175,14 @@ static void give(struct iova *v, unsigned int slot, u32 page, u32 pages)
 	u32 order = order_of(pages);
 	hca_irqflags_t flags;
 
-	if (hca_likely(order < IOVA_MAG_ORDERS)) {
+	if (hca_likely(order < IOVA_ORDERS)) {
 		s->given += 1u << order;
 		push(v, slot, order, page);
 		return;
 	}
+	s->given += words_of(page, pages) * IOVA_WORD;
 	hca_spin_lock(&v->lock, flags);
-	if (pages <= IOVA_SMALL) {
-		s->given += 1u << order;
-		iova_tree_give(&v->tree, order, &page, 1);
-	} else {
-		s->given += words_of(page, pages) * IOVA_WORD;
-		iova_tree_give_run(&v->tree, page, (u32)words_of(page, pages));
-	}
+	iova_tree_give_run(&v->tree, page, (u32)words_of(page, pages));
 	hca_spin_unlock(&v->lock, flags);
 }
 
@@ -225,7 +215,7 @@ void iova_drain(struct iova *v)
 	for (i = 0; i < HCA_SLOTS; i++) {
 		s = &v->slot[i];
 		hca_spin_lock(&s->lock, flags);
-		for (order = 0; order < IOVA_MAG_ORDERS; order++) {
+		for (order = 0; order < IOVA_ORDERS; order++) {
 			if (s->count[order])
 				give_batch(v, order, magazine_of(v, i, order), s->count[order]);
 			s->count[order] = 0;

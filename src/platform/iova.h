@@ -17,12 +17,11 @@
 #include "iova_tree.h"
 
 #define IOVA_SMALL (1u << (IOVA_ORDERS - 1))
-#define IOVA_MAG_ORDERS 6u /* of the orders of blocks, 2^0 .. 2^5 have magazines */
-#define IOVA_MAG 512u /* blocks in a magazine */
+#define IOVA_MAG 512u /* blocks in a magazine at most */
 
 struct iova_slot {
 	struct hca_spinlock lock; /* all below, and the slot's magazines */
-	u32 count[IOVA_MAG_ORDERS];
+	u32 count[IOVA_ORDERS];
 	u64 taken, given; /* pages */
 } HCA_ALIGNED(2 * HCA_CACHE_LINE);
 
@@ -31,7 +30,7 @@ struct iova {
 	u64 boundary; /* pages; 0: none */
 	u32 chunks;
 	struct iova_slot *slot;
-	u32 *magazine; /* [HCA_SLOTS][IOVA_MAG_ORDERS][IOVA_MAG] pages after base */
+	u32 *magazine; /* [HCA_SLOTS][IOVA_ORDERS][IOVA_MAG] pages after base */
 
 	struct hca_spinlock lock HCA_ALIGNED(2 * HCA_CACHE_LINE); /* all below */
 	struct iova_tree tree;

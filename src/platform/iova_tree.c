@@ -46,8 +46,9 @@ static u32 chunk_orders(const struct iova_chunk *k, u32 free)
 	u64 w, words = free;
 	u32 i, order, orders = 0;
 
+	/* Words that are all free count below; most of the others have few orders. */
 	for (i = 0; i < WORDS; i++)
-		for (w = ~k->used[i], order = 0; w && order < 6; order++)
+		for (w = k->used[i] ? ~k->used[i] : 0, order = 0; w && order < 6; order++)
 			orders |= (u32) !!maximal(w, order, &w) << order;
 	for (order = 6; order < IOVA_ORDERS; order++)
 		orders |= (u32) !!maximal(words, order - 6, &words) << order;
