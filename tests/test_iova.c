@@ -37,6 +37,7 @@ static struct {
 static void open_at(u64 base, u32 chunks, u64 boundary)
 {
 	memset(&t, 0, sizeof(t));
+	memset(&t.v, 0xa5, sizeof(t.v)); /* iova_init() takes it as it is */
 	t.base = base;
 	t.boundary = boundary;
 	t.chunks = chunks;
