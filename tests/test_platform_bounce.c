@@ -358,6 +358,21 @@ static void pool_against_model(void **state)
 	bus_close(&b);
 }
 
+static void every_size_is_coherent(struct device *dev)
+{
+	dma_addr_t a;
+	size_t size;
+	void *at;
+
+	for (size = 4096; size <= 16 * MIB; size *= 2) {
+		at = dma_alloc_coherent(dev, size, &a, GFP_KERNEL);
+		assert_non_null(at);
+		assert_true(a + size - 1 <= dev->dma_mask);
+		assert_int_equal(stats_of(dev).bounce_slots, 0); /* none of the pool */
+		dma_free_coherent(dev, size, at, a);
+	}
+}
+
 /*
  * Coherent memory of every size that fits below a device's mask, whatever others took before: who doesn't care gets memory
  * that the device doesn't reach first (the order of zones in Linux's mm/page_alloc.c), and the pool is the last resort
@@ -371,22 +386,16 @@ static void coherent_memory_within_reach(void **state)
 	struct machine *m;
 	dma_addr_t a[6];
 	void *at[6];
-	size_t size;
 	u32 i, n;
 
 	(void)state;
 	assert_int_equal(machine_create(&ma, &m), 0);
 	assert_int_equal(device_create(m, &(struct device_attr){ .dma_mask = DMA_BIT_MASK(32) }, &dev), 0);
+	every_size_is_coherent(dev);
 	/* Half of low memory is beyond, the pool apart. */
 	for (i = 0; i < HCA_ARRAY_SIZE(others); i++)
 		assert_non_null(others[i] = machine_alloc_pages(m, GFP_KERNEL, 8));
-	for (size = 4096; size <= 16 * MIB; size *= 2) {
-		at[0] = dma_alloc_coherent(dev, size, &a[0], GFP_KERNEL);
-		assert_non_null(at[0]);
-		assert_true(a[0] + size - 1 <= DMA_BIT_MASK(32));
-		assert_int_equal(stats_of(dev).bounce_slots, 0);
-		dma_free_coherent(dev, size, at[0], a[0]);
-	}
+	every_size_is_coherent(dev);
 	/* All that is within reach, then the pool, then nothing. */
 	for (n = 0; n < HCA_ARRAY_SIZE(at) && (at[n] = dma_alloc_coherent(dev, 8 * MIB, &a[n], GFP_KERNEL)); n++)
 		assert_true(a[n] + 8 * MIB - 1 <= DMA_BIT_MASK(32));
