@@ -665,6 +665,7 @@ static void what_devices_say(void **state)
 		assert_int_equal(ib_uses_virt_dma(b.ib), def->soft);
 		/* Software needs no room for pieces: there is no such limit. */
 		assert_int_equal(ib_dma_max_seg_size(b.ib), def->soft ? UINT32_MAX : 2u << 30);
+		assert_true(ib_dma_max_mapping_size(b.ib) == (def->soft ? SIZE_MAX : dma_max_mapping_size(b.dev)));
 		assert_int_equal(ib_dma_get_totals(b.ib, &t), def->ledger ? 0 : -ENOENT);
 		backend_close(&b);
 		if (def->platform == MACHINE_BOUNCE)

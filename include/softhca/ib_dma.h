@@ -226,6 +226,16 @@ static inline unsigned int ib_dma_max_seg_size(const struct ib_device *dev)
 }
 
 /**
+ * ib_dma_max_mapping_size() - the longest range that one mapping may cover, or one entry of a list, bytes
+ *
+ * Linux's upper layers ask dma_max_mapping_size(dev->dma_device); a device whose CPU copies has no such limit.
+ */
+static inline size_t ib_dma_max_mapping_size(const struct ib_device *dev)
+{
+	return dev->dma_ops ? ~(size_t)0 : dma_max_mapping_size(dev->dma_device);
+}
+
+/**
  * ib_dma_report_str() - a report in words, on one line
  * Return: bytes written, without the final 0.
  */

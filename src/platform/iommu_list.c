@@ -117,9 +117,9 @@ int iommu_map_list(struct device *dev, struct scatterlist *sgl, int nents, int d
 	if (!pages)
 		return -EINVAL;
 	/* A block aligned to the boundary, or within one multiple of it, can be laid out as if it began at 0. */
-	vpn = iommu_addresses(d, slot, pages, (dev->seg_boundary_mask + 1) >> PAGE_SHIFT, 0);
+	vpn = iommu_addresses(d, slot, pages, true, 0);
 	if (vpn == IOVA_NONE)
-		return -ENOSPC;
+		return iommu_no_addresses(d, pages);
 	/* As if no entry got a 2 MiB leaf: one look for each 2 MiB of the block, and a table more at worst. */
 	if (iommu_table_prepare(&d->table, vpn, vpn + 1, pages)) {
 		iova_free(&d->iova, slot, vpn, pages);

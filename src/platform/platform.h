@@ -71,7 +71,11 @@ struct page_zone {
 	u32 head[MACHINE_MAX_ORDER + 1];
 };
 
-enum { ZONE_LOW, ZONE_HIGH, ZONES };
+/*
+ * Low memory is divided where its bus addresses pass a power of two: a device whose mask is DMA_BIT_MASK(n) reaches a
+ * zone wholly or not at all. Zones ascend; the last is high memory, which may be empty.
+ */
+#define ZONES_MAX 32u
 
 /*
  * struct machine - @map comes first, so that a page leads to its machine.
@@ -93,7 +97,8 @@ struct machine {
 	void *platform; /* the platform's own */
 
 	struct hca_spinlock pages_lock; /* zones, and in struct page all but map and guards */
-	struct page_zone zone[ZONES];
+	struct page_zone zone[ZONES_MAX];
+	u32 high_zone; /* constant: how many zones low memory has, and so the number of the high one */
 
 	struct hca_spinlock kmap_lock; /* kmap_used */
 	u8 *kmap_window;
@@ -155,6 +160,13 @@ struct machine *machine_at(const void *ptr, enum machine_part *part);
 /* --- page.c --- */
 int page_init(struct machine *m);
 void page_fini(struct machine *m);
+
+/**
+ * page_alloc_below() - as machine_alloc_pages(), of low memory at bus addresses up to @most, for buses that are linear
+ *
+ * Where @most lies inside a zone, and nothing is free below it, the pages may be beyond: the caller looks.
+ */
+struct page *page_alloc_below(struct machine *m, gfp_t gfp, unsigned int order, u64 most);
 
 /** page_free_block() - as __free_pages(), quietly. Return: 0; -EINVAL for what isn't the first page of an allocation of that order. */
 int page_free_block(struct page *page, unsigned int order);
