@@ -90,10 +90,28 @@ static void ledger_unmap_page(struct device *dev, dma_addr_t addr, size_t size, 
 	end(dev, &m, caller());
 }
 
+/* What the ledger knows a list by: a copy of the entries gives the same. */
+static u64 list_entries(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg = sgl;
+	u64 entries = 0;
+	int i;
+
+	for (i = 0; i < nents && sg; i++, sg = sg_next(sg))
+		entries = hca_ledger_entry(entries, sg_page(sg), sg->offset, sg->length);
+	return entries;
+}
+
 static int ledger_map_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			 unsigned long attrs)
 {
-	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = nents, .dir = dir, .list = sgl };
+	struct hca_mapping m = {
+		.kind = HCA_MAP_LIST,
+		.size = nents,
+		.dir = dir,
+		.list = sg_page(sgl),
+		.entries = list_entries(sgl, nents),
+	};
 	struct hca_ledger_rec *rec = hca_ledger_prepare(nents);
 	struct scatterlist *sg;
 	int i, n;
@@ -120,7 +138,8 @@ static void ledger_unmap_sg(struct device *dev, struct scatterlist *sgl, int nen
 		.addr = hca_dma_addr(sg_dma_address(sgl)),
 		.size = nents,
 		.dir = dir,
-		.list = sgl,
+		.list = sg_page(sgl),
+		.entries = list_entries(sgl, nents),
 	};
 
 	end(dev, &m, caller());

@@ -149,6 +149,18 @@ static int walk_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int 
 	return err;
 }
 
+/* What the ledger knows a list by: a copy of the entries gives the same. */
+static u64 list_entries(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg = sgl;
+	u64 entries = 0;
+	int i;
+
+	for (i = 0; i < nents && sg; i++, sg = sg_next(sg))
+		entries = hca_ledger_entry(entries, sg_page(sg), sg->offset, sg->length);
+	return entries;
+}
+
 static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			      unsigned long attrs, hca_site_t site)
 {
@@ -177,7 +189,8 @@ static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, in
 		.addr = ib_sg_dma_address(dev, sgl),
 		.size = (u64)nents,
 		.dir = (int)dir,
-		.list = sgl,
+		.list = sg_page(sgl),
+		.entries = list_entries(sgl, nents),
 	};
 	hca_ledger_enter(dev->ledger, rec, &m, (u32)n, site);
 	if (dev->guard)
@@ -212,9 +225,13 @@ static void unguard_list(struct ib_device *dev, struct scatterlist *sgl, int nen
 void ib_dma_unmap_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			  unsigned long attrs, hca_site_t site)
 {
-	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = (u64)HCA_MAX(nents, 0), .dir = (int)dir, .list = sgl };
+	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = (u64)HCA_MAX(nents, 0), .dir = (int)dir };
 
 	m.addr = sgl ? ib_sg_dma_address(dev, sgl) : hca_dma_addr(0);
+	if (sgl && dev->ledger) {
+		m.list = sg_page(sgl);
+		m.entries = list_entries(sgl, nents);
+	}
 	if (judge_end(dev, &m, site) || !sgl)
 		return;
 	nents = (int)m.size;
