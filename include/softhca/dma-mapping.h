@@ -69,7 +69,7 @@ void device_destroy(struct device *dev);
 
 /**
  * dma_map_page_attrs() - give a range of a page, or of pages that follow each other, to the device
- * @offset: below PAGE_SIZE
+ * @offset: bytes after the beginning of @page; may lie in a page that follows it
  * @size: bytes, at least 1
  * @dir: what the device will do
  *

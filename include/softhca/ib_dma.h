@@ -272,7 +272,7 @@ int ib_dma_copy_at(struct ib_device *ddev, dma_addr_t dst, struct ib_device *sde
 #define ib_dma_unmap_single_attrs(dev, addr, size, dir, attrs) \
 	ib_dma_unmap_at(dev, addr, size, dir, attrs, HCA_MAP_SINGLE, IB_DMA_HERE)
 
-/** ib_dma_map_page() - give @size bytes from @offset (below PAGE_SIZE) of @page on, high memory included */
+/** ib_dma_map_page() - give @size bytes from @offset of @page on, high memory included; @offset may lie in a page that follows it */
 #define ib_dma_map_page(dev, page, offset, size, dir) ib_dma_map_page_at(dev, page, offset, size, dir, 0, IB_DMA_HERE)
 #define ib_dma_unmap_page(dev, addr, size, dir) ib_dma_unmap_at(dev, addr, size, dir, 0, HCA_MAP_PAGE, IB_DMA_HERE)
 
