@@ -71,7 +71,7 @@ turn() {
 }
 while [ $n -lt "$TURNS" ] && turn; do
 	dmesg -c >/tmp/turn
-	if grep -q '^not ok' /tmp/turn || [ "$(grep -c '^ok' /tmp/turn)" != 4 ]; then
+	if grep -q '^not ok' /tmp/turn || [ "$(grep -c '^ok' /tmp/turn)" != 5 ]; then
 		cat /tmp/turn
 		break
 	fi

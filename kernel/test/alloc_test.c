@@ -210,8 +210,8 @@ static void process_maps_coherent_memory(struct ktest *t)
 		EXPECT_EQ(t, word, 77);
 		vm_munmap(at, PAGE_SIZE);
 	}
-	EXPECT_EQ(t, vm_mmap(file, 0, BYTES, PROT_READ, MAP_SHARED, PAGE_SIZE), -ENXIO);
-	EXPECT_EQ(t, vm_mmap(file, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, pages << PAGE_SHIFT), -ENXIO);
+	EXPECT_EQ(t, (long)vm_mmap(file, 0, BYTES, PROT_READ, MAP_SHARED, PAGE_SIZE), -ENXIO);
+	EXPECT_EQ(t, (long)vm_mmap(file, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, pages << PAGE_SHIFT), -ENXIO);
 	fput(file);
 	dma_free_coherent(s.dev, BYTES, s.virt, s.addr);
 }

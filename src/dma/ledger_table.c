@@ -504,7 +504,7 @@ void hca_ledger_table_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec
 	u32 i;
 
 	/* A mapping has three nodes: its bytes, its address, its description. */
-	if (t->nodes > 3 * t->buckets)
+	if (t->nodes > 2 * t->buckets)
 		grow(t);
 	for (i = 0; i < rec->nsegs; i++) {
 		rec->seg[i].rec = rec;

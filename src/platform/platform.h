@@ -252,6 +252,10 @@ static inline void sg_set_mapped(struct scatterlist *sg, hca_dma_addr_t addr, un
 /* --- device.c: the bodies behind dma_map_*(), by arena offset and with the errno kept --- */
 hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);
 int platform_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs);
+
+/** platform_linear() - bytes at the start of low memory whose bus addresses are *@base and up, and need no mapping; 0: none */
+u64 platform_linear(const struct device *dev, u64 *base);
+
 int platform_map_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 int platform_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 
