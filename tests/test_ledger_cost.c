@@ -79,7 +79,7 @@ static void nothing_shared(void **state)
 {
 	(void)state;
 	many(0x7f0000000000, PAGE, PAGE, MANY, 128, 24, "128 pages");
-	many(0x7f0000000000, PAGE, PAGE, MANY, MANY, 40, "65,536 pages");
+	many(0x7f0000000000, PAGE, PAGE, MANY, MANY, 64, "65,536 pages");
 }
 
 static void one_buffer(void **state)
