@@ -69,7 +69,7 @@ void device_destroy(struct device *dev);
 
 /**
  * dma_map_page_attrs() - give a range of a page, or of pages that follow each other, to the device
- * @offset: below PAGE_SIZE
+ * @offset: bytes after the beginning of @page; may lie in a page that follows it
  * @size: bytes, at least 1
  * @dir: what the device will do
  *
@@ -175,7 +175,7 @@ int machine_faults(struct machine *m, struct bus_fault *buf, int max, u64 *total
 
 /** struct device_stats - a device's mappings; IOTLB and I/O address fields stay 0 without an IOMMU, pool fields without a pool */
 struct device_stats {
-	u64 maps;
+	u64 maps; /* without single ones that ib_dma_map_single() answers inline, on a direct machine; @unmaps likewise */
 	u64 unmaps;
 	u64 refused_unmaps;
 	u64 iotlb_hits;

@@ -36,15 +36,15 @@ static bool crosses(const struct layout *l, u64 start, u64 len)
  */
 static u64 layout_next(struct layout *l, const struct scatterlist *sg, bool *joins)
 {
-	u64 start = l->at + sg->offset, step = HCA_MAX(l->boundary, (u64)PAGE_SIZE);
+	u64 in = sg->offset % PAGE_SIZE, start = l->at + in, step = HCA_MAX(l->boundary, (u64)PAGE_SIZE);
 
 	if (hca_unlikely(crosses(l, start, sg->length))) {
-		start = (l->at + step - 1) / step * step + sg->offset;
+		start = (l->at + step - 1) / step * step + in;
 		if (crosses(l, start, sg->length))
 			return ~0ull;
 	}
-	*joins = SG_CAN_MERGE && l->len && start == l->start + l->len && !sg->offset &&
-		 l->len + sg->length <= l->max_seg && !crosses(l, l->start, l->len + sg->length);
+	*joins = SG_CAN_MERGE && l->len && start == l->start + l->len && !in && l->len + sg->length <= l->max_seg &&
+		 !crosses(l, l->start, l->len + sg->length);
 	if (*joins) {
 		l->len += sg->length;
 	} else {

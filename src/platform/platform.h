@@ -128,15 +128,24 @@ static inline u64 machine_ptr_offset(const struct machine *m, const void *ptr)
 	return off < m->map.low_bytes ? off : NO_MEMORY_HERE;
 }
 
-/** machine_page_offset() - arena offset of a byte of a page; NO_MEMORY_HERE for a page of elsewhere or an offset past it */
+/**
+ * machine_page_offset() - arena offset of a byte of a page, or of the pages that follow it
+ *
+ * Return: NO_MEMORY_HERE, or any offset of @all_bytes or more, for a page of elsewhere, for an offset past the arena,
+ * and for one that leads out of low memory.
+ */
 static inline u64 machine_page_offset(const struct machine *m, const struct page *page, u64 offset)
 {
 	uintptr_t at = (uintptr_t)page - (uintptr_t)m->map.pages;
+	u64 off = (u64)at << (PAGE_SHIFT - STRUCT_PAGE_SHIFT);
 
-	if (at >= m->map.all_bytes >> (PAGE_SHIFT - STRUCT_PAGE_SHIFT) || at & ((1u << STRUCT_PAGE_SHIFT) - 1) ||
-	    offset >= PAGE_SIZE)
+	if (hca_unlikely(at >= m->map.all_bytes >> (PAGE_SHIFT - STRUCT_PAGE_SHIFT) ||
+			 at & ((1u << STRUCT_PAGE_SHIFT) - 1)))
 		return NO_MEMORY_HERE;
-	return ((u64)at << (PAGE_SHIFT - STRUCT_PAGE_SHIFT)) + offset;
+	if (hca_unlikely(offset >= PAGE_SIZE) &&
+	    (offset >= m->map.all_bytes || (off < m->map.low_bytes && off + offset >= m->map.low_bytes)))
+		return NO_MEMORY_HERE;
+	return off + offset;
 }
 
 /** machine_offset_virt() - virtual address of an arena offset, NULL in high memory */
@@ -255,6 +264,10 @@ static inline void sg_set_mapped(struct scatterlist *sg, hca_dma_addr_t addr, un
 /* --- device.c: the bodies behind dma_map_*(), by arena offset and with the errno kept --- */
 hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);
 int platform_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs);
+
+/** platform_linear() - bytes at the start of low memory whose bus addresses are *@base and up, and need no mapping; 0: none */
+u64 platform_linear(const struct device *dev, u64 *base);
+
 int platform_map_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 int platform_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 
