@@ -198,6 +198,12 @@ bool scsi_parse(struct scsi_cmd *cmd, struct scsi_device *dev, const u8 *cdb, u3
 void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCSI_LUN_LEN], const u8 *cdb, u32 len,
 		u8 *buf);
 
+/** scsi_lun_exists() - is it logical unit 0, in one of the forms that name it (SAM-4 4.6)? For commands and task management alike. */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN]);
+
+/** scsi_only_looks() - a command that was begun: it changes neither the medium nor the device, at whatever point it is left */
+bool scsi_only_looks(const struct scsi_cmd *cmd);
+
 /** scsi_limit() - no more than @bytes can be moved: the initiator's buffer is smaller than its CDB says */
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
 

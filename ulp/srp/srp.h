@@ -29,8 +29,8 @@
  * @cm: NULL: srp_cm_local()
  * @name: what initiators connect to; copied
  * @port_id: its SRP target port identifier; all 0: made of the adapter's GUID
- * @poll: IB_POLL_SOFTIRQ: commands are done in the threads of the initiators; IB_POLL_WORKQUEUE: in one of
- *	the library's. IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ.
+ * @poll: IB_POLL_SOFTIRQ: commands are taken in hand in the threads of the initiators; IB_POLL_WORKQUEUE: in one of
+ *	the library's. IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ. The medium is the workers' in any case.
  * @depth: commands that one channel may have under way; default 32
  * @max_channels: of all initiators together; default 64
  * @max_iu: bytes of an IU from an initiator; default 1,092 (64 descriptors in the IU), at least 64
@@ -38,6 +38,8 @@
  *	of the second level. A channel that doesn't get so much memory takes less, down to 64 KiB.
  * @buffers: such pieces that one channel has under way; default 1
  * @max_table: descriptors of an indirect table; default 1,024
+ * @workers: threads in which all channels' commands wait for the medium; default 8, at most 1,024. A channel that has none of
+ *	its commands there gets a thread beyond these, so its data never waits for other channels' slow commands.
  * @no_indirect: refuse logins that need indirect descriptors
  */
 struct srp_target_attr {
@@ -53,6 +55,7 @@ struct srp_target_attr {
 	u32 chunk;
 	u32 buffers;
 	u32 max_table;
+	u32 workers;
 	bool no_indirect;
 };
 

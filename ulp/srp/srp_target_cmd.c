@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SRP target: information units as they come, commands to the device server, and
- * responses. All of it runs in the channel's completion handler.
+ * responses. All of it runs in the channel's events.
  */
 #include "srp_target.h"
 
@@ -16,7 +16,7 @@ int tgt_recv_post(struct tgt_recv *r)
 
 static void recv_put(struct tgt_recv *r)
 {
-	if (r && tgt_recv_post(r))
+	if (r && !tgt_dead(r->ch) && tgt_recv_post(r))
 		tgt_fail(r->ch);
 }
 
@@ -59,35 +59,36 @@ void tgt_drop(struct tgt_cmd *c)
 {
 	struct tgt_channel *ch = c->ch;
 	struct tgt_area *a = tgt_area_take(c);
-	struct tgt_cmd *by = c->aborter;
 
 	recv_put(c->recv);
 	c->recv = NULL;
 	ch->taken--;
 	__atomic_fetch_add(&ch->owed, 1, __ATOMIC_RELAXED);
 	srp_count(&ch->n_aborted, 1);
-	__atomic_store_n(&c->state, c->state & ~(TGT_STATES - 1u), __ATOMIC_RELEASE);
+	tgt_abort_done(c);
 	cmd_put(c);
-	tgt_aborter_done(by);
 	tgt_area_give(ch, a);
 	tgt_credit(ch);
+}
+
+void tgt_forget(struct tgt_cmd *c)
+{
+	if (cmd_settle(c) || !tgt_aborted(c))
+		return;
+	srp_count(&c->ch->n_aborted, 1);
+	tgt_abort_done(c);
 }
 
 /* --- responses --- */
 
 /* Those before it in the queue were done before it. */
-static void sent(struct ib_cq *cq, struct ib_wc *wc)
+static void sent_up_to(struct tgt_event *ev)
 {
-	struct tgt_cmd *last = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+	struct tgt_cmd *last = srp_container_of(ev, struct tgt_cmd, ev);
 	struct tgt_channel *ch = last->ch;
 	struct tgt_area *a;
 	struct tgt_cmd *c;
 
-	(void)cq;
-	if (wc->status) {
-		tgt_fail(ch);
-		return;
-	}
 	do {
 		c = ch->flying;
 		ch->flying = c->next;
@@ -97,6 +98,17 @@ static void sent(struct ib_cq *cq, struct ib_wc *wc)
 		cmd_put(c);
 		tgt_area_give(ch, a);
 	} while (c != last);
+}
+
+static void sent(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct tgt_cmd *last = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+
+	(void)cq;
+	if (wc->status)
+		tgt_fail(last->ch);
+	else
+		tgt_event(last->ch, &last->ev, sent_up_to);
 }
 
 static void fly(struct tgt_cmd *c)
@@ -170,20 +182,18 @@ static bool post_response(struct tgt_cmd *c, struct srp_rsp *rsp, struct ib_rdma
 void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 {
 	struct tgt_channel *ch = c->ch;
-	u8 sense[SCSI_SENSE_MAX];
-	struct srp_rsp rsp = { .tag = c->tag, .sense = sense };
+	struct srp_rsp rsp = { .tag = c->tag, .sense = c->sense };
 	struct tgt_area *a = NULL;
 
-	/* What it changes at its end, it changes before it can be too late to abort it. */
-	if (tgt_aborted(c)) {
-		tgt_drop(c);
-		return;
-	}
-	rsp.status = scsi_finish(&c->scsi, sense, &rsp.sense_len);
+	/* What needed the medium has been finished by a worker. */
+	if (!c->finished)
+		tgt_finish(c);
 	if (!cmd_settle(c)) {
 		tgt_drop(c);
 		return;
 	}
+	rsp.status = c->status;
+	rsp.sense_len = c->sense_len;
 	residuals(c, &rsp);
 	if (!n)
 		a = tgt_area_take(c);
@@ -276,15 +286,13 @@ static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	__atomic_store_n(&c->tag, iu.tag, __ATOMIC_RELAXED);
 	c->recv = r;
 	c->area = NULL;
-	c->failed = false;
-	cmd_activate(c);
+	c->finished = false;
 	scsi_begin(&c->scsi, &ch->nexus->scsi, iu.lun, iu.cdb, iu.cdb_len, c->buf);
 	choose_data(c, &iu);
 	scsi_limit(&c->scsi, c->data.len);
-	if (c->scsi.status != SCSI_GOOD || !c->scsi.expect || c->scsi.phase == SCSI_NO_DATA)
-		tgt_respond(c, NULL, 0);
-	else
-		tgt_data_begin(c);
+	c->only_looks = scsi_only_looks(&c->scsi);
+	cmd_activate(c);
+	tgt_data_begin(c);
 }
 
 /* --- what comes --- */
@@ -304,9 +312,9 @@ static void answer(struct tgt_channel *ch, struct tgt_recv *r)
 /* A request takes a credit. Return: false: there was none, and that is the end of the channel. */
 static bool take_credit(struct tgt_channel *ch)
 {
-	u32 tms = __atomic_load_n(&ch->tms, __ATOMIC_RELAXED), owed = __atomic_load_n(&ch->owed, __ATOMIC_RELAXED);
+	u32 owed = __atomic_load_n(&ch->owed, __ATOMIC_RELAXED);
 
-	if (ch->taken + tms + owed < ch->t->attr.depth + 1) {
+	if (ch->taken + ch->tms + owed < ch->t->attr.depth + 1) {
 		ch->taken++;
 		return true;
 	}
@@ -351,6 +359,14 @@ static void dispatch(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	tgt_logout(ch, len < sizeof(struct srp_wire_plain) ? SRP_LOGOUT_LENGTH : SRP_LOGOUT_TYPE);
 }
 
+static void received(struct tgt_event *ev)
+{
+	struct tgt_recv *r = srp_container_of(ev, struct tgt_recv, ev);
+
+	if (__atomic_load_n(&r->ch->state, __ATOMIC_ACQUIRE) == TGT_LIVE)
+		dispatch(r->ch, r, r->len);
+}
+
 void tgt_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct tgt_recv *r = srp_container_of(wc->wr_cqe, struct tgt_recv, cqe);
@@ -360,6 +376,6 @@ void tgt_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 		tgt_fail(r->ch);
 		return;
 	}
-	if (__atomic_load_n(&r->ch->state, __ATOMIC_ACQUIRE) == TGT_LIVE)
-		dispatch(r->ch, r, wc->byte_len);
+	r->len = wc->byte_len;
+	tgt_event(r->ch, &r->ev, received);
 }
