@@ -184,10 +184,10 @@ static void test_data(void **state)
 	slow_open(&s, 2);
 	gate_set(GATE_READ | GATE_WRITE, FAR * BLOCK);
 	for (i = 0; i < 20; i++)
-		send_rw(&s.a, 100 + i, i % 2, FAR, 1);
+		send_rw(&s.a, 100 + i, i % 2, FAR + (u32)i, 1);
 	gate_wait_for(2);
 	for (i = 0; i < 50; i++) {
-		send_rw(&s.b, 200 + i, i % 2, 0, LOW * (1 + i % 4));
+		send_rw(&s.b, 200 + i, i % 2, 0, (u16)(LOW * (1 + i % 4)));
 		assert_int_equal(raw_rsp(&s.b, 200 + i).status, SCSI_GOOD);
 	}
 	assert_false(raw_recv_within(&s.a, 20));
