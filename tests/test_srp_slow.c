@@ -97,6 +97,31 @@ static void test_login(void **state)
 	}
 }
 
+/* A sync that takes long: logins go on, and so do reads and writes that need none. */
+static void test_login_while_sync(void **state)
+{
+	static const u8 lun[SCSI_LUN_LEN], sync[10] = { 0x35 };
+	const struct srp_data none = { .format = SRP_DATA_NONE };
+	struct slow s;
+	struct raw c;
+	u8 iu[64];
+
+	(void)state;
+	slow_open(&s, 0);
+	gate_set(GATE_SYNC, 0);
+	raw_send(&s.a, iu, srp_cmd_encode(iu, sizeof(iu), 50, lun, sync, sizeof(sync), &none, &none));
+	gate_wait();
+	raw_ready(&c, s.bed.dev[0], 3);
+	raw_attention(&c);
+	send_rw(&c, 51, true, 0, LOW);
+	assert_int_equal(raw_rsp(&c, 51).status, SCSI_GOOD);
+	assert_false(raw_recv_within(&s.a, 1));
+	gate_set(0, 0);
+	assert_int_equal(raw_rsp(&s.a, 50).status, SCSI_GOOD);
+	raw_close(&c);
+	slow_close(&s);
+}
+
 /* A login that ends an older channel is answered when that channel's write has ended, and no other login waits for it. */
 static void test_relogin(void **state)
 {
@@ -320,11 +345,11 @@ static void test_flat_lun(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_login),	       cmocka_unit_test(test_relogin),
-		cmocka_unit_test(test_both_leave),     cmocka_unit_test(test_own_end),
-		cmocka_unit_test(test_data),	       cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_abort_of_looks), cmocka_unit_test(test_second_function),
-		cmocka_unit_test(test_flat_lun),
+		cmocka_unit_test(test_login),		cmocka_unit_test(test_login_while_sync),
+		cmocka_unit_test(test_relogin),		cmocka_unit_test(test_both_leave),
+		cmocka_unit_test(test_own_end),		cmocka_unit_test(test_data),
+		cmocka_unit_test(test_crowd),		cmocka_unit_test(test_abort_of_looks),
+		cmocka_unit_test(test_second_function), cmocka_unit_test(test_flat_lun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,14 +123,10 @@ int lun_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	return err;
 }
 
+/* Without the lock: a sync that is under way holds it, and may take long. */
 u32 lun_sync_errors(struct lun *lun)
 {
-	u32 n;
-
-	pthread_mutex_lock(&lun->sync_lock);
-	n = lun->sync_errors;
-	pthread_mutex_unlock(&lun->sync_lock);
-	return n;
+	return __atomic_load_n(&lun->sync_errors, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -150,8 +146,8 @@ int lun_sync(struct lun *lun, u32 *seen)
 		err = lun->ops->sync(lun);
 	while (err == -EINTR);
 	if (err) {
-		lun->sync_errors++;
 		lun->sync_errno = err;
+		__atomic_fetch_add(&lun->sync_errors, 1, __ATOMIC_RELEASE);
 	}
 	known = __atomic_exchange_n(seen, lun->sync_errors, __ATOMIC_RELAXED);
 	if (known != lun->sync_errors)

@@ -53,7 +53,7 @@ struct lun_ops {
  * @regular: lun_file.c's: a file, not a block device
  * @mem: lun_ram.c's
  * @sync_lock: held around a sync and what it leaves in the two below
- * @sync_errors: how many syncs have failed
+ * @sync_errors: how many syncs have failed; atomic
  * @sync_errno: how the last of them failed
  *
  * All but the last two stay as they are while the medium is open.
@@ -138,7 +138,7 @@ int lun_zero(struct lun *lun, u64 at, u64 len, bool punch);
  */
 int lun_sync(struct lun *lun, u32 *seen);
 
-/** lun_sync_errors() - where a new caller of lun_sync() begins to count */
+/** lun_sync_errors() - how many syncs have failed: where a new caller of lun_sync() begins to count. Never waits. */
 u32 lun_sync_errors(struct lun *lun);
 
 /** lun_check() - is the medium still there, and whole? Return: see struct lun_ops */

@@ -149,11 +149,12 @@ void scsi_verify_end(struct scsi_cmd *cmd)
 {
 	bool one_block = (cmd->cdb[1] >> 1 & 3) == 3;
 
-	if (!scsi_flush(cmd) || compares(cmd))
+	if (!scsi_flush(cmd))
 		return;
-	if (one_block && cmd->expect < cmd->length)
+	/* What was never compared is never good. */
+	if ((compares(cmd) || one_block) && cmd->expect < cmd->length)
 		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
-	else
+	else if (!compares(cmd))
 		compare(cmd, base(cmd), cmd->blocks << cmd->dev->shift, one_block ? cmd->buf : NULL, true);
 }
 
