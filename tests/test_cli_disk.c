@@ -103,6 +103,7 @@ static struct disk *start(struct disk_attr *attr)
 	gate.real = d->lun.ops;
 	gate.ops = *d->lun.ops;
 	gate.ops.pread = gate_pread;
+	gate.ops.pread_now = NULL;
 	gate.ops.pwrite = gate_pwrite;
 	gate.ops.sync = gate_sync;
 	d->lun.ops = &gate.ops;

@@ -284,6 +284,67 @@ static void test_abort_of_looks(void **state)
 	slow_close(&s);
 }
 
+/* The attribute's place: after the CDB's length (SRP r16a 6.8); as our initiator sends SIMPLE alone. */
+static void send_attr(struct raw *r, u64 tag, u32 lba, u8 attr)
+{
+	u8 iu[1024];
+	u32 n = rw_iu(r, iu, tag, true, lba, 1);
+
+	((struct srp_wire_cmd *)iu)->attr = attr;
+	raw_send(r, iu, n);
+}
+
+static bool got(struct raw *r, u64 tag)
+{
+	u64 t = 0;
+
+	return raw_recv(r) && srp_iu_tag(r->got, r->got_len, &t) && t == tag;
+}
+
+/*
+ * Commands in any order, but for an ORDERED one, which waits for those before it, and those behind it for it; an abort finds
+ * it where it waits (SAM-4 8.6).
+ */
+static void test_ordered(void **state)
+{
+	struct slow s;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		slow_open(&s, 0);
+		gate_set(GATE_WRITE, FAR * BLOCK);
+		send_attr(&s.a, 50, FAR, SRP_SIMPLE);
+		gate_wait();
+		send_attr(&s.a, 51, 0, SRP_SIMPLE);
+		assert_true(got(&s.a, 51));
+		send_attr(&s.a, 52, FAR + 1, SRP_ORDERED);
+		send_attr(&s.a, 53, 1, SRP_SIMPLE);
+		send_attr(&s.a, 54, 2, SRP_ORDERED);
+		send_attr(&s.a, 55, 3, SRP_SIMPLE);
+		assert_false(raw_recv_within(&s.a, 20));
+		send_attr(&s.a, 56, 4, SRP_HEAD_OF_QUEUE);
+		assert_true(got(&s.a, 56));
+		send_attr(&s.b, 57, 5, SRP_ORDERED);
+		assert_true(got(&s.b, 57));
+		if (i) {
+			/* without 52, 53 has nothing to wait for */
+			send_tm(&s.a, 99, SRP_ABORT_TASK, 52);
+			assert_true(raw_recv(&s.a) && raw_recv(&s.a));
+			send_tm(&s.a, 98, SRP_ABORT_TASK, 55);
+			assert_true(got(&s.a, 98));
+			assert_false(raw_recv_within(&s.a, 20)); /* 54 still waits for 50 */
+			gate_set(0, 0);
+			assert_true(got(&s.a, 50) && got(&s.a, 54));
+		} else {
+			gate_set(0, 0);
+			assert_true(got(&s.a, 50) && got(&s.a, 52) && got(&s.a, 53) && got(&s.a, 54) && got(&s.a, 55));
+		}
+		assert_false(raw_recv_within(&s.a, 20));
+		slow_close(&s);
+	}
+}
+
 /*
  * Old data over new: a write is with the medium, and a first function has marked it. A second one, of whatever kind and from
  * whomever, is answered no earlier than the first.
@@ -349,7 +410,8 @@ int main(void)
 		cmocka_unit_test(test_relogin),		cmocka_unit_test(test_both_leave),
 		cmocka_unit_test(test_own_end),		cmocka_unit_test(test_data),
 		cmocka_unit_test(test_crowd),		cmocka_unit_test(test_abort_of_looks),
-		cmocka_unit_test(test_second_function), cmocka_unit_test(test_flat_lun),
+		cmocka_unit_test(test_second_function), cmocka_unit_test(test_ordered),
+		cmocka_unit_test(test_flat_lun),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,18 @@ int lun_read(struct lun *lun, void *buf, size_t len, u64 at, size_t *done)
 	return err;
 }
 
+bool lun_read_now(struct lun *lun, void *buf, size_t len, u64 at)
+{
+	ssize_t got;
+
+	if (!lun->ops->pread_now || __atomic_load_n(&lun->waits, __ATOMIC_RELAXED) || !inside(lun, len, at))
+		return false;
+	got = lun->ops->pread_now(lun, buf, len, at);
+	if (got == -EOPNOTSUPP)
+		__atomic_store_n(&lun->waits, true, __ATOMIC_RELAXED);
+	return got >= 0 && (size_t)got == len;
+}
+
 int lun_write(struct lun *lun, const void *buf, size_t len, u64 at, size_t *done)
 {
 	size_t n = 0;

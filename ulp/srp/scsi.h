@@ -215,6 +215,13 @@ void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
  */
 bool scsi_read(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
 
+/**
+ * scsi_read_now() - scsi_read(), and later scsi_finish(), if neither has to wait for the medium
+ *
+ * Return: true; or false, and nothing has happened: scsi_read() is to be called where waiting is no harm
+ */
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
+
 /** scsi_write() - a piece of a command in SCSI_DATA_OUT: written, compared or put by. Return: as scsi_read() */
 bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len);
 

@@ -117,6 +117,9 @@ static void ended(struct tgt_event *ev)
 	struct tgt_channel *ch = srp_container_of(ev, struct tgt_channel, end_ev);
 	u32 i;
 
+	ch->held = NULL;
+	ch->held_last = &ch->held;
+	ch->n_held = 0;
 	ch->waiting = NULL;
 	ch->waiting_last = &ch->waiting;
 	tgt_data_sweep(ch);

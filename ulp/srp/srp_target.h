@@ -106,6 +106,7 @@ enum tgt_cmd_state {
  * @state: atomic; see enum tgt_cmd_state
  * @tag: stays from ACTIVE on
  * @recv: the IU's buffer, as long as descriptors are read from it; or NULL
+ * @attr: its task attribute
  * @data: the direction that is moved; @other: bytes of a buffer in the other
  * @descs: the table, in the IU or fetched
  * @at, @at_off: the descriptor that the next byte goes to, and how much of it is done
@@ -137,6 +138,7 @@ struct tgt_cmd {
 	const u8 *descs;
 	u32 at, at_off;
 	u32 key;
+	u8 attr;
 	bool in;
 	bool fetched;
 	bool failed, finished;
@@ -178,6 +180,8 @@ enum tgt_channel_state {
  * @sweep_next: of a list that is the marker's, from the time when it set @sweep
  * @conn: NULL only before its acceptance
  * @free: commands
+ * @held: those that wait for others' end, as an ORDERED command is among them; @n_held: how many
+ * @ordered: an ORDERED command is in hand, and alone; @releasing: tgt_release() runs
  * @waiting: those that wait for an area
  * @flying: those whose last requests are posted, in order; freed up to the one that completes
  * @quiet: of them, since the last that asked for a completion
@@ -222,6 +226,9 @@ struct tgt_channel {
 	u32 n_recvs, n_cmds;
 
 	struct tgt_cmd *free;
+	struct tgt_cmd *held, **held_last;
+	u32 n_held;
+	bool ordered, releasing;
 	struct tgt_cmd *waiting, **waiting_last;
 	struct tgt_cmd *flying, **flying_last;
 	struct tgt_area *free_areas;
@@ -332,6 +339,10 @@ void tgt_refuse(struct tgt_cmd *c);
 void tgt_drop(struct tgt_cmd *c);
 /** tgt_forget() - the command was in hand when its channel ended, and isn't with the medium. From an event. */
 void tgt_forget(struct tgt_cmd *c);
+/** tgt_release() - begin commands that were held until others have ended, if these have. From an event. */
+void tgt_release(struct tgt_channel *ch);
+/** tgt_held_sweep() - drop commands that were aborted while they were held. From an event. */
+void tgt_held_sweep(struct tgt_channel *ch);
 /** tgt_aborted() - must the command be dropped? */
 static inline bool tgt_aborted(const struct tgt_cmd *c)
 {

@@ -68,6 +68,7 @@ void tgt_drop(struct tgt_cmd *c)
 	tgt_abort_done(c);
 	cmd_put(c);
 	tgt_area_give(ch, a);
+	tgt_release(ch);
 	tgt_credit(ch);
 }
 
@@ -202,6 +203,7 @@ void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 	srp_count(c->in ? &ch->n_bytes_in : &ch->n_bytes_out, c->scsi.moved);
 	post_response(c, &rsp, wrs, n);
 	tgt_area_give(ch, a);
+	tgt_release(ch);
 }
 
 /* --- refusals --- */
@@ -221,6 +223,7 @@ static void refuse(struct tgt_channel *ch, struct tgt_recv *r, u64 tag, u8 code)
 	c->area = NULL;
 	recv_put(r);
 	post_response(c, &rsp, NULL, 0);
+	tgt_release(ch);
 }
 
 void tgt_refuse(struct tgt_cmd *c)
@@ -240,6 +243,7 @@ void tgt_refuse(struct tgt_cmd *c)
 	c->key = 0;
 	post_response(c, &rsp, NULL, 0);
 	tgt_area_give(ch, a);
+	tgt_release(ch);
 }
 
 /* --- commands --- */
@@ -262,6 +266,52 @@ static void choose_data(struct tgt_cmd *c, const struct srp_cmd *iu)
 	c->key = c->ch->invalidate && c->data.format == SRP_DATA_DIRECT && c->data.len && !c->other ?
 			 srp_desc_get(c->descs, 0).key :
 			 0;
+}
+
+/* Commands in hand that are not held, without this one. */
+static u32 others(const struct tgt_cmd *c, u32 itself)
+{
+	return c->ch->taken - c->ch->n_held - itself;
+}
+
+/* One that is held: may it begin? An ORDERED command begins when nothing is in hand, and is alone until its end. */
+static bool may_begin(const struct tgt_cmd *c)
+{
+	return !others(c, 0) || (c->attr != SRP_ORDERED && !c->ch->ordered);
+}
+
+/* One that has come: must it wait for others? HEAD OF QUEUE waits for nobody. */
+static bool must_hold(const struct tgt_cmd *c)
+{
+	struct tgt_channel *ch = c->ch;
+	bool alone = !others(c, 1);
+
+	if (c->attr == SRP_HEAD_OF_QUEUE)
+		return false;
+	if (!ch->held && (alone || (c->attr != SRP_ORDERED && !ch->ordered))) {
+		ch->ordered = c->attr == SRP_ORDERED;
+		return false;
+	}
+	return true;
+}
+
+static void hold(struct tgt_cmd *c)
+{
+	struct tgt_channel *ch = c->ch;
+
+	c->next = NULL;
+	*ch->held_last = c;
+	ch->held_last = &c->next;
+	ch->n_held++;
+}
+
+static void begin(struct tgt_cmd *c, const struct srp_cmd *iu)
+{
+	scsi_begin(&c->scsi, &c->ch->nexus->scsi, iu->lun, iu->cdb, iu->cdb_len, c->buf);
+	choose_data(c, iu);
+	scsi_limit(&c->scsi, c->data.len);
+	c->only_looks = scsi_only_looks(&c->scsi);
+	tgt_data_begin(c);
 }
 
 static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
@@ -287,12 +337,57 @@ static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	c->recv = r;
 	c->area = NULL;
 	c->finished = false;
-	scsi_begin(&c->scsi, &ch->nexus->scsi, iu.lun, iu.cdb, iu.cdb_len, c->buf);
-	choose_data(c, &iu);
-	scsi_limit(&c->scsi, c->data.len);
-	c->only_looks = scsi_only_looks(&c->scsi);
+	c->attr = iu.attr;
 	cmd_activate(c);
-	tgt_data_begin(c);
+	if (must_hold(c))
+		hold(c);
+	else
+		begin(c, &iu);
+}
+
+/* --- task attributes (SAM-4 8.6) --- */
+
+void tgt_release(struct tgt_channel *ch)
+{
+	struct srp_cmd iu;
+	struct tgt_cmd *c;
+
+	/* Those that end at once come here again. */
+	if (!ch->held || ch->releasing)
+		return;
+	ch->releasing = true;
+	while ((c = ch->held) && !tgt_dead(ch) && may_begin(c)) {
+		ch->held = c->next;
+		if (!ch->held)
+			ch->held_last = &ch->held;
+		ch->n_held--;
+		ch->ordered = c->attr == SRP_ORDERED;
+		/* It was good when it came. */
+		srp_cmd_decode(c->recv->iu, c->recv->len, &iu);
+		if (tgt_aborted(c))
+			tgt_drop(c);
+		else
+			begin(c, &iu);
+	}
+	ch->releasing = false;
+}
+
+void tgt_held_sweep(struct tgt_channel *ch)
+{
+	struct tgt_cmd **at = &ch->held, *c;
+
+	while ((c = *at)) {
+		if (!tgt_aborted(c)) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		if (!*at)
+			ch->held_last = at;
+		ch->n_held--;
+		tgt_drop(c);
+		at = &ch->held;
+	}
 }
 
 /* --- what comes --- */

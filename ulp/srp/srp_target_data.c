@@ -244,6 +244,16 @@ static void moved(struct ib_cq *cq, struct ib_wc *wc)
 		tgt_event(c->ch, &c->ev, piece_moved);
 }
 
+/* What the page cache has needs no worker. */
+static bool read_now(struct tgt_cmd *c)
+{
+	if (!scsi_read_now(&c->scsi, c->piece_at, c->piece, c->piece_len))
+		return false;
+	if (last_piece(c))
+		tgt_finish(c);
+	return true;
+}
+
 /* The next piece; there is one. */
 static void step(struct tgt_cmd *c)
 {
@@ -263,10 +273,10 @@ static void step(struct tgt_cmd *c)
 		c->piece_dma = c->small_dma;
 		c->piece_len = left;
 	}
-	if (c->scsi.phase == SCSI_DATA_IN)
-		to_medium(c);
-	else
+	if (c->scsi.phase != SCSI_DATA_IN || read_now(c))
 		move(c);
+	else
+		to_medium(c);
 }
 
 /* --- tables --- */

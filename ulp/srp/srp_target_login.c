@@ -160,6 +160,7 @@ static int channel_make(struct srp_target *t, struct tgt_nexus *n, const struct 
 	ch->refs = 1;
 	ch->events_last = &ch->events;
 	ch->jobs_last = &ch->jobs;
+	ch->held_last = &ch->held;
 	ch->waiting_last = &ch->waiting;
 	ch->flying_last = &ch->flying;
 	err = make_recvs(ch);

@@ -105,7 +105,7 @@ static bool mark(struct tgt_cmd *c, struct tgt_cmd *tm)
 			return false;
 		c->marked = tm->tm_number;
 		/* Its job's end looks for the mark after it has cleared this. */
-		c->quiet = c->only_looks && __atomic_load_n(&c->in_job, __ATOMIC_SEQ_CST);
+		c->quiet = __atomic_load_n(&c->in_job, __ATOMIC_SEQ_CST) && c->only_looks;
 	} else if ((state & (TGT_STATES - 1)) != TGT_ABORTED) {
 		return false;
 	}
@@ -119,6 +119,8 @@ static void swept(struct tgt_event *ev)
 
 	__atomic_store_n(&ch->sweep, 0, __ATOMIC_SEQ_CST);
 	tgt_data_sweep(ch);
+	if (!tgt_dead(ch))
+		tgt_held_sweep(ch);
 }
 
 /* The target's lock is held. Return: the channels that have something to drop, with a reference each. */
