@@ -229,6 +229,16 @@ static void test_short_pool(void **state)
 
 /* --- slow --- */
 
+static u32 waiting(struct disk *d)
+{
+	u32 n;
+
+	pthread_mutex_lock(&d->blocks.lock);
+	n = d->blocks.waiting;
+	pthread_mutex_unlock(&d->blocks.lock);
+	return n;
+}
+
 /* A write that is no whole block, while whole blocks are being written elsewhere, and don't get done. */
 static void test_unaligned(void **state)
 {
@@ -245,7 +255,7 @@ static void test_unaligned(void **state)
 	assert_int_equal(disk_write(b, byte, 100, 7, false), 0);
 	/* one that meets it waits, and so does a whole one behind that; others go on */
 	begin(&part, b, WRITE, SLOW + 65000, 100);
-	while (!__atomic_load_n(&d->blocks.waiting, __ATOMIC_ACQUIRE))
+	while (!waiting(d))
 		usleep(1000);
 	begin(&later, a, WRITE, SLOW + 65024, 512);
 	assert_int_equal(disk_write(b, byte, 100, 7, false), 0);

@@ -234,7 +234,7 @@ static void test_crowd(void **state)
 	gate_set(GATE_WRITE, 0);
 	for (i = 0; i < 10; i++) {
 		send_rw(&s.a, 100 + i, true, FAR + 64 * (u32)i, 64);
-		send_rw(&s.b, 100 + i, true, FAR + 64 * (u32)i, 1);
+		send_rw(&s.b, 100 + i, true, 2 * FAR + (u32)i, 1);
 	}
 	gate_wait_for(2);
 	send_tm(&s.b, 99, SRP_ABORT_TASK, 107); /* which waits for a worker, and needs none any more */
