@@ -350,6 +350,36 @@ static void test_timeout(void **state)
 	stop(d);
 }
 
+/* A write can't be aborted while the medium has it: it fails when that lets go of it, and again it alone. */
+static void test_timeout_of_write(void **state)
+{
+	struct disk_attr attr = { .machine = 0, .timeout_ms = 50 };
+	struct srp_initiator_stats st;
+	struct disk *d = start(&attr);
+	struct disk_user *a = disk_join(d), *b = disk_join(d);
+	struct task slow;
+	u8 buf[4096];
+
+	(void)state;
+	gate_open(true, false);
+	begin(&slow, a, WRITE, SLOW, 4096);
+	do {
+		assert_int_equal(disk_read(b, buf, sizeof(buf), 0), 0);
+		usleep(1000);
+		srp_initiator_get_stats(d->initiator, &st);
+	} while (!st.aborts);
+	assert_int_equal(disk_read(b, buf, sizeof(buf), 0), 0);
+	gate_open(false, false);
+	assert_int_equal(end(&slow), EIO);
+	srp_initiator_get_stats(d->initiator, &st);
+	assert_int_equal(st.lun_resets, 0);
+	assert_int_equal(st.reconnects, 0);
+	assert_int_equal(st.state, SRP_STATE_LIVE);
+	disk_leave(a);
+	disk_leave(b);
+	stop(d);
+}
+
 /* --- errors --- */
 
 /* A writeback that failed was everybody's. Who comes after it has lost nothing. */
@@ -388,10 +418,10 @@ static void test_lost_writeback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_short_pool),
-		cmocka_unit_test(test_unaligned),      cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_slow_sync),      cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_lost_writeback),
+		cmocka_unit_test(test_lengths),		 cmocka_unit_test(test_short_pool),
+		cmocka_unit_test(test_unaligned),	 cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_slow_sync),	 cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_timeout_of_write), cmocka_unit_test(test_lost_writeback),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

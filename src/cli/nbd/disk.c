@@ -20,6 +20,11 @@
 #define CHUNK (256u << 10)
 /* The device server's longest WRITE SAME and UNMAP. */
 #define LONGEST (1u << 30)
+/*
+ * A write that the medium has in hand can't be aborted before that lets go of it. The target is in this process, and will answer:
+ * to give up waiting would cost all channels their connection.
+ */
+#define ABORT_MS (1u << 30)
 /* How long a lost target is looked for before the next attempt. */
 #define RECONNECT_MS 200u
 /* Times the memory of a matrix's machine. */
@@ -151,6 +156,7 @@ static int meet(struct disk *d, struct why *why)
 		.memory = d->attr.memory,
 		.max_sg = entries(d) + 3,
 		.timeout_ms = d->attr.timeout_ms ? d->attr.timeout_ms : SRP_NO_TIMEOUT,
+		.abort_ms = ABORT_MS,
 		.reconnect_ms = RECONNECT_MS,
 	};
 	int err = srp_target_create(&ta, &d->target);
