@@ -297,6 +297,64 @@ static void test_crowd(void **state)
 	stop(d);
 }
 
+#define MANY 100
+
+struct many {
+	struct disk_user *u;
+	pthread_barrier_t *slow_now;
+	int err;
+};
+
+static void *read_twice(void *arg)
+{
+	struct many *m = arg;
+	u8 buf[4096];
+
+	m->err = disk_read(m->u, buf, sizeof(buf), 0);
+	pthread_barrier_wait(m->slow_now);
+	pthread_barrier_wait(m->slow_now);
+	if (!m->err)
+		m->err = disk_read(m->u, buf, sizeof(buf), 4096);
+	return NULL;
+}
+
+/* More threads than an engine has places for, and all of them have been in it; some reads are slow. */
+static void test_many_threads(void **state)
+{
+	struct disk_attr attr = { .machine = 0, .channels = 16 };
+	struct disk *d = start(&attr);
+	struct disk_user *a = disk_join(d), *b = disk_join(d);
+	pthread_barrier_t barrier;
+	struct many m[MANY];
+	struct task slow[4];
+	pthread_t thread[MANY];
+	u32 i;
+
+	(void)state;
+	pthread_barrier_init(&barrier, NULL, MANY + 1);
+	for (i = 0; i < MANY; i++) {
+		m[i] = (struct many){ .u = b, .slow_now = &barrier };
+		assert_int_equal(pthread_create(&thread[i], NULL, read_twice, &m[i]), 0);
+	}
+	pthread_barrier_wait(&barrier);
+	gate_open(true, false);
+	for (i = 0; i < 4; i++)
+		begin(&slow[i], a, READ, SLOW + i * 4096, 4096);
+	gate_wait_for(4);
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < MANY; i++) {
+		pthread_join(thread[i], NULL);
+		assert_int_equal(m[i].err, 0);
+	}
+	gate_open(false, false);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(end(&slow[i]), 0);
+	pthread_barrier_destroy(&barrier);
+	disk_leave(a);
+	disk_leave(b);
+	stop(d);
+}
+
 /* A sync that takes many times longer than a command may, where that is set, is slow and no failure. */
 static void test_slow_sync(void **state)
 {
@@ -418,10 +476,11 @@ static void test_lost_writeback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lengths),		 cmocka_unit_test(test_short_pool),
-		cmocka_unit_test(test_unaligned),	 cmocka_unit_test(test_crowd),
-		cmocka_unit_test(test_slow_sync),	 cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_timeout_of_write), cmocka_unit_test(test_lost_writeback),
+		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_short_pool),
+		cmocka_unit_test(test_unaligned),      cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_many_threads),   cmocka_unit_test(test_slow_sync),
+		cmocka_unit_test(test_timeout),	       cmocka_unit_test(test_timeout_of_write),
+		cmocka_unit_test(test_lost_writeback),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,8 @@ static void *run(void *arg)
 	u64 next = srp_now_ms() + ini->tick_ms, retry = 0;
 
 	pthread_mutex_lock(&ini->lock);
-	while (!ini->stop) {
+	/* Whoever has asked is answered, also at the end. */
+	while (!ini->stop || ini->asks) {
 		u64 now = srp_now_ms();
 
 		if (ini->refused)
