@@ -119,7 +119,7 @@ static void serve(struct srp_initiator *ini)
 	pthread_cond_broadcast(&ini->done);
 }
 
-/* Those that are there now: who submits again waits for the next turn. The lock is held before and after. */
+/* Ends the requests that are in the list now; what their done() submits waits for the next turn. The lock is held before and after. */
 static void end_refused(struct srp_initiator *ini)
 {
 	struct srp_request *req, *next = ini->refused;
@@ -166,7 +166,7 @@ static void *run(void *arg)
 	u64 next = srp_now_ms() + ini->tick_ms, retry = 0;
 
 	pthread_mutex_lock(&ini->lock);
-	/* Whoever has asked is answered, also at the end. */
+	/* Questions are answered also when the initiator ends. */
 	while (!ini->stop || ini->asks) {
 		u64 now = srp_now_ms();
 

@@ -256,7 +256,7 @@ struct tgt_login {
  * struct srp_target - see srp.h; @lock guards what follows it
  * @thread: logs in, logs out, and frees channels that have ended. It waits for nothing that a channel does.
  * @logins: to be answered; @parked: those that wait until the channels which they end are gone
- * @ended: channels that nobody refers to any more
+ * @ended: channels to which no references remain
  * @tms: functions that wait for commands; @tm_number: how many there were
  * @event: asynchronous event to be sent; @event_number: how many there were
  */

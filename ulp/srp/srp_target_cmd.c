@@ -274,13 +274,13 @@ static u32 others(const struct tgt_cmd *c, u32 itself)
 	return c->ch->taken - c->ch->n_held - itself;
 }
 
-/* One that is held: may it begin? An ORDERED command begins when nothing is in hand, and is alone until its end. */
+/* May a held command begin? An ORDERED command begins when nothing is in hand, and is alone until its end. */
 static bool may_begin(const struct tgt_cmd *c)
 {
 	return !others(c, 0) || (c->attr != SRP_ORDERED && !c->ch->ordered);
 }
 
-/* One that has come: must it wait for others? HEAD OF QUEUE waits for nobody. */
+/* Must a command that has just come wait for others? A HEAD OF QUEUE command never waits. */
 static bool must_hold(const struct tgt_cmd *c)
 {
 	struct tgt_channel *ch = c->ch;

@@ -183,7 +183,7 @@ static void medium_done(struct tgt_event *ev)
 {
 	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
 
-	/* Whoever marks it from here on waits for it; who has marked it before is seen below. */
+	/* A function that marks the command from here on waits for it. A mark that was set before is seen below. */
 	__atomic_store_n(&c->in_job, 0, __ATOMIC_SEQ_CST);
 	if (tgt_dead(c->ch)) {
 		tgt_forget(c);

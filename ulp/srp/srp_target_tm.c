@@ -87,8 +87,9 @@ static bool is_meant(const struct tgt_cmd *tm, const struct tgt_cmd *c)
 }
 
 /*
- * One command, if it is in hand and the one that is meant. A command that an earlier function has marked is waited for as well.
- * What only looks, and is with the medium, moves nothing any more: nobody waits for it. The target's lock is held.
+ * Marks a command, if it is in hand and the function means it. The function also waits for a command that an earlier function
+ * has marked. It doesn't wait for a command that only looks and is with the medium: that moves nothing any more.
+ * The target's lock is held.
  * Return: it was marked now
  */
 static bool mark(struct tgt_cmd *c, struct tgt_cmd *tm)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The SRP target: who works. A channel's events run one after another, in the thread that
+ * The SRP target: its threads. A channel's events run one after another, in the thread that
  * brings one while no other thread runs them. What may wait for the medium is a job: workers
  * do the jobs, and a job's end is an event again. Called by all files of the target; nothing here
  * posts, and no event or job is called with a lock held.

@@ -51,7 +51,7 @@ struct disk {
 	struct srp_initiator *initiator;
 	struct slot slot[SLOTS];
 	u32 max_entry; /* bytes of a list's entry */
-	struct ranges blocks; /* held alone by who changes a part of a block */
+	struct ranges blocks; /* a request that changes a part of a block holds it alone */
 	pthread_mutex_t lock; /* what follows */
 	pthread_cond_t freed; /* a slot */
 	pthread_cond_t moved; /* a command has ended well */
@@ -368,7 +368,7 @@ static int execute_once(struct disk *d, struct srp_request *rq)
 	return err;
 }
 
-/* Return: false: no command is under way, so nobody will free what the platform lacks; else one has ended since @n_moved. */
+/* Return: true: a command has ended since @n_moved, so memory may be free; false: no command is under way that could free any. */
 static bool wait_for_memory(struct disk *d, u32 n_moved)
 {
 	bool any;
@@ -517,7 +517,7 @@ int disk_read(struct disk_user *u, void *buf, u32 len, u64 at)
 	return err;
 }
 
-/* What is around the piece in its first and last block is read first; nobody writes there meanwhile. */
+/* What is around the piece in its first and last block is read first; no other request writes there meanwhile. */
 static int write_part(struct disk *d, struct slot *s, const struct span *sp, const u8 *from, bool fua)
 {
 	struct range r;

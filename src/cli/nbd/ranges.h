@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Ranges of a disk that requests hold while they are under way. Two may hold what overlaps if neither
- * holds it alone. Who comes later waits for those before it that it conflicts with, and for
- * nobody else: so nobody starves. Called by disk.c.
+ * Ranges of a disk that requests hold while they are under way. Two requests may hold ranges that overlap if neither
+ * holds its range alone. A request waits only for earlier requests with which it conflicts, so
+ * no request starves. Called by disk.c.
  */
 #ifndef NBD_RANGES_H
 #define NBD_RANGES_H
