@@ -486,6 +486,8 @@ static void lost_writes_are_told_to_all(void **state)
 
 static void moves_what_the_initiator_has_room_for(void **state)
 {
+	u32 i;
+
 	(void)state;
 	memcpy(model, bed.mem, END);
 	memset(data, 0x5a, 2048);
@@ -500,6 +502,12 @@ static void moves_what_the_initiator_has_room_for(void **state)
 	EXPECT_SENSE(bed_run(cdb_of(form_of(0x41), 8, 4, 0), 10, data, 511), SCSI_ILLEGAL_REQUEST,
 		     SCSI_ASC_LIST_LENGTH);
 	EXPECT_SENSE(bed_run(cdb_of(form_of(0x2f), 8, 4, 6), 10, data, 0), SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
+	/* VERIFY with the right data of some of its blocks: the others were never compared (SBC-3 5.36, BYTCHK 01b). */
+	for (i = 0; i < 4; i++) {
+		memcpy(data, model + 8 * 512, 4 * 512);
+		EXPECT_SENSE(bed_run(cdb_of(form_of(0x2f), 8, 4, 2), 10, data, i * 512), SCSI_ILLEGAL_REQUEST,
+			     SCSI_ASC_LIST_LENGTH);
+	}
 	assert_memory_equal(bed.mem, model, END);
 }
 

@@ -56,8 +56,8 @@ u16 scsi_attention(struct scsi_nexus *nexus)
 	return news(&nexus->mode_changes, &dev->mode_changes) ? SCSI_ASC_MODE_CHANGED : 0;
 }
 
-/* SAM-4 4.6: peripheral device or flat space addressing, first level, number 0. */
-static bool is_lun_0(const u8 *lun)
+/* Peripheral device or flat space addressing, first level, number 0. */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN])
 {
 	return !(get_be(lun, SCSI_LUN_LEN) & ~(0x40ull << 56));
 }
@@ -93,7 +93,7 @@ static void check(struct scsi_cmd *cmd, const u8 *lun)
 	u32 flags = cmd->op ? cmd->op->flags : 0;
 	u16 attention;
 
-	cmd->absent = !is_lun_0(lun);
+	cmd->absent = !scsi_lun_exists(lun);
 	if (cmd->absent && !(flags & OP_ANY_LUN)) {
 		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LUN);
 		return;
@@ -123,6 +123,14 @@ void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCS
 	if (!cmd->length)
 		cmd->phase = SCSI_NO_DATA;
 	cmd->expect = cmd->length;
+}
+
+bool scsi_only_looks(const struct scsi_cmd *cmd)
+{
+	if (cmd->status != SCSI_GOOD)
+		return true;
+	return cmd->op->kind == KIND_REPLY || cmd->op->kind == KIND_READ || cmd->op->kind == KIND_VERIFY ||
+	       cmd->op->finish == scsi_sync_cache || cmd->op->finish == scsi_test_unit;
 }
 
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes)

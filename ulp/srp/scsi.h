@@ -198,6 +198,12 @@ bool scsi_parse(struct scsi_cmd *cmd, struct scsi_device *dev, const u8 *cdb, u3
 void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCSI_LUN_LEN], const u8 *cdb, u32 len,
 		u8 *buf);
 
+/** scsi_lun_exists() - is it logical unit 0, in one of the forms that name it (SAM-4 4.6)? For commands and task management alike. */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN]);
+
+/** scsi_only_looks() - a command that was begun: it changes neither the medium nor the device, at whatever point it is left */
+bool scsi_only_looks(const struct scsi_cmd *cmd);
+
 /** scsi_limit() - no more than @bytes can be moved: the initiator's buffer is smaller than its CDB says */
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
 
@@ -208,6 +214,13 @@ void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
  * Return: true, or false: the command has failed, and goes to scsi_finish()
  */
 bool scsi_read(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
+
+/**
+ * scsi_read_now() - scsi_read(), and later scsi_finish(), if neither has to wait for the medium
+ *
+ * Return: true; or false, and nothing has happened: scsi_read() is to be called where waiting is no harm
+ */
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
 
 /** scsi_write() - a piece of a command in SCSI_DATA_OUT: written, compared or put by. Return: as scsi_read() */
 bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len);

@@ -120,6 +120,15 @@ static bool force(const struct scsi_cmd *cmd)
 	return cmd->op->form != FORM_6 && cmd->cdb[1] & 0x08;
 }
 
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len)
+{
+	if (force(cmd) || cmd->status != SCSI_GOOD || cmd->phase != SCSI_DATA_IN || len > cmd->expect ||
+	    at > cmd->expect - len || !lun_read_now(cmd->dev->lun, to, len, base(cmd) + at))
+		return false;
+	cmd->moved += len;
+	return true;
+}
+
 /* What was read with FUA is to be on the medium: if the cache has something newer, it goes there. */
 void scsi_read_end(struct scsi_cmd *cmd)
 {
@@ -149,11 +158,12 @@ void scsi_verify_end(struct scsi_cmd *cmd)
 {
 	bool one_block = (cmd->cdb[1] >> 1 & 3) == 3;
 
-	if (!scsi_flush(cmd) || compares(cmd))
+	if (!scsi_flush(cmd))
 		return;
-	if (one_block && cmd->expect < cmd->length)
+	/* What was never compared is never good. */
+	if ((compares(cmd) || one_block) && cmd->expect < cmd->length)
 		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
-	else
+	else if (!compares(cmd))
 		compare(cmd, base(cmd), cmd->blocks << cmd->dev->shift, one_block ? cmd->buf : NULL, true);
 }
 
