@@ -282,6 +282,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	hca_rx_idle(qp);
 	hca_mw_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
+	qp->transport->reset(qp); /* the wire's call wants nothing of it any more */
 	hca_eq_cancel(hca->eq, &qp->event);
 	forget(qp);
 	count_users(qp, (u32)-1);
