@@ -171,8 +171,8 @@ static void down(struct soak_end *e, bool destroy)
 	forget(e);
 	if (destroy)
 		soak_create(e);
-	pthread_rwlock_unlock(&e->use);
 	hca_store_release(&e->state, (u32)SOAK_DOWN);
+	pthread_rwlock_unlock(&e->use);
 }
 
 void soak_to_error(struct soak_end *e)

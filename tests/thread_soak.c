@@ -163,11 +163,11 @@ static bool is_waiting(const struct soak_end *e)
 
 	if (e->state == SOAK_DRAINING)
 		return true;
-	if (e->state != SOAK_UP || e->peer->state != SOAK_UP || e->broken || e->peer->broken ||
+	if (e->state != SOAK_UP || e->peer->state != SOAK_UP || hca_load(&e->broken) || hca_load(&e->peer->broken) ||
 	    e->link->type != HCA_QPT_RC)
 		return false;
 	for (p = 0; p < SOAK_POSTERS; p++)
-		if (e->poster[p].msg != e->peer->next_msg[p])
+		if (e->poster[p].msg != hca_load(&e->peer->next_msg[p]))
 			return true;
 	return e->sqd;
 }

@@ -242,7 +242,10 @@ free_qp:
 
 /* --- ending --- */
 
-/* The state tells the threads that are at it to stop after the piece they move; wait for that. */
+/*
+ * The state tells the threads that are at it to stop after the piece they move; wait for that, and be the thread that runs it:
+ * a worker that comes late would find a queue that is half dropped.
+ */
 static void stop(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
@@ -256,6 +259,7 @@ static void stop(struct hca_qp *qp)
 		hca_relax(&turns);
 		hca_spin_lock(&qp->lock, flags);
 	}
+	qp->running = true;
 	hca_spin_unlock(&qp->lock, flags);
 	hca_timer_stop(&qp->timer);
 }
@@ -282,6 +286,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	hca_rx_idle(qp);
 	hca_mw_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
+	qp->transport->reset(qp); /* the wire's call wants nothing of it any more */
 	hca_eq_cancel(hca->eq, &qp->event);
 	forget(qp);
 	count_users(qp, (u32)-1);
@@ -312,6 +317,9 @@ static void reset(struct hca_qp *qp)
 	hca_rq_drop(&qp->rq);
 	forget(qp);
 	qp->transport->reset(qp);
+	hca_spin_lock(&qp->lock, flags);
+	hca_store(&qp->running, false);
+	hca_spin_unlock(&qp->lock, flags);
 	hca_rx_leave(qp);
 }
 

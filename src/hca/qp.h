@@ -27,14 +27,15 @@ struct hca_rx_node {
 /**
  * struct hca_qp_transport - how requests are carried out; each call may be made for any queue pair of the adapter
  * @create: the queue pair's state; everything else of it is set. May sleep. Return: 0 or -ENOMEM.
- * @destroy: the end of @create. May sleep.
- * @at_once: carry out an RDMA write or read that nothing is ahead of, if that takes neither waiting nor more than a piece; NULL: never. @len bytes
- *	of data. running and carrying are ours, no lock held. Return: done, with success; else nothing has happened.
+ * @destroy: the end of @create, after @reset. May sleep.
+ * @at_once: carry out an RDMA write or read that nothing is ahead of, if that takes neither waiting nor more than a piece;
+ *	NULL: never. @len bytes of data. running and carrying are ours, no lock held. Return: done, with success; else
+ *	nothing has happened.
  * @run: issue, complete and flush what can be, unless another thread is at it. The lock is held, and given up. Not inside.
  * @timeout: the queue pair's timer fired; the lock is held. Return: is there anything for @run?
  * @modified: attributes of @mask were set; the lock is held
  * @drained: is no request under way? The lock is held.
- * @reset: nothing is under way; no thread runs it, and none is at rx
+ * @reset: nothing is under way; no thread runs it, and none is at rx. The transport calls hca_qp_want() for it no more.
  * @late: a thread that left something at rx.backlog while this one was at it has gone; take the oldest in. rx is busy, no lock held.
  */
 struct hca_qp_transport {

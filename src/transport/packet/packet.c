@@ -52,7 +52,6 @@ static void destroy(struct hca_qp *qp)
 {
 	struct hca_rx_node *node;
 
-	unblock(qp);
 	while ((node = qp->rx.backlog)) {
 		qp->rx.backlog = node->next;
 		hca_free(node);
