@@ -228,9 +228,11 @@ static void retire(struct hca_qp *qp, enum hca_wc_status status, bool *lost)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	bool behind = mq->issue == qp->sq.head;
+	bool sent = !(hca_sq_entry(&qp->sq, qp->sq.head)->op->flags & HCA_OP_LOCAL);
 
 	*lost |= hca_sq_retire(qp, status);
-	mq->number = (mq->number + 1) & HCA_QPN_MASK;
+	/* The peer counts what it is sent. */
+	mq->number = (mq->number + sent) & HCA_QPN_MASK;
 	if (behind)
 		mq->issue = qp->sq.head;
 }
@@ -415,7 +417,7 @@ static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 	if (*idx >= 2 * qp->sq.size)
 		*idx -= 2 * qp->sq.size;
 	e = hca_sq_entry(&qp->sq, *idx);
-	return e->state == HCA_SQE_ANSWERED ? NULL : e;
+	return e->state == HCA_SQE_ANSWERED || e->op->flags & HCA_OP_LOCAL ? NULL : e;
 }
 
 /* Bytes of a read or an atomic, to where they belong; outside the lock, with placing set. */
