@@ -473,7 +473,8 @@ static void take_answer(struct hca_qp *qp, const struct hca_reply *r, hca_irqfla
 	/* A message is accepted when its last piece is; a failure of any of them is the message's. */
 	if (status || r->off + HCA_PIECE >= e->len)
 		answer_entry(qp, e, status);
-	else
+	/* Those behind it have their time from now on. */
+	if (e->state != HCA_SQE_ANSWERED || (idx != mq->issue && hca_sq_next(&qp->sq, idx) != mq->issue))
 		expect_answer(qp);
 }
 
