@@ -22,7 +22,7 @@
  * The requester's: qp->lock.
  * @issue: the next request to be issued; those from sq.head to here are under way, or answered
  * @number: of the request at sq.head; one that sends nothing has none, and leaves it to the next
- * @carrying: the request at @issue is being carried
+ * @carrying: the request at @issue is being carried, and wasn't put off meanwhile
  * @begun: it was, and is to be carried again
  * @placing: bytes of an answer are being put into the oldest request's entries: it doesn't complete meanwhile
  * @timing: the timer runs; @deadline: when an answer is missed, 0: never

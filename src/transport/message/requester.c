@@ -180,6 +180,7 @@ static void put_off(struct hca_qp *qp, u32 idx, u64 ns)
 		for (i = idx; i != mq->issue; i = hca_sq_next(&qp->sq, i))
 			hca_sq_entry(&qp->sq, i)->state = HCA_SQE_QUEUED;
 	}
+	mq->carrying = false;
 	mq->begun = true;
 	qp->waiting = true;
 	start_timer(qp, ns);
@@ -290,6 +291,9 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
+	/* An answer has put it off meanwhile, or one before it: it is carried again, whatever became of it. */
+	if (hca_unlikely(!mq->carrying))
+		return;
 	mq->carrying = false;
 	if (hca_likely(!o->local && o->answer == HCA_ANSWER_ACK)) {
 		answer_entry(qp, e, HCA_WC_SUCCESS);
