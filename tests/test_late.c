@@ -777,6 +777,55 @@ static void not_ready_while_sending_pieces(void **state)
 	}
 }
 
+static bool placing, over;
+
+static void places_slowly(struct side *s, u64 off, enum hca_mem_op op)
+{
+	u32 i;
+
+	(void)off;
+	if (s != &a || op == HCA_MEM_READ)
+		return;
+	placing = true;
+	CHECK(!over);
+	for (i = 0; i < 10; i++)
+		hca_pause();
+}
+
+static void reads_a_piece(void *arg)
+{
+	(void)arg;
+	CHECK(!post(&a, 1, HCA_WR_RDMA_READ, 0, 8 * 4096, BASE, b.all->key));
+}
+
+static void resets_meanwhile(void *arg)
+{
+	(void)arg;
+	while (!placing)
+		hca_pause();
+	CHECK(!to_state(a.qp, HCA_QPS_RESET));
+	over = true;
+}
+
+/* The bytes of a late answer are being put in place: RESET waits for that, and no byte follows it. */
+static void a_reset_waits_for_the_bytes(void **state)
+{
+	void (*const fns[])(void *) = { reads_a_piece, resets_meanwhile };
+
+	(void)state;
+	FOR_SEEDS(seed, SEEDS / 4) {
+		connect_type(HCA_QPT_RC);
+		late.one_sided_late = true;
+		look_at_memory(places_slowly);
+		placing = over = false;
+		run_seed(seed, 2, fns);
+		nothing_more();
+		connect_qp(&a, a.qp, &b, b.qp->qpn, 3, 2);
+		nothing_more();
+		assert_int_equal(close_both(NULL), 0);
+	}
+}
+
 #define HELD(t) cmocka_unit_test_setup_teardown(t, open_held, close_both)
 
 int main(void)
@@ -810,6 +859,7 @@ int main(void)
 		HELD(strange_answers),
 		cmocka_unit_test(not_ready_while_sending),
 		cmocka_unit_test(not_ready_while_sending_pieces),
+		cmocka_unit_test(a_reset_waits_for_the_bytes),
 	};
 
 	return cmocka_run_group_tests_name("late", tests, NULL, NULL);

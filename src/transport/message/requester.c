@@ -377,6 +377,8 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 		if (hca_unlikely(mq->placing)) {
 			break;
 		} else if (hca_unlikely(answered_first(qp))) {
+			if (qp->state == HCA_QPS_RESET)
+				break; /* its requests are being dropped */
 			complete(qp, &flags);
 		} else if (hca_unlikely(ends(qp))) {
 			if (qp->sq.head == qp->sq.tail)
