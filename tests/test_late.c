@@ -296,6 +296,27 @@ static void a_local_failure_waits_its_turn(void **state)
 	nothing_more();
 }
 
+/* Several of them: the first decides, the others are flushed. */
+static void local_failures_behind_each_other(void **state)
+{
+	struct hca_sge sge = { .addr = BASE, .length = 8, .lkey = 0x666600 };
+	struct hca_send_wr wr = { .sge = &sge, .num_sge = 1, .opcode = HCA_WR_SEND };
+
+	(void)state;
+	assert_int_equal(post_recv(&b, 1, 0, 8), 0);
+	assert_int_equal(send(11, 0, 8), 0);
+	for (wr.wr_id = 12; wr.wr_id < 15; wr.wr_id++)
+		assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	nothing_more();
+	all_steps();
+	good(&a.scq, 11);
+	poll_one(&a.scq, 12, HCA_WC_LOC_PROT_ERR, NULL);
+	flushed(&a.scq, 13);
+	flushed(&a.scq, 14);
+	good(&b.rcq, 1);
+	nothing_more();
+}
+
 /* --- not ready --- */
 
 static void not_ready_in_the_middle(void **state)
@@ -840,6 +861,7 @@ int main(void)
 		HELD(numbers_go_round),
 		HELD(the_oldest_failure_decides),
 		HELD(a_local_failure_waits_its_turn),
+		HELD(local_failures_behind_each_other),
 		HELD(not_ready_in_the_middle),
 		HELD(not_ready_is_counted),
 		HELD(not_ready_for_several_pieces),

@@ -317,6 +317,20 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 	mq->issue = hca_sq_next(&qp->sq, mq->issue);
 }
 
+/* The oldest failure decides: those behind it are flushed, though they have failed here already. */
+static void flush_failed(struct hca_qp *qp)
+{
+	struct hca_message_qp *mq = hca_message_qp(qp);
+	u32 i;
+
+	for (i = qp->sq.head; i != mq->issue; i = hca_sq_next(&qp->sq, i)) {
+		struct hca_sqe *e = hca_sq_entry(&qp->sq, i);
+
+		if (e->state == HCA_SQE_ANSWERED && e->status)
+			e->status = HCA_WC_WR_FLUSH_ERR;
+	}
+}
+
 /* A completion is seen when its request's place is free, not before. */
 static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
 {
@@ -326,6 +340,8 @@ static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
 	retire(qp, status, &lost);
 	if (hca_likely(!status && !lost))
 		return;
+	if (status)
+		flush_failed(qp);
 	hca_spin_unlock(&qp->lock, *flags);
 	if (lost)
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
