@@ -54,6 +54,8 @@ static struct {
 
 #define MARKER_ID 77u
 
+static u32 sends_seen[32], recvs_seen[32]; /* completions by status, over all seeds */
+
 /* --- the parts --- */
 
 static void post_some(u32 who)
@@ -114,6 +116,7 @@ static void take_send(const struct hca_wc *wc)
 	u32 who = (u32)wc->wr_id >> 8, i = (u32)wc->wr_id & 0xff;
 
 	CHECK(who < 2);
+	sends_seen[wc->status]++;
 	if (t.forgot[0])
 		CHECK(i >= t.next[who & 1]); /* those between were dropped */
 	else
@@ -142,6 +145,7 @@ static void take_recv(const struct hca_wc *wc)
 	u8 *at = b.ram + RECV_AREA + 128 * i;
 
 	CHECK(!t.marker_seen);
+	recvs_seen[wc->status]++;
 	if (i == MARKER_ID) {
 		CHECK(wc->status == HCA_WC_WR_FLUSH_ERR);
 		t.marker_seen = true;
@@ -388,13 +392,21 @@ static void against_each_other(void **state)
 {
 	void (*const fns[])(void *) = { posts_one, posts_two, posts_receives, makes_trouble, polls, brings };
 
+	u64 steps = 0;
+	u32 i;
+
 	(void)state;
 	FOR_SEEDS(seed, SEEDS)
 	{
 		begin(seed);
 		run_seed(seed, HCA_ARRAY_SIZE(fns), fns);
-		end(seed); total += test_steps();
+		end(seed);
+		steps += test_steps();
 	}
+	print_message("# %llu decisions\n", (unsigned long long)steps);
+	for (i = 0; i < HCA_ARRAY_SIZE(sends_seen); i++)
+		if (sends_seen[i] || recvs_seen[i])
+			print_message("# status %u: %u sends, %u receives\n", i, sends_seen[i], recvs_seen[i]);
 }
 
 int main(void)
