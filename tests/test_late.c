@@ -678,11 +678,18 @@ static void strange_answers(void **state)
 	answer_by_hand(0xffffff, 0, HCA_ANSWER_REM_OP);
 	late.port[a.hca.lid].ops->answered(late.port[a.hca.lid].client, &stranger);
 	nothing_more();
+	assert_int_equal(post_recv(&b, 4, 0, 8), 0);
+	assert_int_equal(send(3, 0, 8), 0);
+	answer_by_hand(1, 0, HCA_ANSWER_ACK); /* before its turn */
+	answer_by_hand(1, 0, HCA_ANSWER_RNR);
+	nothing_more();
 	all_steps();
 	good(&a.scq, 2);
+	good(&a.scq, 3);
 	answer_by_hand(0, 0, HCA_ANSWER_REM_OP); /* once more */
 	assert_int_equal(a.qp->state, HCA_QPS_RTS);
 	good(&b.rcq, 1);
+	good(&b.rcq, 4);
 	nothing_more();
 }
 
@@ -834,7 +841,8 @@ static void a_reset_waits_for_the_bytes(void **state)
 	void (*const fns[])(void *) = { reads_a_piece, resets_meanwhile };
 
 	(void)state;
-	FOR_SEEDS(seed, SEEDS / 4) {
+	FOR_SEEDS(seed, SEEDS / 4)
+	{
 		connect_type(HCA_QPT_RC);
 		late.one_sided_late = true;
 		look_at_memory(places_slowly);

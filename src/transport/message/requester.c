@@ -425,7 +425,10 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 
 /* --- answers that come later --- */
 
-/* The request of a number, if its answer is still awaited; the lock is held. */
+/*
+ * The request of a number, if its answer is the next that is awaited; the lock is held. Answers come in order: one that comes
+ * before its turn is of a former life of the queue pair.
+ */
 static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
@@ -438,6 +441,8 @@ static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 	*idx = qp->sq.head + ahead;
 	if (*idx >= 2 * qp->sq.size)
 		*idx -= 2 * qp->sq.size;
+	if (ahead && hca_sq_entry(&qp->sq, *idx ? *idx - 1 : 2 * qp->sq.size - 1)->state != HCA_SQE_ANSWERED)
+		return NULL;
 	e = hca_sq_entry(&qp->sq, *idx);
 	return e->state == HCA_SQE_ANSWERED || e->op->flags & HCA_OP_LOCAL ? NULL : e;
 }
