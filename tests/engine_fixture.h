@@ -3,7 +3,7 @@
  * Two adapters on a wire, each with memory of its own behind a plain accessor and
  * one queue pair; posting and polling in a word. Shared by the engine's tests. The wire
  * is the loop; with ENGINE_FIXTURE_PACKETS it is one of packets, which loses nothing
- * unless it's told to.
+ * unless it's told to, with ENGINE_FIXTURE_LATE one of messages that answers later.
  */
 #ifndef ENGINE_FIXTURE_H
 #define ENGINE_FIXTURE_H
@@ -21,13 +21,18 @@
 #ifdef ENGINE_FIXTURE_PACKETS
 #include "lossy_wire.h"
 #endif
+#ifdef ENGINE_FIXTURE_LATE
+#include "late_wire.h"
+#endif
 
 #ifndef BYTES /* of memory, at each side */
 #define BYTES 65536u
 #endif
 #define BASE 0x100000ull
+#ifndef WR
 #define CQE 64u
 #define WR 8u
+#endif
 #define RW (HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC)
 #define MS 1000000ull
 
@@ -68,6 +73,27 @@ static inline void wire_close(void)
 static inline u32 wire_lost(void)
 {
 	return lossy.lost;
+}
+#elif defined(ENGINE_FIXTURE_LATE)
+static struct late_wire late;
+#define FIXTURE_WIRE (&late.wire)
+#define FIXTURE_EQ (&late.eq)
+#define FIXTURE_MTU 0u
+#define FIXTURE_SILENT 0u
+
+static inline int wire_open(void)
+{
+	return late_open(&late);
+}
+
+static inline void wire_close(void)
+{
+	late_close(&late);
+}
+
+static inline u32 wire_lost(void)
+{
+	return 0;
 }
 #else
 static struct hca_loop loop;

@@ -300,11 +300,9 @@ void hca_qp_destroy(struct hca_qp *qp)
 static void reset(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
-	u32 turns = 0;
 
 	stop(qp);
-	while (!hca_rx_enter(qp))
-		hca_relax(&turns);
+	hca_rx_wait(qp);
 	hca_spin_lock(&qp->lock, flags);
 	qp->retries = 0;
 	qp->rnr_retries = 0;

@@ -241,6 +241,9 @@ void hca_rx_complete(struct hca_qp *qp, struct hca_wc *wc, bool solicited);
 /** hca_rx_flush() - what waits in the receive queue of a queue pair in error completes as flushed, here or by the thread that is at it */
 void hca_rx_flush(struct hca_qp *qp);
 
+/** hca_rx_wait() - be the thread that takes in, when the one that is at it has left; the state keeps others out. Not inside, no lock held. */
+void hca_rx_wait(struct hca_qp *qp);
+
 /** hca_rx_idle() - return when the thread that is at it has left; the state keeps others out. Not inside, no lock held. */
 void hca_rx_idle(struct hca_qp *qp);
 

@@ -144,7 +144,7 @@ static void relieve(struct hca_qp *qp)
 		hca_rx_leave(qp);
 }
 
-void hca_rx_idle(struct hca_qp *qp)
+void hca_rx_wait(struct hca_qp *qp)
 {
 	u32 turns = 0;
 
@@ -152,19 +152,20 @@ void hca_rx_idle(struct hca_qp *qp)
 		relieve(qp);
 		hca_relax(&turns);
 	}
+}
+
+void hca_rx_idle(struct hca_qp *qp)
+{
+	hca_rx_wait(qp);
 	hca_rx_leave(qp);
 }
 
 bool hca_rx_last(struct hca_qp *qp, u64 wr_id)
 {
 	struct hca_wc wc = { .wr_id = wr_id, .status = HCA_WC_WR_FLUSH_ERR, .opcode = HCA_WC_RECV };
-	u32 turns = 0;
 	bool lost;
 
-	while (!hca_rx_enter(qp)) {
-		relieve(qp);
-		hca_relax(&turns);
-	}
+	hca_rx_wait(qp);
 	flush(qp);
 	lost = hca_qp_note(qp, false, &wc, false);
 	hca_rx_leave(qp);

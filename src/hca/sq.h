@@ -24,7 +24,7 @@ enum hca_sqe_state {
  * @op: its opcode's row
  * @len: bytes of all its entries
  * @psn, @packets: on a wire of packets: the number of its first one, and how many numbers it takes
- * @number: on a wire of messages: its place in the sequence of the queue pair's requests
+ * @number: on a wire of messages: its place in the sequence of what the queue pair sends
  */
 struct hca_sqe {
 	struct hca_send_wr wr;

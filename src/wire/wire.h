@@ -181,7 +181,7 @@ struct hca_arrival {
  * struct hca_wire_client - what an adapter does with what comes for it
  * @message: a piece arrived; answer it. No lock held. The caller may be inside the requester's adapter, so nothing waits in here; what
  *	must be waited for is left in @c->local.
- * @answered: a reply that was pending. Not from within the wire's send, no lock held, not inside.
+ * @answered: a reply that was pending; those for one queue pair in the order of its pieces, one call at a time. Not from within the wire's send, no lock held, not inside.
  * @packet: a packet arrived. Any context, no lock held, not inside, not from within xmit. What isn't a packet, or is for no queue
  *	pair, is dropped.
  * @settle: return when no thread is inside the adapter that was at the call: what a wire took away before is used by none. May sleep.

@@ -17,9 +17,15 @@ static void reset(struct hca_qp *qp)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	hca_irqflags_t flags;
+	u32 turns = 0;
 
 	/* The timer may fire still: it looks under the lock. */
 	hca_spin_lock(&qp->lock, flags);
+	while (mq->placing) {
+		hca_spin_unlock(&qp->lock, flags);
+		hca_relax(&turns);
+		hca_spin_lock(&qp->lock, flags);
+	}
 	hca_memset(mq, 0, sizeof(*mq));
 	hca_spin_unlock(&qp->lock, flags);
 }

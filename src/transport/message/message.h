@@ -20,7 +20,8 @@
  * struct hca_message_qp - the transport's state of a queue pair
  *
  * The requester's: qp->lock.
- * @number: of the request at sq.head
+ * @number: of the request at sq.head; one that sends nothing has none, and leaves it to the next
+ * @put_off: the request that is being carried was put off meanwhile
  * @begun: the request at sq.issue was carried, and is to be carried again
  * @placing: bytes of an answer are being put into the oldest request's entries: it doesn't complete meanwhile
  * @timing: the timer runs; @deadline: when an answer is missed, 0: never
@@ -30,6 +31,7 @@
  */
 struct hca_message_qp {
 	u32 number;
+	bool put_off;
 	bool begun;
 	bool placing;
 	bool timing;

@@ -180,6 +180,7 @@ static void put_off(struct hca_qp *qp, u32 idx, u64 ns)
 		for (i = idx; i != qp->sq.issue; i = hca_sq_next(&qp->sq, i))
 			hca_sq_entry(&qp->sq, i)->state = HCA_SQE_QUEUED;
 	}
+	mq->put_off = true;
 	mq->begun = true;
 	qp->waiting = true;
 	start_timer(qp, ns);
@@ -228,9 +229,11 @@ static void retire(struct hca_qp *qp, enum hca_wc_status status, bool *lost)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	bool behind = qp->sq.issue == qp->sq.head;
+	bool sent = !(hca_sq_entry(&qp->sq, qp->sq.head)->op->flags & HCA_OP_LOCAL);
 
 	*lost |= hca_sq_retire(qp, status);
-	mq->number = (mq->number + 1) & HCA_QPN_MASK;
+	/* The peer counts what it is sent. */
+	mq->number = (mq->number + sent) & HCA_QPN_MASK;
 	if (behind)
 		qp->sq.issue = qp->sq.head;
 }
@@ -288,6 +291,9 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
 	qp->carrying = false;
+	/* An answer has put it off meanwhile, or one before it: it is carried again, whatever became of it. */
+	if (hca_unlikely(mq->put_off))
+		return;
 	if (hca_likely(!o->local && o->answer == HCA_ANSWER_ACK)) {
 		answer_entry(qp, e, HCA_WC_SUCCESS);
 	} else if (!o->local && o->answer == HCA_ANSWER_PENDING) {
@@ -310,6 +316,20 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 	qp->sq.issue = hca_sq_next(&qp->sq, qp->sq.issue);
 }
 
+/* The oldest failure decides: those behind it are flushed, though they have failed here already. */
+static void flush_failed(struct hca_qp *qp)
+{
+	struct hca_message_qp *mq = hca_message_qp(qp);
+	u32 i;
+
+	for (i = qp->sq.head; i != qp->sq.issue; i = hca_sq_next(&qp->sq, i)) {
+		struct hca_sqe *e = hca_sq_entry(&qp->sq, i);
+
+		if (e->state == HCA_SQE_ANSWERED && e->status)
+			e->status = HCA_WC_WR_FLUSH_ERR;
+	}
+}
+
 /* A completion is seen when its request's place is free, not before. */
 static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
 {
@@ -319,6 +339,8 @@ static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
 	retire(qp, status, &lost);
 	if (hca_likely(!status && !lost))
 		return;
+	if (status)
+		flush_failed(qp);
 	hca_spin_unlock(&qp->lock, *flags);
 	if (lost)
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
@@ -358,6 +380,7 @@ static void issue_one(struct hca_qp *qp, struct hca_sqe *e, hca_irqflags_t *flag
 	struct outcome o;
 
 	qp->carrying = true;
+	hca_message_qp(qp)->put_off = false;
 	fill(qp, e, &t);
 	hca_spin_unlock(&qp->lock, *flags);
 	perform(qp, e, &t, &o);
@@ -375,6 +398,8 @@ static bool catch_up(struct hca_qp *qp, hca_irqflags_t *flags)
 	if (hca_message_qp(qp)->placing)
 		return false;
 	if (answered_first(qp)) {
+		if (qp->state == HCA_QPS_RESET)
+			return false; /* its requests are being dropped */
 		complete(qp, flags);
 		return true;
 	}
@@ -423,7 +448,10 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 
 /* --- answers that come later --- */
 
-/* The request of a number, if its answer is still awaited; the lock is held. */
+/*
+ * The request of a number, if its answer is the next that is awaited; the lock is held. Answers come in order: one that comes
+ * before its turn is of a former life of the queue pair.
+ */
 static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
@@ -436,8 +464,10 @@ static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 	*idx = qp->sq.head + ahead;
 	if (*idx >= 2 * qp->sq.size)
 		*idx -= 2 * qp->sq.size;
+	if (ahead && hca_sq_entry(&qp->sq, *idx ? *idx - 1 : 2 * qp->sq.size - 1)->state != HCA_SQE_ANSWERED)
+		return NULL;
 	e = hca_sq_entry(&qp->sq, *idx);
-	return e->state == HCA_SQE_ANSWERED ? NULL : e;
+	return e->state == HCA_SQE_ANSWERED || e->op->flags & HCA_OP_LOCAL ? NULL : e;
 }
 
 /* Bytes of a read or an atomic, to where they belong; outside the lock, with placing set. */
@@ -493,7 +523,8 @@ static void take_answer(struct hca_qp *qp, const struct hca_reply *r, hca_irqfla
 	/* A message is accepted when its last piece is; a failure of any of them is the message's. */
 	if (status || r->off + HCA_PIECE >= e->len)
 		answer_entry(qp, e, status);
-	else
+	/* Those behind it have their time from now on. */
+	if (e->state != HCA_SQE_ANSWERED || (idx != qp->sq.issue && hca_sq_next(&qp->sq, idx) != qp->sq.issue))
 		expect_answer(qp);
 }
 

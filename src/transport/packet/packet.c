@@ -299,12 +299,18 @@ static bool on_path(struct hca_qp *qp, const struct hca_packet *p, const struct 
 	return is;
 }
 
-/* Is it of this queue pair's service, from its peer, and is the queue pair in a state to hear it? (IBTA 9.6.1) */
-static bool accepts(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
+/* Is it in a state to hear anything? */
+static bool listens(const struct hca_qp *qp)
 {
 	u32 state = hca_load_acquire(&qp->state);
 
-	if (state < HCA_QPS_RTR || state == HCA_QPS_ERR || !for_us(qp->hca, p, a))
+	return state >= HCA_QPS_RTR && state != HCA_QPS_ERR;
+}
+
+/* Is it of this queue pair's service, from its peer, and is the queue pair in a state to hear it? (IBTA 9.6.1) */
+static bool accepts(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
+{
+	if (!listens(qp) || !for_us(qp->hca, p, a))
 		return false;
 	switch (p->opcode & HCA_PKT_SERVICE) {
 	case HCA_PKT_UD:
@@ -392,6 +398,9 @@ static bool enter_rx(struct hca_qp *qp, const struct hca_arrival *a)
 {
 	struct hca_rx_node *node;
 
+	/* A thread that ends the queue pair waits until rx is free: what comes now doesn't keep it busy. */
+	if (!listens(qp))
+		return false;
 	if (hca_likely(hca_rx_enter(qp)))
 		return true;
 	node = keep(a);

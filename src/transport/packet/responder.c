@@ -346,6 +346,7 @@ static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 	enum hca_answer answer = HCA_ANSWER_ACK;
 	u64 done;
+	int err;
 
 	if (p->what & HCA_PKT_BEGINS)
 		answer = write_begins(qp, p);
@@ -361,8 +362,10 @@ static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *
 	if (p->what & HCA_PKT_HAS_IMM && !hca_resp_take(qp))
 		return HCA_ANSWER_RNR;
 	pq->coming = HCA_COMING_WRITE;
-	if (hca_sge_put(&pq->to, p->payload, p->len, NULL))
-		return HCA_ANSWER_REM_OP;
+	/* The key may have gone as well. */
+	err = hca_sge_put(&pq->to, p->payload, p->len, NULL);
+	if (err)
+		return err == -EACCES ? HCA_ANSWER_REM_ACCESS : HCA_ANSWER_REM_OP;
 	pq->write_done = done;
 	if (!(p->what & HCA_PKT_ENDS))
 		return HCA_ANSWER_ACK;
