@@ -319,7 +319,6 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 /* The oldest failure decides: those behind it are flushed, though they have failed here already. */
 static void flush_failed(struct hca_qp *qp)
 {
-	struct hca_message_qp *mq = hca_message_qp(qp);
 	u32 i;
 
 	for (i = qp->sq.head; i != qp->sq.issue; i = hca_sq_next(&qp->sq, i)) {
