@@ -25,6 +25,7 @@
  * @carrying: the request at @issue is being carried, and wasn't put off meanwhile
  * @begun: it was, and is to be carried again
  * @placing: bytes of an answer are being put into the oldest request's entries: it doesn't complete meanwhile
+ * @failed: a request completed in error: the queue pair ends, and no answer counts any more; RC alone
  * @timing: the timer runs; @deadline: when an answer is missed, 0: never
  *
  * The responder's, by the thread that is at rx:
@@ -36,6 +37,7 @@ struct hca_message_qp {
 	bool carrying;
 	bool begun;
 	bool placing;
+	bool failed;
 	bool timing;
 	u64 deadline;
 
