@@ -532,6 +532,24 @@ static void later_answers_that_never_come(void **state)
 	flushed(&a.scq, 2);
 }
 
+/* The answers come when the first request has failed for want of one: what is behind it is flushed all the same. */
+static void answers_that_come_too_late(void **state)
+{
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(post_recv(&b, 10 + i, 0, 8), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(send(i, 0, 8), 0);
+	steps(3);
+	test_clock_advance(4 * TIMEOUT);
+	all_steps();
+	poll_one(&a.scq, 0, HCA_WC_RETRY_EXC_ERR, NULL);
+	flushed(&a.scq, 1);
+	flushed(&a.scq, 2);
+}
+
 static void an_answer_in_time_forgives(void **state)
 {
 	u32 i;
@@ -880,6 +898,7 @@ int main(void)
 		HELD(the_peer_is_gone),
 		HELD(an_answer_that_never_comes),
 		HELD(later_answers_that_never_come),
+		HELD(answers_that_come_too_late),
 		HELD(an_answer_in_time_forgives),
 		HELD(no_timeout_waits_for_ever),
 		HELD(reads_and_atomics_later),

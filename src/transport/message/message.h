@@ -24,6 +24,7 @@
  * @put_off: the request that is being carried was put off meanwhile
  * @begun: the request at sq.issue was carried, and is to be carried again
  * @placing: bytes of an answer are being put into the oldest request's entries: it doesn't complete meanwhile
+ * @failed: a request completed in error: the queue pair ends, and no answer counts any more; RC alone
  * @timing: the timer runs; @deadline: when an answer is missed, 0: never
  *
  * The responder's, by the thread that is at rx:
@@ -34,6 +35,7 @@ struct hca_message_qp {
 	bool put_off;
 	bool begun;
 	bool placing;
+	bool failed;
 	bool timing;
 	u64 deadline;
 	void *const *peer; /* where the peer's adapter stands, if it is in this address space; or NULL */

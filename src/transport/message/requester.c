@@ -338,8 +338,10 @@ static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
 	retire(qp, status, &lost);
 	if (hca_likely(!status && !lost))
 		return;
-	if (status)
+	if (status) {
 		flush_failed(qp);
+		hca_message_qp(qp)->failed = true;
+	}
 	hca_spin_unlock(&qp->lock, *flags);
 	if (lost)
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
@@ -449,21 +451,22 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 
 /*
  * The request of a number, if its answer is the next that is awaited; the lock is held. Answers come in order: one that comes
- * before its turn is of a former life of the queue pair.
+ * before its turn is of a former life of the queue pair. Behind a request that failed nothing is awaited.
  */
 static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	u32 ahead = (number - mq->number) & HCA_QPN_MASK;
 	u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, qp->sq.issue) + (qp->carrying ? 1 : 0);
-	struct hca_sqe *e;
+	struct hca_sqe *e, *before;
 
 	if (ahead >= under_way || qp->waiting)
 		return NULL;
 	*idx = qp->sq.head + ahead;
 	if (*idx >= 2 * qp->sq.size)
 		*idx -= 2 * qp->sq.size;
-	if (ahead && hca_sq_entry(&qp->sq, *idx ? *idx - 1 : 2 * qp->sq.size - 1)->state != HCA_SQE_ANSWERED)
+	before = hca_sq_entry(&qp->sq, *idx ? *idx - 1 : 2 * qp->sq.size - 1);
+	if (ahead && (before->state != HCA_SQE_ANSWERED || before->status))
 		return NULL;
 	e = hca_sq_entry(&qp->sq, *idx);
 	return e->state == HCA_SQE_ANSWERED || e->op->flags & HCA_OP_LOCAL ? NULL : e;
@@ -509,7 +512,7 @@ static void take_answer(struct hca_qp *qp, const struct hca_reply *r, hca_irqfla
 	struct hca_sqe *e;
 	u32 idx;
 
-	if (!may_send(qp) || mq->placing)
+	if (!may_send(qp) || mq->placing || mq->failed)
 		return;
 	e = awaited(qp, r->number, &idx);
 	if (!e)
@@ -561,7 +564,7 @@ bool hca_message_timeout(struct hca_qp *qp)
 		mq->timing = false;
 		return true;
 	}
-	if (!mq->timing || !may_send(qp) || qp->sq.issue == qp->sq.head)
+	if (!mq->timing || !may_send(qp) || mq->failed || qp->sq.issue == qp->sq.head)
 		return false;
 	mq->timing = false;
 	/* The wire loses nothing, so nothing is sent again; but a peer that never answers is no peer. */
