@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Walking lists of entries; see gather.h. */
+/* Walking lists of entries; see sge.h. */
 #include "hca/sge.h"
 
 int hca_sge_check_list(struct hca_sge_cursor *g, u64 len)
@@ -139,44 +139,41 @@ int hca_sge_copy(struct hca_sge_cursor *dst, hca_site_t dst_site, struct hca_sge
 	return 0;
 }
 
-int hca_sge_put(struct hca_sge_cursor *dst, const void *src, u64 len, hca_site_t site)
+/* Bytes of our own, from or to the places that come next; as many runs as there are in one call of the accessor. */
+static int transfer(struct hca_sge_cursor *g, u8 *own, u64 len, enum hca_mem_op op, hca_site_t site)
 {
-	const u8 *own = src;
+	struct hca_mem_run runs[HCA_MEM_RUNS];
 
-	dst->entry = NULL;
+	g->entry = NULL;
 	while (len) {
-		hca_dma_addr_t to;
-		u64 run = len;
-		int err = piece(dst, &to, &run);
+		int err = 0, moved = 0;
+		u64 bytes = 0;
+		u32 n = 0;
 
-		if (!err)
-			err = hca_mem_write(dst->mem, to, own, run, site);
-		if (err)
-			return err;
-		advance(dst, run);
-		own += run;
-		len -= run;
+		for (; n < HCA_MEM_RUNS && bytes < len; n++) {
+			runs[n].len = len - bytes;
+			err = piece(g, &runs[n].addr, &runs[n].len);
+			if (err)
+				break;
+			advance(g, runs[n].len);
+			bytes += runs[n].len;
+		}
+		if (n)
+			moved = hca_mem_vector(g->mem, runs, n, own, op, site);
+		if (moved || err)
+			return moved ? moved : err;
+		own += bytes;
+		len -= bytes;
 	}
 	return 0;
 }
 
+int hca_sge_put(struct hca_sge_cursor *dst, const void *src, u64 len, hca_site_t site)
+{
+	return transfer(dst, (u8 *)src, len, HCA_MEM_WRITE, site);
+}
+
 int hca_sge_get(struct hca_sge_cursor *src, void *dst, u64 len, hca_site_t site)
 {
-	u8 *own = dst;
-
-	src->entry = NULL;
-	while (len) {
-		hca_dma_addr_t from;
-		u64 run = len;
-		int err = piece(src, &from, &run);
-
-		if (!err)
-			err = hca_mem_read(src->mem, from, own, run, site);
-		if (err)
-			return err;
-		advance(src, run);
-		own += run;
-		len -= run;
-	}
-	return 0;
+	return transfer(src, dst, len, HCA_MEM_READ, site);
 }

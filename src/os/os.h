@@ -56,14 +56,14 @@
  *   hca_mb_heavy()                                 the barrier that pairs with that of hca_slot_enter(); any context
  *
  *   struct hca_spinlock; hca_irqflags_t
- *   hca_spin_init(l); hca_spin_lock(l, flags); hca_spin_trylock(l, flags)
+ *   hca_spin_init(l); hca_spin_lock(l, flags)
  *   hca_spin_unlock(l, flags); hca_spin_assert(l)  flags is an lvalue of hca_irqflags_t
  *   struct hca_mutex; hca_mutex_init/lock/unlock/destroy(m); hca_mutex_assert(m)
  *   struct hca_completion; hca_completion_init/destroy(c)
  *   struct hca_timer; struct hca_work
  *
  *   hca_rcu_read_lock() hca_rcu_read_unlock()
- *   hca_rcu_deref(p) hca_rcu_assign(p, v)          p an lvalue holding the pointer
+ *   hca_rcu_deref(p)                               p an lvalue holding the pointer
  *
  *   hca_slot()                                     0 .. HCA_SLOTS-1; a pinned thread keeps its slot
  *   hca_slot_enter(p, slot) hca_slot_leave(p, slot)  count the thread, which is pinned, in and out of a u32 that threads of its slot

@@ -10,25 +10,35 @@ static struct hca_loop *to_loop(struct hca_wire *wire)
 	return hca_container_of(wire, struct hca_loop, wire);
 }
 
+/* Return: its LID, or 0 when all are taken. */
+static u32 take_place(struct hca_loop *loop, struct hca_loop_port *p)
+{
+	u32 i;
+
+	hca_mutex_assert(&loop->ports);
+	for (i = 1; i < HCA_LOOP_PORTS; i++) {
+		if (loop->port[i])
+			continue;
+		hca_store_release(&loop->port[i], p);
+		hca_store_release(&loop->client[i], p->client);
+		return i;
+	}
+	return 0;
+}
+
 static int loop_attach(struct hca_wire *wire, const struct hca_wire_client *ops, void *client,
 		       struct hca_wire_port *port)
 {
 	struct hca_loop *loop = to_loop(wire);
 	struct hca_loop_port *p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
-	u32 lid = 0, i;
+	u32 lid;
 
 	if (!p)
 		return -ENOMEM;
 	p->ops = ops;
 	p->client = client;
 	hca_mutex_lock(&loop->ports);
-	for (i = 1; i < HCA_LOOP_PORTS && !lid; i++) {
-		if (loop->port[i])
-			continue;
-		hca_store_release(&loop->port[i], p);
-		hca_store_release(&loop->client[i], client);
-		lid = i;
-	}
+	lid = take_place(loop, p);
 	hca_mutex_unlock(&loop->ports);
 	if (!lid) {
 		hca_free(p);

@@ -85,12 +85,10 @@ struct hca_spinlock {
 };
 typedef unsigned long hca_irqflags_t;
 hca_irqflags_t hca_bare_lock(struct hca_spinlock *l);
-bool hca_bare_trylock(struct hca_spinlock *l, hca_irqflags_t *flags);
 void hca_spin_init(struct hca_spinlock *l);
 void hca_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags);
 void hca_spin_assert(struct hca_spinlock *l);
 #define hca_spin_lock(l, flags) ((flags) = hca_bare_lock(l))
-#define hca_spin_trylock(l, flags) hca_bare_trylock(l, &(flags))
 
 struct hca_mutex {
 	int held;
@@ -115,7 +113,6 @@ struct hca_timer {
 void hca_rcu_read_lock(void);
 void hca_rcu_read_unlock(void);
 #define hca_rcu_deref(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
-#define hca_rcu_assign(p, v) __atomic_store_n(&(p), v, __ATOMIC_RELEASE)
 
 struct hca_work {
 	void (*fn)(void *arg);

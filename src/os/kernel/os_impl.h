@@ -169,7 +169,6 @@ typedef unsigned long hca_irqflags_t;
 /* Macros, so that lockdep tells locks by the place that makes them. */
 #define hca_spin_init(l) spin_lock_init(&(l)->lock)
 #define hca_spin_lock(l, flags) spin_lock_irqsave(&(l)->lock, flags)
-#define hca_spin_trylock(l, flags) spin_trylock_irqsave(&(l)->lock, flags)
 #define hca_spin_unlock(l, flags) spin_unlock_irqrestore(&(l)->lock, flags)
 #define hca_spin_assert(l) lockdep_assert_held(&(l)->lock)
 
@@ -211,7 +210,6 @@ struct hca_timer {
 #define hca_rcu_read_lock() rcu_read_lock()
 #define hca_rcu_read_unlock() rcu_read_unlock()
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
-#define hca_rcu_assign(p, v) hca_store_release(&(p), v)
 
 /* The processor: who is moved to another one meanwhile shares a slot for a while. */
 static inline unsigned int hca_slot(void)

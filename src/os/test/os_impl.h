@@ -26,7 +26,6 @@ enum test_op {
 	TEST_MB,
 	TEST_PAUSE,
 	TEST_LOCK,
-	TEST_TRYLOCK,
 	TEST_UNLOCK,
 	TEST_RCU,
 	TEST_MEMORY,
@@ -120,12 +119,10 @@ typedef unsigned long hca_irqflags_t;
 
 void hca_spin_init(struct hca_spinlock *l);
 hca_irqflags_t test_spin_lock(struct hca_spinlock *l);
-bool test_spin_trylock(struct hca_spinlock *l, hca_irqflags_t *flags);
 void test_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags);
 void test_spin_assert(const struct hca_spinlock *l);
 
 #define hca_spin_lock(l, flags) ((void)(TEST_HERE(), (flags) = test_spin_lock(l)))
-#define hca_spin_trylock(l, flags) (TEST_HERE(), test_spin_trylock(l, &(flags)))
 #define hca_spin_unlock(l, flags) (TEST_HERE(), test_spin_unlock(l, flags))
 #define hca_spin_assert(l) (TEST_HERE(), test_spin_assert(l))
 
@@ -186,7 +183,6 @@ void test_rcu_read_unlock(void);
 #define hca_rcu_read_lock() (TEST_HERE(), test_rcu_read_lock())
 #define hca_rcu_read_unlock() (TEST_HERE(), test_rcu_read_unlock())
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
-#define hca_rcu_assign(p, v) hca_store_release(&(p), v)
 
 /* What hca_pin() gave must come back from the same thread. */
 typedef struct test_ctx *hca_pin_t;

@@ -47,7 +47,7 @@ struct test_ctx *test_self(void)
 	}
 	if (!pthread_equal(main_thread, pthread_self())) {
 		/* Without a baton of its own it would break every promise of this file. */
-		test_say("port call at %s:%d in a thread that test_run_threads() did not make",
+		test_say("os call at %s:%d in a thread that test_run_threads() did not make",
 			 test_site_file ? test_site_file : "?", test_site_line);
 		abort();
 	}
@@ -290,7 +290,7 @@ void test_switch(enum test_op op)
 	note_site(c);
 	if (op == TEST_PAUSE)
 		c->paused = true;
-	else if (op != TEST_LOAD && op != TEST_CMPXCHG && op != TEST_TRYLOCK)
+	else if (op != TEST_LOAD && op != TEST_CMPXCHG)
 		test_moved();
 	hand_over(c, op);
 }

@@ -139,7 +139,6 @@ static inline void hca_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags)
 }
 
 #define hca_spin_lock(l, flags) ((void)((flags) = hca_spin_take(l)))
-#define hca_spin_trylock(l, flags) ((flags) = 0, hca_spin_try(l))
 #define hca_spin_assert(l) HCA_ASSERT(__atomic_load_n(&(l)->held, __ATOMIC_RELAXED))
 
 struct hca_mutex {
@@ -225,6 +224,5 @@ static inline void hca_rcu_read_unlock(void)
 }
 
 #define hca_rcu_deref(p) raw_load(&(p), __ATOMIC_ACQUIRE)
-#define hca_rcu_assign(p, v) raw_store(&(p), v, __ATOMIC_RELEASE)
 
 #endif
