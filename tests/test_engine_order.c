@@ -399,6 +399,51 @@ static void a_reset_lets_one_piece_land(void **state)
 	}
 }
 
+/* --- a flush of a former life --- */
+
+static void runs_events(void *arg)
+{
+	u32 i;
+
+	(void)arg;
+	for (i = 0; i < 20; i++) {
+		hca_qp_want(b.qp, HCA_QP_FLUSH,
+			    false); /* what was asked for before a reset may be carried out after it */
+		hca_eq_run(&loop_eq);
+	}
+}
+
+static void sends_a_few(void *arg)
+{
+	u32 i;
+
+	(void)arg;
+	for (i = 0; i < 4; i++)
+		CHECK(!post(&a, i, HCA_WR_SEND, 0, 8, 0, 0));
+}
+
+/* A queue pair that isn't in error has nothing to flush, and takes in what comes meanwhile: without a timeout it would be lost. */
+static void a_stale_flush_keeps_nothing_out(void **state)
+{
+	void (*const fns[])(void *) = { runs_events, sends_a_few };
+	u32 i;
+
+	(void)state;
+	FOR_SEEDS(seed, SEEDS)
+	{
+		assert_int_equal(open_seen(NULL), 0);
+		a.qp->attr.timeout = 0;
+		for (i = 0; i < 4; i++)
+			assert_int_equal(post_recv(&b, i, 0, 8), 0);
+		run_seed(seed, 2, fns);
+		for (i = 0; i < 4; i++) {
+			poll_one(&a.scq, i, HCA_WC_SUCCESS, NULL);
+			poll_one(&b.rcq, i, HCA_WC_SUCCESS, NULL);
+		}
+		assert_int_equal(close_both(NULL), 0);
+	}
+}
+
 /* --- draining --- */
 
 /* While something is under way the path stays as it is, and sending isn't taken up again (IBTA 10.3.1.5). */
@@ -461,6 +506,7 @@ int main(void)
 		SEEN(a_whole_message_completes),
 		cmocka_unit_test(nothing_behind_the_marker),
 		cmocka_unit_test(a_reset_lets_one_piece_land),
+		cmocka_unit_test(a_stale_flush_keeps_nothing_out),
 		SEEN(draining_refuses),
 		SEEN(draining_may_be_cut_short),
 	};

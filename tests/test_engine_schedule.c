@@ -6,13 +6,17 @@
  */
 #include "schedule_fixture.h"
 
+#ifndef SEEDS
 #define SEEDS 1000u
+#endif
 #define EACH 3u /* requests of a poster */
 #define RECVS 5u
+#ifndef LEN
 #define LEN 700u
-#define RECV_AREA 8192u /* at b; a slot for each receive */
 #define SLOT 1024u
-#define WRITE_AREA 16384u /* at b, by the region that may go */
+#endif
+#define RECV_AREA (2 * EACH * SLOT) /* at b; a slot for each receive */
+#define WRITE_AREA (RECV_AREA + 8 * SLOT) /* at b, by the region that may go */
 #define RNR hca_rnr_timer_ns(12)
 #define TIMEOUT hca_ack_timeout_ns(14)
 
@@ -66,7 +70,7 @@ static void post_some(u32 who)
 
 	for (i = 0; i < EACH; i++) {
 		bool sends = who || i == 1;
-		u64 off = 8192ull * who + SLOT * i;
+		u64 off = (u64)EACH * SLOT * who + SLOT * i;
 		struct hca_sge sge = { .addr = BASE + off, .length = LEN, .lkey = t.local->key };
 		struct hca_send_wr wr = { .wr_id = who << 8 | t.accepted[who],
 					  .sge = &sge,
@@ -276,7 +280,7 @@ static void take_local_key(void)
 {
 	CHECK(!hca_mr_destroy(t.local));
 	/* Not a byte of it is read any more: what is sent from now on would be seen. */
-	memset(a.ram, 0, 16384);
+	memset(a.ram, 0, (size_t)2 * EACH * SLOT);
 }
 
 static void makes_trouble(void *arg)
@@ -381,7 +385,7 @@ static void begin(enum hca_qp_type type, u64 seed)
 	}
 	for (i = 0; i < EACH; i++) {
 		memset(a.ram + SLOT * i, (int)(1 + i), LEN);
-		memset(a.ram + 8192 + SLOT * i, (int)(11 + i), LEN);
+		memset(a.ram + EACH * SLOT + SLOT * i, (int)(11 + i), LEN);
 	}
 }
 

@@ -10,7 +10,8 @@
 
 #include "verbs_fixture.h"
 
-#define CROWD 70u /* more threads than there are slots */
+#define CROWD 58u
+#define XS 12u /* with the crowd more threads than there are slots: one of these shares the first thread's */
 
 static struct end a, b;
 
@@ -50,13 +51,13 @@ static void end_pair(struct pair *p)
 	ib_destroy_cq(p->peers);
 }
 
-/* Return: what the post gave; -ENOMEM while the queue is full. */
+/* To bytes of the queue pair's own. Return: what the post gave; -ENOMEM while the queue is full. */
 static int write_words(struct ib_qp *qp, u32 len, int flags)
 {
 	struct ib_sge sge = vk_sge(&a, 0, len);
 	const struct ib_rdma_wr wr = {
 		.wr = { .sg_list = &sge, .num_sge = 1, .opcode = IB_WR_RDMA_WRITE, .send_flags = flags },
-		.remote_addr = hca_dma_u64(b.addr),
+		.remote_addr = hca_dma_u64(b.addr) + 256ull * (qp->qp_num % 128),
 		.rkey = b.mr->rkey,
 	};
 
@@ -85,7 +86,7 @@ static void raise_flag(u32 *f)
 
 /* --- more threads than slots --- */
 
-static struct pair pair_m, pair_x, pair_crowd;
+static struct pair pair_m, pair_x[XS], pair_crowd;
 static u32 x_ran, in_m, present, may_leave;
 
 static void m_waits_for_x(struct ib_cq *cq, void *context)
@@ -93,7 +94,7 @@ static void m_waits_for_x(struct ib_cq *cq, void *context)
 	(void)cq;
 	(void)context;
 	raise_flag(&in_m);
-	while (!flag(&x_ran))
+	while (flag(&x_ran) < XS)
 		sched_yield();
 }
 
@@ -119,36 +120,40 @@ static void *posts_x(void *arg)
 	raise_flag(&present);
 	while (!flag(&in_m))
 		sched_yield();
-	write_some(pair_x.qp, 8, IB_SEND_SIGNALED);
+	write_some(((struct pair *)arg)->qp, 8, IB_SEND_SIGNALED);
 	return arg;
 }
 
 /* A handler runs though another thread, of the same slot perhaps, is in one that waits for it. */
 static void a_handler_in_a_crowd(void **state)
 {
-	pthread_t crowd[CROWD], x;
+	pthread_t crowd[CROWD], x[XS];
 	u32 i;
 
 	(void)state;
 	vk_open(&a, &b, IB_QPT_RC, true, true, MACHINE_DIRECT);
 	make_pair(&pair_m, m_waits_for_x);
-	make_pair(&pair_x, x_runs);
+	for (i = 0; i < XS; i++)
+		make_pair(&pair_x[i], x_runs);
 	make_pair(&pair_crowd, NULL);
 	write_some(pair_crowd.qp, 8, 0);
 	for (i = 0; i < CROWD; i++)
 		assert_int_equal(pthread_create(&crowd[i], NULL, in_the_crowd, NULL), 0);
-	assert_int_equal(pthread_create(&x, NULL, posts_x, NULL), 0);
-	while (flag(&present) < CROWD + 1)
+	for (i = 0; i < XS; i++)
+		assert_int_equal(pthread_create(&x[i], NULL, posts_x, &pair_x[i]), 0);
+	while (flag(&present) < CROWD + XS)
 		sched_yield();
 	write_some(pair_m.qp, 8, IB_SEND_SIGNALED);
-	pthread_join(x, NULL);
+	for (i = 0; i < XS; i++)
+		pthread_join(x[i], NULL);
 	raise_flag(&may_leave);
 	for (i = 0; i < CROWD; i++)
 		pthread_join(crowd[i], NULL);
-	while (!flag(&x_ran))
+	while (flag(&x_ran) < XS)
 		sched_yield();
 	end_pair(&pair_m);
-	end_pair(&pair_x);
+	for (i = 0; i < XS; i++)
+		end_pair(&pair_x[i]);
 	end_pair(&pair_crowd);
 	vk_close(&a, &b);
 }

@@ -126,14 +126,18 @@ void hca_rx_leave(struct hca_qp *qp)
 void hca_rx_flush(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
-	bool busy;
+	bool busy, ended;
 
+	/* Looked at under the lock: it may have been reset since this was asked for, and what comes in now is to find rx free. */
 	hca_spin_lock(&qp->rx.lock, flags);
+	ended = hca_load(&qp->state) == HCA_QPS_ERR;
 	busy = qp->rx.busy;
-	qp->rx.busy = true;
-	qp->rx.flush = true;
+	if (ended) {
+		qp->rx.busy = true;
+		qp->rx.flush = true;
+	}
 	hca_spin_unlock(&qp->rx.lock, flags);
-	if (!busy)
+	if (ended && !busy)
 		hca_rx_leave(qp);
 }
 
