@@ -2,7 +2,7 @@
 /*
  * Everything at once: threads that write, a softirq that registers and invalidates in
  * between (which waits there for whoever is inside the engine), and a thread that makes
- * and ends regions and queue pairs. What is tested is that it ends.
+ * and ends MRs and queue pairs. What is tested is that it ends.
  */
 #include "suites.h"
 
