@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Which thread runs. Threads of test_run_threads() are real ones that hand a baton on: at each
- * port call a seeded choice is made among those that can go on, and whoever waits isn't
+ * os call a seeded choice is made among those that can go on, and a thread that waits isn't
  * among them. When all wait, virtual time jumps; when nothing is left to come, that is a
  * deadlock. Outside a run the same calls work for the test's own thread. Never looks at
  * an address or a real clock to decide, so that a seed replays.
