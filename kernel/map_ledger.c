@@ -16,7 +16,7 @@
 #define FRAMES 4
 
 /*
- * Who called the DMA API, which called us. How many of its functions stand between depends on which of them end with
+ * The caller of the DMA API, which called us. How many of its functions stand between depends on which of them end with
  * a jump; but their names begin alike.
  */
 static noinline hca_site_t caller(void)

@@ -20,7 +20,7 @@
  * struct softhca_attr - how an adapter is made
  * @highmem: what it does with pages that have no mapping
  * @max_qp: queue pairs at most
- * @max_keys: regions and windows at most
+ * @max_keys: MRs and MWs at most
  */
 struct softhca_attr {
 	enum hca_soft_highmem highmem;

@@ -230,7 +230,7 @@ enum bed_shape {
 	SHAPE_ODD, /* the first and the last begin and end anywhere */
 	SHAPE_HIGH, /* whole pages of high memory */
 	SHAPE_MIXED, /* low and high, chained */
-	SHAPE_GAPS, /* pieces at odd offsets, which no region can join */
+	SHAPE_GAPS, /* pieces at odd offsets, which no MR can join */
 	SHAPE_CRUMBS, /* many tiny ones */
 	SHAPES,
 };

@@ -440,7 +440,7 @@ static void test_timeout_of_write(void **state)
 
 /* --- errors --- */
 
-/* A writeback that failed was everybody's. Who comes after it has lost nothing. */
+/* A writeback that failed was everybody's. A connection that comes after it has lost nothing. */
 static void test_lost_writeback(void **state)
 {
 	struct disk_attr attr = { .machine = 0 };

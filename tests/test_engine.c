@@ -189,7 +189,7 @@ static void fast_registration(void **state)
 		assert_int_equal(wc.wc_flags, HCA_WC_WITH_INVALIDATE);
 		assert_int_equal(wc.imm, key);
 	}
-	/* Registered again and invalidated at home: both once, not twice. */
+	/* Registered again and invalidated locally: both once, not twice. */
 	assert_int_equal(hca_post_send(b.qp, &wr), 0);
 	poll_one(&b.scq, 1, HCA_WC_SUCCESS, NULL);
 	wr.opcode = HCA_WR_LOCAL_INV;
@@ -207,7 +207,7 @@ static void invalidating_what_is_not_valid(void **state)
 	struct hca_send_wr wr = { .wr_id = 5, .opcode = HCA_WR_LOCAL_INV };
 
 	(void)state;
-	wr.imm = a.all->key; /* a region that isn't for fast registration */
+	wr.imm = a.all->key; /* an MR that isn't for fast registration */
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
 	poll_one(&a.scq, 5, HCA_WC_MW_BIND_ERR, NULL);
 	assert_int_equal(a.qp->state, HCA_QPS_ERR);

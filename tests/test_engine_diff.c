@@ -64,7 +64,7 @@ static void differs(int line, const char *what)
 
 /* --- set-up --- */
 
-/* One region of each sort: all rights, to be read here alone, reads of peers, writes of peers, another domain's, pages. */
+/* One MR of each sort: all rights, to be read here alone, reads of peers, writes of peers, another domain's, pages. */
 static const u32 rights[EM_REGIONS] = {
 	RW | HCA_ACCESS_MW_BIND, 0, HCA_ACCESS_REMOTE_READ, HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE, RW, RW,
 };
@@ -322,7 +322,7 @@ static void compare(void)
 
 /* --- what is asked for --- */
 
-/* Mostly inside a region; else at its end, one byte over it, below it, around the end of all addresses. */
+/* Mostly inside an MR; else at its end, one byte over it, below it, around the end of all addresses. */
 static u64 address(const struct em_region *r, u32 len)
 {
 	switch (pick(16)) {
@@ -351,7 +351,7 @@ static u32 any_region(void)
 	return pick(3) ? pick(2) * 5 : pick(EM_REGIONS);
 }
 
-/* What a peer may name: a region, or a window as if it were one. */
+/* What a peer may name: an MR, or an MW as if it were one. */
 static struct em_region any_target(u32 s)
 {
 	const struct em_window *w = &model[s].window[pick(EM_WINDOWS)];
@@ -460,7 +460,7 @@ static void do_send(u32 s, u32 q)
 	ever_code |= 1u << -code;
 }
 
-/* Registers the region of pages, or makes a key void: mostly that one's. */
+/* Registers the MR of pages, or makes a key void: mostly that one's. */
 static void do_pages(u32 s, u32 q)
 {
 	const struct em_region *m = &model[s].region[EM_PAGES];
@@ -492,7 +492,7 @@ static void do_pages(u32 s, u32 q)
 	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
 }
 
-/* Any part of a region, that may be bound to or not; a few bytes too many; or none, which is how type 1 is unbound. */
+/* Any part of an MR, that may be bound to or not; a few bytes too many; or none, which is how type 1 is unbound. */
 static void do_bind(u32 s, u32 q)
 {
 	u32 i = pick(EM_WINDOWS), from = any_region();
@@ -522,7 +522,7 @@ static bool idle(u32 s)
 	return !n;
 }
 
-/* Deregistered under whatever receives name it, and made anew; but not beneath a window, and not under what is sent. */
+/* Deregistered under whatever receives name it, and made anew; but not beneath an MW, and not under what is sent. */
 static void do_dereg(u32 s)
 {
 	u32 i = any_region();

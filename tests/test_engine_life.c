@@ -447,7 +447,7 @@ static void registrations_are_captured(void **state)
 	assert_int_equal(hca_mr_destroy(fast), 0);
 }
 
-/* A region goes while its registration waits: the request fails in its turn, and nothing of the region is touched. */
+/* An MR goes while its registration waits: the request fails in its turn, and nothing of the MR is touched. */
 static void a_region_goes_before_its_registration(void **state)
 {
 	u64 page = BASE + 4096;
@@ -464,7 +464,7 @@ static void a_region_goes_before_its_registration(void **state)
 	poll_one(&a.scq, 2, HCA_WC_MW_BIND_ERR, NULL);
 }
 
-/* LOCAL_INV of a region that is free already succeeds, as siw and rxe have it (Linux: drivers/infiniband/sw); of another's it doesn't. */
+/* LOCAL_INV of an MR that is free already succeeds, as siw and rxe have it (Linux: drivers/infiniband/sw); of another's it doesn't. */
 static void a_free_region_may_be_invalidated(void **state)
 {
 	u64 page = BASE;

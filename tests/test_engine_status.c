@@ -265,7 +265,7 @@ static void fenced_work_waits(void **state)
 
 /* --- the rarer ends --- */
 
-/* A region whose memory isn't there: keys are good, and the accessor refuses. */
+/* An MR whose memory isn't there: keys are good, and the accessor refuses. */
 static struct hca_mr *hollow(struct side *s)
 {
 	struct hca_mr_attr attr = {

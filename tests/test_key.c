@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Keys and who is inside: tables of 65,536, growth that fails, generations, damaged
+ * Keys and threads inside: tables of 65,536, growth that fails, generations, damaged
  * keys, bounds, rights, and readers that are inside while what they use is taken away.
  */
 #include <setjmp.h>

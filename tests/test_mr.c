@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Memory regions: each kind, the rules of rights, fast registration and invalidation,
- * windows, and what happens when two of these meet, by seed.
+ * memory windows, and what happens when two of these meet, by seed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -537,7 +537,7 @@ static void capture_has_rules(void **state)
 	end(linear);
 }
 
-/* --- windows --- */
+/* --- memory windows --- */
 
 static void windows_keep_their_region(void **state)
 {
@@ -594,7 +594,7 @@ static void windows_stop_invalidation(void **state)
 	end(r);
 }
 
-/* A window's entry leads through its offset, and can't be bound to or made void as a region. */
+/* An MW's entry leads through its offset, and can't be bound to or made void as an MR. */
 static void windows_lead_into_their_region(void **state)
 {
 	struct hca_mr *r = make(&(struct hca_mr_attr){
@@ -713,7 +713,7 @@ static void registration_meets_the_end(void **state)
 		hca_key_free(&keys, taken[i]);
 }
 
-/* A region whose destruction is refused has never been away. */
+/* An MR whose destruction is refused has never been away. */
 static void must_find(void *arg)
 {
 	struct hca_quiesce_mark mark;

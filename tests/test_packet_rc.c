@@ -359,7 +359,7 @@ static void lost_refusal(void **state)
 	good(&b.rcq, 2);
 }
 
-/* Who says that he isn't ready is there: losses far apart aren't added up while we wait for him. */
+/* An RNR NAK counts as an answer: losses far apart aren't added up while the requester waits. */
 static void not_ready_is_an_answer(void **state)
 {
 	u32 i;

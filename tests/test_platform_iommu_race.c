@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The software IOMMU under seeded schedules: threads that map, unmap and reach for the same things, one at a time and
- * changing over at every port call. Each of these tests fails when a barrier, a wait or a check of the code is left out.
+ * changing over at every os call. Each of these tests fails when a barrier, a wait or a check of the code is left out.
  */
 #include "test_platform_iommu.h"
 #include "platform/iommu_tlb.h"

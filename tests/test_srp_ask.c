@@ -160,7 +160,7 @@ static void submit_again(struct srp_request *req)
 {
 	struct again *a = req->ctx;
 
-	/* Who finds 0 left is the last to touch it. */
+	/* The thread that finds 0 left is the last to touch it. */
 	if (++deep > 1)
 		__atomic_store_n(&a->deepest, deep, __ATOMIC_RELAXED);
 	if (__atomic_sub_fetch(&a->left, 1, __ATOMIC_ACQ_REL))

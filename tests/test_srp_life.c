@@ -512,7 +512,7 @@ static void test_queue_depth(void **state)
 	random_bytes(b.disk, 60 * 4096, 1);
 	t = bed_target(&b, IB_POLL_WORKQUEUE);
 	ini = connect_with(&b, &told, &attr);
-	/* lists of up to sixteen regions, and thirty regions in all: they wait for one another */
+	/* lists of up to sixteen MRs, and thirty MRs in all: they wait for one another */
 	for (i = 0; i < 60; i++) {
 		list_make(&b, &l[i], i % 3 ? SHAPE_GAPS : SHAPE_PAGES, 4096, i);
 		req[i] = req_rw(&l[i], false, i * 4096);

@@ -245,7 +245,7 @@ static void test_medium(void **state)
 	pair_close(p);
 }
 
-/* A megabyte in one command, by every way to name it: more than a piece, more than a region. */
+/* A megabyte in one command, by every way to name it: more than a piece, more than an MR. */
 static void test_long(void **state)
 {
 	static u8 want[1 << 20], got[1 << 20];

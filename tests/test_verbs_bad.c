@@ -9,7 +9,7 @@
 
 static struct scatterlist registered_sg;
 
-/* A fast registered region of b over bytes [off, off + len) of its memory, named by their addresses in a mapping of their own. */
+/* A fast registered MR of b over bytes [off, off + len) of its memory, named by their addresses in a mapping of their own. */
 static struct ib_mr *registered(u32 off, u32 len, int access)
 {
 	struct ib_mr *mr = ib_alloc_mr(b.pd, IB_MR_TYPE_MEM_REG, 16);
@@ -111,7 +111,7 @@ static void remote_keys_of_other_domains_and_dead_ones(void **state)
 	remote(IB_WR_RDMA_WRITE, addr, 8, key, IB_WC_SUCCESS);
 	assert_int_equal(ib_dereg_mr(mr), 0);
 	remote(IB_WR_RDMA_WRITE, addr, 8, key, IB_WC_REM_ACCESS_ERR);
-	/* The next region may stand at the same index; its key is another one. */
+	/* The next MR may stand at the same index; its key is another one. */
 	mr = ib_get_dma_mr(b.pd, VK_RIGHTS);
 	assert_int_not_equal(mr->rkey, key);
 	remote(IB_WR_RDMA_WRITE, addr, 8, key, IB_WC_REM_ACCESS_ERR);

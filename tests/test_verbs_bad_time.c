@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Work requests that come at the wrong time or go to the wrong place: service, length, state, full queues, receivers that
- * are not ready, peers and regions that are gone. Each has its errno or its statuses, and a pair beside it goes on working.
+ * are not ready, peers and MRs that are gone. Each has its errno or its statuses, and a pair beside it goes on working.
  */
 #include "verbs_by.h"
 
@@ -374,7 +374,7 @@ static void peers_that_are_gone(void **state)
 
 /* --- requests that outlive what they name --- */
 
-/* Both wait behind a message that nobody takes, and their regions go meanwhile. */
+/* Both wait behind a message that nobody takes, and their MRs go meanwhile. */
 static void regions_go_before_their_requests(void **state)
 {
 	struct ib_mr *mr = ib_alloc_mr(a.pd, IB_MR_TYPE_MEM_REG, 4), *valid = ib_alloc_mr(a.pd, IB_MR_TYPE_MEM_REG, 4);

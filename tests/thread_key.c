@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Real threads, for the thread sanitizer and the clock: readers use keys as fast as
- * they can while regions are made and destroyed, registered and made void. What a
- * region stood for is poisoned as soon as its end has returned.
+ * they can while MRs are made and destroyed, registered and made void. What a
+ * MR stood for is poisoned as soon as its end has returned.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -210,7 +210,7 @@ static void *register_and_void(void *arg)
 			hca_store(&published[REGIONS + n], r[n]->key);
 		} else {
 			void_by_key(p.key, true);
-			/* Whoever made it void: it is over when the region can be registered again. */
+			/* Whoever made it void: it is over when the MR can be registered again. */
 			for (;;) {
 				hca_irqflags_t flags;
 				bool over;

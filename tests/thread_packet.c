@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Real threads on the packet half: several post to the same queue pairs, packets come in by
+ * Real threads on the packet transport: several post to the same queue pairs, packets come in by
  * whichever threads bring them, also two at once to one queue pair, some are lost, and
  * queue pairs end under fire. For the thread sanitizer, and for what only real time does.
  */

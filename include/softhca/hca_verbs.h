@@ -9,7 +9,7 @@
 
 #include "softhca/hca_types.h"
 
-/** enum hca_access_flags - what a region or a queue pair allows (IBTA 10.6.3) */
+/** enum hca_access_flags - what an MR or a queue pair allows (IBTA 10.6.3) */
 enum hca_access_flags {
 	HCA_ACCESS_LOCAL_WRITE = 1 << 0,
 	HCA_ACCESS_REMOTE_WRITE = 1 << 1,

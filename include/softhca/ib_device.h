@@ -27,7 +27,7 @@ struct ib_core;
  * struct ib_device_attr - what can be made on a device; every limit is enforced
  * @fw_ver: version of the engine, as 16.16.32 bits
  * @sys_image_guid, @node_guid: in host order
- * @max_mr_size: bytes of a region
+ * @max_mr_size: bytes of an MR
  * @page_size_cap: bit n: pages of 1 << n bytes can be registered
  * @max_qp_wr: requests of a queue; @max_srq_wr the same
  * @device_cap_flags: enum ib_device_cap_flags

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Everything at once: threads that write, a softirq that registers and invalidates in
- * between (which waits there for whoever is inside the engine), and a thread that makes
- * and ends regions and queue pairs. What is tested is that it ends.
+ * between (which waits there for threads inside the engine), and a thread that makes
+ * and ends MRs and queue pairs. What is tested is that it ends.
  */
 #include "suites.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Completion queues; see cq.h. Called by the engine, which adds, and by a face's verbs.
- * head and tail count up through every resize, so that whoever looks at the two without
+ * head and tail count up through every resize, so that a thread that looks at the two without
  * the lock never takes a full queue for an empty one.
  */
 #include "hca/cq.h"

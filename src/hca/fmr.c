@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Fast memory regions; see fmr.h. Called by the verbs of a face. A thin layer over
- * regions of pages: what the engine sees is a region like any other.
+ * MRs of pages: what the engine sees is an MR like any other.
  */
 #include "hca/fmr.h"
 
@@ -105,7 +105,7 @@ int hca_fmr_unmap(struct hca_fmr *first)
 	for (f = first; f; f = f->next)
 		if (f->mr->quiesce != first->mr->quiesce)
 			return -EINVAL;
-	/* First all keys are void, then who may still be using one of them leaves, once for all. */
+	/* First all keys are void, then the threads that may still use one of them leave, once for all. */
 	for (f = first; f; f = f->next) {
 		while (hca_xchg(&f->busy, 1u))
 			hca_relax(&turns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Fast memory regions: pages that are mapped and unmapped by calls, without a work
- * request, as Linux's ib_alloc_fmr() and ib_map_phys_fmr() have it. A region that is
+ * request, as Linux's ib_alloc_fmr() and ib_map_phys_fmr() have it. An FMR that is
  * mapped may be mapped to other pages some times before it must be unmapped; unmapping
  * is done for many at once and waits once for all.
  */
@@ -34,7 +34,7 @@ struct hca_fmr {
 
 /**
  * struct hca_fmr_attr - what one is made with
- * @access: enum hca_access_flags; no windows, and not zero-based
+ * @access: enum hca_access_flags; no MWs, and not zero-based
  * @max_pages: of one map
  * @max_maps: until it must be unmapped; 1 to HCA_FMR_MAX_MAPS
  * @page_shift: log2 of the page size
@@ -64,7 +64,7 @@ int hca_fmr_destroy(struct hca_fmr *f);
 int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova);
 
 /**
- * hca_fmr_unmap() - nobody touches the pages of a whole list when this returned, and each may be mapped as often as when it was new
+ * hca_fmr_unmap() - no thread touches the pages of a whole list when this returned, and each may be mapped as often as when it was new
  * @first: linked by @next, of one adapter; some may be not mapped
  *
  * Not from inside. Return: 0; -EINVAL: not of one adapter, and nothing has changed.

@@ -2,10 +2,10 @@
 /*
  * Keys: an L_Key or R_Key is an index of 24 bits and a generation of 8, and the
  * table holds beside each what a check needs, one cache line a key. So a check is a
- * bounds test, a load and a compare, however many regions there are.
+ * bounds test, a load and a compare, however many MRs there are.
  *
  * A look-up and all that is done with its result happen inside the engine
- * (hca/quiesce.h); who retracts a key waits for those before the entry changes. An
+ * (hca/quiesce.h); the thread that retracts a key waits for those before the entry changes. An
  * index comes back late and never with the generation it had last, so that a stale
  * key finds nothing.
  */
@@ -22,7 +22,7 @@
 
 struct hca_mr;
 
-/* In an entry's access: it is a window's. A window has an R_Key alone: it can't be used locally, not even to read. */
+/* In an entry's access: it is an MW's. An MW has an R_Key alone: it can't be used locally, not even to read. */
 #define HCA_KEY_MW (1u << 31)
 
 /* No queue pair has this number. */
@@ -34,15 +34,15 @@ struct hca_mr;
  * @access: enum hca_access_flags, HCA_KEY_MW
  * @iova: the first address it covers
  * @length: bytes from there on
- * @offset: where in @mr that first address is; 0 but for windows
+ * @offset: where in @mr that first address is; 0 but for MWs
  * @pd: the number of the protection domain that may use it
  * @qpn: of a type 2 memory window: the queue pair that may use it, else HCA_KEY_ANY_QP
- * @number: of the memory region, for whoever can't follow @mr
+ * @number: of the memory region, for a reader that can't follow @mr
  * @mr: where the bytes are
  * @last: the last key that was handed out or published here
  *
  * From @access to @number all is constant while @key is not 0, and until no thread is inside that found it so. @mr is atomic:
- * of a memory region's entry it is set until the region is destroyed, of a memory window's while it is bound; a thread
+ * of a memory region's entry it is set until the MR is destroyed, of a memory window's while it is bound; a thread
  * inside that found it may use it.
  */
 struct hca_key_entry {
@@ -57,7 +57,7 @@ struct hca_key_entry {
 	struct hca_mr *mr;
 	union {
 		struct {
-			u32 last; /* who owns the index */
+			u32 last; /* the owner of the index */
 			u32 next_free; /* the table's lock */
 		};
 		void *mw; /* while it is a memory window's: the adapter's mw_lock, and inside */
@@ -85,7 +85,7 @@ int hca_keys_init(struct hca_keys *keys, u32 limit);
 void hca_keys_fini(struct hca_keys *keys);
 
 /**
- * hca_key_alloc() - a key that nobody uses, from the index that was free for longest
+ * hca_key_alloc() - a key that is not in use, from the index that was free for longest
  * @key: set to the key, which isn't valid before hca_key_publish()
  * @e: set to its entry, the caller's until hca_key_free()
  *
@@ -109,7 +109,7 @@ static inline void hca_key_publish(struct hca_key_entry *e, u32 key)
 	hca_store_release(&e->key, key);
 }
 
-/** hca_key_retract() - from now on look-ups fail; who is inside may go on until hca_quiesce_wait(). Return: was it there? */
+/** hca_key_retract() - from now on look-ups fail; threads inside may go on until hca_quiesce_wait(). Return: was it there? */
 static inline bool hca_key_retract(struct hca_key_entry *e, u32 key)
 {
 	return hca_cmpxchg(&e->key, key, 0u) == key;

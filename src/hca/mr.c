@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Registering memory and taking it back; see region.h. Called by the verbs of a face,
- * and for work requests and messages by the engine. Whatever waits for who is inside
- * holds no lock meanwhile.
+ * Registering memory and taking it back; see mr.h. Called by the verbs of a face,
+ * and for work requests and messages by the engine. A wait for the threads inside is made
+ * with no lock held.
  *
- * The order in which a region ends: its state says so, the key is void, who is inside
- * leaves, the index is given back, the memory goes with the last reference.
+ * The order in which an MR ends: its state says so, the key is void, the threads inside
+ * leave, the index is given back, the memory goes with the last reference.
  */
 #include "hca/mr.h"
 
@@ -125,7 +125,7 @@ int hca_mr_destroy(struct hca_mr *r)
 	struct hca_pd *pd = r->pd;
 	hca_irqflags_t flags;
 
-	/* Under the lock a window is either bound before, and we say no, or finds no valid key to be bound to. */
+	/* Under the lock an MW is either bound before, and we say no, or finds no valid key to be bound to. */
 	hca_spin_lock(&r->lock, flags);
 	HCA_ASSERT(r->state != HCA_MR_DEAD);
 	if (r->windows) {
@@ -290,7 +290,7 @@ int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bo
 	*out = NULL;
 	if (!e)
 		return -EINVAL;
-	/* The memory region is still there: whoever destroys it waits for us. */
+	/* The memory region is still there: its destroyer waits for us. */
 	r = hca_load_acquire(&e->mr);
 	if (hca_load_acquire(&e->key) != key)
 		return !remote && r && free_already(r, pd, key) ? 0 : -EINVAL;
@@ -328,7 +328,7 @@ int hca_mr_invalidate(struct hca_mr *r, u32 key)
 	return err;
 }
 
-/* --- windows --- */
+/* --- memory windows --- */
 
 int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access, struct hca_mr **out,
 		u64 *offset)

@@ -3,8 +3,8 @@
  * Memory windows; see mw.h. Called by the verbs of a face, by the requester for
  * binds and invalidations, and by the responder for those of the peer.
  *
- * Who takes a window out of VALID waits for those inside, and then lets go of what it was
- * bound to. No lock is held while somebody waits.
+ * A thread that takes an MW out of VALID waits for the threads inside, and then lets go of
+ * the MR that it was bound to. No lock is held during the wait.
  */
 #include "hca/mw.h"
 
@@ -106,8 +106,8 @@ static void take_down(struct hca_mw *w, enum hca_mw_state state)
 }
 
 /*
- * No thread is inside with the old key when this returned, and the region may go. If the window is destroyed while another
- * thread takes it down, both come here, and whoever is first lets go of the region: it is free when either has returned.
+ * No thread is inside with the old key when this returned, and the MR may go. If the MW is destroyed while another
+ * thread takes it down, both come here, and the first lets go of the MR: it is free when either has returned.
  */
 static void let_go(struct hca_mw *w)
 {
@@ -194,7 +194,7 @@ int hca_mw_check(const struct hca_send_wr *wr)
 
 	if (!w || wr->bind.access & ~(u32)WINDOW_ACCESS)
 		return -EINVAL;
-	/* To no bytes: that is how a type 1 window is unbound. The other has its invalidation for it. */
+	/* To no bytes: that is how a type 1 MW is unbound. The other has its invalidation for it. */
 	return wr->bind.length || w->type == HCA_MW_TYPE_1 ? 0 : -EINVAL;
 }
 
@@ -208,7 +208,7 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 
 	*old = false;
 	hca_spin_lock(lock, flags);
-	/* Two queue pairs may bind one window of type 1: one after the other. */
+	/* Two queue pairs may bind one MW of type 1: one after the other. */
 	while (w->type == HCA_MW_TYPE_1 && w->state == HCA_MW_BUSY) {
 		hca_spin_unlock(lock, flags);
 		hca_relax(&turns);
@@ -228,7 +228,7 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 	return err;
 }
 
-/* It is ours, and nobody is inside with an old key of it. */
+/* It is ours, and no thread is inside with an old key of it. */
 static int finish(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr *wr, struct hca_mr *r, u64 offset)
 {
 	hca_irqflags_t flags;
@@ -286,7 +286,7 @@ int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca
 		return hca_mr_invalidate_begin_key(&qp->hca->keys, qp->pd->number, key, remote, &out->mr);
 	hca_spin_lock(&qp->hca->mw_lock, flags);
 	w = hca_load(&e->key) == key ? e->mw : NULL;
-	/* A type 1 window is on no queue pair, and can't be invalidated (IBTA 10.6.7.2.5). */
+	/* A type 1 MW is on no queue pair, and can't be invalidated (IBTA 10.6.7.2.5). */
 	if (w && w->qp == qp) {
 		hca_mw_get(w);
 		out->mw = w;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory windows: keys that a peer may use on part of a region, handed out and taken
- * back without registering anything (IBTA 10.6.7). A window is made by a verb and bound
+ * Memory windows: keys that a peer may use on part of an MR, handed out and taken
+ * back without registering anything (IBTA 10.6.7). An MW is made by a verb and bound
  * by a work request; what is bound can't be deregistered beneath it.
  *
  *   type 1   any queue pair of its domain may use the key, and each bind gives it another
@@ -11,7 +11,7 @@
  *            bound again
  *
  * One lock of the adapter guards all states: hca->mw_lock, taken from inside; a memory
- * region's lock alone is taken below it.
+ * MR's lock alone is taken below it.
  */
 #ifndef HCA_MW_H
 #define HCA_MW_H
@@ -29,8 +29,8 @@ enum hca_mw_type {
 
 /** enum hca_mw_state - what may be done with it */
 enum hca_mw_state {
-	HCA_MW_FREE, /* no key of it is valid, and nobody is inside with one */
-	HCA_MW_BUSY, /* no key of it is valid; somebody binds or invalidates */
+	HCA_MW_FREE, /* no key of it is valid, and no thread is inside with one */
+	HCA_MW_BUSY, /* no key of it is valid; a thread binds or invalidates */
 	HCA_MW_VALID, /* its key is valid */
 	HCA_MW_DEAD, /* destroyed; what is left goes with the last reference */
 };
@@ -80,9 +80,9 @@ static inline void hca_mw_get(struct hca_mw *w)
 void hca_mw_put(struct hca_mw *w);
 
 /**
- * hca_mw_next_key() - the key for the next bind of a type 1 window, to be set in the request
+ * hca_mw_next_key() - the key for the next bind of a type 1 MW, to be set in the request
  *
- * Each call gives another one. A bind that fails leaves the window bound as it was, with the key it had then.
+ * Each call gives another one. A bind that fails leaves the MW bound as it was, with the key it had then.
  */
 u32 hca_mw_next_key(struct hca_mw *w);
 
@@ -93,12 +93,12 @@ int hca_mw_check(const struct hca_send_wr *wr);
  * hca_mw_bind() - do a request that is at its turn
  * @qp: whose it is
  *
- * Not from inside. Return: 0; -EINVAL: another domain, a key of another window, a type 2 window that is valid, a region's key
+ * Not from inside. Return: 0; -EINVAL: another domain, a key of another MW, a type 2 MW that is valid, an MR's key
  * or rights or bounds that don't do (IBTA 10.6.7.2.1). Then what was bound still is.
  */
 int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr);
 
-/** hca_mw_end_qp() - the windows bound on a queue pair are void; it sends nothing any more, and nobody is inside with it */
+/** hca_mw_end_qp() - the MWs bound on a queue pair are void; it sends nothing any more, and no thread is inside with it */
 void hca_mw_end_qp(struct hca_qp *qp);
 
 /**
@@ -112,15 +112,15 @@ struct hca_invalidation {
 };
 
 /**
- * hca_key_invalidate_begin() - make void the key of a fast registered region or a type 2 window, from inside
+ * hca_key_invalidate_begin() - make void the key of a fast registered MR or a type 2 MW, from inside
  * @qp: that asks, or whose peer does
  * @remote: it is the peer
  *
- * Return: as hca_mr_invalidate_begin_key(); a window must be bound on @qp.
+ * Return: as hca_mr_invalidate_begin_key(); an MW must be bound on @qp.
  */
 int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca_invalidation *out);
 
-/** hca_key_invalidate_finish() - the rest of it: nobody uses the key when this returned. Any context, but not from inside. */
+/** hca_key_invalidate_finish() - the rest of it: no thread uses the key when this returned. Any context, but not from inside. */
 void hca_key_invalidate_finish(const struct hca_invalidation *v);
 
 #endif

@@ -198,7 +198,7 @@ void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event);
 /** hca_qp_run() - carry on with its requests, unless another thread is at it. No lock held, not inside. */
 void hca_qp_run(struct hca_qp *qp);
 
-/** hca_qp_want() - from the event queue: HCA_QP_*; by a worker if @kick, else by whoever runs the queue next. Any context. */
+/** hca_qp_want() - from the event queue: HCA_QP_*; by a worker if @kick, else by the thread that runs the queue next. Any context. */
 void hca_qp_want(struct hca_qp *qp, u32 what, bool kick);
 
 /**

@@ -48,7 +48,7 @@ static inline void hca_quiesce_enter(struct hca_quiesce *q, struct hca_quiesce_m
 
 	hca_pin(mark->pin);
 	n = hca_slot();
-	/* Acquire: who sees another thread's first entry sees no key that was retracted before it (see look()). */
+	/* Acquire: a thread that sees another one's first entry sees no key that was retracted before it (see look()). */
 	if (hca_unlikely(n >= hca_load_acquire(&q->top)))
 		hca_quiesce_first(q, n);
 	mark->slot = n;

@@ -36,7 +36,7 @@ static void next_entry(struct hca_sge_cursor *g)
 
 /*
  * The piece at the place we are: its DMA address, and in @len how much of what is wanted lies there. A key that was looked up stays good
- * while we are inside: who takes it away waits for us. One that comes later in the list may be gone since the list was
+ * while we are inside: the thread that takes it away waits for us. One that comes later in the list may be gone since the list was
  * checked: then the rest of the message is refused.
  */
 static inline int piece(struct hca_sge_cursor *g, hca_dma_addr_t *addr, u64 *len)

@@ -36,7 +36,7 @@ static inline void ib_core_give(struct ib_device *dev, enum ib_object what)
 	hca_fetch_add(&dev->core->made[what], (u32)-1);
 }
 
-/* The region for local use and the one for peers are the domain's own users. */
+/* The MR for local use and the one for peers are the domain's own users. */
 struct ib_pd_priv {
 	struct ib_pd ib;
 	struct hca_pd pd;
@@ -54,8 +54,8 @@ struct ib_mr_priv {
 };
 
 /*
- * @polled: done() is called for its completions by one at a time: the event, a worker or the ULP
- * @work: of a queue that a worker polls
+ * @cq: calls comp_handler; its node is fired one at a time
+ * @work: of a queue that a thread of ib_work.c polls
  */
 struct ib_cq_priv {
 	struct ib_cq ib;
@@ -134,7 +134,7 @@ static inline struct ib_ah_priv *ib_ah_of(struct ib_ah *ah)
 /** ib_ah_to_hca() - a path in the engine's words */
 void ib_ah_to_hca(const struct rdma_ah_attr *ah, struct hca_ah_attr *to);
 
-/** ib_fill_bind() - the fields of a bind. Return: 0; -EINVAL: objects of another device, or bytes of no region. */
+/** ib_fill_bind() - the fields of a bind. Return: 0; -EINVAL: objects of another device, or bytes of no MR. */
 int ib_fill_bind(const struct ib_qp *qp, struct ib_mw *mw, u32 rkey, const struct ib_mw_bind_info *info,
 		 struct hca_send_wr *to);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Pools of fast memory regions. A region that is given back stays mapped, and is
+ * Pools of fast memory regions. An FMR that is given back stays mapped, and is
  * dirty, until so many are that unmapping them all at once is worth its wait; or, if it
  * was mapped as often as it may be, until the next flush. With a cache, a list of pages that is
  * mapped still is found again instead.
@@ -27,7 +27,7 @@ struct ib_fmr_pool {
 	struct pool_fmr **free_end;
 	struct pool_fmr *dirty; /* were mapped MAX_MAPS times */
 	int idle; /* in @free or @dirty */
-	int dirty_len; /* regions in both that are mapped */
+	int dirty_len; /* FMRs in both that are mapped */
 	bool flushing;
 };
 
@@ -131,7 +131,7 @@ int ib_destroy_fmr_pool(struct ib_fmr_pool *p)
 
 /* --- flushing --- */
 
-/* Takes every region that is mapped and idle off its list. Return: them, linked by their fmr's next. */
+/* Takes every FMR that is mapped and idle off its list. Return: them, linked by their fmr's next. */
 static struct pool_fmr *collect(struct ib_fmr_pool *p, struct ib_fmr **first)
 {
 	struct pool_fmr *list = p->dirty, *f;
@@ -206,7 +206,7 @@ static bool same_list(const struct pool_fmr *f, const u64 *list, int len, u64 io
 	       !hca_memcmp(f->ib.page_list, list, (size_t)len * sizeof(*list));
 }
 
-/* A region that has this very list, or the one that was free for longest. */
+/* An FMR that has this very list, or the one that was free for longest. */
 static struct pool_fmr *pick(struct ib_fmr_pool *p, const u64 *list, int len, u64 iova, bool *found)
 {
 	struct pool_fmr **at;
@@ -294,7 +294,7 @@ int ib_fmr_pool_unmap(struct ib_pool_fmr *ib)
 			p->dirty = f;
 		}
 		p->idle++;
-		/* A pool whose regions are all used up is flushed whatever its watermark says. */
+		/* A pool whose FMRs are all used up is flushed whatever its watermark says. */
 		flush = ++p->dirty_len >= p->param.dirty_watermark || !p->free;
 		flush = flush && !p->flushing;
 	}

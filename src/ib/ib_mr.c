@@ -71,7 +71,7 @@ int ib_dealloc_pd(struct ib_pd *pd)
 	return 0;
 }
 
-/* --- regions --- */
+/* --- memory regions --- */
 
 static bool access_known(int access)
 {
@@ -144,7 +144,7 @@ int ib_dereg_mr(struct ib_mr *ib)
 /* --- lists of pages --- */
 
 /*
- * One more piece for the region. Pieces are whole pages but for the beginning of the first and the end of the last; one that goes
+ * One more piece for the MR. Pieces are whole pages but for the beginning of the first and the end of the last; one that goes
  * on where the last ended is part of it. Return: bytes of it that fit.
  */
 static u64 add_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
@@ -216,7 +216,7 @@ int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigne
 	return i;
 }
 
-/* The pages that stay are listed once, and the region is valid from its birth. */
+/* The pages that stay are listed once, and the MR is valid from its birth. */
 static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npages)
 {
 	const u64 mask = MIN_PAGE - 1;

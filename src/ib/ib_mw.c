@@ -2,7 +2,7 @@
 /* Memory windows and fast memory regions of the kernel-style verbs. */
 #include "ib_core.h"
 
-/* --- windows --- */
+/* --- memory windows --- */
 
 struct ib_mw *ib_alloc_mw(struct ib_pd *pd, enum ib_mw_type type)
 {

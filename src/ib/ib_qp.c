@@ -281,7 +281,7 @@ static bool drain_begin(struct ib_qp *qp, struct ib_cq *cq)
 {
 	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
 
-	/* Nobody but us polls it, and what is in it would leave no room. */
+	/* Only we poll it, and what is in it would leave no room. */
 	if (cq->poll_ctx == IB_POLL_DIRECT)
 		ib_process_cq_direct(cq, -1);
 	return !ib_modify_qp(qp, &attr, IB_QP_STATE);

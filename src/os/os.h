@@ -2,10 +2,10 @@
 /*
  * The contract between the core and its os layer.
  *
- * Need: everything that src/dma and src/hca (and, in the library, the rooms above
- * them) may ask of the place they run in. An os layer is a folder with a os_impl.h
- * and its sources: user/ (a process), test/ (a process whose clock, threads,
- * randomness and failures belong to the test), later kernel/. The core includes
+ * Need: everything that the core (src/dma, src/hca, src/transport, src/wire; in the library
+ * the rooms above it too) may ask of the place it runs in. An os layer is a folder with an
+ * os_impl.h and its sources: user/ (a process), test/ (a process whose clock, threads,
+ * randomness and failures belong to the test), kernel/ (a Linux module). The core includes
  * this header and our own, and no other.
  *
  *   types      u8..u64, s8..s64, bool, size_t, uintptr_t, NULL      hca_types.h
@@ -16,8 +16,8 @@
  *   exclusion  hca_spinlock (no sleep inside), hca_mutex (may sleep)
  *   waiting    hca_completion, with a timeout
  *   RCU        read sections, publish, wait for a grace period
- *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, _leave: who is in what
- *   contexts   hca_context: who is running, to tell a call from within a call
+ *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, _leave: which threads are in what
+ *   contexts   hca_context: which thread of control runs, to tell a call from within a call
  *   pinning    hca_pin: nothing that may spin for us gets between us and this processor
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
  *   work       hca_work: a callback once, soon, in a thread that may sleep and holds nothing
@@ -75,7 +75,7 @@
  *   hca_pin_t; hca_pin(p) hca_unpin(p)             p an lvalue of hca_pin_t; they nest, and overlap.
  *      Until the unpin nothing else that could spin for this thread runs in its place: where contexts interrupt
  *      each other, or one that spins is never preempted, the os layer sees to it. Nothing sleeps meanwhile. Where
- *      whoever spins offers the processor (hca_pause()), there is nothing to do.
+ *      a spinning thread offers the processor (hca_pause()), there is nothing to do.
  */
 #include "os_impl.h"
 
@@ -103,7 +103,7 @@ void *hca_alloc(size_t size, unsigned int flags);
 /** hca_free() - give memory back; NULL is allowed. Any context. */
 void hca_free(void *mem);
 
-/** hca_complete() - wake everybody who waits on @c now or later. Any context. */
+/** hca_complete() - wake every thread that waits on @c now or later. Any context. */
 void hca_complete(struct hca_completion *c);
 
 /**

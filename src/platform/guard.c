@@ -4,9 +4,9 @@
  * catches. src/ib says which ranges; a fault handler notes who wrote and lets the
  * write happen: it's a report, not a punishment.
  *
- * The one file above the port that speaks to the system, because a fault is a
+ * The one file above the os layer that speaks to the system, because a fault is a
  * signal here. The handler may run at any instruction of any thread: it takes no
- * lock, allocates nothing, and leaves alone whatever isn't its own. Of the port it
+ * lock, allocates nothing, and leaves alone whatever isn't its own. Of the os layer it
  * calls hca_arena_protect() alone; its atomics are the compiler's, because an os layer
  * may do more in its own than a handler can.
  */

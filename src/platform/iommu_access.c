@@ -5,7 +5,7 @@
  * transfer; it must never take a lock on its way to memory, nor sleep.
  *
  * A window is announced in a cell of its thread's slot, with a full barrier, before
- * anything is looked up. Who takes a mapping away clears its entries, and after a
+ * anything is looked up. The thread that takes a mapping away clears its entries, and after a
  * full barrier looks at the cells: either it finds the announcement and waits, or
  * the window finds no mapping.
  */

@@ -179,7 +179,7 @@ static struct page *hand_out(struct machine *m, u32 at, gfp_t gfp, unsigned int 
 		return NULL;
 	for (i = 0; i < 1u << order; i++)
 		name_page(m, (u64)at + i);
-	/* Who freed it may have left it to a device; the new owner has not. */
+	/* The last owner may have left it to a device; the new owner has not. */
 	if (m->guard)
 		guard_range(m, (u64)at << PAGE_SHIFT, (u64)PAGE_SIZE << order, GUARD_TO_CPU);
 	if (gfp & __GFP_ZERO)

@@ -16,7 +16,7 @@ static int invalidate(struct hca_qp *qp, u32 key)
 	return err;
 }
 
-/* These send nothing, and may wait for who is inside; so they are done outside. */
+/* These send nothing, and may wait for threads inside; so they are done outside. */
 enum hca_wc_status hca_req_local(struct hca_qp *qp, struct hca_sqe *e)
 {
 	int err;

@@ -126,8 +126,8 @@ struct srp_initiator;
  * @channels: queue pairs; default 1. Threads that use channels of their own don't meet.
  * @depth: requests of a channel that are under way at once; default 32; the target's limit counts too
  * @memory: see enum srp_memory
- * @max_sg: descriptors of a request; default 512. With SRP_MEMORY_FAST a channel has so many regions and @depth more.
- * @max_pages: pages of 4,096 bytes of one region; default 256
+ * @max_sg: descriptors of a request; default 512. With SRP_MEMORY_FAST a channel has so many MRs and @depth more.
+ * @max_pages: pages of 4,096 bytes of one MR; default 256
  * @iu_descs: descriptors in a command's IU; a longer table is left to be fetched; default 26, so that a command can be sent inline
  * @poll: IB_POLL_SOFTIRQ or _WORKQUEUE; IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ
  * @no_invalidate: don't ask the target to invalidate keys with its response
@@ -222,7 +222,7 @@ struct srp_initiator_stats {
 	u64 bytes_in; /* from the target */
 	u64 bytes_out;
 	u64 mapped; /* lists */
-	u64 registered; /* regions */
+	u64 registered; /* MRs */
 	u64 invalidated_by_target;
 	u64 direct, indirect, partial; /* commands by what they carried */
 	u64 bad_responses; /* unknown tags and garbage */

@@ -24,7 +24,7 @@
 #define INI_RESERVE 1
 #define INI_ATTENTIONS 3u
 
-/** struct ini_mr - a region for fast registration, with the requests that make it valid and void */
+/** struct ini_mr - an MR for fast registration, with the requests that make it valid and void */
 struct ini_mr {
 	struct ini_mr *next;
 	struct ib_mr *mr;
@@ -43,7 +43,7 @@ enum ini_slot_state {
  * struct srp_slot - a request under way
  * @state, @tag: under the channel's lock
  * @sending: a request of ours that isn't inline hasn't completed: its bytes must stay; under the lock
- * @mrs: registered regions; @fmrs: mapped ones; with @n_descs
+ * @mrs: registered MRs; @fmrs: mapped ones; with @n_descs
  * @mapped: entries of the mapped list; 0: not mapped
  * @table, @table_dma: room for max_sg descriptors
  * @iu: room for an IU
@@ -199,8 +199,8 @@ void ini_memory_drop(struct srp_channel *ch);
 /**
  * ini_map() - the request's list becomes descriptors in the slot's table
  *
- * Regions in s->mrs are to be registered before the command goes: their reg.wr are chained.
- * Return: 0; -EAGAIN: regions are short, until other requests end; -EMSGSIZE, -EINVAL, -ENOMEM, -EIO. ini_unmap() undoes what was
+ * MRs in s->mrs are to be registered before the command goes: their reg.wr are chained.
+ * Return: 0; -EAGAIN: MRs are short, until other requests end; -EMSGSIZE, -EINVAL, -ENOMEM, -EIO. ini_unmap() undoes what was
  * done in any case.
  */
 int ini_map(struct srp_slot *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SRP initiator: how the target reaches a request's bytes. The list is mapped for
- * the adapter, and then named by keys: one of the whole memory, or regions
+ * the adapter, and then named by keys: one of the whole memory, or MRs
  * made for this request. What was mapped here is unmapped here, once, when no key
  * leads to it any more.
  */

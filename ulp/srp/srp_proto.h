@@ -42,7 +42,7 @@ enum srp_format {
 #define SRP_MULTICHAN_MULTI 0x01u /* keep them */
 /*
  * A reserved bit that we give a meaning, in a request and its response: the target ends a command whose data has one
- * key alone with a send that invalidates it. Who doesn't know the bit leaves it clear.
+ * key alone with a send that invalidates it. An end that doesn't know the bit leaves it clear.
  */
 #define SRP_LOGIN_INVALIDATE 0x40u
 

@@ -43,7 +43,7 @@ void tgt_area_give(struct tgt_channel *ch, struct tgt_area *a)
 		return;
 	a->next = ch->free_areas;
 	ch->free_areas = a;
-	/* Who goes on may end at once and come here again; and one that was aborted takes none. */
+	/* A command that goes on may end at once and come here again; one that was aborted takes none. */
 	while (ch->free_areas && (w = ch->waiting) && !tgt_dead(ch)) {
 		ch->waiting = w->next;
 		if (!ch->waiting)

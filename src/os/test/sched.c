@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who runs. Threads of test_run_threads() are real ones that hand a baton on: at each
- * port call a seeded choice is made among those that can go on, and whoever waits isn't
+ * Which thread runs. Threads of test_run_threads() are real ones that hand a baton on: at each
+ * os call a seeded choice is made among those that can go on, and a thread that waits isn't
  * among them. When all wait, virtual time jumps; when nothing is left to come, that is a
  * deadlock. Outside a run the same calls work for the test's own thread. Never looks at
  * an address or a real clock to decide, so that a seed replays.
@@ -211,7 +211,7 @@ static u32 gather(bool paused, struct test_ctx *cand[])
 	return n;
 }
 
-/* Who goes on, or NULL when everybody is done. @me is NULL or done if it can't. */
+/* The thread that goes on, or NULL when all are done. @me is NULL or done if it can't. */
 static struct test_ctx *pick(struct test_ctx *me, enum test_op op)
 {
 	struct test_ctx *cand[CONTEXTS], *next = NULL;

@@ -100,7 +100,7 @@ static inline uintptr_t hca_context(void)
 	return (uintptr_t)&hca_thread_slot;
 }
 
-/* Who spins offers the processor to others: nobody need be kept on one. */
+/* A thread that spins offers the processor to others: no thread need be kept on one. */
 typedef struct {
 	char nothing;
 } hca_pin_t;

@@ -30,7 +30,7 @@ static void reset(struct hca_qp *qp)
 	hca_spin_unlock(&qp->lock, flags);
 }
 
-/* Each is set once, on the way to RTR and to RTS: nothing has come, or gone, by then. */
+/* The numbers are set once, on the way to RTR and to RTS: nothing has come, or gone, by then. The path may change in SQD as well. */
 static void modified(struct hca_qp *qp, u32 mask)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);

@@ -160,7 +160,7 @@ static bool begin(struct hca_qp *qp, struct hca_sqe *e)
 
 	if (qp->state != HCA_QPS_RTS)
 		return false;
-	/* What is sent again is gathered again: a key that it names stays until it's acknowledged. */
+	/* What is sent again is read from memory again: a key that it names stays until it's acknowledged. */
 	if (e->op->flags & HCA_OP_LOCAL || hca_req_is_silent(qp, e))
 		return qp->sq.head == pq->snd_idx;
 	if (pq->rd_out && (e->wr.flags & HCA_SEND_FENCE || (reads_back(e) && pq->rd_out >= qp->attr.max_rd_atomic)))
