@@ -311,7 +311,7 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 }
 
 /* A completion is seen when its request's place is free, not before. */
-static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
+static void end_oldest(struct hca_qp *qp, hca_irqflags_t *flags)
 {
 	enum hca_wc_status status = hca_sq_entry(&qp->sq, qp->sq.head)->status;
 	bool lost = false;
@@ -364,7 +364,7 @@ static void issue_one(struct hca_qp *qp, struct hca_sqe *e, hca_irqflags_t *flag
 	hca_spin_lock(&qp->lock, *flags);
 	settle(qp, e, &o);
 	if (hca_likely(answered_first(qp)))
-		complete(qp, flags);
+		end_oldest(qp, flags);
 }
 
 /* Where requests wait for their answers, or the queue pair isn't in RTS. Return: something was done. */
@@ -375,7 +375,7 @@ static bool catch_up(struct hca_qp *qp, hca_irqflags_t *flags)
 	if (hca_message_qp(qp)->placing)
 		return false;
 	if (answered_first(qp)) {
-		complete(qp, flags);
+		end_oldest(qp, flags);
 		return true;
 	}
 	if (ends(qp)) {
