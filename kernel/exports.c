@@ -14,7 +14,7 @@ EXPORT_SYMBOL_GPL(hca_close);
 EXPORT_SYMBOL_GPL(hca_cq_fini);
 EXPORT_SYMBOL_GPL(hca_cq_init);
 EXPORT_SYMBOL_GPL(hca_cq_ring_notify);
-EXPORT_SYMBOL_GPL(hca_cq_ring_poll);
+EXPORT_SYMBOL_GPL(hca_quiesce_first);
 EXPORT_SYMBOL_GPL(hca_quiesce_wait);
 EXPORT_SYMBOL_GPL(hca_ledger_abandon);
 EXPORT_SYMBOL_GPL(hca_ledger_checked);

@@ -88,7 +88,7 @@ static void on_beat(void *arg)
 	} else {
 		pages.key = (region->key & ~0xffu) | (u8)(beat.done + 1);
 		wr.reg.mr = region;
-		wr.reg.pages = &pages;
+		wr.reg.to = pages;
 	}
 	beat.wrong += hca_post_send(beat.l.qp, &wr) || fixture_poll(&beat.side, &wc) != HCA_WC_SUCCESS || !in_softirq();
 	registered = !registered;

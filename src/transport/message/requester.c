@@ -330,7 +330,7 @@ static void flush_failed(struct hca_qp *qp)
 }
 
 /* A completion is seen when its request's place is free, not before. */
-static void complete(struct hca_qp *qp, hca_irqflags_t *flags)
+static void end_oldest(struct hca_qp *qp, hca_irqflags_t *flags)
 {
 	enum hca_wc_status status = hca_sq_entry(&qp->sq, qp->sq.head)->status;
 	bool lost = false;
@@ -388,7 +388,7 @@ static void issue_one(struct hca_qp *qp, struct hca_sqe *e, hca_irqflags_t *flag
 	hca_spin_lock(&qp->lock, *flags);
 	settle(qp, e, &o);
 	if (hca_likely(answered_first(qp)))
-		complete(qp, flags);
+		end_oldest(qp, flags);
 }
 
 /* Where requests wait for their answers, or the queue pair isn't in RTS. Return: something was done. */
@@ -401,7 +401,7 @@ static bool catch_up(struct hca_qp *qp, hca_irqflags_t *flags)
 	if (answered_first(qp)) {
 		if (qp->state == HCA_QPS_RESET)
 			return false; /* its requests are being dropped */
-		complete(qp, flags);
+		end_oldest(qp, flags);
 		return true;
 	}
 	if (ends(qp)) {
