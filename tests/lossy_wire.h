@@ -91,4 +91,7 @@ void lossy_clear(struct lossy_wire *w);
 /** lossy_inject() - these bytes arrive at a port, as from @slid */
 void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
 
+/** lossy_inject_routed() - the same; they begin with a global header */
+void lossy_inject_routed(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
+
 #endif
