@@ -202,6 +202,8 @@ static enum lossy_fate fate_of(struct lossy_wire *w, const struct lossy_packet *
 
 	hca_spin_lock(&w->lock, flags);
 	w->seen[bth[0]]++;
+	if (w->watch)
+		w->watch(p->slid, bth);
 	if (bth[0] == HCA_PKT_ACK)
 		w->syndromes[bth[HCA_BTH_LEN]]++;
 	fate = scripted(w, bth[0], value);
