@@ -508,6 +508,8 @@ static void addresses_of_a_path(void **state)
 	struct hca_packet p = { .opcode = HCA_PKT_WRITE_ONLY, .pkey = 0xffff, .ack_req = true, .has_grh = true };
 	struct hca_arrival at = { .slid = a.hca.lid, .dlid = b.hca.lid, .global = true };
 	u8 bytes[HCA_PACKET_HEADER_MAX];
+	struct hca_gid other;
+	u32 index;
 
 	(void)state;
 	b.qp->attr.ah.is_global = 1;
@@ -520,9 +522,12 @@ static void addresses_of_a_path(void **state)
 	at.len = hca_packet_encode(&p, bytes);
 	hca_packet_client.packet(&b.hca, &at); /* from somebody else */
 	p.grh.sgid[15] ^= 1;
-	p.grh.dgid[15] ^= 1;
+	other = *gid_of(&b);
+	other.raw[15] ^= 1;
+	assert_int_equal(hca_gid_add(&b.hca.gids, &other, &index), 0);
+	memcpy(p.grh.dgid, other.raw, 16);
 	hca_packet_encode(&p, bytes);
-	hca_packet_client.packet(&b.hca, &at); /* to somebody else */
+	hca_packet_client.packet(&b.hca, &at); /* to us, but by another address than the path's */
 	p.grh.dgid[15] ^= 1;
 	p.has_grh = at.global = false;
 	at.len = hca_packet_encode(&p, bytes);
