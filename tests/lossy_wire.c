@@ -202,6 +202,8 @@ static enum lossy_fate fate_of(struct lossy_wire *w, const struct lossy_packet *
 
 	hca_spin_lock(&w->lock, flags);
 	w->seen[bth[0]]++;
+	if (w->watch)
+		w->watch(p->slid, bth);
 	if (bth[0] == HCA_PKT_ACK)
 		w->syndromes[bth[HCA_BTH_LEN]]++;
 	fate = scripted(w, bth[0], value);
@@ -243,6 +245,7 @@ static void send(struct lossy_wire *w, struct lossy_packet *p)
 		value = 0;
 		break;
 	case LOSSY_FLIP:
+		value %= (u64)p->len * 8;
 		p->bytes[value / 8] ^= (u8)(1u << value % 8);
 		value = 0;
 		break;
@@ -396,7 +399,7 @@ void lossy_clear(struct lossy_wire *w)
 	hca_spin_unlock(&w->lock, flags);
 }
 
-void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+static void inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len, bool global)
 {
 	struct lossy_packet *p = hca_alloc(sizeof(*p) + len, 0);
 
@@ -405,8 +408,19 @@ void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u
 	p->dlid = dlid;
 	p->to = dlid;
 	p->slid = slid;
+	p->global = global;
 	if (len)
 		memcpy(p->bytes, bytes, len);
 	enqueue(w, p, 0);
 	hca_eq_run(&w->eq);
+}
+
+void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+{
+	inject(w, dlid, slid, bytes, len, false);
+}
+
+void lossy_inject_routed(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+{
+	inject(w, dlid, slid, bytes, len, true);
 }

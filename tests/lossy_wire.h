@@ -40,6 +40,7 @@ struct lossy_packet;
  * @full: how many packets it holds before it takes no more; 0: any number
  * @seen: packets handed to the wire, by opcode
  * @syndromes: of the ACK packets among them
+ * @watch: sees each of them, from its BTH on; or NULL
  */
 struct lossy_wire {
 	struct hca_wire wire;
@@ -71,6 +72,7 @@ struct lossy_wire {
 	u32 seen[256];
 	u32 syndromes[256];
 	u32 lost;
+	void (*watch)(u32 slid, const u8 *bth);
 };
 
 /** lossy_open() - a wire that loses nothing. Return: 0 or -ENOMEM. */
@@ -90,5 +92,8 @@ void lossy_clear(struct lossy_wire *w);
 
 /** lossy_inject() - these bytes arrive at a port, as from @slid */
 void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
+
+/** lossy_inject_routed() - the same; they begin with a global header */
+void lossy_inject_routed(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
 
 #endif

@@ -4,6 +4,7 @@
  * requests, and threads under seeded schedules.
  */
 #include "engine_fixture.h"
+#include "transport/requester.h"
 
 /* --- what works --- */
 
@@ -320,6 +321,47 @@ static void many_queue_pairs(void **state)
 		hca_qp_destroy(qp[i]);
 }
 
+/* However much there is to do, one thread does so many requests of it: a worker goes on, and it may go home. */
+static void a_run_has_an_end(void **state)
+{
+	const u32 many = HCA_RUN_BUDGET + 50;
+	struct hca_send_wr wr = { .opcode = HCA_WR_RDMA_WRITE };
+	struct hca_qp_init init = { .type = HCA_QPT_RC, .pd = &a.pd, .recv_cq = &a.rcq, .max_send_wr = many };
+	struct hca_qp_attr at = { 0 };
+	hca_irqflags_t flags;
+	struct hca_wc wc;
+	struct hca_qp *qp;
+	struct hca_cq cq;
+	u32 i, n = 0;
+
+	(void)state;
+	assert_int_equal(hca_cq_init(&cq, &a.hca, many, NULL), 0);
+	init.send_cq = &cq;
+	assert_int_equal(hca_qp_create(&a.hca, &init, &qp), 0);
+	connect_qp(&a, qp, &b, b.qp->qpn, 3, 2);
+	qp->running = true; /* another thread's is, and it doesn't get to it yet */
+	for (wr.wr_id = 0; wr.wr_id < many; wr.wr_id++)
+		assert_int_equal(hca_post_send(qp, &wr), 0);
+	modify(qp, &at, HCA_QPS_ERR, 0);
+	assert_int_equal(hca_cq_ring_poll(&cq.ring, &wc, 1), 0);
+	hca_spin_lock(&qp->lock, flags);
+	qp->running = false;
+	qp->transport->run(qp, flags);
+	while (hca_cq_ring_poll(&cq.ring, &wc, 1))
+		assert_int_equal(wc.wr_id, n++);
+	assert_int_equal(n, HCA_RUN_BUDGET);
+	hca_eq_run(FIXTURE_EQ);
+	while (hca_cq_ring_poll(&cq.ring, &wc, 1)) {
+		assert_int_equal(wc.wr_id, n++);
+		assert_int_equal(wc.status, HCA_WC_WR_FLUSH_ERR);
+	}
+	assert_int_equal(n, many);
+	for (i = 0; i < HCA_ARRAY_SIZE(a.events); i++)
+		assert_int_equal(a.events[i], 0);
+	hca_qp_destroy(qp);
+	assert_int_equal(hca_cq_fini(&cq), 0);
+}
+
 static void every_call_may_fail(void **state)
 {
 	(void)state;
@@ -431,6 +473,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(unreliable_connection, open_uc, close_both),
 		cmocka_unit_test_setup_teardown(datagrams, open_ud, close_both),
 		RC(many_queue_pairs),
+		RC(a_run_has_an_end),
 		cmocka_unit_test(every_call_may_fail),
 		RC(threads_share_a_queue_pair),
 		cmocka_unit_test(destroyed_under_fire),

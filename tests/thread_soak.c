@@ -187,7 +187,7 @@ static void settle(struct soak *s, struct soak_thread *t)
 			soak_tick(t, e, 0);
 			more |= is_waiting(e);
 			soak_check(e, !is_waiting(e) || hca_now_ns() < until, e->state,
-				   (u64)e->poster[0].msg << 32 | e->peer->next_msg[0]);
+				   (u64)e->poster[0].msg << 32 | hca_load(&e->peer->next_msg[0]));
 		}
 		poll_all(s);
 		sched_yield();
