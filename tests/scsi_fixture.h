@@ -79,6 +79,11 @@ static int bed_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	return bed.real->zero(lun, at, len, punch);
 }
 
+static int bed_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	return bed.real->extent(lun, at, len, hole);
+}
+
 static int bed_sync(struct lun *lun)
 {
 	bed.faults.syncs++;
@@ -99,6 +104,7 @@ static const struct lun_ops bed_ops = {
 	.pread = bed_pread,
 	.pwrite = bed_pwrite,
 	.zero = bed_zero,
+	.extent = bed_extent,
 	.sync = bed_sync,
 	.check = bed_check,
 	.close = bed_ram_close,

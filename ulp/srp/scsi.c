@@ -56,8 +56,8 @@ u16 scsi_attention(struct scsi_nexus *nexus)
 	return news(&nexus->mode_changes, &dev->mode_changes) ? SCSI_ASC_MODE_CHANGED : 0;
 }
 
-/* SAM-4 4.6: peripheral device or flat space addressing, first level, number 0. */
-static bool is_lun_0(const u8 *lun)
+/* First level, number 0. */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN])
 {
 	return !(get_be(lun, SCSI_LUN_LEN) & ~(0x40ull << 56));
 }
@@ -93,7 +93,7 @@ static void check(struct scsi_cmd *cmd, const u8 *lun)
 	u32 flags = cmd->op ? cmd->op->flags : 0;
 	u16 attention;
 
-	cmd->absent = !is_lun_0(lun);
+	cmd->absent = !scsi_lun_exists(lun);
 	if (cmd->absent && !(flags & OP_ANY_LUN)) {
 		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LUN);
 		return;
@@ -125,8 +125,29 @@ void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCS
 	cmd->expect = cmd->length;
 }
 
+/* Can the command be done with so many bytes from the initiator? */
+static bool is_enough(const struct scsi_cmd *cmd, u64 bytes)
+{
+	switch (cmd->op->kind) {
+	case KIND_WRITE:
+	case KIND_WRITE_VERIFY:
+		return bytes >= cmd->length || !(bytes & ((1u << cmd->dev->shift) - 1));
+	case KIND_VERIFY:
+		return bytes >= cmd->length;
+	case KIND_WRITE_SAME:
+	case KIND_COMPARE_AND_WRITE:
+		return bytes == cmd->length;
+	default: /* lists know their own length */
+		return true;
+	}
+}
+
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes)
 {
+	if (cmd->phase == SCSI_DATA_OUT && !is_enough(cmd, bytes)) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_UNIT_FIELD);
+		bytes = 0;
+	}
 	if (bytes < cmd->expect)
 		cmd->expect = bytes;
 }

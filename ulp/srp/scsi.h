@@ -28,7 +28,7 @@
 
 #define SCSI_LUN_LEN 8
 #define SCSI_CDB_MAX 16
-#define SCSI_BUF 4096 /* what a caller lends each command */
+#define SCSI_BUF 8192 /* what a caller lends each command: COMPARE AND WRITE of a block of 4,096 bytes needs so much */
 #define SCSI_SENSE_MAX 32
 
 enum scsi_status {
@@ -53,6 +53,7 @@ enum scsi_key {
 #define SCSI_ASC_STOPPED 0x0402 /* initializing command required */
 #define SCSI_ASC_INTERVENTION 0x0403 /* manual intervention required */
 #define SCSI_ASC_WRITE_ERROR 0x0c00
+#define SCSI_ASC_UNIT_FIELD 0x0e03 /* invalid field in command information unit */
 #define SCSI_ASC_READ_ERROR 0x1100
 #define SCSI_ASC_LIST_LENGTH 0x1a00
 #define SCSI_ASC_MISCOMPARE 0x1d00
@@ -132,6 +133,9 @@ struct scsi_nexus {
 	u32 sync_errors; /* for lun_sync() */
 };
 
+/** scsi_lun_exists() - the one logical unit, by peripheral device or flat space addressing (SAM-4 4.6) */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN]);
+
 /** scsi_device_init() - @lun must stay open as long as the device is used */
 void scsi_device_init(struct scsi_device *dev, struct lun *lun);
 
@@ -198,7 +202,13 @@ bool scsi_parse(struct scsi_cmd *cmd, struct scsi_device *dev, const u8 *cdb, u3
 void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCSI_LUN_LEN], const u8 *cdb, u32 len,
 		u8 *buf);
 
-/** scsi_limit() - no more than @bytes can be moved: the initiator's buffer is smaller than its CDB says */
+/**
+ * scsi_limit() - the initiator has room for @bytes, or sends them, whatever its CDB says
+ *
+ * No more than that is moved. A command that can't be done with so many bytes fails here, before any is moved, with
+ * ILLEGAL REQUEST and INVALID FIELD IN COMMAND INFORMATION UNIT: a write whose last block would be half a new one, a
+ * comparison of less than all blocks, a WRITE SAME or COMPARE AND WRITE with too few bytes or too many. Call it once.
+ */
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
 
 /**

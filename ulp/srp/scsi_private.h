@@ -17,17 +17,23 @@ enum scsi_form {
 	FORM_10,
 	FORM_12,
 	FORM_16,
+	FORM_COMPARE,
+	FORM_STATUS, /* an address alone */
 };
 
 #define SCSI_WRITE_SAME_MAX (1u << 30) /* bytes that one WRITE SAME may fill */
-#define SCSI_UNMAP_MAX ((SCSI_BUF - 8u) / 16) /* ranges of one UNMAP */
+#define SCSI_UNMAP_MAX 255u /* ranges of one UNMAP; they and their header fit into SCSI_BUF */
+#define SCSI_COMPARE_MAX (SCSI_BUF / 2u) /* bytes that one COMPARE AND WRITE may change */
 
 enum scsi_kind {
 	KIND_REPLY, /* answered from what is known, by @reply */
 	KIND_NO_DATA, /* done at the end, by @finish */
 	KIND_LIST, /* a parameter list, then @finish */
+	KIND_RANGES, /* a parameter list that may be longer than SCSI_BUF, then @finish */
 	KIND_READ,
 	KIND_WRITE,
+	KIND_WRITE_VERIFY,
+	KIND_COMPARE_AND_WRITE,
 	KIND_VERIFY,
 	KIND_WRITE_SAME,
 };
@@ -61,10 +67,14 @@ struct scsi_op {
 extern const struct scsi_op scsi_ops[];
 extern const u32 scsi_ops_count;
 
+/** scsi_op_find() - the first row of an operation code, or NULL */
 const struct scsi_op *scsi_op_find(u8 opcode);
+/** scsi_op_action() - the row of that operation code with this service action, or NULL; @op: the first row */
+const struct scsi_op *scsi_op_action(const struct scsi_op *op, u32 action);
 
 /* Replies. */
 u32 scsi_inquiry(struct scsi_cmd *cmd);
+u32 scsi_lba_status(struct scsi_cmd *cmd);
 u32 scsi_mode_sense(struct scsi_cmd *cmd);
 u32 scsi_request_sense(struct scsi_cmd *cmd);
 u32 scsi_read_capacity_10(struct scsi_cmd *cmd);
@@ -73,6 +83,7 @@ u32 scsi_report_luns(struct scsi_cmd *cmd);
 u32 scsi_report_opcodes(struct scsi_cmd *cmd);
 
 /* Ends. */
+void scsi_compare_and_write(struct scsi_cmd *cmd);
 void scsi_mode_select(struct scsi_cmd *cmd);
 void scsi_start_stop(struct scsi_cmd *cmd);
 void scsi_sync_cache(struct scsi_cmd *cmd);
@@ -81,6 +92,7 @@ void scsi_unmap(struct scsi_cmd *cmd);
 void scsi_read_end(struct scsi_cmd *cmd);
 void scsi_write_end(struct scsi_cmd *cmd);
 void scsi_write_same_end(struct scsi_cmd *cmd);
+void scsi_write_verify_end(struct scsi_cmd *cmd);
 void scsi_verify_end(struct scsi_cmd *cmd);
 
 /** scsi_attention() - take the unit attention that is due. Return: its code, or 0 */

@@ -82,9 +82,7 @@ static void mark_all(struct tgt_cmd *tm, bool everybody, const u64 *tag)
 
 static u8 carry_out(struct tgt_cmd *tm)
 {
-	static const u8 lun0[SCSI_LUN_LEN];
-
-	if (memcmp(tm->tm.lun, lun0, sizeof(lun0)) != 0)
+	if (!scsi_lun_exists(tm->tm.lun))
 		return SRP_RSP_FAILED;
 	switch (tm->tm.function) {
 	case SRP_ABORT_TASK:
