@@ -201,10 +201,10 @@ static void one_command(struct input *in)
 		limit(&cmd, cdb, how);
 	if (cmd.phase == SCSI_DATA_IN || cmd.phase == SCSI_DATA_OUT)
 		move(&cmd, in, how & 16 ? 999 : ROOM);
-	if (scsi_finish(&cmd, sense, &len) == SCSI_GOOD)
-		must(!len);
-	else
+	if (scsi_finish(&cmd, sense, &len) == SCSI_CHECK_CONDITION)
 		check_sense(sense, len);
+	else
+		must(!len && (cmd.status == SCSI_GOOD || cmd.status == SCSI_RESERVATION_CONFLICT));
 	if (how & 32)
 		scsi_device_reset(&dev);
 	free(exact);
