@@ -175,7 +175,8 @@ static void open_side(struct side *s)
 	memset(s, 0, sizeof(*s));
 	memset(s->ram, UNTOUCHED, sizeof(s->ram));
 	s->mem.ops = &mem_ops;
-	MUST(!hca_init(&s->hca, &wire.wire, &s->mem, 8, 8));
+	MUST(!hca_open(&s->hca, &wire.wire, FIXTURE_EQ, &s->mem,
+		       &(const struct hca_attr){ .max_qp = 8, .max_keys = 8 }));
 	hca_pd_init(&s->pd, &s->hca);
 	MUST(!hca_cq_init(&s->cq, &s->hca, 4096, NULL));
 	MUST(!hca_mr_create(&s->pd, &attr, &s->region));
@@ -221,7 +222,7 @@ static void close_side(struct side *s)
 	MUST(!hca_mr_destroy(s->region));
 	MUST(!hca_mr_destroy(s->fast));
 	MUST(!hca_cq_fini(&s->cq));
-	MUST(!hca_fini(&s->hca));
+	MUST(!hca_close(&s->hca));
 }
 
 /* --- what is done --- */
@@ -291,7 +292,7 @@ static void send_made(struct side *to)
 {
 	struct side *from = &sides[to == &sides[0]];
 	u32 t = choose(TYPES);
-	const struct hca_flow *f = to->end[t].qp->flow;
+	const struct hca_flow *f = to->end[t].qp->carrier;
 	static const u8 service[TYPES] = { HCA_PKT_RC, HCA_PKT_UC, HCA_PKT_UD };
 	u8 buf[HCA_PACKET_HEADER_MAX + 2048];
 	struct hca_packet p = {

@@ -70,7 +70,7 @@ static void stop(struct softhca *s)
 	WRITE_ONCE(s->ledger, NULL);
 	/* Who maps is in a read section, whose bytes are moved is inside the engine. */
 	synchronize_rcu();
-	hca_quiesce_wait(&s->hca.wire->quiesce);
+	hca_quiesce_wait(&s->hca.quiesce);
 	hca_ledger_destroy(l);
 }
 

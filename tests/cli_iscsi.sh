@@ -131,16 +131,16 @@ reduced() {
 all='SCSI\.'
 if reduced; then
 	echo '# reduced for a sanitized or 32-bit build: behind SRP with blocks of 512 bytes alone'
-	suite srp 512 "$all" >"$top/1"
+	suite srp 512 "$all|iSCSI\.iSCSIResiduals" >"$top/1"
 else
 	# Two at a time. Residuals are in another family, but the device server's business.
 	{
 		suite direct 512 "$all|iSCSI\.iSCSIResiduals"
 		suite direct 4096 "$all"
-		suite srp 512 "$all"
+		suite srp 512 "$all|iSCSI\.iSCSIResiduals"
 	} >"$top/1" &
 	{
-		suite srp 4096 "$all"
+		suite srp 4096 "$all|iSCSI\.iSCSIResiduals"
 		suite srp 512 'SCSI\.(ReadOnly|Inquiry|Mandatory|Read|ModeSense6|Verify)' readonly
 	} >"$top/2"
 	wait

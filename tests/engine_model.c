@@ -302,6 +302,9 @@ static bool invalidate(struct em_side *s, u32 q, u32 key, bool remote)
 		w->valid = false;
 		return true;
 	}
+	/* What is free already is free, as rxe and siw have it; a peer must have a valid key (IBTA 10.6.5). */
+	if (!remote && !s->region[EM_PAGES].valid && !s->region[EM_PAGES].pd && s->region[EM_PAGES].key == key)
+		return true;
 	/* What a window is bound to stays (IBTA 10.6.7.2.6). */
 	if (!r || em_bound(s, (u32)(r - s->region)) || r->pd || !r->pages ||
 	    (remote && !(r->access & HCA_ACCESS_REMOTE)))
@@ -481,7 +484,7 @@ static enum hca_wc_opcode told_as(enum hca_wr_opcode op)
 static enum hca_wc_status register_pages(struct em_side *s, const struct hca_send_wr *wr)
 {
 	struct em_region *r = &s->region[EM_PAGES];
-	const struct hca_mr_pages *p = wr->reg.pages;
+	const struct hca_mr_pages *p = &wr->reg.to;
 	u32 i;
 
 	if (r->valid || p->key >> 8 != r->key >> 8)
@@ -539,7 +542,10 @@ static enum hca_wc_status execute(struct em_side *s, struct em_side *peer, u32 q
 		return bind(s, q, wr);
 	if (wr->opcode == HCA_WR_LOCAL_INV)
 		return invalidate(s, q, wr->imm, false) ? HCA_WC_SUCCESS : HCA_WC_MW_BIND_ERR;
-	if ((qp->type == HCA_QPT_UD && len > 4096) || (back && wr->opcode != HCA_WR_RDMA_READ && len != 8))
+	/* Nothing is sent, and no error told (IBTA C10-93.1.1; rxe does so). */
+	if (qp->type == HCA_QPT_UD && len > 4096)
+		return HCA_WC_SUCCESS;
+	if (back && wr->opcode != HCA_WR_RDMA_READ && len != 8)
 		return HCA_WC_LOC_LEN_ERR;
 	if (!(wr->flags & HCA_SEND_INLINE) &&
 	    !all_allowed(s, wr->sge, wr->num_sge, len, back ? HCA_ACCESS_LOCAL_WRITE : 0))

@@ -6,7 +6,7 @@
 #ifndef LOSSY_WIRE_H
 #define LOSSY_WIRE_H
 
-#include "hca/flow.h"
+#include "transport/packet/packet.h"
 
 #define LOSSY_PORTS 8u
 #define LOSSY_FAULTS 8u
@@ -37,11 +37,13 @@ struct lossy_packet;
  * struct lossy_wire
  * @lanes: how many threads may bring packets at once; 1, so that they stay in order
  * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
+ * @full: how many packets it holds before it takes no more; 0: any number
  * @seen: packets handed to the wire, by opcode
  * @syndromes: of the ACK packets among them
  */
 struct lossy_wire {
 	struct hca_wire wire;
+	struct hca_eq eq; /* of the adapters on it, and of what it brings */
 	struct hca_timer timer;
 	struct lossy_lane {
 		struct hca_eq_node node;
@@ -50,10 +52,16 @@ struct lossy_wire {
 	u32 lanes;
 
 	struct hca_spinlock lock; /* what follows */
-	struct hca *port[LOSSY_PORTS];
+	struct lossy_port {
+		const struct hca_wire_client *ops;
+		void *client;
+	} port[LOSSY_PORTS];
 	u32 delivering[LOSSY_PORTS]; /* packets are, to this port */
 	u32 next_lane;
 	struct lossy_packet *queue; /* the next first */
+	u32 queued;
+	u32 full;
+	u32 refused; /* a bit for each port that was told so */
 	u32 lose;
 	u32 twice;
 	u32 late;

@@ -270,7 +270,7 @@ static void map_nonsense(struct model *m)
 		CHECK(m, hca_dma_errno(addr) == -EFAULT);
 		break;
 	case 3:
-		addr = ib_dma_map_page(m->a.ib, page, 4096 + model_choose(m, 5000), 16, DMA_TO_DEVICE);
+		addr = ib_dma_map_page(m->a.ib, page, all + model_choose(m, 5000), 16, DMA_TO_DEVICE);
 		CHECK(m, hca_dma_errno(addr) == -EFAULT);
 		break;
 	case 4:

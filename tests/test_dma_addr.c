@@ -332,6 +332,20 @@ static void soft_maps_without_keeping_anything(void **state)
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EOPNOTSUPP);
 }
 
+/* Whatever the memory held before: every field is set, so two that are made alike are alike. */
+static void soft_init_sets_every_field(void **state)
+{
+	const size_t fields = offsetof(struct hca_soft, highmem) + sizeof(enum hca_soft_highmem);
+	struct hca_soft a, b;
+
+	(void)state;
+	memset(&a, 0x5a, sizeof(a));
+	memset(&b, 0xa5, sizeof(b));
+	hca_soft_init(&a, &fake_ops, NULL, HCA_SOFT_TAGGED);
+	hca_soft_init(&b, &fake_ops, NULL, HCA_SOFT_TAGGED);
+	assert_memory_equal(&a, &b, fields);
+}
+
 static void soft_moves_bytes(void **state)
 {
 	static struct fake_memory h;
@@ -698,6 +712,7 @@ int main(void)
 		cmocka_unit_test(range_never_wraps),
 		cmocka_unit_test(one_check_for_all),
 		cmocka_unit_test(soft_maps_without_keeping_anything),
+		cmocka_unit_test(soft_init_sets_every_field),
 		cmocka_unit_test(soft_moves_bytes),
 		cmocka_unit_test(soft_refuses),
 		cmocka_unit_test(short_windows),

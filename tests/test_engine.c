@@ -164,8 +164,8 @@ static void fast_registration(void **state)
 	(void)state;
 	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
 	p.key = key = (r->key & ~0xffu) | 0x5a;
-	wr.reg.region = r;
-	wr.reg.pages = &p;
+	wr.reg.mr = r;
+	wr.reg.to = p;
 	assert_int_equal(hca_post_send(b.qp, &wr), 0);
 	poll_one(&b.scq, 1, HCA_WC_SUCCESS, NULL);
 	fill(a.ram, 9000, 2);
@@ -293,8 +293,11 @@ static void datagrams(void **state)
 	assert_int_equal(wc.slid, a.hca.lid);
 	assert_memory_equal(b.ram + 40, a.ram, 64);
 	assert_int_equal(post(&a, 4, HCA_WR_SEND, 0, 4097, b.qp->qpn, 0x11), 0);
-	poll_one(&a.scq, 4, HCA_WC_LOC_LEN_ERR, NULL);
-	assert_int_equal(a.qp->state, HCA_QPS_SQE);
+	/* Beyond the MTU nothing is sent, and no error is told (IBTA C10-93.1.1; rxe does so). */
+	assert_int_equal(post_recv(&b, 5, 0, 8192), 0);
+	poll_one(&a.scq, 4, HCA_WC_SUCCESS, NULL);
+	assert_int_equal(a.qp->state, HCA_QPS_RTS);
+	nothing_more();
 }
 
 /* --- limits, failures, threads --- */
@@ -311,7 +314,7 @@ static void many_queue_pairs(void **state)
 	for (i = 0; i < n; i++)
 		for (k = 0; k < i; k++)
 			assert_int_not_equal(qp[i]->qpn, qp[k]->qpn);
-	assert_int_equal(hca_fini(&a.hca), -EBUSY);
+	assert_int_equal(hca_close(&a.hca), -EBUSY);
 	assert_int_equal(hca_cq_fini(&a.scq), -EBUSY);
 	for (i = 0; i < n; i++)
 		hca_qp_destroy(qp[i]);

@@ -56,7 +56,7 @@ static struct hca_send_wr bind_wr(struct hca_mw *w, u32 rkey, u64 off, u64 len, 
 {
 	struct hca_send_wr wr = { .wr_id = 50, .opcode = HCA_WR_BIND_MW };
 
-	wr.bind.window = w;
+	wr.bind.mw = w;
 	wr.bind.rkey = rkey;
 	wr.bind.addr = BASE + off;
 	wr.bind.length = len;
@@ -249,7 +249,7 @@ static void what_cannot_be_posted(void **state)
 	wr.bind.access = HCA_ACCESS_MW_BIND;
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);
 	wr.bind.access = PEER;
-	wr.bind.window = NULL;
+	wr.bind.mw = NULL;
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);
 	wr = bind_wr(w2, low(w2, 1), 0, 0, PEER); /* type 2 isn't unbound so */
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);

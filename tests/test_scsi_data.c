@@ -93,6 +93,50 @@ static void verify_of_a_part_is_refused(void **state)
 	EXPECT_GOOD(bed_run(CDB(0x2f, 0x02, 0, 0, 0, 0, 0, 0, 8), data, 4096));
 }
 
+/* Whatever may change the medium, a mode or a reservation does more than look; a command that was refused doesn't. */
+static void only_looks(void **state)
+{
+	static const struct {
+		u8 cdb[16];
+		bool looks;
+	} rows[] = {
+		{ { 0x00 }, true },
+		{ { 0x12, 0, 0, 0, 36 }, true },
+		{ { 0x28, 8, [8] = 1 }, true },
+		{ { 0x2f, 2, [8] = 1 }, true },
+		{ { 0x35 }, true },
+		{ { 0x5e, 0, [8] = 8 }, true },
+		{ { 0x9e, 0x12, [13] = 24 }, true },
+		{ { 0xff }, true },
+		{ { 0x15, 0x10, [4] = 24 }, false },
+		{ { 0x1b }, false },
+		{ { 0x2a, 0, [8] = 1 }, false },
+		{ { 0x2e, 0, [8] = 1 }, false },
+		{ { 0x2e, 2, [8] = 1 }, false },
+		{ { 0x41, 0, [8] = 1 }, false },
+		{ { 0x42, 0, [8] = 24 }, false },
+		{ { 0x5f, 0, [8] = 24 }, false },
+		{ { 0x5f, 6, [8] = 24 }, false },
+		{ { 0x89, 0, [13] = 1 }, false },
+		{ { 0x93, 1, [13] = 1 }, false },
+	};
+	static const u8 lun[8];
+	struct scsi_cmd cmd;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		scsi_begin(&cmd, &bed.nexus, lun, rows[i].cdb, 16, bed.buf);
+		assert_int_equal(cmd.status, i == 7 ? SCSI_CHECK_CONDITION : SCSI_GOOD);
+		assert_int_equal(scsi_only_looks(&cmd), rows[i].looks);
+		assert_int_equal(scsi_begin_waits(rows[i].cdb, 16), i == 6);
+		if (cmd.phase != SCSI_DATA_OUT || rows[i].looks)
+			continue;
+		scsi_limit(&cmd, 1);
+		assert_int_equal(scsi_only_looks(&cmd), cmd.status != SCSI_GOOD);
+	}
+}
+
 static u8 unmap_many(u32 ranges, u32 said)
 {
 	u32 len = 8 + 16 * ranges, i;
@@ -309,9 +353,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bed_begin, bed_end)
 	const struct CMUnitTest tests[] = {
-		TEST(data_of_another_length), TEST(verify_of_a_part_is_refused),  TEST(unmap_of_too_many_ranges),
-		TEST(compares_and_writes),    TEST(write_and_verify_reads_again), TEST(all_is_mapped_in_memory),
-		TEST(holes_are_deallocated),
+		TEST(data_of_another_length),	TEST(verify_of_a_part_is_refused), TEST(only_looks),
+		TEST(unmap_of_too_many_ranges), TEST(compares_and_writes),	   TEST(write_and_verify_reads_again),
+		TEST(all_is_mapped_in_memory),	TEST(holes_are_deallocated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -389,7 +389,8 @@ static void slots_are_own_while_they_last(void **state)
 	pthread_barrier_destroy(&barrier);
 	for (n = 0, i = 0; i < HCA_SLOTS; i++) {
 		n += used[i];
-		assert_true(used[i] <= 4);
+		/* An own one is nobody else's; the rest are dealt out by turns. */
+		assert_true(used[i] <= (i < HCA_SHARED_SLOTS ? 1 : 5));
 	}
 	assert_int_equal(n, 120);
 	memset(used, 0, sizeof(used));

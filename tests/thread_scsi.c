@@ -237,6 +237,7 @@ static void compare_and_write_is_one(void **state)
 	(void)state;
 	counted_ops = lun.ops;
 	slow.pread = read_and_yield;
+	slow.pread_now = NULL;
 	lun.ops = &slow;
 	wrong = 0;
 	all_at_once(count_up);

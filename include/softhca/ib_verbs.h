@@ -125,7 +125,7 @@ union ib_gid {
 /** ib_query_port() - Return: 0; -EINVAL: no such port */
 int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *attr);
 
-/** rdma_query_gid() - Return: 0; -EINVAL: no such port or index */
+/** rdma_query_gid() - Return: 0; -EINVAL: no such port or index; -ENOENT: the entry is empty */
 int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_gid *gid);
 
 /** ib_query_pkey() - Return: 0; -EINVAL: no such port or index */

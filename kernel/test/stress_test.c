@@ -87,7 +87,7 @@ static void on_beat(void *arg)
 		wr.imm = pages.key;
 	} else {
 		pages.key = (region->key & ~0xffu) | (u8)(beat.done + 1);
-		wr.reg.region = region;
+		wr.reg.mr = region;
 		wr.reg.pages = &pages;
 	}
 	beat.wrong += hca_post_send(beat.l.qp, &wr) || fixture_poll(&beat.side, &wc) != HCA_WC_SUCCESS || !in_softirq();

@@ -21,7 +21,7 @@
  * @next: the caller's, to make a list for hca_fmr_unmap()
  */
 struct hca_fmr {
-	struct hca_mr *region;
+	struct hca_mr *mr;
 	u32 access;
 	u32 page_shift;
 	u32 max_maps;
@@ -58,16 +58,16 @@ int hca_fmr_destroy(struct hca_fmr *f);
  * @iova: what the first byte is called; a page's begin as well
  *
  * Any context, but not from inside. Return: 0, and the new key is in @f; -EINVAL: no pages or too many, an address that isn't
- * a page's, or mapped as often as it may be; -EBUSY: another thread is at it. Then what was mapped still is, unless
+ * a page's, or mapped as often as it may be; -ENOMEM; -EBUSY: another thread is at it. Then what was mapped still is, unless
  * the list was changed while it was read.
  */
 int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova);
 
 /**
  * hca_fmr_unmap() - nobody touches the pages of a whole list when this returned, and each may be mapped as often as when it was new
- * @first: linked by @next, of one wire; some may be not mapped
+ * @first: linked by @next, of one adapter; some may be not mapped
  *
- * Not from inside. Return: 0; -EINVAL: not of one wire, and nothing has changed.
+ * Not from inside. Return: 0; -EINVAL: not of one adapter, and nothing has changed.
  */
 int hca_fmr_unmap(struct hca_fmr *first);
 

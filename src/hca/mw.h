@@ -10,8 +10,8 @@
  *            the consumer's; void by an invalidation, here or by the peer, before it is
  *            bound again
  *
- * One lock of the adapter guards all states: hca->mw_lock, taken from inside, nothing is
- * taken below it.
+ * One lock of the adapter guards all states: hca->mw_lock, taken from inside; a memory
+ * region's lock alone is taken below it.
  */
 #ifndef HCA_MW_H
 #define HCA_MW_H
@@ -40,7 +40,7 @@ enum hca_mw_state {
  * @entry: of its key; until destroyed
  * @key: the key that was handed out last
  * @valid: the key that is valid, while VALID; of type 1 it may be an older one
- * @region: what it is bound to, while VALID, and while BUSY until the thread that made it so has let go of it
+ * @mr: what it is bound to, while VALID, and then until a thread has let go of it; NULL: nothing
  * @qp: of type 2, while VALID: the queue pair that it is bound on; @next and @prev are of that one's list
  */
 struct hca_mw {
@@ -54,7 +54,7 @@ struct hca_mw {
 	enum hca_mw_state state;
 	u32 key;
 	u32 valid;
-	struct hca_mr *region;
+	struct hca_mr *mr;
 	struct hca_qp *qp;
 	struct hca_mw *next;
 	struct hca_mw **prev;
@@ -103,11 +103,12 @@ void hca_mw_end_qp(struct hca_qp *qp);
 
 /**
  * struct hca_invalidation - a key that was made void, for hca_key_invalidate_finish()
- * @region: of that key; or what @window was bound to
+ * @mr: of that key, or NULL
+ * @mw: of that key, or NULL; both are NULL: there is nothing left to do
  */
 struct hca_invalidation {
-	struct hca_mr *region;
-	struct hca_mw *window;
+	struct hca_mr *mr;
+	struct hca_mw *mw;
 };
 
 /**

@@ -15,7 +15,7 @@ int hca_sge_check_list(struct hca_sge_cursor *g, u64 len)
 		sum += s->length;
 		if (!need)
 			continue;
-		e = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);
+		e = hca_key_check(g->keys, s->lkey, g->pd, g->qpn, s->addr, need, g->access);
 		if (hca_unlikely(!e))
 			return -EACCES;
 		if (!i) {
@@ -41,6 +41,7 @@ static void next_entry(struct hca_sge_cursor *g)
  */
 static inline int piece(struct hca_sge_cursor *g, hca_dma_addr_t *addr, u64 *len)
 {
+	const struct hca_mr *mr;
 	u64 at;
 
 	if (hca_unlikely(!g->num_sge))
@@ -53,12 +54,15 @@ static inline int piece(struct hca_sge_cursor *g, hca_dma_addr_t *addr, u64 *len
 	*len = HCA_MIN(*len, (u64)(g->sge->length - g->off));
 	at = g->sge->addr + g->off;
 	if (!g->entry || hca_unlikely(g->off + *len > g->checked)) {
-		g->entry = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qp, at, *len, g->access);
+		g->entry = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qpn, at, *len, g->access);
 		if (hca_unlikely(!g->entry))
 			return -EACCES;
 		g->checked = g->off + *len;
 	}
-	*addr = hca_mr_run(g->entry->region, hca_key_offset(g->entry, at), len);
+	mr = hca_load_acquire(&g->entry->mr);
+	if (hca_unlikely(!mr))
+		return -EACCES;
+	*addr = hca_mr_run(mr, hca_key_offset(g->entry, at), len);
 	return 0;
 }
 
@@ -83,10 +87,14 @@ void hca_sge_skip(struct hca_sge_cursor *g, u64 len)
 static inline bool one_run(const struct hca_sge_cursor *g, u64 len, hca_dma_addr_t *addr)
 {
 	const struct hca_key_entry *e = g->entry;
+	const struct hca_mr *mr;
 
-	if (hca_unlikely(!e || g->off + len > g->checked || e->region->kind == HCA_MR_PAGES))
+	if (hca_unlikely(!e || g->off + len > g->checked))
 		return false;
-	*addr = hca_mr_run(e->region, hca_key_offset(e, g->sge->addr + g->off), &len);
+	mr = hca_load_acquire(&e->mr);
+	if (hca_unlikely(!mr || mr->kind == HCA_MR_PAGES))
+		return false;
+	*addr = hca_mr_run(mr, hca_key_offset(e, g->sge->addr + g->off), &len);
 	return true;
 }
 

@@ -7,8 +7,7 @@
 #define IB_CORE_H
 
 #include "hca/fmr.h"
-#include "hca/qp.h"
-#include "hca/mw.h"
+#include "transport/transport.h"
 #include "ib_private.h"
 #include "softhca/ib_verbs.h"
 
@@ -45,11 +44,11 @@ struct ib_pd_priv {
 	struct hca_mr *global;
 };
 
-/* @pages and @list are one piece of memory that is the region's to free: a registration that is queued reads them. */
+/* A registration takes @pages and what is in @list over when it is posted. */
 struct ib_mr_priv {
 	struct ib_mr ib;
-	struct hca_mr *region;
-	struct hca_mr_pages *pages; /* of the next registration */
+	struct hca_mr *mr;
+	struct hca_mr_pages pages; /* of the next registration */
 	u64 *list; /* room for @room pages */
 	u32 room;
 };
@@ -73,7 +72,7 @@ struct ib_qp_priv {
 
 struct ib_mw_priv {
 	struct ib_mw ib;
-	struct hca_mw *window;
+	struct hca_mw *mw;
 };
 
 struct ib_fmr_priv {

@@ -77,6 +77,8 @@ int hca_memcmp(const void *a, const void *b, size_t bytes);
 #define hca_fetch_and(p, m) __atomic_fetch_and(p, m, __ATOMIC_SEQ_CST)
 #define hca_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define hca_pause() __asm__ volatile("" ::: "memory")
+void hca_relax(u32 *turns);
+void hca_mb_heavy(void);
 
 struct hca_spinlock {
 	int held;
@@ -115,7 +117,15 @@ void hca_rcu_read_unlock(void);
 #define hca_rcu_deref(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 #define hca_rcu_assign(p, v) __atomic_store_n(&(p), v, __ATOMIC_RELEASE)
 
+struct hca_work {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 unsigned int hca_slot(void);
+void hca_slot_enter(u32 *p, unsigned int slot);
+void hca_slot_leave(u32 *p, unsigned int slot);
+uintptr_t hca_context(void);
 
 typedef unsigned long hca_pin_t;
 hca_pin_t hca_bare_pin(void);

@@ -93,6 +93,18 @@ int lun_read(struct lun *lun, void *buf, size_t len, u64 at, size_t *done)
 	return err;
 }
 
+bool lun_read_now(struct lun *lun, void *buf, size_t len, u64 at)
+{
+	ssize_t got;
+
+	if (!lun->ops->pread_now || __atomic_load_n(&lun->waits, __ATOMIC_RELAXED) || !inside(lun, len, at))
+		return false;
+	got = lun->ops->pread_now(lun, buf, len, at);
+	if (got == -EOPNOTSUPP)
+		__atomic_store_n(&lun->waits, true, __ATOMIC_RELAXED);
+	return got >= 0 && (size_t)got == len;
+}
+
 /* May the range be changed? */
 static int may_change(struct lun *lun, u64 len, u64 at)
 {
@@ -212,14 +224,10 @@ int lun_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
 	return 0;
 }
 
+/* Without the lock: a sync that is under way holds it, and may take long. */
 u32 lun_sync_errors(struct lun *lun)
 {
-	u32 n;
-
-	pthread_mutex_lock(&lun->sync_lock);
-	n = lun->sync_errors;
-	pthread_mutex_unlock(&lun->sync_lock);
-	return n;
+	return __atomic_load_n(&lun->sync_errors, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -239,8 +247,8 @@ int lun_sync(struct lun *lun, u32 *seen)
 		err = lun->ops->sync(lun);
 	while (err == -EINTR);
 	if (err) {
-		lun->sync_errors++;
 		lun->sync_errno = err;
+		__atomic_fetch_add(&lun->sync_errors, 1, __ATOMIC_RELEASE);
 	}
 	known = __atomic_exchange_n(seen, lun->sync_errors, __ATOMIC_RELAXED);
 	if (known != lun->sync_errors)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lun.h"
@@ -21,6 +22,17 @@ static ssize_t file_pread(struct lun *lun, void *buf, size_t len, u64 at)
 	ssize_t n = pread(lun->fd, buf, len, (off_t)at);
 
 	return n < 0 ? -errno : n;
+}
+
+/* From the page cache. */
+static ssize_t file_pread_now(struct lun *lun, void *buf, size_t len, u64 at)
+{
+	struct iovec to = { .iov_base = buf, .iov_len = len };
+	ssize_t n = preadv2(lun->fd, &to, 1, (off_t)at, RWF_NOWAIT);
+
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EOPNOTSUPP;
 }
 
 static ssize_t file_pwrite(struct lun *lun, const void *buf, size_t len, u64 at)
@@ -91,6 +103,7 @@ static void file_close(struct lun *lun)
 
 static const struct lun_ops file_ops = {
 	.pread = file_pread,
+	.pread_now = file_pread_now,
 	.pwrite = file_pwrite,
 	.zero = file_zero,
 	.extent = file_extent,

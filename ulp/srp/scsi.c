@@ -137,6 +137,14 @@ void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCS
 	cmd->expect = cmd->length;
 }
 
+bool scsi_only_looks(const struct scsi_cmd *cmd)
+{
+	if (cmd->status != SCSI_GOOD)
+		return true;
+	return cmd->op->kind == KIND_REPLY || cmd->op->kind == KIND_READ || cmd->op->kind == KIND_VERIFY ||
+	       cmd->op->finish == scsi_sync_cache || cmd->op->finish == scsi_test_unit;
+}
+
 /* Can the command be done with so many bytes from the initiator? */
 static bool is_enough(const struct scsi_cmd *cmd, u64 bytes)
 {

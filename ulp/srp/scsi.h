@@ -176,7 +176,7 @@ struct scsi_nexus {
 	u8 port[SCSI_PORT_LEN]; /* the initiator port */
 };
 
-/** scsi_lun_exists() - the one logical unit, by peripheral device or flat space addressing (SAM-4 4.6) */
+/** scsi_lun_exists() - is it logical unit 0, by peripheral device or flat space addressing (SAM-4 4.6)? Also for task management */
 bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN]);
 
 /** scsi_device_init() - @lun must stay open as long as the device is used */
@@ -246,10 +246,16 @@ bool scsi_parse(struct scsi_cmd *cmd, struct scsi_device *dev, const u8 *cdb, u3
  * @lun: the eight bytes of SAM; only logical unit 0 exists
  * @buf: SCSI_BUF bytes that belong to the command until it is finished
  *
- * Never waits for the medium. cmd->length is exact afterwards, also of a reply.
+ * Waits for the medium only if scsi_begin_waits() says so. cmd->length is exact afterwards, also of a reply.
  */
 void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCSI_LUN_LEN], const u8 *cdb, u32 len,
 		u8 *buf);
+
+/** scsi_begin_waits() - may scsi_begin() wait for the medium with this CDB? Such a command only looks. */
+bool scsi_begin_waits(const u8 *cdb, u32 len);
+
+/** scsi_only_looks() - a command that was begun: it changes neither the medium nor the device, at whatever point it is left */
+bool scsi_only_looks(const struct scsi_cmd *cmd);
 
 /**
  * scsi_limit() - the initiator has room for @bytes, or sends them, whatever its CDB says
@@ -267,6 +273,13 @@ void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
  * Return: true, or false: the command has failed, and goes to scsi_finish()
  */
 bool scsi_read(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
+
+/**
+ * scsi_read_now() - scsi_read(), and later scsi_finish(), if neither has to wait for the medium
+ *
+ * Return: true; or false, and nothing has happened: scsi_read() is to be called where waiting is no harm
+ */
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
 
 /** scsi_write() - a piece of a command in SCSI_DATA_OUT: written, compared or put by. Return: as scsi_read() */
 bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len);

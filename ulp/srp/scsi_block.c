@@ -132,6 +132,15 @@ static bool force(const struct scsi_cmd *cmd)
 	return cmd->op->form != FORM_6 && cmd->cdb[1] & 0x08;
 }
 
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len)
+{
+	if (force(cmd) || cmd->status != SCSI_GOOD || cmd->phase != SCSI_DATA_IN || len > cmd->expect ||
+	    at > cmd->expect - len || !lun_read_now(cmd->dev->lun, to, len, base(cmd) + at))
+		return false;
+	cmd->moved += len;
+	return true;
+}
+
 /* What was read with FUA is to be on the medium: if the cache has something newer, it goes there. */
 void scsi_read_end(struct scsi_cmd *cmd)
 {
@@ -260,6 +269,12 @@ void scsi_unmap(struct scsi_cmd *cmd)
 }
 
 /* --- GET LBA STATUS --- */
+
+/* The file system may have to read where its holes are. */
+bool scsi_begin_waits(const u8 *cdb, u32 len)
+{
+	return len > 1 && cdb[0] == 0x9e && (cdb[1] & 0x1f) == 0x12;
+}
 
 #define STATUS_MAX 32u /* descriptors of one reply: each may cost the file system a look */
 

@@ -72,6 +72,13 @@ enum srp_logout {
 	SRP_LOGOUT_LENGTH = 8, /* an IU of the wrong length */
 };
 
+/* Task attributes (SAM-4 8.6). */
+enum srp_attr {
+	SRP_SIMPLE = 0,
+	SRP_HEAD_OF_QUEUE = 1,
+	SRP_ORDERED = 2,
+};
+
 enum srp_function {
 	SRP_ABORT_TASK = 0x01,
 	SRP_ABORT_TASK_SET = 0x02,

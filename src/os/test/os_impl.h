@@ -101,6 +101,10 @@ static inline void test_step(enum test_op op, const volatile void *p, size_t siz
 		raw_mb(); \
 	})
 #define hca_pause() test_step(TEST_PAUSE, NULL, 1, __FILE__, __LINE__)
+#define hca_relax(turns) ((void)++*(turns), hca_pause())
+#define hca_slot_enter(p, slot) ((void)(slot), (void)hca_fetch_add(p, 1u), hca_mb())
+#define hca_slot_leave(p, slot) ((void)(slot), (void)hca_fetch_add(p, (uint32_t)-1))
+#define hca_mb_heavy() hca_mb()
 
 struct test_ctx;
 
@@ -167,7 +171,13 @@ struct hca_timer {
 	uint64_t when; /* ns */
 	bool armed;
 	bool dying;
+	bool work; /* of a struct hca_work: it may sleep */
 	struct hca_timer *prev, *next; /* armed ones by time, then by start */
+};
+
+/* Due at once: the timers' thread calls it when it may run, and outside a run whoever lets time pass. */
+struct hca_work {
+	struct hca_timer timer;
 };
 
 void test_rcu_read_lock(void);
@@ -189,5 +199,9 @@ void test_unpin(hca_pin_t p);
 unsigned int test_slot(void);
 
 #define hca_slot() test_slot()
+
+uintptr_t test_context(void);
+
+#define hca_context() test_context()
 
 #endif

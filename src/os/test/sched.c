@@ -71,6 +71,11 @@ unsigned int test_slot(void)
 	return index < 0 ? 0 : (unsigned int)index;
 }
 
+uintptr_t test_context(void)
+{
+	return (uintptr_t)test_self();
+}
+
 /* ---- waiting ---- */
 
 static bool ready(const struct test_ctx *c)
