@@ -161,6 +161,13 @@ static ssize_t gate_pwrite(struct lun *lun, const void *buf, size_t len, u64 at)
 	return err ? err : bed_gate.real->pwrite(lun, buf, len, at);
 }
 
+static int gate_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	int err = gate_pass(GATE_READ, at + *len, &bed_gate.read_error);
+
+	return err ? err : bed_gate.real->extent(lun, at, len, hole);
+}
+
 static int gate_sync(struct lun *lun)
 {
 	int err = gate_pass(GATE_SYNC, ~0ull, &bed_gate.sync_error);
@@ -178,7 +185,9 @@ __attribute__((unused)) static void gate_make(struct srp_bed *b)
 	g->real = b->lun.ops;
 	g->ops = *b->lun.ops;
 	g->ops.pread = gate_pread;
+	g->ops.pread_now = NULL;
 	g->ops.pwrite = gate_pwrite;
+	g->ops.extent = gate_extent;
 	g->ops.sync = gate_sync;
 	b->lun.ops = &g->ops;
 }

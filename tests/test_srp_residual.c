@@ -171,12 +171,61 @@ static void test_named(void **state)
 	bed_close(&b);
 }
 
+/* What scsi_limit() refuses has moved nothing, and its residual is that of all its length (SAM-4 5.4.1). */
+static void test_refused(void **state)
+{
+	static const struct {
+		u8 op, flags;
+		u32 moves, out;
+	} rows[] = {
+		{ 0x2a, 0, 4 * 512, 700 }, /* half a block */
+		{ 0x2e, 0, 4 * 512, 700 }, { 0x2f, 2, 4 * 512, 512 }, /* VERIFY of a part */
+		{ 0x2f, 2, 4 * 512, 0 },   { 0x41, 0, 512, 511 }, /* WRITE SAME: too few */
+		{ 0x41, 0, 512, 0 },	   { 0x41, 0, 512, 1024 }, /* and too many */
+	};
+	struct srp_initiator *ini;
+	struct srp_target *t;
+	struct srp_bed b;
+	u32 i;
+
+	(void)state;
+	bed_open(&b, MACHINE_IOMMU, 3);
+	t = bed_target(&b, IB_POLL_SOFTIRQ);
+	ini = bed_initiator(&b, SRP_MEMORY_ALL);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct srp_request req = { .cdb = { rows[i].op, rows[i].flags, [8] = 4 },
+					   .cdb_len = 10,
+					   .dir = DMA_NONE };
+		struct bed_list l = { 0 };
+
+		if (rows[i].out) {
+			list_make(&b, &l, SHAPE_PAGE, rows[i].out, i);
+			req.dir = DMA_TO_DEVICE;
+			req.sgl = l.sgl;
+			req.nents = l.n;
+			req.len = rows[i].out;
+		}
+		srp_execute(srp_initiator_channel(ini, 0), &req);
+		assert_int_equal(req.error, 0);
+		assert_int_equal(req.status, SCSI_CHECK_CONDITION);
+		assert_int_equal(req.sense[2] & 15, SCSI_ILLEGAL_REQUEST);
+		assert_int_equal(req.sense[12] << 8 | req.sense[13], SCSI_ASC_UNIT_FIELD);
+		assert_int_equal(req.residual, (s64)rows[i].out - rows[i].moves);
+		assert_int_equal(req.other_residual, 0);
+		list_free(&l);
+	}
+	srp_initiator_destroy(ini);
+	srp_target_destroy(t);
+	bed_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_target),
 		cmocka_unit_test(test_initiator),
+		cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

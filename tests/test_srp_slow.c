@@ -403,6 +403,51 @@ static void test_flat_lun(void **state)
 	slow_close(&s);
 }
 
+static void send_status(struct raw *r, u64 tag)
+{
+	static const u8 lun[SCSI_LUN_LEN], cdb[16] = { 0x9e, 0x12, [13] = 24 };
+	const struct srp_data none = { .format = SRP_DATA_NONE };
+	struct srp_desc d = raw_desc(r, 0, 24);
+	u8 iu[1024], wire[SRP_DESC_BYTES];
+	struct srp_data in = { .format = SRP_DATA_DIRECT, .count = 1, .descs = wire };
+
+	srp_desc_put(wire, 0, &d);
+	raw_send(r, iu, srp_cmd_encode(iu, sizeof(iu), tag, lun, cdb, sizeof(cdb), &none, &in));
+}
+
+/* GET LBA STATUS waits for the medium: not in an event, so its channel goes on, and a function needn't wait for it. */
+static void test_lba_status(void **state)
+{
+	struct srp_rsp rsp;
+	struct slow s;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		slow_open(&s, 0);
+		gate_set(GATE_READ, FAR * BLOCK);
+		send_status(&s.a, 50);
+		gate_wait();
+		send_rw(&s.a, 51, true, 0, 1);
+		assert_int_equal(raw_rsp(&s.a, 51).status, SCSI_GOOD);
+		if (i == 1) {
+			send_tm(&s.a, 99, SRP_ABORT_TASK, 50);
+			assert_int_equal(raw_rsp(&s.a, 99).code, SRP_RSP_OK);
+		} else if (i == 2) {
+			send_logout(&s.a);
+			assert_true(raw_ended(&s.a));
+		}
+		gate_set(0, 0);
+		if (!i) {
+			rsp = raw_rsp(&s.a, 50);
+			assert_int_equal(rsp.status, SCSI_GOOD);
+			assert_int_equal(rsp.in_residual, 0);
+			assert_int_equal(s.a.mem.cpu[RAW_DATA + 3], 20); /* SBC-3 5.6: the bytes that follow */
+		}
+		slow_close(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,7 +456,7 @@ int main(void)
 		cmocka_unit_test(test_own_end),		cmocka_unit_test(test_data),
 		cmocka_unit_test(test_crowd),		cmocka_unit_test(test_abort_of_looks),
 		cmocka_unit_test(test_second_function), cmocka_unit_test(test_ordered),
-		cmocka_unit_test(test_flat_lun),
+		cmocka_unit_test(test_flat_lun),	cmocka_unit_test(test_lba_status),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,9 @@
 
 static u32 tm_iu(void *iu, u64 tag, u8 function, u64 task_tag, u8 lun)
 {
-	struct srp_tsk_mgmt tm = { .tag = tag, .task_tag = task_tag, .function = function, .lun = { 0, lun } };
+	struct srp_tsk_mgmt tm = {
+		.tag = tag, .task_tag = task_tag, .function = function, .lun = { lun & 0xc0, lun & 0x3f }
+	};
 
 	return srp_tsk_mgmt_encode(iu, 64, &tm);
 }
@@ -47,6 +49,8 @@ static void test_answers(void **state)
 		{ 0, 0, SRP_RSP_NOT_SUPPORTED },
 		{ SRP_ABORT_TASK, 1, SRP_RSP_FAILED },
 		{ SRP_LUN_RESET, 7, SRP_RSP_FAILED },
+		{ SRP_LUN_RESET, 0x40, SRP_RSP_OK }, /* unit 0 by flat space addressing (SAM-4 4.6.9) */
+		{ SRP_LUN_RESET, 0x41, SRP_RSP_FAILED },
 	};
 	struct srp_target_stats st;
 	struct srp_target *t;
@@ -75,7 +79,7 @@ static void test_answers(void **state)
 	rsp = raw_rsp(&r, 77);
 	assert_int_equal(rsp.code, SRP_RSP_INVALID_FIELDS);
 	srp_target_get_stats(t, &st);
-	assert_int_equal(st.task_mgmt, 90);
+	assert_int_equal(st.task_mgmt, 110);
 	assert_int_equal(st.bad_ius, 1);
 	/* the reset is news for every nexus */
 	raw_send(&r, iu, rw_iu(&r, iu, 5, false, 0, 1));

@@ -19,7 +19,7 @@ die() {
 
 build='gcc libc6-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
 run="$build coreutils e2fsprogs"
-check="$run nbdkit libnbd-bin qemu-utils fio strace g++ binutils clang libclang-rt-dev libcmocka-dev sparse cppcheck clang-tidy clang-format shellcheck mandoc"
+check="$run nbdkit libnbd-bin libiscsi-bin qemu-utils fio strace g++ binutils clang libclang-rt-dev libcmocka-dev sparse cppcheck clang-tidy clang-format shellcheck mandoc"
 bench="$build nbdkit libnbd-bin valgrind"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -63,6 +63,20 @@ static int file_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	}
 }
 
+/* What can't tell its holes has none. The file's offset, which this moves, is nobody's. */
+static int file_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	off_t data = lseek(lun->fd, (off_t)at, SEEK_DATA), end;
+
+	*hole = data < 0 ? errno == ENXIO : (u64)data > at;
+	if (data < 0 && !*hole)
+		return errno == EINVAL || errno == EOPNOTSUPP ? 0 : -errno;
+	end = *hole ? data : lseek(lun->fd, (off_t)at, SEEK_HOLE);
+	if (end > 0 && (u64)end > at && (u64)end - at < *len)
+		*len = (u64)end - at;
+	return 0;
+}
+
 static int file_sync(struct lun *lun)
 {
 	return fdatasync(lun->fd) ? -errno : 0;
@@ -92,6 +106,7 @@ static const struct lun_ops file_ops = {
 	.pread_now = file_pread_now,
 	.pwrite = file_pwrite,
 	.zero = file_zero,
+	.extent = file_extent,
 	.sync = file_sync,
 	.check = file_check,
 	.close = file_close,

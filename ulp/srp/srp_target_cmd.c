@@ -124,7 +124,9 @@ static void fly(struct tgt_cmd *c)
 
 static void residuals(const struct tgt_cmd *c, struct srp_rsp *rsp)
 {
-	s64 res = (s64)c->data.len - (s64)(rsp->status == SCSI_GOOD ? c->scsi.length : c->scsi.moved);
+	/* What scsi_limit() refuses would have moved all of its length. */
+	bool whole = rsp->status == SCSI_GOOD || !c->scsi.expect;
+	s64 res = (s64)c->data.len - (s64)(whole ? c->scsi.length : c->scsi.moved);
 
 	if (c->scsi.phase == SCSI_NO_DATA)
 		res = c->data.len;
@@ -305,13 +307,54 @@ static void hold(struct tgt_cmd *c)
 	ch->n_held++;
 }
 
-static void begin(struct tgt_cmd *c, const struct srp_cmd *iu)
+static void begun(struct tgt_cmd *c, const struct srp_cmd *iu)
 {
-	scsi_begin(&c->scsi, &c->ch->nexus->scsi, iu->lun, iu->cdb, iu->cdb_len, c->buf);
 	choose_data(c, iu);
 	scsi_limit(&c->scsi, c->data.len);
 	c->only_looks = scsi_only_looks(&c->scsi);
 	tgt_data_begin(c);
+}
+
+static void begun_with_medium(struct tgt_event *ev)
+{
+	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
+	struct srp_cmd iu;
+
+	__atomic_store_n(&c->in_job, 0, __ATOMIC_SEQ_CST);
+	if (tgt_dead(c->ch)) {
+		tgt_forget(c);
+	} else if (tgt_aborted(c)) {
+		tgt_drop(c);
+	} else {
+		srp_cmd_decode(c->recv->iu, c->recv->len, &iu);
+		begun(c, &iu);
+	}
+}
+
+/* In a worker. */
+static void begin_with_medium(struct tgt_job *job)
+{
+	struct tgt_cmd *c = srp_container_of(job, struct tgt_cmd, job);
+	struct srp_cmd iu;
+
+	if (!tgt_aborted(c)) {
+		/* It was good when it came. */
+		srp_cmd_decode(c->recv->iu, c->recv->len, &iu);
+		scsi_begin(&c->scsi, &c->ch->nexus->scsi, iu.lun, iu.cdb, iu.cdb_len, c->buf);
+	}
+	tgt_event(c->ch, &c->ev, begun_with_medium);
+}
+
+static void begin(struct tgt_cmd *c, const struct srp_cmd *iu)
+{
+	if (scsi_begin_waits(iu->cdb, iu->cdb_len)) {
+		c->only_looks = true;
+		__atomic_store_n(&c->in_job, 1, __ATOMIC_SEQ_CST);
+		tgt_job(c->ch, &c->job, begin_with_medium);
+		return;
+	}
+	scsi_begin(&c->scsi, &c->ch->nexus->scsi, iu->lun, iu->cdb, iu->cdb_len, c->buf);
+	begun(c, iu);
 }
 
 static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)

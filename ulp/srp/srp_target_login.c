@@ -241,6 +241,7 @@ static struct tgt_nexus *join_nexus(struct srp_target *t, const u8 *port_id)
 			return NULL;
 		memcpy(n->port_id, port_id, SRP_PORT_ID);
 		scsi_nexus_init(&n->scsi, t->attr.scsi);
+		scsi_nexus_name(&n->scsi, port_id);
 		n->next = t->nexuses;
 		t->nexuses = n;
 		t->n_nexuses++;
