@@ -174,7 +174,8 @@ static void limit(struct scsi_cmd *cmd, const u8 *cdb, u8 how)
 	must(cmd->expect <= bytes && cmd->expect <= cmd->length);
 	if (cmd->status != SCSI_GOOD)
 		must(!cmd->expect);
-	else if (cmd->phase == SCSI_DATA_OUT && (cdb[0] & 0x1f) != 0x15 && cdb[0] != 0x42)
+	else if (cmd->phase == SCSI_DATA_OUT && (cdb[0] & 0x1f) != 0x15 && cdb[0] != 0x42 &&
+		 cdb[0] != 0x5f) /* parameter lists */
 		must(!(cmd->expect & ((1u << dev.shift) - 1)));
 }
 
