@@ -5,7 +5,7 @@
  * Need: everything that src/dma and src/hca (and, in the library, the rooms above
  * them) may ask of the place they run in. An os layer is a folder with a os_impl.h
  * and its sources: user/ (a process), test/ (a process whose clock, threads,
- * randomness and failures belong to the test), later kernel/. The core includes
+ * randomness and failures belong to the test), kernel/ (a module). The core includes
  * this header and our own, and no other.
  *
  *   types      u8..u64, s8..s64, bool, size_t, uintptr_t, NULL      hca_types.h
