@@ -246,29 +246,23 @@ static void a_read_is_repeated_in_its_range(void **state)
 
 /* --- a key goes --- */
 
-static struct hca_mr *leaving;
-
-static int takes_the_key(const struct hca_frame *f, const struct hca_packet *p)
-{
-	(void)f;
-	if (p->opcode == HCA_PKT_WRITE_MIDDLE && leaving) {
-		assert_int_equal(hca_mr_destroy(leaving), 0);
-		leaving = NULL;
-	}
-	return 0;
-}
-
 /* Between two packets of a write: what is missing then is the key, as it would be at the first (IBTA 9.7.4.1.5). */
 static void a_key_goes_under_a_write(void **state)
 {
 	struct hca_mr_attr attr = { .kind = HCA_MR_LINEAR, .access = RW, .iova = BASE, .base = BASE, .length = 4096 };
+	struct hca_packet p = { .opcode = HCA_PKT_WRITE_FIRST, .raddr = BASE, .dmalen = 3 * MTU, .len = MTU };
+	struct hca_mr *leaving;
 
 	(void)state;
 	assert_int_equal(hca_mr_create(&b.pd, &attr, &leaving), 0);
-	look_at_frames(takes_the_key);
-	assert_int_equal(post(&a, 1, HCA_WR_RDMA_WRITE, 0, 4 * MTU, BASE, leaving->key), 0);
-	test_clock_advance(1);
-	poll_one(&a.scq, 1, HCA_WC_REM_ACCESS_ERR, NULL);
+	p.rkey = leaving->key;
+	inject(&b, &p, 0x11);
+	assert_int_equal(b.ram[MTU - 1], 0x11);
+	assert_int_equal(hca_mr_destroy(leaving), 0);
+	p = (struct hca_packet){ .opcode = HCA_PKT_WRITE_MIDDLE, .psn = 1, .len = MTU };
+	inject(&b, &p, 0x22);
+	assert_int_equal(b.ram[MTU], 0);
+	assert_int_equal(lossy.syndromes[NAK(REM_ACCESS)], 1);
 	assert_int_equal(b.events[HCA_EVENT_QP_ACCESS_ERR], 1);
 	nothing_more();
 }

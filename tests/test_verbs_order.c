@@ -5,6 +5,7 @@
  */
 #include "verbs_fixture.h"
 
+#include "ib/ib_core.h"
 #include "test/test_os.h"
 
 static struct end a, b;
@@ -200,12 +201,56 @@ static void rights_and_depths(void **state)
 	}
 }
 
+/* --- pools of fast memory regions --- */
+
+#define POOL 1024u
+
+/* With a cache a list of pages is looked for among those that may be it, however many regions there are. */
+static void a_pool_is_not_searched_through(void **state)
+{
+	const struct ib_fmr_pool_param pp = {
+		.max_pages_per_fmr = 2,
+		.page_shift = 12,
+		.access = VK_RIGHTS,
+		.pool_size = POOL,
+		.dirty_watermark = POOL / 4,
+		.cache = true,
+	};
+	struct ib_fmr_pool *pool = ib_create_fmr_pool(b.pd, &pp);
+	static struct ib_pool_fmr *f[POOL];
+	u64 pages[2] = { hca_dma_u64(b.addr), hca_dma_u64(b.addr) + 4096 };
+	struct ib_pool_fmr *again;
+	u32 i, round;
+
+	(void)state;
+	assert_false(IS_ERR(pool));
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < POOL; i++) {
+			f[i] = ib_fmr_pool_map_phys(pool, pages, 2, (u64)(round * POOL + i) << 20);
+			assert_false(IS_ERR(f[i]));
+		}
+		again = ib_fmr_pool_map_phys(pool, pages, 2, (u64)(round * POOL + 7) << 20);
+		assert_ptr_equal(again, f[7]);
+		assert_int_equal(PTR_ERR(ib_fmr_pool_map_phys(pool, pages, 1, 1)), -EAGAIN);
+		assert_int_equal(ib_fmr_pool_unmap(again), 0);
+		for (i = 0; i < POOL; i++)
+			assert_int_equal(ib_fmr_pool_unmap(f[i]), 0);
+		/* One that was given back last is still mapped to what it was. */
+		again = ib_fmr_pool_map_phys(pool, pages, 2, (u64)(round * POOL + POOL - 1) << 20);
+		assert_false(IS_ERR(again));
+		assert_int_equal(ib_fmr_pool_unmap(again), 0);
+	}
+	assert_in_range(ib_fmr_pool_looks(pool), 3, 3 * POOL * 2);
+	assert_int_equal(ib_destroy_fmr_pool(pool), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_binds_done_sees_its_key, open_pair, close_pair),
 		cmocka_unit_test_setup_teardown(a_done_destroys_others, open_pair, close_pair),
 		cmocka_unit_test_setup_teardown(rights_and_depths, open_pair, close_pair),
+		cmocka_unit_test_setup_teardown(a_pool_is_not_searched_through, open_pair, close_pair),
 	};
 
 	return cmocka_run_group_tests_name("verbs_order", tests, NULL, NULL);

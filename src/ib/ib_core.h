@@ -121,6 +121,9 @@ static inline struct ib_fmr_priv *ib_fmr_of(struct ib_fmr *fmr)
 	return hca_container_of(fmr, struct ib_fmr_priv, ib);
 }
 
+/** ib_fmr_pool_looks() - regions that were compared with a list of pages that was asked for, since the pool was made; for tests */
+u64 ib_fmr_pool_looks(struct ib_fmr_pool *pool);
+
 static inline struct ib_srq_priv *ib_srq_of(struct ib_srq *srq)
 {
 	return hca_container_of(srq, struct ib_srq_priv, ib);
