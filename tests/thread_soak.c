@@ -163,7 +163,7 @@ static bool is_waiting(const struct soak_end *e)
 
 	if (e->state == SOAK_DRAINING)
 		return true;
-	if (e->state != SOAK_UP || e->peer->state != SOAK_UP || e->broken || e->peer->broken ||
+	if (e->state != SOAK_UP || e->peer->state != SOAK_UP || hca_load(&e->broken) || hca_load(&e->peer->broken) ||
 	    e->link->type != HCA_QPT_RC)
 		return false;
 	for (p = 0; p < SOAK_POSTERS; p++)
