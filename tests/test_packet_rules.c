@@ -655,6 +655,28 @@ static void a_run_has_an_end(void **state)
 	good(&a.scq, 2);
 }
 
+/* A wire that has no room takes packets later, requests and responses, each once and in their order. */
+static void a_full_wire(void **state)
+{
+	(void)state;
+	lossy.full = 4;
+	fill(a.ram, 20 * MTU, 1);
+	fill(b.ram + 16384, 20 * MTU, 2);
+	assert_int_equal(post_write(&a, 1, 0, 20 * MTU), 0);
+	assert_int_equal(post_read(&a, 2, 16384, 20 * MTU), 0);
+	assert_int_equal(post_add(&a, 3, 32768, 40960, 1), 0);
+	test_clock_advance(TIMEOUT / 2);
+	good(&a.scq, 1);
+	good(&a.scq, 2);
+	good(&a.scq, 3);
+	assert_memory_equal(b.ram, a.ram, 20 * MTU);
+	assert_memory_equal(a.ram + 16384, b.ram + 16384, 20 * MTU);
+	assert_int_equal(word(&b, 40960), 1);
+	assert_int_equal(seen(HCA_PKT_WRITE_FIRST) + seen(HCA_PKT_WRITE_MIDDLE) + seen(HCA_PKT_WRITE_LAST), 20);
+	assert_int_equal(seen(HCA_PKT_READ_RESP_FIRST) + seen(HCA_PKT_READ_RESP_MIDDLE) + seen(HCA_PKT_READ_RESP_LAST),
+			 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -677,6 +699,7 @@ int main(void)
 		SMALL(oldest_failure_decides),
 		SMALL(younger_failure_is_no_matter),
 		SMALL_UC(a_run_has_an_end),
+		SMALL(a_full_wire),
 	};
 
 	return cmocka_run_group_tests_name("packet rules", tests, NULL, NULL);
