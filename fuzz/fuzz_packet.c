@@ -398,7 +398,9 @@ static void change_state(struct side *s)
 		MUST(!hca_qp_modify(e->qp, &at, HCA_QP_STATE));
 		reap(s);
 		e->completed = e->posted;
-		e->received = e->receives;
+		/* What is in the shared queue stays there. */
+		if (t != SHARED)
+			e->received = e->receives;
 		connect(s, t, (enum hca_qp_state)(HCA_QPS_INIT + choose(3)));
 		break;
 	case 1:

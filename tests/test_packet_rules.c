@@ -568,6 +568,70 @@ static void oldest_failure_decides(void **state)
 	nothing_more();
 }
 
+/* A key whose memory isn't there: it's found out when the bytes are gathered, and that takes until the answer is here. */
+static bool gathering, answered;
+
+static int open_late(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
+{
+	if (hca_dma_u64(addr) < BASE + BYTES)
+		return mem_open(mem, addr, len, access, w);
+	hca_store(&gathering, true);
+	while (!hca_load(&answered))
+		hca_pause();
+	return -EFAULT;
+}
+
+static void post_hollow(void *arg)
+{
+	const struct hca_mr *hollow = arg;
+
+	assert_int_equal(post_write(&a, 1, 0, 8), 0);
+	assert_int_equal(post(&a, 2, HCA_WR_RDMA_WRITE, 0, 8, BASE, b.all->key), 0);
+	{
+		struct hca_sge sge = { .addr = BASE, .length = 8, .lkey = hollow->key };
+		struct hca_send_wr wr = { .wr_id = 3, .sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE };
+
+		wr.rdma.addr = BASE;
+		wr.rdma.rkey = b.all->key;
+		assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	}
+}
+
+static void refuse_older(void *arg)
+{
+	struct hca_packet p = { .opcode = HCA_PKT_ACK, .syndrome = NAK(REM_ACCESS), .psn = 1 };
+
+	(void)arg;
+	while (!hca_load(&gathering))
+		hca_pause();
+	inject(&a, &p, 0);
+	hca_store(&answered, true);
+}
+
+static void younger_failure_is_no_matter(void **state)
+{
+	const struct hca_mem_ops late = { .open = open_late, .close = mem_close };
+	const struct hca_mr_attr attr = {
+		.kind = HCA_MR_LINEAR, .access = RW, .iova = BASE, .base = BASE + BYTES, .length = 4096
+	};
+	void (*const threads[])(void *) = { post_hollow, refuse_older };
+	struct hca_mr *hollow;
+	void *args[2];
+
+	(void)state;
+	gathering = answered = false;
+	a.mem.ops = &late;
+	assert_int_equal(hca_mr_create(&a.pd, &attr, &hollow), 0);
+	args[0] = args[1] = hollow;
+	lossy_lose_all(&lossy, ~0u);
+	assert_int_equal(test_run_threads(1, 2, threads, args, NULL), 0);
+	good(&a.scq, 1);
+	poll_one(&a.scq, 2, HCA_WC_REM_ACCESS_ERR, NULL);
+	poll_one(&a.scq, 3, HCA_WC_WR_FLUSH_ERR, NULL);
+	nothing_more();
+	assert_int_equal(hca_mr_destroy(hollow), 0);
+}
+
 /* --- a turn's end --- */
 
 /* One that never waits for answers sends so many packets, and a worker sends the rest. */
@@ -591,6 +655,28 @@ static void a_run_has_an_end(void **state)
 	good(&a.scq, 2);
 }
 
+/* A wire that has no room takes packets later, requests and responses, each once and in their order. */
+static void a_full_wire(void **state)
+{
+	(void)state;
+	lossy.full = 4;
+	fill(a.ram, 20 * MTU, 1);
+	fill(b.ram + 16384, 20 * MTU, 2);
+	assert_int_equal(post_write(&a, 1, 0, 20 * MTU), 0);
+	assert_int_equal(post_read(&a, 2, 16384, 20 * MTU), 0);
+	assert_int_equal(post_add(&a, 3, 32768, 40960, 1), 0);
+	test_clock_advance(TIMEOUT / 2);
+	good(&a.scq, 1);
+	good(&a.scq, 2);
+	good(&a.scq, 3);
+	assert_memory_equal(b.ram, a.ram, 20 * MTU);
+	assert_memory_equal(a.ram + 16384, b.ram + 16384, 20 * MTU);
+	assert_int_equal(word(&b, 40960), 1);
+	assert_int_equal(seen(HCA_PKT_WRITE_FIRST) + seen(HCA_PKT_WRITE_MIDDLE) + seen(HCA_PKT_WRITE_LAST), 20);
+	assert_int_equal(seen(HCA_PKT_READ_RESP_FIRST) + seen(HCA_PKT_READ_RESP_MIDDLE) + seen(HCA_PKT_READ_RESP_LAST),
+			 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -611,7 +697,9 @@ int main(void)
 		SMALL(every_packet_has_migrated),
 		SMALL(addresses_of_a_path),
 		SMALL(oldest_failure_decides),
+		SMALL(younger_failure_is_no_matter),
 		SMALL_UC(a_run_has_an_end),
+		SMALL(a_full_wire),
 	};
 
 	return cmocka_run_group_tests_name("packet rules", tests, NULL, NULL);
