@@ -102,6 +102,7 @@ int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_q
 		.qkey = a.qkey,
 		.rq_psn = a.rq_psn,
 		.sq_psn = a.sq_psn,
+		.sq_draining = a.sq_draining,
 		.dest_qp_num = a.dest_qp_num,
 		.qp_access_flags = (int)a.qp_access_flags,
 		.cap = p->cap,
