@@ -3,8 +3,8 @@
  * What the requesters of both transports share: the checks before anything leaves, what
  * needs no wire, and how a queue pair fails. For the thread that holds qp->running.
  */
-#ifndef TRANSPORT_REQUESTER_H
-#define TRANSPORT_REQUESTER_H
+#ifndef HCA_TRANSPORT_REQUESTER_H
+#define HCA_TRANSPORT_REQUESTER_H
 
 #include "hca/qp.h"
 

@@ -3,8 +3,8 @@
  * What the responders of both transports share: taking receive requests, judging what a
  * message names, and the ends of messages. From inside, by the thread that is at rx.
  */
-#ifndef TRANSPORT_RESPONDER_H
-#define TRANSPORT_RESPONDER_H
+#ifndef HCA_TRANSPORT_RESPONDER_H
+#define HCA_TRANSPORT_RESPONDER_H
 
 #include "hca/qp.h"
 #include "wire/wire.h"

@@ -4,8 +4,8 @@
  * them (message/), or packets (packet/). A queue pair calls its transport by the table
  * struct hca_qp_transport (hca/qp.h); an adapter gets its table here, from its wire.
  */
-#ifndef TRANSPORT_TRANSPORT_H
-#define TRANSPORT_TRANSPORT_H
+#ifndef HCA_TRANSPORT_H
+#define HCA_TRANSPORT_H
 
 #include "hca/qp.h"
 #include "wire/wire.h"

@@ -3,8 +3,8 @@
  * The loop wire: adapters in one address space. A piece of a message is a call of the
  * other adapter's client, in the sender's context; nothing is queued, nothing is lost.
  */
-#ifndef WIRE_LOOP_H
-#define WIRE_LOOP_H
+#ifndef HCA_WIRE_LOOP_H
+#define HCA_WIRE_LOOP_H
 
 #include "wire/wire.h"
 

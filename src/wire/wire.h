@@ -5,8 +5,8 @@
  * later, or never, or twice. It knows no queue pair: what it brings it hands to the
  * client that an adapter gave at its port. Numbers, no pointers, stand in what it carries.
  */
-#ifndef WIRE_WIRE_H
-#define WIRE_WIRE_H
+#ifndef HCA_WIRE_H
+#define HCA_WIRE_H
 
 #include "os.h"
 #include "softhca/hca_ledger.h"

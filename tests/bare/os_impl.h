@@ -87,7 +87,7 @@ typedef unsigned long hca_irqflags_t;
 hca_irqflags_t hca_bare_lock(struct hca_spinlock *l);
 void hca_spin_init(struct hca_spinlock *l);
 void hca_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags);
-void hca_spin_assert(struct hca_spinlock *l);
+void hca_spin_assert(const struct hca_spinlock *l);
 #define hca_spin_lock(l, flags) ((flags) = hca_bare_lock(l))
 
 struct hca_mutex {
@@ -97,7 +97,7 @@ void hca_mutex_init(struct hca_mutex *m);
 void hca_mutex_lock(struct hca_mutex *m);
 void hca_mutex_unlock(struct hca_mutex *m);
 void hca_mutex_destroy(struct hca_mutex *m);
-void hca_mutex_assert(struct hca_mutex *m);
+void hca_mutex_assert(const struct hca_mutex *m);
 
 struct hca_completion {
 	int done;

@@ -4,8 +4,8 @@
  * at most. Over the loop wire each piece is answered at once; over a wire that answers
  * later, requests are issued up to a window and complete when their answers are there.
  */
-#ifndef TRANSPORT_MESSAGE_H
-#define TRANSPORT_MESSAGE_H
+#ifndef HCA_TRANSPORT_MESSAGE_H
+#define HCA_TRANSPORT_MESSAGE_H
 
 #include "transport/requester.h"
 #include "transport/responder.h"

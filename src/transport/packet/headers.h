@@ -5,8 +5,8 @@
  * precede it (8.3). From the other side of a wire comes anything: decoding checks
  * every length, and trusts nothing. Link headers, UDP and CRCs are the wire's own.
  */
-#ifndef TRANSPORT_PACKET_HEADERS_H
-#define TRANSPORT_PACKET_HEADERS_H
+#ifndef HCA_TRANSPORT_PACKET_HEADERS_H
+#define HCA_TRANSPORT_PACKET_HEADERS_H
 
 #include "hca/opcode.h"
 

@@ -9,8 +9,8 @@
  * completes and flushes. Nothing is sent while a lock is held, and no packet is handled
  * inside another's handling.
  */
-#ifndef TRANSPORT_PACKET_H
-#define TRANSPORT_PACKET_H
+#ifndef HCA_TRANSPORT_PACKET_H
+#define HCA_TRANSPORT_PACKET_H
 
 #include "transport/packet/headers.h"
 #include "transport/requester.h"
