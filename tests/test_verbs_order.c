@@ -244,12 +244,33 @@ static void a_pool_is_not_searched_through(void **state)
 	assert_int_equal(ib_destroy_fmr_pool(pool), 0);
 }
 
+/* --- a send queue that drains (ib_verbs.h: sq_draining of a query) --- */
+
+static void a_query_tells_of_draining(void **state)
+{
+	struct ib_qp_attr at = { .qp_state = IB_QPS_SQD };
+	struct ib_qp_init_attr made;
+
+	(void)state;
+	assert_int_equal(ib_query_qp(a.qp, &at, IB_QP_STATE, &made), 0);
+	assert_false(at.sq_draining);
+	assert_int_equal(vk_send(&a, 1, IB_WR_SEND, 0, 8), 0); /* the peer isn't ready, and is asked again later */
+	vk_modify(a.qp, &at, IB_QPS_SQD, 0);
+	assert_int_equal(ib_query_qp(a.qp, &at, IB_QP_STATE, &made), 0);
+	assert_int_equal(at.qp_state, IB_QPS_SQD);
+	assert_true(at.sq_draining);
+	reset(a.qp);
+	assert_int_equal(ib_query_qp(a.qp, &at, IB_QP_STATE, &made), 0);
+	assert_false(at.sq_draining);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_binds_done_sees_its_key, open_pair, close_pair),
 		cmocka_unit_test_setup_teardown(a_done_destroys_others, open_pair, close_pair),
 		cmocka_unit_test_setup_teardown(rights_and_depths, open_pair, close_pair),
+		cmocka_unit_test_setup_teardown(a_query_tells_of_draining, open_pair, close_pair),
 		cmocka_unit_test_setup_teardown(a_pool_is_not_searched_through, open_pair, close_pair),
 	};
 

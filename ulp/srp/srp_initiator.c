@@ -205,6 +205,7 @@ static int ask(struct srp_initiator *ini, enum ini_want what, struct srp_channel
 
 	pthread_mutex_lock(&ini->lock);
 	*ini->asks_last = &a;
+	/* cppcheck-suppress autoVariables // the thread has taken it off when it answers, and we wait for that */
 	ini->asks_last = &a.next;
 	pthread_cond_signal(&ini->wake);
 	while (!a.answered)

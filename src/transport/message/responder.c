@@ -412,6 +412,7 @@ static bool for_us(const struct hca *hca, const struct hca_msg *m)
 enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct hca_reply *r)
 {
 	struct hca_transfer *t = c->local;
+	/* cppcheck-suppress uninitvar // its address is taken, its fields are set below */
 	struct hca_resp_finish own, *f = t ? &t->finish : &own;
 	enum hca_answer answer = HCA_ANSWER_NONE;
 	const struct hca_msg *m = &c->msg;
