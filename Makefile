@@ -18,8 +18,9 @@ help:
 	@echo 'make run              carry a disk image over every pair of adapters and compare'
 	@echo 'make check            every test, in every variant; ONLY="asan lint" runs a part'
 	@echo 'make check-kernel     of these the module, on every emulated machine; ONLY="amd64-strict" boots that one'
-	@echo 'make bench            every figure beside its floor and goal; ONLY=name runs a part'
-	@echo 'make soak             fuzzers and thread tests for long; SOAK_SECONDS=600 for each'
+	@echo 'make bench            every figure beside its floor and goal; ONLY="hca-rc dma" runs parts: dma (dma-count'
+	@echo '                      dma-map), hca (hca-count hca-rc hca-keys hca-threads hca-bulk hca-many), srp'
+	@echo 'make soak             fuzzers, sanitizers, valgrind and random traffic for SOAK_SECONDS (3600) in all'
 	@echo 'make install          to PREFIX (/usr/local), below DESTDIR if given'
 	@echo 'make clean            remove build/'
 

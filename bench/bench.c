@@ -16,14 +16,16 @@
 #define ROUNDS 25
 #define ROUND_NS 1e6 /* one turn of one loop: long beside the clock, short beside the scheduler */
 #define PINGS 20000
+#define MAX_CPUS 8
 
 static cpu_set_t allowed;
-static int cpu[2] = { -1, -1 };
+static int cpu[MAX_CPUS] = { -1, -1 };
+static int cpus;
 static u64 count_only;
 static bool failed;
 static int goals_met, goals_missed;
 
-static double now_ns(void)
+double bench_now(void)
 {
 	struct timespec t;
 
@@ -45,15 +47,25 @@ static void pin(int to)
 
 void bench_init(u64 count)
 {
-	int i, n = 0;
+	int i;
 
 	count_only = count;
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		return;
-	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
+	for (i = 0; i < CPU_SETSIZE && cpus < MAX_CPUS; i++)
 		if (CPU_ISSET(i, &allowed))
-			cpu[n++] = i;
+			cpu[cpus++] = i;
 	pin(cpu[0]);
+}
+
+int bench_cpus(void)
+{
+	return cpus;
+}
+
+void bench_pin(int i)
+{
+	pin(cpu[i]);
 }
 
 bool bench_counting(void)
@@ -82,9 +94,14 @@ int bench_fail(const char *fmt, ...)
 	return -1;
 }
 
+bool bench_failed(void)
+{
+	return __atomic_exchange_n(&failed, false, __ATOMIC_RELAXED);
+}
+
 static int take_failure(void)
 {
-	return __atomic_exchange_n(&failed, false, __ATOMIC_RELAXED) ? -1 : 0;
+	return bench_failed() ? -1 : 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -94,7 +111,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *v, int n)
+double bench_median(double *v, int n)
 {
 	qsort(v, (size_t)n, sizeof(*v), compare);
 	return n & 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
@@ -102,10 +119,10 @@ static double median(double *v, int n)
 
 static double time_loop(const struct bench_loop *l, u64 n)
 {
-	double began = now_ns();
+	double began = bench_now();
 
 	l->run(l->ctx, n);
-	return now_ns() - began;
+	return bench_now() - began;
 }
 
 /* How many iterations make a turn. What warms up (caches, tables, branch history) does so here. */
@@ -153,8 +170,8 @@ int bench_measure(const struct bench_loop *loops, int count, struct bench_times 
 		for (r = 0; r < ROUNDS; r++)
 			ratio[i][r] = ns[i][r] / ns[loops[i].against][r];
 	for (i = 0; i < count; i++) {
-		t->ns[i] = median(ns[i], ROUNDS);
-		t->ratio[i] = median(ratio[i], ROUNDS);
+		t->ns[i] = bench_median(ns[i], ROUNDS);
+		t->ratio[i] = bench_median(ratio[i], ROUNDS);
 	}
 	return take_failure();
 }
@@ -186,7 +203,7 @@ static void *duet_second(void *arg)
 		while (!__atomic_load_n(&d->go, __ATOMIC_ACQUIRE))
 			;
 		d->loop->run(d->loop->ctx, d->n);
-		d->ended = now_ns();
+		d->ended = bench_now();
 		sem_post(&d->done);
 	}
 }
@@ -222,10 +239,10 @@ static double time_duet(struct duet *d, const struct bench_loop *first, const st
 	sem_post(&d->called);
 	while (!__atomic_load_n(&d->ready, __ATOMIC_ACQUIRE))
 		;
-	began = now_ns();
+	began = bench_now();
 	__atomic_store_n(&d->go, true, __ATOMIC_RELEASE);
 	first->run(first->ctx, n);
-	ended = now_ns();
+	ended = bench_now();
 	while (sem_wait(&d->done))
 		;
 	return (ended > d->ended ? ended : d->ended) - began;
@@ -256,8 +273,8 @@ int bench_measure_pairs(struct bench_pair *pairs, int count)
 		}
 	duet_end(&d);
 	for (i = 0; i < count && !count_only; i++) {
-		pairs[i].ns = median(ns[i], ROUNDS);
-		pairs[i].scale = median(scale[i], ROUNDS);
+		pairs[i].ns = bench_median(ns[i], ROUNDS);
+		pairs[i].scale = bench_median(scale[i], ROUNDS);
 	}
 	return take_failure();
 }
@@ -310,7 +327,8 @@ void bench_bracket(const char *when)
 		ns[r] = time_duet(&d, &loop[0], &loop[1], PINGS) / PINGS / 2;
 	}
 	duet_end(&d);
-	printf("ping-pong of a cache line, CPU %d and %d, %s: %.0f ns one way\n", cpu[0], cpu[1], when, median(ns, 9));
+	printf("ping-pong of a cache line, CPU %d and %d, %s: %.0f ns one way\n", cpu[0], cpu[1], when,
+	       bench_median(ns, 9));
 }
 
 void bench_title(const char *title)

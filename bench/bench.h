@@ -21,7 +21,7 @@
 /* A loop shouldn't be merged into its caller, so that a profile shows it by its name. */
 #define BENCH_LOOP __attribute__((noinline, aligned(64)))
 
-#define BENCH_LOOPS 8
+#define BENCH_LOOPS 12
 
 /**
  * struct bench_loop - something that can be done n times
@@ -64,8 +64,23 @@ struct bench_pair {
 /** bench_measure_pairs() - one thread alone, then two pinned to two CPUs, in turns. Return: 0; -1 without two CPUs, or on bench_fail(). */
 int bench_measure_pairs(struct bench_pair *pairs, int count);
 
+/** bench_now() - the monotonic clock, in nanoseconds */
+double bench_now(void);
+
+/** bench_median() - sorts @v. Return: the middle one of @n. */
+double bench_median(double *v, int n);
+
+/** bench_cpus() - how many CPUs the program knows by number; it runs on the first */
+int bench_cpus(void);
+
+/** bench_pin() - this thread stays on CPU @i of bench_cpus() */
+void bench_pin(int i);
+
 /** bench_fail() - the part can't measure what it should; says why on standard error. Any thread. Return: -1. */
 int bench_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** bench_failed() - bench_fail() was called since the last time that this or a measurement said so */
+bool bench_failed(void);
 
 /** enum bench_limit - what a goal is about: the figure itself, or its ratio */
 enum bench_limit { BENCH_END, OURS_AT_MOST, OURS_AT_LEAST, RATIO_AT_MOST, RATIO_AT_LEAST };
@@ -93,15 +108,82 @@ void bench_title(const char *title);
 void bench_row(const char *name, const char *unit, double ours, double other, double ratio,
 	       const struct bench_goal *goals);
 
-/** struct bench_part - what can be named on the command line. @run: 0, or -1 if something couldn't be measured */
+/* --- bench_floor.c: what a figure is compared with on any machine --- */
+
+/** bench_floor_lock() - take and release a lock that nobody else wants; @ctx: a zeroed cache line of its own, struct bench_lock */
+void bench_floor_lock(void *ctx, u64 n);
+
+struct bench_lock {
+	u64 line[8];
+} __attribute__((aligned(64)));
+
+/** struct bench_chase - cache lines, each of which says where the next one is; the order is random */
+struct bench_chase {
+	void **line;
+	void **at;
+	u32 *order; /* the same order, as numbers of lines */
+	u32 lines, next;
+};
+
+/** bench_chase_open() - @lines of them. Return: 0, or -1 after bench_fail() */
+int bench_chase_open(struct bench_chase *c, u32 lines);
+void bench_chase_close(struct bench_chase *c);
+
+/** bench_floor_load() - load one line after the other, each by what the one before it says; @ctx: struct bench_chase */
+void bench_floor_load(void *ctx, u64 n);
+
+/** bench_floor_lines() - load one line after the other in the same order, by number: none waits for another; @ctx: struct bench_chase */
+void bench_floor_lines(void *ctx, u64 n);
+
+/** bench_shuffle() - 0 .. @n-1 in an order that is random and the same each time */
+void bench_shuffle(u32 *v, u32 n);
+
+/* --- bench_count.c: instructions, which are the same on every machine --- */
+
+/**
+ * struct bench_counted - a loop whose instructions are counted
+ * @name: for the command line
+ * @n: times round
+ * @open: makes what the loop needs, and fills in run and ctx; in a process of its own, whose end closes it
+ */
+struct bench_counted {
+	const char *name;
+	u64 n;
+	int (*open)(struct bench_loop *loop);
+};
+
+/**
+ * struct bench_counts - of one iteration
+ * @instructions: as callgrind counts them
+ * @stepped: as the processor itself takes them, one step at a time
+ * @locked: of those, the locked ones; NAN: unknown on this processor
+ */
+struct bench_counts {
+	double instructions;
+	double stepped;
+	double locked;
+};
+
+/** bench_count() - count the instructions of @c. Return: 0, or -1 after bench_fail() */
+int bench_count(const struct bench_counted *c, struct bench_counts *out);
+
+/** bench_count_row() - count @c and print a line. Return: 0, or -1 after bench_fail() */
+int bench_count_row(const char *name, const struct bench_counted *c, const struct bench_goal *goals);
+
+/** bench_count_child() - what bench_count() starts: run the loop @n times, between two stops (SIGSTOP) if @stops. Return: 0 or -1 */
+int bench_count_child(const struct bench_counted *c, u64 n, bool stops);
+
+/** struct bench_part - what can be named on the command line, also by the first word of its name. @run: 0, or -1 if something couldn't be measured */
 struct bench_part {
 	const char *name;
 	const char *about;
 	int (*run)(void);
+	const struct bench_counted *counted; /* ends with a name that is NULL; may be NULL */
 };
 
-extern const struct bench_part bench_dma;
-extern const struct bench_part bench_hca;
+extern const struct bench_part bench_dma_count, bench_dma_map;
+extern const struct bench_part bench_hca_count, bench_hca_rc, bench_hca_keys, bench_hca_threads, bench_hca_bulk_part,
+	bench_hca_many;
 extern const struct bench_part bench_srp;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */

@@ -65,8 +65,10 @@ void ring_close(struct ring *r);
 /** ring_turn() - a bench_loop's run over a struct ring */
 void ring_turn(void *ctx, u64 n);
 
-/** bench_shuffle() - 0 .. @n-1 in an order that is random and the same each time */
-void bench_shuffle(u32 *v, u32 n);
+/* What a struct bench_counted opens: map + unmap of 4 KiB by the adapter that does DMA, 8,192 live. */
+int bench_dma_counted_lazy(struct bench_loop *l);
+int bench_dma_counted_strict(struct bench_loop *l);
+int bench_dma_counted_direct(struct bench_loop *l);
 
 int bench_dma_bus(void);
 int bench_dma_keep(void);

@@ -419,4 +419,8 @@ static int run(void)
 	return err;
 }
 
-const struct bench_part bench_srp = { "srp", "a SCSI disk over SRP beside the file that it is", run };
+const struct bench_part bench_srp = {
+	.name = "srp",
+	.about = "a SCSI disk over SRP beside the file that it is",
+	.run = run,
+};

@@ -66,8 +66,8 @@ SLOT_INLINE u32 slot_pop(struct slots *s, struct page *page, u32 offset)
 	if (hca_unlikely(!s->free))
 		return SLOT_NONE;
 	i = s->stack[--s->free];
-	s->slot[i].page = page;
-	s->slot[i].offset = offset;
+	s->slot[i].page = nth_page(page, offset / PAGE_SIZE);
+	s->slot[i].offset = offset % PAGE_SIZE;
 	return i;
 }
 

@@ -67,7 +67,7 @@ static inline void connect_end(struct end *e, const struct end *peer)
 	a.ah_attr.dlid = port.lid;
 	a.dest_qp_num = peer->qp->qp_num;
 	a.path_mtu = IB_MTU_4096;
-	a.qp_access_flags = IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ; /* and the region must allow it as well */
+	a.qp_access_flags = IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ; /* and the MR must allow it as well */
 	a.max_rd_atomic = a.max_dest_rd_atomic = 1;
 	a.min_rnr_timer = IB_RNR_TIMER_000_64;
 	a.timeout = 14; /* 4.096 us * 2^14 = 67 ms */

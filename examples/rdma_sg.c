@@ -10,7 +10,7 @@
 #define LEN (3996u + 4096 + 4096 + 1000)
 #define RIGHTS (IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ)
 
-/* The memory of one end, and the region that it is registered by. */
+/* The memory of one end, and the MR that it is registered by. */
 struct list {
 	struct page *page[ENTRIES];
 	struct scatterlist sgl[ENTRIES];
@@ -32,7 +32,7 @@ static void run(struct end *e, struct ib_send_wr *wr)
 	need(n == 1 && wc.status == IB_WC_SUCCESS);
 }
 
-/* Pages of low and high memory in turn. A region has no holes: only before its first byte and after its last a page may be left out. */
+/* Pages of low and high memory in turn. An MR has no holes: only before its first byte and after its last a page may be left out. */
 static void fill_list(struct list *l, struct machine *m, const char *bytes)
 {
 	static const unsigned int len[ENTRIES] = { 3996, 4096, 4096, 1000 };
@@ -47,7 +47,7 @@ static void fill_list(struct list *l, struct machine *m, const char *bytes)
 	sg_copy_from_buffer(l->sgl, ENTRIES, bytes, LEN);
 }
 
-/* The list is mapped for the device, the mapped list laid out for the region, and the region made valid. */
+/* The list is mapped for the device, the mapped list laid out for the MR, and the MR made valid. */
 static void register_list(struct list *l, struct end *e)
 {
 	struct ib_reg_wr wr = {};
@@ -85,7 +85,7 @@ static void unregister_list(struct list *l, struct end *e)
 		__free_pages(l->page[i], 0);
 }
 
-/* The whole of the peer's list, to or from the whole of ours: one entry each, by the names that the regions give their bytes. */
+/* The whole of the peer's list, to or from the whole of ours: one entry each, by the names that the MRs give their bytes. */
 static void rdma(struct end *e, struct list *ours, struct list *peers, enum ib_wr_opcode opcode)
 {
 	struct ib_sge sge = { ours->mr->iova, LEN, ours->mr->lkey };

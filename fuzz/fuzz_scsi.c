@@ -55,6 +55,12 @@ static int fuzz_zero(struct lun *l, u64 at, u64 len, bool punch)
 	return fault ? take_fault() : real->zero(l, at, len, punch);
 }
 
+static int fuzz_extent(struct lun *l, u64 at, u64 *len, bool *hole)
+{
+	must(!l->read_only && *len <= l->bytes && at <= l->bytes - *len);
+	return fault ? take_fault() : real->extent(l, at, len, hole);
+}
+
 static int fuzz_sync(struct lun *l)
 {
 	must(!l->read_only);
@@ -75,6 +81,7 @@ static const struct lun_ops ops = {
 	.pread = fuzz_pread,
 	.pwrite = fuzz_pwrite,
 	.zero = fuzz_zero,
+	.extent = fuzz_extent,
 	.sync = fuzz_sync,
 	.check = fuzz_check,
 	.close = fuzz_close,
@@ -120,7 +127,7 @@ static void check_lengths(const struct scsi_cmd *cmd, const u8 *cdb)
 	if (cmd->phase == SCSI_DATA_IN)
 		must(cmd->length == cmd->blocks * block && (cdb[0] & 0x1f) == 8);
 	if (cmd->phase == SCSI_DATA_OUT)
-		must(cmd->length <= SCSI_BUF || cmd->length == cmd->blocks * block);
+		must(cmd->length <= SCSI_BUF || cmd->length == cmd->blocks * block || cdb[0] == 0x42);
 }
 
 struct input {
@@ -157,6 +164,21 @@ static void move(struct scsi_cmd *cmd, const struct input *in, size_t piece)
 	free(data);
 }
 
+/* The initiator's buffer is smaller, or larger; no write may end inside of a block. */
+static void limit(struct scsi_cmd *cmd, const u8 *cdb, u8 how)
+{
+	const u64 sizes[] = { cmd->length / 2 + 1, cmd->length + 512, cmd->length / 1024 * 512, 0 };
+	u64 bytes = sizes[how >> 6];
+
+	scsi_limit(cmd, bytes);
+	must(cmd->expect <= bytes && cmd->expect <= cmd->length);
+	if (cmd->status != SCSI_GOOD)
+		must(!cmd->expect);
+	else if (cmd->phase == SCSI_DATA_OUT && (cdb[0] & 0x1f) != 0x15 && cdb[0] != 0x42 &&
+		 cdb[0] != 0x5f) /* parameter lists */
+		must(!(cmd->expect & ((1u << dev.shift) - 1)));
+}
+
 static void one_command(struct input *in)
 {
 	static const int faults[] = { 0, -EIO, -ENOSPC, -EINTR, -EOPNOTSUPP, -ENODATA, -EROFS, -EINVAL };
@@ -177,13 +199,13 @@ static void one_command(struct input *in)
 	scsi_begin(&cmd, &nexus, unit, exact + 16 - cdb_len, cdb_len, buf);
 	check_lengths(&cmd, cdb);
 	if (how & 8)
-		scsi_limit(&cmd, cmd.length / 2 + 1);
+		limit(&cmd, cdb, how);
 	if (cmd.phase == SCSI_DATA_IN || cmd.phase == SCSI_DATA_OUT)
 		move(&cmd, in, how & 16 ? 999 : ROOM);
-	if (scsi_finish(&cmd, sense, &len) == SCSI_GOOD)
-		must(!len);
-	else
+	if (scsi_finish(&cmd, sense, &len) == SCSI_CHECK_CONDITION)
 		check_sense(sense, len);
+	else
+		must(!len && (cmd.status == SCSI_GOOD || cmd.status == SCSI_RESERVATION_CONFLICT));
 	if (how & 32)
 		scsi_device_reset(&dev);
 	free(exact);

@@ -6,17 +6,16 @@
  */
 #include "dma/ledger.h"
 #include "dma/mem.h"
-#include "hca/qp.h"
+#include "transport/transport.h"
 
 #include <linux/export.h>
 
+EXPORT_SYMBOL_GPL(hca_close);
 EXPORT_SYMBOL_GPL(hca_cq_fini);
 EXPORT_SYMBOL_GPL(hca_cq_init);
 EXPORT_SYMBOL_GPL(hca_cq_ring_notify);
-EXPORT_SYMBOL_GPL(hca_cq_ring_poll);
-EXPORT_SYMBOL_GPL(hca_fini);
+EXPORT_SYMBOL_GPL(hca_quiesce_first);
 EXPORT_SYMBOL_GPL(hca_quiesce_wait);
-EXPORT_SYMBOL_GPL(hca_init);
 EXPORT_SYMBOL_GPL(hca_ledger_abandon);
 EXPORT_SYMBOL_GPL(hca_ledger_checked);
 EXPORT_SYMBOL_GPL(hca_ledger_create);
@@ -31,6 +30,7 @@ EXPORT_SYMBOL_GPL(hca_mem_read);
 EXPORT_SYMBOL_GPL(hca_mem_write);
 EXPORT_SYMBOL_GPL(hca_post_recv);
 EXPORT_SYMBOL_GPL(hca_post_send);
+EXPORT_SYMBOL_GPL(hca_open);
 EXPORT_SYMBOL_GPL(hca_qp_create);
 EXPORT_SYMBOL_GPL(hca_qp_destroy);
 EXPORT_SYMBOL_GPL(hca_qp_modify);

@@ -31,6 +31,10 @@ struct page *softhca_alloc_pages(struct device *dev, size_t size, dma_addr_t *ha
 				 gfp_t gfp);
 void softhca_free_pages(struct device *dev, size_t size, struct page *page, dma_addr_t handle,
 			enum dma_data_direction dir);
+int softhca_mmap(struct device *dev, struct vm_area_struct *vma, void *virt, dma_addr_t handle, size_t size,
+		 unsigned long attrs);
+int softhca_get_sgtable(struct device *dev, struct sg_table *sgt, void *virt, dma_addr_t handle, size_t size,
+			unsigned long attrs);
 int softhca_dma_supported(struct device *dev, u64 mask);
 u64 softhca_required_mask(struct device *dev);
 

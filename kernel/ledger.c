@@ -54,7 +54,7 @@ static int begin(struct softhca *s)
 
 	if (err)
 		return err;
-	/* Who finds it finds it ready: pairs with the dependent loads in map_ledger.c. */
+	/* A thread that finds it finds it ready: pairs with the dependent loads in map_ledger.c. */
 	smp_store_release(&s->ledger, l);
 	hca_store(&s->soft.mem.ledger, l);
 	set_dma_ops(s->dev, &softhca_map_ops_ledger);
@@ -68,9 +68,9 @@ static void stop(struct softhca *s)
 	set_dma_ops(s->dev, &softhca_map_ops);
 	hca_store(&s->soft.mem.ledger, NULL);
 	WRITE_ONCE(s->ledger, NULL);
-	/* Who maps is in a read section, whose bytes are moved is inside the engine. */
+	/* A thread that maps is in a read section; a thread that moves bytes is inside the engine. */
 	synchronize_rcu();
-	hca_quiesce_wait(&s->hca.wire->quiesce);
+	hca_quiesce_wait(&s->hca.quiesce);
 	hca_ledger_destroy(l);
 }
 

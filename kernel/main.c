@@ -15,12 +15,19 @@
 #include <linux/slab.h>
 
 static struct hca_loop loop;
+static struct hca_eq events;
 
 struct hca_wire *softhca_wire(void)
 {
 	return &loop.wire;
 }
 EXPORT_SYMBOL_GPL(softhca_wire);
+
+struct hca_eq *softhca_events(void)
+{
+	return &events;
+}
+EXPORT_SYMBOL_GPL(softhca_events);
 
 /* A device that no bus is behind: what it takes for the DMA API to map for it. */
 static int make_device(struct softhca *s)
@@ -47,6 +54,7 @@ static int make_device(struct softhca *s)
 
 int softhca_create(const struct softhca_attr *attr, struct softhca **out)
 {
+	const struct hca_attr size = { .max_qp = attr->max_qp, .max_keys = attr->max_keys };
 	struct softhca *s;
 	int err;
 
@@ -61,7 +69,7 @@ int softhca_create(const struct softhca_attr *attr, struct softhca **out)
 	err = make_device(s);
 	if (err)
 		goto free;
-	err = hca_init(&s->hca, &loop.wire, &s->soft.mem, attr->max_qp, attr->max_keys);
+	err = hca_open(&s->hca, &loop.wire, &events, &s->soft.mem, &size);
 	if (err)
 		goto unregister;
 	softhca_ledger_init(s);
@@ -79,7 +87,7 @@ EXPORT_SYMBOL_GPL(softhca_create);
 
 int softhca_destroy(struct softhca *s)
 {
-	int err = hca_fini(&s->hca);
+	int err = hca_close(&s->hca);
 
 	if (err)
 		return err;
@@ -96,6 +104,10 @@ EXPORT_SYMBOL_GPL(softhca_ledger_totals);
 
 static int __init softhca_init(void)
 {
+	int err = hca_eq_init(&events);
+
+	if (err)
+		return err;
 	hca_loop_init(&loop);
 	softhca_debugfs_init();
 	return 0;
@@ -104,6 +116,8 @@ static int __init softhca_init(void)
 static void __exit softhca_exit(void)
 {
 	softhca_debugfs_exit();
+	hca_eq_fini(&events);
+	hca_loop_fini(&loop);
 	hca_memory_flush();
 }
 

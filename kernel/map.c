@@ -11,6 +11,7 @@
 
 #include <linux/export.h>
 #include <linux/gfp.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
@@ -42,12 +43,12 @@ static hca_dma_addr_t slow_address(struct device *dev, struct page *page, unsign
 			    phys);
 }
 
-/* Most mappings lie in one page of low memory, and nothing can be wrong with those. */
+/* Most mappings lie in one page of low memory, and unless it is a device's nothing can be wrong with those. */
 static __always_inline hca_dma_addr_t address(struct device *dev, struct page *page, unsigned long offset, size_t size,
 					      int dir)
 {
-	if (likely(!PageHighMem(page) && size - 1 < PAGE_SIZE && offset <= PAGE_SIZE - size &&
-		   (unsigned int)dir < DMA_NONE))
+	if (likely(!PageHighMem(page) && !is_zone_device_page(page) && size - 1 < PAGE_SIZE &&
+		   offset <= PAGE_SIZE - size && (unsigned int)dir < DMA_NONE))
 		return hca_addr_from_ptr(lowmem_page_address(page) + offset);
 	return slow_address(dev, page, offset, size, dir);
 }
@@ -107,6 +108,28 @@ void softhca_free_pages(struct device *dev, size_t size, struct page *page, dma_
 	softhca_free(dev, size, page_address(page), handle, 0);
 }
 
+/* Coherent memory is low memory, and any CPU's caches are coherent with ours: a process gets the pages as they are. */
+int softhca_mmap(struct device *dev, struct vm_area_struct *vma, void *virt, dma_addr_t handle, size_t size,
+		 unsigned long attrs)
+{
+	unsigned long pages = PAGE_ALIGN(size) >> PAGE_SHIFT, wanted = vma_pages(vma);
+
+	if (vma->vm_pgoff >= pages || wanted > pages - vma->vm_pgoff)
+		return -ENXIO;
+	return remap_pfn_range(vma, vma->vm_start, page_to_pfn(virt_to_page(virt)) + vma->vm_pgoff,
+			       wanted << PAGE_SHIFT, vma->vm_page_prot);
+}
+
+int softhca_get_sgtable(struct device *dev, struct sg_table *sgt, void *virt, dma_addr_t handle, size_t size,
+			unsigned long attrs)
+{
+	int err = sg_alloc_table(sgt, 1, GFP_KERNEL);
+
+	if (!err)
+		sg_set_page(sgt->sgl, virt_to_page(virt), PAGE_ALIGN(size), 0);
+	return err;
+}
+
 int softhca_dma_supported(struct device *dev, u64 mask)
 {
 	return mask >= softhca_required_mask(dev);
@@ -126,6 +149,8 @@ const struct dma_map_ops softhca_map_ops = {
 	.alloc_pages = softhca_alloc_pages,
 #endif
 	.free_pages = softhca_free_pages,
+	.mmap = softhca_mmap,
+	.get_sgtable = softhca_get_sgtable,
 	.map_page = softhca_map_page,
 	.map_sg = softhca_map_sg,
 	.dma_supported = softhca_dma_supported,

@@ -16,7 +16,7 @@
 #define FRAMES 4
 
 /*
- * Who called the DMA API, which called us. How many of its functions stand between depends on which of them end with
+ * The caller of the DMA API, which called us. How many of its functions stand between depends on which of them end with
  * a jump; but their names begin alike.
  */
 static noinline hca_site_t caller(void)
@@ -90,10 +90,28 @@ static void ledger_unmap_page(struct device *dev, dma_addr_t addr, size_t size, 
 	end(dev, &m, caller());
 }
 
+/* What the ledger knows a list by: a copy of the entries gives the same. */
+static u64 list_entries(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg = sgl;
+	u64 entries = 0;
+	int i;
+
+	for (i = 0; i < nents && sg; i++, sg = sg_next(sg))
+		entries = hca_ledger_entry(entries, sg_page(sg), sg->offset, sg->length);
+	return entries;
+}
+
 static int ledger_map_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			 unsigned long attrs)
 {
-	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = nents, .dir = dir, .list = sgl };
+	struct hca_mapping m = {
+		.kind = HCA_MAP_LIST,
+		.size = nents,
+		.dir = dir,
+		.list = sg_page(sgl),
+		.entries = list_entries(sgl, nents),
+	};
 	struct hca_ledger_rec *rec = hca_ledger_prepare(nents);
 	struct scatterlist *sg;
 	int i, n;
@@ -120,7 +138,8 @@ static void ledger_unmap_sg(struct device *dev, struct scatterlist *sgl, int nen
 		.addr = hca_dma_addr(sg_dma_address(sgl)),
 		.size = nents,
 		.dir = dir,
-		.list = sgl,
+		.list = sg_page(sgl),
+		.entries = list_entries(sgl, nents),
 	};
 
 	end(dev, &m, caller());
@@ -153,49 +172,92 @@ static void ledger_sync_sg(struct device *dev, struct scatterlist *sgl, int nent
 		sync(dev, sg_dma_address(sg), sg_dma_len(sg), dir, HCA_MAP_LIST, site);
 }
 
+/* What the DMA API allocates is a mapping, too: of pages that aren't coherent, with a direction and syncs. */
+static void enter_alloc(struct device *dev, struct hca_ledger_rec *rec, const void *known_by, dma_addr_t addr,
+			size_t size, enum dma_data_direction dir, hca_site_t site)
+{
+	struct hca_mapping m = {
+		.kind = HCA_MAP_COHERENT,
+		.addr = hca_dma_addr(addr),
+		.size = size,
+		.dir = dir,
+		.list = known_by,
+	};
+
+	hca_ledger_seg(rec, 0, m.addr, size);
+	enter(dev, rec, &m, 1, site);
+}
+
+static void end_alloc(struct device *dev, const void *known_by, dma_addr_t addr, size_t size,
+		      enum dma_data_direction dir, hca_site_t site)
+{
+	struct hca_mapping m = {
+		.kind = HCA_MAP_COHERENT,
+		.addr = hca_dma_addr(addr),
+		.size = size,
+		.dir = dir,
+		.list = known_by,
+	};
+
+	end(dev, &m, site);
+}
+
 static void *ledger_alloc(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp, unsigned long attrs)
 {
-	struct hca_mapping m = { .kind = HCA_MAP_COHERENT, .size = size, .dir = HCA_DMA_BIDIRECTIONAL };
 	struct hca_ledger_rec *rec = hca_ledger_prepare(1);
 	void *virt;
 
 	if (!rec)
 		return NULL;
 	virt = softhca_alloc(dev, size, handle, gfp, attrs);
-	if (!virt) {
+	if (virt)
+		enter_alloc(dev, rec, virt, *handle, size, DMA_BIDIRECTIONAL, caller());
+	else
 		hca_ledger_abandon(rec);
-		return NULL;
-	}
-	m.addr = hca_dma_addr(*handle);
-	m.list = virt;
-	hca_ledger_seg(rec, 0, m.addr, size);
-	enter(dev, rec, &m, 1, caller());
 	return virt;
 }
 
 static void ledger_free(struct device *dev, size_t size, void *virt, dma_addr_t handle, unsigned long attrs)
 {
-	struct hca_mapping m = {
-		.kind = HCA_MAP_COHERENT,
-		.addr = hca_dma_addr(handle),
-		.size = size,
-		.dir = HCA_DMA_BIDIRECTIONAL,
-		.list = virt,
-	};
-
-	end(dev, &m, caller());
+	end_alloc(dev, virt, handle, size, DMA_BIDIRECTIONAL, caller());
 	softhca_free(dev, size, virt, handle, attrs);
+}
+
+/* dma_alloc_pages(), and dma_alloc_noncontiguous(), which makes a list of one entry of what this returns. */
+static struct page *ledger_alloc_pages(struct device *dev, size_t size, dma_addr_t *handle, enum dma_data_direction dir,
+				       gfp_t gfp)
+{
+	struct hca_ledger_rec *rec = hca_ledger_prepare(1);
+	struct page *page;
+
+	if (!rec)
+		return NULL;
+	page = softhca_alloc_pages(dev, size, handle, dir, gfp);
+	if (page)
+		enter_alloc(dev, rec, page, *handle, size, dir, caller());
+	else
+		hca_ledger_abandon(rec);
+	return page;
+}
+
+static void ledger_free_pages(struct device *dev, size_t size, struct page *page, dma_addr_t handle,
+			      enum dma_data_direction dir)
+{
+	end_alloc(dev, page, handle, size, dir, caller());
+	softhca_free_pages(dev, size, page, handle, dir);
 }
 
 const struct dma_map_ops softhca_map_ops_ledger = {
 	.alloc = ledger_alloc,
 	.free = ledger_free,
 #ifdef HCA_HAVE_ALLOC_PAGES_OP
-	.alloc_pages_op = softhca_alloc_pages,
+	.alloc_pages_op = ledger_alloc_pages,
 #else
-	.alloc_pages = softhca_alloc_pages,
+	.alloc_pages = ledger_alloc_pages,
 #endif
-	.free_pages = softhca_free_pages,
+	.free_pages = ledger_free_pages,
+	.mmap = softhca_mmap,
+	.get_sgtable = softhca_get_sgtable,
 	.map_page = ledger_map_page,
 	.unmap_page = ledger_unmap_page,
 	.map_sg = ledger_map_sg,

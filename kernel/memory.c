@@ -12,8 +12,18 @@
 #include <linux/pgtable.h>
 
 /*
+ * Memory of a device's own, in ZONE_DEVICE. The direct map hasn't got it if no CPU may touch it (a graphics card's, private)
+ * and maps registers and such of PCI devices for peers: no software adapter can reach the first, and the second are for
+ * those who say that they know the difference. The rest (persistent memory, DAX) is memory like any other.
+ */
+static bool device_memory_usable(const struct page *page)
+{
+	return !is_device_private_page(page) && !is_pci_p2pdma_page(page);
+}
+
+/*
  * A section of memory has its struct pages although parts of it are no memory, or not for devices: those pages are
- * reserved. The page of zeros is, too, and is read by many; memory of a device's own has been mapped for good.
+ * reserved. The page of zeros is, too, and is read by many.
  */
 bool softhca_usable(unsigned long pfn)
 {
@@ -22,7 +32,9 @@ bool softhca_usable(unsigned long pfn)
 	if (!pfn_valid(pfn))
 		return false;
 	page = pfn_to_page(pfn);
-	return likely(!PageReserved(page)) || is_zero_pfn(pfn) || is_zone_device_page(page);
+	if (unlikely(is_zone_device_page(page)))
+		return device_memory_usable(page);
+	return likely(!PageReserved(page)) || is_zero_pfn(pfn);
 }
 
 static void *cpu_virt(void *ctx, u64 addr, u64 len)

@@ -10,7 +10,7 @@
 
 #include "dma/ledger.h"
 #include "dma/soft.h"
-#include "hca/qp.h"
+#include "transport/transport.h"
 
 #include <linux/device.h>
 #include <linux/mutex.h>
@@ -20,7 +20,7 @@
  * struct softhca_attr - how an adapter is made
  * @highmem: what it does with pages that have no mapping
  * @max_qp: queue pairs at most
- * @max_keys: regions and windows at most
+ * @max_keys: MRs and MWs at most
  */
 struct softhca_attr {
 	enum hca_soft_highmem highmem;
@@ -51,6 +51,9 @@ struct softhca {
 
 /** softhca_wire() - what the module's adapters are on; another driver's engine may join them */
 struct hca_wire *softhca_wire(void);
+
+/** softhca_events() - the event queue of all adapters on that wire */
+struct hca_eq *softhca_events(void);
 
 /** softhca_create() - an adapter. May sleep. Return: 0, -EINVAL, -ENOMEM, -ENOSPC. */
 int softhca_create(const struct softhca_attr *attr, struct softhca **out);

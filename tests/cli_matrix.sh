@@ -193,6 +193,44 @@ else
 	number=$((number + 1))
 	echo "ok $number - file systems # SKIP no e2fsprogs"
 fi
+# --- the scratch file ---
+files() {
+	find "$dir" -maxdepth 1 -name 'softhca-*'
+}
+head -c 33554432 /dev/zero >"$dir/large"
+# open_scratch PID - it has its scratch file open: one in this folder that has no name
+# shellcheck disable=SC2317 # called by is
+open_scratch() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ -z "$(find "/proc/$1/fd" \( -lname "$dir/#*" -o -lname "$dir/softhca-*" \) 2>/dev/null)" ] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+for signal in INT TERM HUP KILL; do
+	# In a session of its own, as a background job of a script ignores SIGINT.
+	setsid env --default-signal=INT "$softhca" matrix --image "$dir/large" >"$dir/out" 2>"$dir/err" </dev/null &
+	run=$!
+	is "a run that gets SIG$signal has a scratch file" open_scratch $run
+	kill -s $signal $run
+	wait $run 2>/dev/null
+	is 'and leaves no file behind' test -z "$(files)"
+done
+truncate -s 96M "$dir/larger" # than a machine's memory, which is a file, too
+# shellcheck disable=SC2016
+ends 'a limit of file sizes' 1 'set TMPDIR to a folder that has' bash -c 'ulimit -f 81920; exec "$@"' - "${matrix[@]}" \
+	--image "$dir/larger" --pairs dma-dma --machines direct
+if unshare -rm true 2>/dev/null; then
+	mkdir "$dir/full"
+	# shellcheck disable=SC2016
+	ends 'a full TMPDIR' 1 "$dir/full has no room for a file of 33554432 bytes (No space left on device); set TMPDIR" \
+		unshare -rm bash -c 'mount -t tmpfs -o size=4M none "$1" && TMPDIR=$1 && shift && export TMPDIR && exec "$@"' - \
+		"$dir/full" "${matrix[@]}" --image "$dir/large" --pairs dma-dma --machines direct
+else
+	number=$((number + 1))
+	echo "ok $number - a full TMPDIR # SKIP no namespace of mounts"
+fi
 is 'no file is left behind' test "$(find "$dir" -maxdepth 1 -name 'softhca-*' | wc -l)" = 0
 
 echo "1..$number"

@@ -98,6 +98,15 @@ printf '\245%.0s' $(seq 20) | dd of="$expect" bs=1 seek=1048570 conv=notrunc sta
 printf '\001%.0s' 1 2 3 | dd of="$expect" bs=1 seek=16777213 conv=notrunc status=none
 does 'leave what is around them' cmp "$expect" "$dir/disk"
 
+# One request that is longer than what the platform maps in one piece.
+# shellcheck disable=SC2016
+long='qemu-io -f raw -c "write -P 0x3c 0 262656" -c "read -P 0x3c 0 262656" -c "write -P 0x3d 5 3000001" \
+	-c "read -P 0x3d 5 3000001" "$uri" | tee /dev/stderr | grep -c "failed" | grep -qx 0'
+for m in bounce iommu-strict highmem; do
+	cp "$dir/random" "$dir/long"
+	does "a long request, $m" on "file=$dir/long initiator=dma machine=$m" "$long"
+done
+
 # --- other tools ---
 # shellcheck disable=SC2016
 does 'qemu-img compares' on "file=$dir/disk" 'qemu-img compare -f raw -F raw "$uri" '"$expect"
@@ -155,6 +164,9 @@ head -c 1000 /dev/urandom >"$dir/short"
 refuses 'no multiple of a block' 'multiple' on "file=$dir/short" true
 refuses 'a parameter that there is not' 'no parameter' on "file=$dir/disk colour=blue" true
 refuses 'a machine that there is not' 'use one of: direct' on "file=$dir/disk machine=toaster" true
+refuses 'no time' 'from 1 to' on "file=$dir/disk timeout=0" true
+# shellcheck disable=SC2016
+does 'a timeout' on "file=$dir/disk timeout=30" 'nbdinfo --size "$uri"'
 refuses 'no channels' 'from 1 to' on "file=$dir/disk channels=0" true
 # shellcheck disable=SC2016
 refuses 'a disk that may not be written' 'ermission denied' on "file=$dir/disk readonly=true" 'qemu-io -f raw -c "write 0 4k" "$uri" >&2'

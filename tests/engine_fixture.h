@@ -3,7 +3,7 @@
  * Two adapters on a wire, each with memory of its own behind a plain accessor and
  * one queue pair; posting and polling in a word. Shared by the engine's tests. The wire
  * is the loop; with ENGINE_FIXTURE_PACKETS it is one of packets, which loses nothing
- * unless it's told to.
+ * unless it's told to, with ENGINE_FIXTURE_LATE one of messages that answers later.
  */
 #ifndef ENGINE_FIXTURE_H
 #define ENGINE_FIXTURE_H
@@ -15,17 +15,24 @@
 
 #include <cmocka.h>
 
-#include "hca/qp.h"
+#include "transport/transport.h"
 #include "test/test_os.h"
 #include "wire/loop.h"
 #ifdef ENGINE_FIXTURE_PACKETS
 #include "lossy_wire.h"
 #endif
+#ifdef ENGINE_FIXTURE_LATE
+#include "late_wire.h"
+#endif
 
+#ifndef BYTES /* of memory, at each side */
 #define BYTES 65536u
+#endif
 #define BASE 0x100000ull
+#ifndef WR
 #define CQE 64u
 #define WR 8u
+#endif
 #define RW (HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC)
 #define MS 1000000ull
 
@@ -48,6 +55,7 @@ static struct side a, b;
 #ifdef ENGINE_FIXTURE_PACKETS
 static struct lossy_wire lossy;
 #define FIXTURE_WIRE (&lossy.wire)
+#define FIXTURE_EQ (&lossy.eq)
 #define FIXTURE_MTU 4096u /* messages come in pieces of as much at most */
 #define FIXTURE_SILENT 1u /* that a packet isn't answered is known a timeout later */
 
@@ -66,20 +74,45 @@ static inline u32 wire_lost(void)
 {
 	return lossy.lost;
 }
+#elif defined(ENGINE_FIXTURE_LATE)
+static struct late_wire late;
+#define FIXTURE_WIRE (&late.wire)
+#define FIXTURE_EQ (&late.eq)
+#define FIXTURE_MTU 0u
+#define FIXTURE_SILENT 0u
+
+static inline int wire_open(void)
+{
+	return late_open(&late);
+}
+
+static inline void wire_close(void)
+{
+	late_close(&late);
+}
+
+static inline u32 wire_lost(void)
+{
+	return 0;
+}
 #else
 static struct hca_loop loop;
+static struct hca_eq loop_eq;
 #define FIXTURE_WIRE (&loop.wire)
+#define FIXTURE_EQ (&loop_eq)
 #define FIXTURE_MTU 0u /* a message comes as a whole */
 #define FIXTURE_SILENT 0u /* and that nobody takes a message, at once */
 
 static inline int wire_open(void)
 {
 	hca_loop_init(&loop);
-	return 0;
+	return hca_eq_init(&loop_eq);
 }
 
 static inline void wire_close(void)
 {
+	hca_eq_fini(&loop_eq);
+	hca_loop_fini(&loop);
 }
 
 static inline u32 wire_lost(void)
@@ -144,7 +177,8 @@ static inline int side_open(struct side *s)
 
 	memset(s, 0, sizeof(*s));
 	s->mem.ops = &mem_ops;
-	err = hca_init(&s->hca, FIXTURE_WIRE, &s->mem, 64, 64);
+	err = hca_open(&s->hca, FIXTURE_WIRE, FIXTURE_EQ, &s->mem,
+		       &(const struct hca_attr){ .max_qp = 64, .max_keys = 64 });
 	if (err)
 		return err;
 	s->hca.event = on_event;
@@ -164,7 +198,7 @@ fini_rcq:
 fini_scq:
 	hca_cq_fini(&s->scq);
 fini:
-	hca_fini(&s->hca);
+	hca_close(&s->hca);
 	return err;
 }
 
@@ -177,7 +211,7 @@ static inline void side_close(struct side *s)
 	assert_int_equal(hca_cq_fini(&s->rcq), 0);
 	assert_int_equal(hca_cq_fini(&s->scq), 0);
 	assert_int_equal(s->pd.users, 0);
-	assert_int_equal(hca_fini(&s->hca), 0);
+	assert_int_equal(hca_close(&s->hca), 0);
 }
 
 static inline int make_qp(struct side *s, enum hca_qp_type type, struct hca_srq *srq, struct hca_qp **qp)
@@ -252,6 +286,21 @@ static inline void connect_type(enum hca_qp_type type)
 	assert_int_equal(make_qp(&b, type, NULL, &b.qp), 0);
 	connect_qp(&a, a.qp, &b, b.qp->qpn, 3, 2);
 	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
+}
+
+static inline const struct hca_gid *gid_of(const struct side *s)
+{
+	return hca_gid_at(&s->hca.gids, 0);
+}
+
+/* Attributes were set by hand. */
+static inline void republish(struct hca_qp *qp)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->lock, flags);
+	hca_qp_publish(qp);
+	hca_spin_unlock(&qp->lock, flags);
 }
 
 static inline int open_rc(void **state)

@@ -71,7 +71,7 @@ static bool allowed(const struct em_side *s, const struct hca_sge *e, u64 len, u
 	return r && !r->pd && (r->access & access) == access && inside(e, len, r->iova, r->len);
 }
 
-/* What a peer names: a region's key, or a window's on a queue pair that may use it (IBTA 10.6.7.2). */
+/* What a peer names: an MR's key, or an MW's on a queue pair that may use it (IBTA 10.6.7.2). */
 static bool remote_allowed(struct em_side *s, u32 q, const struct hca_sge *e, u64 len, u32 access)
 {
 	const struct em_window *w = find_window(s, e->lkey);
@@ -292,7 +292,7 @@ static enum hca_wc_status receive(struct em_side *s, const struct em_qp *qp, con
 	return HCA_WC_SUCCESS;
 }
 
-/* A key that can be made void: of a fast registered region that is valid; by a peer, if peers may use it (IBTA 10.6.5). */
+/* A key that can be made void: of a fast registered MR that is valid; by a peer, if peers may use it (IBTA 10.6.5). */
 static bool invalidate(struct em_side *s, u32 q, u32 key, bool remote)
 {
 	struct em_region *r = (struct em_region *)find(s, key);
@@ -302,7 +302,10 @@ static bool invalidate(struct em_side *s, u32 q, u32 key, bool remote)
 		w->valid = false;
 		return true;
 	}
-	/* What a window is bound to stays (IBTA 10.6.7.2.6). */
+	/* What is free already is free, as rxe and siw have it; a peer must have a valid key (IBTA 10.6.5). */
+	if (!remote && !s->region[EM_PAGES].valid && !s->region[EM_PAGES].pd && s->region[EM_PAGES].key == key)
+		return true;
+	/* What an MW is bound to stays (IBTA 10.6.7.2.6). */
 	if (!r || em_bound(s, (u32)(r - s->region)) || r->pd || !r->pages ||
 	    (remote && !(r->access & HCA_ACCESS_REMOTE)))
 		return false;
@@ -415,7 +418,7 @@ static enum hca_wc_status arrive_atomic(struct em_side *s, u32 q, const struct h
 		return refuse(s, q, HCA_WC_REM_INV_REQ_ERR);
 	if (!remote_allowed(s, q, &to, 8, HCA_ACCESS_REMOTE_ATOMIC))
 		return refuse(s, q, HCA_WC_REM_ACCESS_ERR);
-	/* A window's address may be aligned, and the memory that it stands for not. */
+	/* An MW's address may be aligned, and the memory that it stands for not. */
 	if ((at(s, &to, 0) - s->ram) & 7)
 		return refuse(s, q, HCA_WC_REM_INV_REQ_ERR);
 	memcpy(&old, at(s, &to, 0), 8);
@@ -481,7 +484,7 @@ static enum hca_wc_opcode told_as(enum hca_wr_opcode op)
 static enum hca_wc_status register_pages(struct em_side *s, const struct hca_send_wr *wr)
 {
 	struct em_region *r = &s->region[EM_PAGES];
-	const struct hca_mr_pages *p = wr->reg.pages;
+	const struct hca_mr_pages *p = &wr->reg.to;
 	u32 i;
 
 	if (r->valid || p->key >> 8 != r->key >> 8)
@@ -496,7 +499,7 @@ static enum hca_wc_status register_pages(struct em_side *s, const struct hca_sen
 	return HCA_WC_SUCCESS;
 }
 
-/* The key of one of the windows, which it's for. What was bound before is so no more, if it's of type 1 (IBTA 10.6.7.2.2). */
+/* The key of one of the MWs, which it's for. What was bound before is so no more, if it's of type 1 (IBTA 10.6.7.2.2). */
 static enum hca_wc_status bind(struct em_side *s, u32 q, const struct hca_send_wr *wr)
 {
 	u32 need =
@@ -539,7 +542,10 @@ static enum hca_wc_status execute(struct em_side *s, struct em_side *peer, u32 q
 		return bind(s, q, wr);
 	if (wr->opcode == HCA_WR_LOCAL_INV)
 		return invalidate(s, q, wr->imm, false) ? HCA_WC_SUCCESS : HCA_WC_MW_BIND_ERR;
-	if ((qp->type == HCA_QPT_UD && len > 4096) || (back && wr->opcode != HCA_WR_RDMA_READ && len != 8))
+	/* Nothing is sent, and no error told (IBTA C10-93.1.1; rxe does so). */
+	if (qp->type == HCA_QPT_UD && len > 4096)
+		return HCA_WC_SUCCESS;
+	if (back && wr->opcode != HCA_WR_RDMA_READ && len != 8)
 		return HCA_WC_LOC_LEN_ERR;
 	if (!(wr->flags & HCA_SEND_INLINE) &&
 	    !all_allowed(s, wr->sge, wr->num_sge, len, back ? HCA_ACCESS_LOCAL_WRITE : 0))
@@ -636,7 +642,7 @@ void em_drain(struct em_side *s, u32 q)
 	em_run(s, NULL, q);
 }
 
-/* Who was told to wait first after @after, for the sake of @want if that isn't 0. */
+/* The queue pair that was told to wait first after @after, for the sake of @want if that isn't 0. */
 static struct em_qp *next_waiting(struct em_side side[2], u32 after, enum hca_wc_status want, u32 *s, u32 *q)
 {
 	struct em_qp *best = NULL;

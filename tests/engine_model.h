@@ -39,7 +39,7 @@ struct em_window {
 	bool valid;
 	u32 key; /* the valid one, or the last that was */
 	u32 region;
-	u64 off; /* in the region */
+	u64 off; /* in the MR */
 	u64 iova;
 	u64 len;
 	u32 access;
@@ -119,7 +119,7 @@ void em_error(struct em_side *s, u32 q);
 void em_drain(struct em_side *s, u32 q);
 void em_run(struct em_side *s, struct em_side *peer, u32 q);
 
-/** em_bound() - how many windows are bound to a region; who destroys it must ask */
+/** em_bound() - how many MWs are bound to an MR; who destroys it must ask */
 u32 em_bound(const struct em_side *s, u32 region);
 
 /** em_forget() - nothing is left of the queue pair in its queues: it was reset or destroyed */

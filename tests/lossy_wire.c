@@ -2,6 +2,8 @@
 /* A wire of packets with faults; see lossy_wire.h. */
 #include "lossy_wire.h"
 
+#include "hca/mcast.h"
+
 #include <string.h>
 
 struct lossy_packet {
@@ -31,7 +33,7 @@ static u32 chance(struct lossy_wire *w, u32 n)
 
 /* --- ports --- */
 
-static int attach(struct hca_wire *wire, struct hca *hca, u32 *lid)
+static int attach(struct hca_wire *wire, const struct hca_wire_client *ops, void *client, struct hca_wire_port *port)
 {
 	struct lossy_wire *w = to_lossy(wire);
 	hca_irqflags_t flags;
@@ -40,10 +42,11 @@ static int attach(struct hca_wire *wire, struct hca *hca, u32 *lid)
 
 	hca_spin_lock(&w->lock, flags);
 	for (i = 1; i < LOSSY_PORTS && err; i++) {
-		if (w->port[i])
+		if (w->port[i].client)
 			continue;
-		w->port[i] = hca;
-		*lid = i;
+		w->port[i] = (struct lossy_port){ .ops = ops, .client = client };
+		*port = (struct hca_wire_port){ .lid = i, .gids = 1, .max_mtu = HCA_MTU_4096, .qpns = 1u << 24 };
+		hca_wire_gid(&port->gid[0], i);
 		err = 0;
 	}
 	hca_spin_unlock(&w->lock, flags);
@@ -56,7 +59,7 @@ static void detach(struct hca_wire *wire, u32 lid)
 	hca_irqflags_t flags;
 
 	hca_spin_lock(&w->lock, flags);
-	w->port[lid] = NULL;
+	w->port[lid].client = NULL;
 	while (w->delivering[lid]) {
 		hca_spin_unlock(&w->lock, flags);
 		hca_pause();
@@ -81,14 +84,15 @@ static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 		;
 	p->next = *at;
 	*at = p;
+	w->queued++;
 	if (wait)
 		hca_timer_start(&w->timer, w->queue->due);
 	hca_spin_unlock(&w->lock, flags);
 	if (!wait)
-		hca_eq_add(&w->wire.eq, &w->lane[lane].node);
+		hca_eq_add(&w->eq, &w->lane[lane].node);
 }
 
-static void deliver(struct hca *to, const struct lossy_packet *p)
+static void deliver(const struct lossy_port *to, const struct lossy_packet *p)
 {
 	/* In memory of its own, not a byte longer: what is read beyond it is seen. */
 	u8 *exact = p->len ? hca_alloc(p->len, 0) : NULL;
@@ -100,8 +104,33 @@ static void deliver(struct hca *to, const struct lossy_packet *p)
 		return;
 	if (p->len)
 		memcpy(exact, p->bytes, p->len);
-	hca_packet_arrived(to, &a);
+	to->ops->packet(to->client, &a);
 	hca_free(exact);
+}
+
+/* Those that were refused may send again. */
+static void tell_ready(struct lossy_wire *w)
+{
+	struct lossy_port to;
+	hca_irqflags_t flags;
+	u32 i;
+
+	for (i = 1; i < LOSSY_PORTS; i++) {
+		hca_spin_lock(&w->lock, flags);
+		to = (struct lossy_port){ .client = NULL };
+		if (w->refused >> i & 1 && w->queued <= w->full / 2 && w->port[i].client) {
+			to = w->port[i];
+			w->refused &= ~(1u << i);
+			w->delivering[i]++;
+		}
+		hca_spin_unlock(&w->lock, flags);
+		if (!to.client)
+			continue;
+		to.ops->ready(to.client);
+		hca_spin_lock(&w->lock, flags);
+		w->delivering[i]--;
+		hca_spin_unlock(&w->lock, flags);
+	}
 }
 
 static void fire(struct hca_eq_node *node)
@@ -109,18 +138,19 @@ static void fire(struct hca_eq_node *node)
 	struct lossy_wire *w = hca_container_of(node, struct lossy_lane, node)->wire;
 	struct lossy_packet *p;
 	hca_irqflags_t flags;
-	struct hca *to;
+	struct lossy_port to;
 	u32 port;
 
 	hca_spin_lock(&w->lock, flags);
 	while ((p = w->queue) && p->due <= hca_now_ns()) {
 		w->queue = p->next;
+		w->queued--;
 		port = p->to < LOSSY_PORTS ? p->to : 0; /* where nobody is */
 		to = w->port[port];
 		w->delivering[port]++;
 		hca_spin_unlock(&w->lock, flags);
-		if (to)
-			deliver(to, p);
+		if (to.client)
+			deliver(&to, p);
 		hca_free(p);
 		hca_spin_lock(&w->lock, flags);
 		w->delivering[port]--;
@@ -128,14 +158,16 @@ static void fire(struct hca_eq_node *node)
 	if (p)
 		hca_timer_start(&w->timer, p->due);
 	hca_spin_unlock(&w->lock, flags);
+	if (w->full)
+		tell_ready(w);
 }
 
 static void on_time(void *arg)
 {
 	struct lossy_wire *w = arg;
 
-	hca_eq_add(&w->wire.eq, &w->lane[0].node);
-	hca_eq_run(&w->wire.eq);
+	hca_eq_add(&w->eq, &w->lane[0].node);
+	hca_eq_run(&w->eq);
 }
 
 /* --- faults --- */
@@ -170,6 +202,8 @@ static enum lossy_fate fate_of(struct lossy_wire *w, const struct lossy_packet *
 
 	hca_spin_lock(&w->lock, flags);
 	w->seen[bth[0]]++;
+	if (w->watch)
+		w->watch(p->slid, bth);
 	if (bth[0] == HCA_PKT_ACK)
 		w->syndromes[bth[HCA_BTH_LEN]]++;
 	fate = scripted(w, bth[0], value);
@@ -211,6 +245,7 @@ static void send(struct lossy_wire *w, struct lossy_packet *p)
 		value = 0;
 		break;
 	case LOSSY_FLIP:
+		value %= (u64)p->len * 8;
 		p->bytes[value / 8] ^= (u8)(1u << value % 8);
 		value = 0;
 		break;
@@ -245,12 +280,29 @@ static void send_to_all(struct lossy_wire *w, struct lossy_packet *p)
 	hca_free(p);
 }
 
+/* Is there no room? Then the port hears when there is. */
+static bool refuse(struct lossy_wire *w, u32 slid)
+{
+	hca_irqflags_t flags;
+	bool full;
+
+	hca_spin_lock(&w->lock, flags);
+	full = w->full && w->queued >= w->full;
+	if (full)
+		w->refused |= 1u << slid;
+	hca_spin_unlock(&w->lock, flags);
+	return full;
+}
+
 static int xmit(struct hca_wire *wire, struct hca_frame *f)
 {
 	u32 len = hca_frame_bytes(f);
-	struct lossy_packet *p = hca_alloc(sizeof(*p) + len, 0);
+	struct lossy_packet *p;
 	int err;
 
+	if (refuse(to_lossy(wire), f->slid))
+		return -EAGAIN;
+	p = hca_alloc(sizeof(*p) + len, 0);
 	if (!p)
 		return 0; /* lost */
 	p->len = len;
@@ -269,7 +321,12 @@ static int xmit(struct hca_wire *wire, struct hca_frame *f)
 	return err;
 }
 
-static const struct hca_wire_ops lossy_ops = { .attach = attach, .detach = detach, .xmit = xmit };
+static const struct hca_wire_ops lossy_ops = {
+	.caps = HCA_WIRE_PACKETS | HCA_WIRE_LIDS,
+	.attach = attach,
+	.detach = detach,
+	.xmit = xmit,
+};
 
 /* --- for tests --- */
 
@@ -279,14 +336,17 @@ int lossy_open(struct lossy_wire *w, u64 seed)
 
 	memset(w, 0, sizeof(*w));
 	w->wire.ops = &lossy_ops;
-	hca_quiesce_init(&w->wire.quiesce);
-	hca_eq_init(&w->wire.eq);
+	if (hca_eq_init(&w->eq))
+		return -ENOMEM;
 	hca_spin_init(&w->lock);
 	w->lanes = 1;
 	for (i = 0; i < LOSSY_LANES; i++)
 		w->lane[i] = (struct lossy_lane){ .node = { .fire = fire }, .wire = w };
 	w->random = seed * 0x9e3779b97f4a7c15ull + 1;
-	return hca_timer_init(&w->timer, on_time, w);
+	if (!hca_timer_init(&w->timer, on_time, w))
+		return 0;
+	hca_eq_fini(&w->eq);
+	return -ENOMEM;
 }
 
 void lossy_close(struct lossy_wire *w)
@@ -296,11 +356,12 @@ void lossy_close(struct lossy_wire *w)
 
 	hca_timer_destroy(&w->timer);
 	for (i = 0; i < LOSSY_LANES; i++)
-		hca_eq_cancel(&w->wire.eq, &w->lane[i].node);
+		hca_eq_cancel(&w->eq, &w->lane[i].node);
 	while ((p = w->queue)) {
 		w->queue = p->next;
 		hca_free(p);
 	}
+	hca_eq_fini(&w->eq);
 }
 
 static void add(struct lossy_wire *w, struct lossy_fault f)
@@ -338,7 +399,7 @@ void lossy_clear(struct lossy_wire *w)
 	hca_spin_unlock(&w->lock, flags);
 }
 
-void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+static void inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len, bool global)
 {
 	struct lossy_packet *p = hca_alloc(sizeof(*p) + len, 0);
 
@@ -347,8 +408,19 @@ void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u
 	p->dlid = dlid;
 	p->to = dlid;
 	p->slid = slid;
+	p->global = global;
 	if (len)
 		memcpy(p->bytes, bytes, len);
 	enqueue(w, p, 0);
-	hca_eq_run(&w->wire.eq);
+	hca_eq_run(&w->eq);
+}
+
+void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+{
+	inject(w, dlid, slid, bytes, len, false);
+}
+
+void lossy_inject_routed(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len)
+{
+	inject(w, dlid, slid, bytes, len, true);
 }

@@ -6,7 +6,7 @@
 #ifndef LOSSY_WIRE_H
 #define LOSSY_WIRE_H
 
-#include "hca/flow.h"
+#include "transport/packet/packet.h"
 
 #define LOSSY_PORTS 8u
 #define LOSSY_FAULTS 8u
@@ -37,11 +37,14 @@ struct lossy_packet;
  * struct lossy_wire
  * @lanes: how many threads may bring packets at once; 1, so that they stay in order
  * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
+ * @full: how many packets it holds before it takes no more; 0: any number
  * @seen: packets handed to the wire, by opcode
  * @syndromes: of the ACK packets among them
+ * @watch: sees each of them, from its BTH on; or NULL
  */
 struct lossy_wire {
 	struct hca_wire wire;
+	struct hca_eq eq; /* of the adapters on it, and of what it brings */
 	struct hca_timer timer;
 	struct lossy_lane {
 		struct hca_eq_node node;
@@ -50,10 +53,16 @@ struct lossy_wire {
 	u32 lanes;
 
 	struct hca_spinlock lock; /* what follows */
-	struct hca *port[LOSSY_PORTS];
+	struct lossy_port {
+		const struct hca_wire_client *ops;
+		void *client;
+	} port[LOSSY_PORTS];
 	u32 delivering[LOSSY_PORTS]; /* packets are, to this port */
 	u32 next_lane;
 	struct lossy_packet *queue; /* the next first */
+	u32 queued;
+	u32 full;
+	u32 refused; /* a bit for each port that was told so */
 	u32 lose;
 	u32 twice;
 	u32 late;
@@ -63,6 +72,7 @@ struct lossy_wire {
 	u32 seen[256];
 	u32 syndromes[256];
 	u32 lost;
+	void (*watch)(u32 slid, const u8 *bth);
 };
 
 /** lossy_open() - a wire that loses nothing. Return: 0 or -ENOMEM. */
@@ -82,5 +92,8 @@ void lossy_clear(struct lossy_wire *w);
 
 /** lossy_inject() - these bytes arrive at a port, as from @slid */
 void lossy_inject(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
+
+/** lossy_inject_routed() - the same; they begin with a global header */
+void lossy_inject_routed(struct lossy_wire *w, u32 dlid, u32 slid, const void *bytes, u32 len);
 
 #endif

@@ -211,9 +211,13 @@ void model_choose_range(struct model *m, struct model_range *r, bool low)
 	r->len = HCA_MIN(r->len, MODEL_BLOCK_BYTES - r->off);
 }
 
-static struct page *range_page(const struct model *m, const struct model_range *r)
+/* The first byte by its own page, or by one before it in its block and an offset of more than a page. */
+static struct page *range_page(struct model *m, const struct model_range *r, u32 *offset)
 {
-	return nth_page(m->block[r->block], r->off >> PAGE_SHIFT);
+	u32 page = r->off >> PAGE_SHIFT, back = model_choose(m, 3) ? 0 : model_choose(m, page + 1);
+
+	*offset = (r->off & 4095) + (back << PAGE_SHIFT);
+	return nth_page(m->block[r->block], page - back);
 }
 
 static void add_piece(struct model *m, struct model_map *map, dma_addr_t addr, u32 at, u32 len, unsigned long attrs)
@@ -247,7 +251,8 @@ static void map_range(struct model *m, struct model_map *map, unsigned long attr
 		addr = attrs ? ib_dma_map_single_attrs(ib, ptr, r->len, map->dir, attrs) :
 			       ib_dma_map_single(ib, ptr, r->len, map->dir);
 	} else {
-		bv = (struct bio_vec){ range_page(m, r), r->len, r->off & 4095 };
+		bv = (struct bio_vec){ .bv_len = r->len };
+		bv.bv_page = range_page(m, r, &bv.bv_offset);
 		addr = model_choose(m, 2) ? ib_dma_map_bvec(ib, &bv, map->dir) :
 					    ib_dma_map_page(ib, bv.bv_page, bv.bv_offset, bv.bv_len, map->dir);
 		attrs = 0;
@@ -264,7 +269,8 @@ static void map_range(struct model *m, struct model_map *map, unsigned long attr
 
 static void map_list(struct model *m, struct model_map *map, unsigned long attrs)
 {
-	u32 i, j, at = 0, sum = 0, n = 1 + model_choose(m, MODEL_ENTRIES);
+	u32 i, j, at = 0, sum = 0, offset, n = 1 + model_choose(m, MODEL_ENTRIES);
+	struct page *page;
 	struct scatterlist before[MODEL_ENTRIES];
 	struct sg_table sgt = { .sgl = map->sgl, .orig_nents = n };
 	int ret;
@@ -280,7 +286,8 @@ static void map_list(struct model *m, struct model_map *map, unsigned long attrs
 			r->off = r[-1].off + r[-1].len;
 			r->len = HCA_MIN(r->len, MODEL_BLOCK_BYTES - r->off);
 		}
-		sg_set_page(&map->sgl[i], range_page(m, r), r->len, r->off & 4095);
+		page = range_page(m, r, &offset);
+		sg_set_page(&map->sgl[i], page, r->len, offset);
 		sum += r->len;
 	}
 	map->nents = n;

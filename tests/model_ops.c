@@ -199,10 +199,11 @@ static void unmap_twice(struct model *m)
 
 	if (!dead)
 		return;
-	/* Without a ledger, whoever has the addresses now would pay for it; a ledger knows a list by itself. */
+	/* Without a ledger, whoever has the addresses now would pay for it. */
 	if (!m->a.ledger && (pieces_near(m, dead) || dead->kind == HCA_MAP_COHERENT))
 		return;
-	if (model_begins_at(m, dead->addr) && dead->kind != HCA_MAP_LIST)
+	/* One memory for each address: what begins there now may be taken for it, be it a list or not. */
+	if (model_begins_at(m, dead->addr))
 		return;
 	model_say_unmap(m, dead, dead->kind == HCA_MAP_LIST ? dead->nents : dead->size, dead->dir, 0);
 	model_expect(m, 1);
@@ -270,7 +271,7 @@ static void map_nonsense(struct model *m)
 		CHECK(m, hca_dma_errno(addr) == -EFAULT);
 		break;
 	case 3:
-		addr = ib_dma_map_page(m->a.ib, page, 4096 + model_choose(m, 5000), 16, DMA_TO_DEVICE);
+		addr = ib_dma_map_page(m->a.ib, page, all + model_choose(m, 5000), 16, DMA_TO_DEVICE);
 		CHECK(m, hca_dma_errno(addr) == -EFAULT);
 		break;
 	case 4:

@@ -33,6 +33,22 @@ static inline void in_threads(int n, void *(*fn)(void *), void *arg)
 		pthread_join(t[i], NULL);
 }
 
+/* The status that fn() exits with in a child; below 0: it died. */
+static inline int exit_of(void (*fn)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		fn();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 /* The signal that ends fn() in a child, or 0. */
 static inline int died_of(void (*fn)(void))
 {

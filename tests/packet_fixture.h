@@ -5,6 +5,7 @@
 
 #define ENGINE_FIXTURE_PACKETS
 #include "engine_fixture.h"
+#include "transport/packet/packet.h"
 
 #define MTU 256u
 #define TIMEOUT hca_ack_timeout_ns(14)
@@ -17,6 +18,7 @@ static inline void small_packets(struct hca_qp *qp)
 	qp->attr.path_mtu = HCA_MTU_256;
 	qp->attr.max_rd_atomic = 4;
 	qp->attr.max_dest_rd_atomic = 4;
+	republish(qp);
 }
 
 static inline int open_small(void **state, enum hca_qp_type type)

@@ -79,6 +79,11 @@ static int bed_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	return bed.real->zero(lun, at, len, punch);
 }
 
+static int bed_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	return bed.real->extent(lun, at, len, hole);
+}
+
 static int bed_sync(struct lun *lun)
 {
 	bed.faults.syncs++;
@@ -99,6 +104,7 @@ static const struct lun_ops bed_ops = {
 	.pread = bed_pread,
 	.pwrite = bed_pwrite,
 	.zero = bed_zero,
+	.extent = bed_extent,
 	.sync = bed_sync,
 	.check = bed_check,
 	.close = bed_ram_close,
@@ -188,7 +194,7 @@ static inline u8 bed_run_on(struct scsi_nexus *nexus, u8 unit, const u8 *cdb, u3
 	else if (cmd.phase != SCSI_NO_DATA)
 		bed_move(&cmd, (u8 *)data);
 	bed.status = scsi_finish(&cmd, bed.sense, &bed.sense_len);
-	assert_int_equal(!bed.sense_len, bed.status == SCSI_GOOD);
+	assert_int_equal(!bed.sense_len, bed.status != SCSI_CHECK_CONDITION);
 	return bed.status;
 }
 

@@ -114,20 +114,24 @@ __attribute__((unused)) static struct srp_initiator *bed_initiator(struct srp_be
 
 /* --- a medium that waits --- */
 
+enum { GATE_READ = 1, GATE_WRITE = 2, GATE_SYNC = 4 };
+
 struct bed_gate {
 	struct lun_ops ops;
 	const struct lun_ops *real;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool shut;
-	u32 inside; /* reads that wait */
-	int read_error, write_error; /* -errno, instead */
+	u32 shut; /* for these calls */
+	u64 shut_from; /* from this byte on */
+	u32 inside; /* calls that wait */
+	int read_error, write_error, sync_error; /* -errno, instead */
 	u64 error_at; /* from this byte on */
 };
 
 static struct bed_gate bed_gate;
 
-static ssize_t gate_pread(struct lun *lun, void *buf, size_t len, u64 at)
+/* Return: the error that the call is to have. */
+static int gate_pass(u32 what, u64 end, const int *error)
 {
 	struct bed_gate *g = &bed_gate;
 	int err;
@@ -135,23 +139,40 @@ static ssize_t gate_pread(struct lun *lun, void *buf, size_t len, u64 at)
 	pthread_mutex_lock(&g->lock);
 	g->inside++;
 	pthread_cond_broadcast(&g->cond);
-	while (g->shut)
+	while (g->shut & what && end > g->shut_from)
 		pthread_cond_wait(&g->cond, &g->lock);
 	g->inside--;
-	err = g->read_error && at + len > g->error_at ? g->read_error : 0;
+	err = end > g->error_at ? *error : 0;
 	pthread_mutex_unlock(&g->lock);
-	return err ? err : g->real->pread(lun, buf, len, at);
+	return err;
+}
+
+static ssize_t gate_pread(struct lun *lun, void *buf, size_t len, u64 at)
+{
+	int err = gate_pass(GATE_READ, at + len, &bed_gate.read_error);
+
+	return err ? err : bed_gate.real->pread(lun, buf, len, at);
 }
 
 static ssize_t gate_pwrite(struct lun *lun, const void *buf, size_t len, u64 at)
 {
-	struct bed_gate *g = &bed_gate;
-	int err;
+	int err = gate_pass(GATE_WRITE, at + len, &bed_gate.write_error);
 
-	pthread_mutex_lock(&g->lock);
-	err = g->write_error && at + len > g->error_at ? g->write_error : 0;
-	pthread_mutex_unlock(&g->lock);
-	return err ? err : g->real->pwrite(lun, buf, len, at);
+	return err ? err : bed_gate.real->pwrite(lun, buf, len, at);
+}
+
+static int gate_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	int err = gate_pass(GATE_READ, at + *len, &bed_gate.read_error);
+
+	return err ? err : bed_gate.real->extent(lun, at, len, hole);
+}
+
+static int gate_sync(struct lun *lun)
+{
+	int err = gate_pass(GATE_SYNC, ~0ull, &bed_gate.sync_error);
+
+	return err ? err : bed_gate.real->sync(lun);
 }
 
 __attribute__((unused)) static void gate_make(struct srp_bed *b)
@@ -164,25 +185,40 @@ __attribute__((unused)) static void gate_make(struct srp_bed *b)
 	g->real = b->lun.ops;
 	g->ops = *b->lun.ops;
 	g->ops.pread = gate_pread;
+	g->ops.pread_now = NULL;
 	g->ops.pwrite = gate_pwrite;
+	g->ops.extent = gate_extent;
+	g->ops.sync = gate_sync;
 	b->lun.ops = &g->ops;
 }
 
-__attribute__((unused)) static void gate_shut(bool shut)
+/* Calls of these kinds wait from now on, if they reach beyond @from; others don't. */
+__attribute__((unused)) static void gate_set(u32 what, u64 from)
 {
 	pthread_mutex_lock(&bed_gate.lock);
-	bed_gate.shut = shut;
+	bed_gate.shut = what;
+	bed_gate.shut_from = from;
 	pthread_cond_broadcast(&bed_gate.cond);
 	pthread_mutex_unlock(&bed_gate.lock);
 }
 
-/* Until a read waits. */
-__attribute__((unused)) static void gate_wait(void)
+__attribute__((unused)) static void gate_shut(bool shut)
+{
+	gate_set(shut ? GATE_READ : 0, 0);
+}
+
+/* Until @n calls wait. */
+__attribute__((unused)) static void gate_wait_for(u32 n)
 {
 	pthread_mutex_lock(&bed_gate.lock);
-	while (!bed_gate.inside)
+	while (bed_gate.inside < n)
 		pthread_cond_wait(&bed_gate.cond, &bed_gate.lock);
 	pthread_mutex_unlock(&bed_gate.lock);
+}
+
+__attribute__((unused)) static void gate_wait(void)
+{
+	gate_wait_for(1);
 }
 
 /* --- lists --- */
@@ -203,7 +239,7 @@ enum bed_shape {
 	SHAPE_ODD, /* the first and the last begin and end anywhere */
 	SHAPE_HIGH, /* whole pages of high memory */
 	SHAPE_MIXED, /* low and high, chained */
-	SHAPE_GAPS, /* pieces at odd offsets, which no region can join */
+	SHAPE_GAPS, /* pieces at odd offsets, which no MR can join */
 	SHAPE_CRUMBS, /* many tiny ones */
 	SHAPES,
 };

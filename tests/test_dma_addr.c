@@ -332,6 +332,20 @@ static void soft_maps_without_keeping_anything(void **state)
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EOPNOTSUPP);
 }
 
+/* Whatever the memory held before: every field is set, so two that are made alike are alike. */
+static void soft_init_sets_every_field(void **state)
+{
+	const size_t fields = offsetof(struct hca_soft, highmem) + sizeof(enum hca_soft_highmem);
+	struct hca_soft a, b;
+
+	(void)state;
+	memset(&a, 0x5a, sizeof(a));
+	memset(&b, 0xa5, sizeof(b));
+	hca_soft_init(&a, &fake_ops, NULL, HCA_SOFT_TAGGED);
+	hca_soft_init(&b, &fake_ops, NULL, HCA_SOFT_TAGGED);
+	assert_memory_equal(&a, &b, fields);
+}
+
 static void soft_moves_bytes(void **state)
 {
 	static struct fake_memory h;
@@ -684,6 +698,131 @@ static void atomics(void **state)
 	all_closed(&s);
 }
 
+/* --- memory without windows: runs and atomics by calls --- */
+
+struct far_mem {
+	struct hca_mem mem;
+	u8 bytes[FAKE_BYTES];
+	u32 calls, runs;
+	u64 bad_from;
+};
+
+static struct far_mem *far_of(struct hca_mem *mem)
+{
+	return (struct far_mem *)((u8 *)mem - offsetof(struct far_mem, mem));
+}
+
+static int far_vector(struct hca_mem *mem, const struct hca_mem_run *runs, u32 n, void *own, enum hca_mem_op op)
+{
+	struct far_mem *f = far_of(mem);
+	u8 *at = own;
+	u32 i;
+
+	f->calls++;
+	assert_in_range(n, 1, HCA_MEM_RUNS);
+	for (i = 0; i < n; i++) {
+		u64 off = hca_dma_u64(runs[i].addr) - FAKE_BASE;
+
+		f->runs++;
+		if (off + runs[i].len > f->bad_from)
+			return -EFAULT;
+		if (op == HCA_MEM_READ)
+			memcpy(at, f->bytes + off, runs[i].len);
+		else
+			memcpy(f->bytes + off, at, runs[i].len);
+		at += runs[i].len;
+	}
+	return 0;
+}
+
+static int far_atomic(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op, u64 arg, u64 swap, u64 *old)
+{
+	struct far_mem *f = far_of(mem);
+	u64 off = hca_dma_u64(addr) - FAKE_BASE, now;
+
+	f->calls++;
+	memcpy(old, f->bytes + off, 8);
+	now = op == HCA_ATOMIC_FETCH_ADD ? *old + arg : *old == arg ? swap : *old;
+	memcpy(f->bytes + off, &now, 8);
+	return 0;
+}
+
+static const struct hca_mem_ops far_ops = { .vector = far_vector, .atomic = far_atomic };
+
+static void far_init(struct far_mem *f)
+{
+	u32 i;
+
+	memset(f, 0, sizeof(*f));
+	f->mem.ops = &far_ops;
+	f->bad_from = FAKE_BYTES;
+	for (i = 0; i < FAKE_BYTES; i++)
+		f->bytes[i] = (u8)(7 * i + 1);
+}
+
+static void calls_instead_of_windows(void **state)
+{
+	struct hca_mem_run runs[3] = { { hca_dma_addr(FAKE_BASE + 100), 10 },
+				       { hca_dma_addr(FAKE_BASE + 7), 1 },
+				       { hca_dma_addr(FAKE_BASE + 200), 20 } };
+	static struct far_mem f, g;
+	static struct fake_mem w;
+	u8 own[31], again[31];
+	u64 old, value = 5;
+	bool failed;
+
+	(void)state;
+	far_init(&f);
+	assert_int_equal(hca_mem_vector(&f.mem, runs, 3, own, HCA_MEM_READ, NULL), 0);
+	assert_int_equal(f.calls, 1);
+	assert_int_equal(f.runs, 3);
+	assert_memory_equal(own, f.bytes + 100, 10);
+	assert_int_equal(own[10], f.bytes[7]);
+	assert_memory_equal(own + 11, f.bytes + 200, 20);
+	/* With windows it is the same bytes. */
+	fake_mem_init(&w, 7);
+	memcpy(w.bytes, f.bytes, 300);
+	assert_int_equal(hca_mem_vector(&w.mem, runs, 3, again, HCA_MEM_READ, NULL), 0);
+	assert_memory_equal(own, again, 31);
+	memset(own, 0x5a, sizeof(own));
+	assert_int_equal(hca_mem_vector(&f.mem, runs, 3, own, HCA_MEM_WRITE, NULL), 0);
+	assert_memory_equal(f.bytes + 100, own, 10);
+	assert_int_equal(f.bytes[99], (u8)(7 * 99 + 1));
+	assert_int_equal(f.bytes[110], (u8)(7 * 110 + 1));
+	/* Runs that wrap are refused before anything moves; the accessor's own error comes back. */
+	runs[2].addr = hca_dma_addr(~0ull - 5);
+	f.calls = 0;
+	assert_int_equal(hca_mem_vector(&f.mem, runs, 3, own, HCA_MEM_WRITE, NULL), -EFAULT);
+	assert_int_equal(f.calls, 0);
+	f.bad_from = 105;
+	assert_int_equal(hca_mem_vector(&f.mem, runs, 1, own, HCA_MEM_READ, NULL), -EFAULT);
+	assert_int_equal(hca_mem_read(&f.mem, runs[0].addr, own, 10, NULL), -EFAULT);
+	f.bad_from = FAKE_BYTES;
+	/* Reads, writes and copies between two of them, and with one that has windows. */
+	assert_int_equal(hca_mem_write(&f.mem, hca_dma_addr(FAKE_BASE), "abc", 3, NULL), 0);
+	assert_memory_equal(f.bytes, "abc", 3);
+	far_init(&g);
+	assert_int_equal(hca_mem_copy(&g.mem, hca_dma_addr(FAKE_BASE + 50), &f.mem, hca_dma_addr(FAKE_BASE), 3, NULL,
+				      &failed),
+			 0);
+	assert_memory_equal(g.bytes + 50, "abc", 3);
+	assert_int_equal(hca_mem_copy(&w.mem, hca_dma_addr(FAKE_BASE + 9), &g.mem, hca_dma_addr(FAKE_BASE + 50), 3,
+				      NULL, &failed),
+			 0);
+	assert_memory_equal(w.bytes + 9, "abc", 3);
+	memcpy(f.bytes + 16, &value, 8);
+	assert_int_equal(hca_mem_atomic(&f.mem, hca_dma_addr(FAKE_BASE + 16), HCA_ATOMIC_FETCH_ADD, 3, 0, &old, NULL),
+			 0);
+	assert_int_equal(old, 5);
+	assert_int_equal(hca_mem_atomic(&f.mem, hca_dma_addr(FAKE_BASE + 16), HCA_ATOMIC_CMP_SWAP, 8, 99, &old, NULL),
+			 0);
+	assert_int_equal(old, 8);
+	memcpy(&value, f.bytes + 16, 8);
+	assert_int_equal(value, 99);
+	assert_int_equal(hca_mem_atomic(&f.mem, hca_dma_addr(FAKE_BASE + 17), HCA_ATOMIC_CMP_SWAP, 8, 99, &old, NULL),
+			 -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -698,9 +837,11 @@ int main(void)
 		cmocka_unit_test(range_never_wraps),
 		cmocka_unit_test(one_check_for_all),
 		cmocka_unit_test(soft_maps_without_keeping_anything),
+		cmocka_unit_test(soft_init_sets_every_field),
 		cmocka_unit_test(soft_moves_bytes),
 		cmocka_unit_test(soft_refuses),
 		cmocka_unit_test(short_windows),
+		cmocka_unit_test(calls_instead_of_windows),
 		cmocka_unit_test(nothing_to_move),
 		cmocka_unit_test(errors_in_the_middle),
 		cmocka_unit_test(wraps_are_refused_before_a_byte_moves),

@@ -4,9 +4,10 @@
  * who gets a copy and who doesn't, and what the completions say.
  */
 #include "engine_fixture.h"
+#include "hca/mcast.h"
 
 #define QKEY 0x11u
-#define GRH HCA_GRH_BYTES
+#define GRH 40u
 #define MLID 0xc001u
 
 static const struct hca_gid group = { { 0xff, 0x12, 0x40, 0x1b, [15] = 1 } };
@@ -92,8 +93,8 @@ static void global_route_header(void **state)
 	struct hca_wc wc;
 
 	(void)state;
-	assert_memory_not_equal(&a.hca.gid, &b.hca.gid, sizeof(a.hca.gid));
-	assert_int_equal(a.hca.gid.raw[0] << 8 | a.hca.gid.raw[1], 0xfe80);
+	assert_memory_not_equal(gid_of(&a), gid_of(&b), sizeof((*gid_of(&a))));
+	assert_int_equal((*gid_of(&a)).raw[0] << 8 | (*gid_of(&a)).raw[1], 0xfe80);
 	fill(a.ram, 64, 3);
 	wr.sge = &sge;
 	wr.ud.dlid = b.hca.lid;
@@ -102,7 +103,7 @@ static void global_route_header(void **state)
 	wr.ud.sl = 5;
 	wr.ud.is_global = true;
 	wr.ud.grh = (struct hca_grh_attr){
-		.dgid = b.hca.gid, .flow_label = 0x9abcd, .hop_limit = 63, .traffic_class = 0xe7
+		.dgid = (*gid_of(&b)), .flow_label = 0x9abcd, .hop_limit = 63, .traffic_class = 0xe7
 	};
 	assert_int_equal(receive_at(&b, b.qp, 1, 256), 0);
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
@@ -118,8 +119,8 @@ static void global_route_header(void **state)
 	/* Version, class and label; length of BTH, DETH, immediate data, padded payload and ICRC; next header; hops. */
 	assert_memory_equal(grh, "\x6e\x79\xab\xcd\x00\x5c\x1b\x3f", 8);
 	assert_int_equal(12 + 8 + 4 + 64 + 4, 0x5c);
-	assert_memory_equal(grh + 8, &a.hca.gid, 16);
-	assert_memory_equal(grh + 24, &b.hca.gid, 16);
+	assert_memory_equal(grh + 8, gid_of(&a), 16);
+	assert_memory_equal(grh + 24, gid_of(&b), 16);
 	assert_memory_equal(b.ram + 256 + GRH, a.ram, 61);
 	/* Without one: zeros, and the completion says so. */
 	memset(b.ram + 256, 0x55, GRH);
@@ -133,7 +134,7 @@ static void global_route_header(void **state)
 	assert_int_equal(grh[0] | grh[7] | grh[39], 0);
 	/* For another port's GID: not for us. */
 	wr.ud.is_global = true;
-	wr.ud.grh.dgid = a.hca.gid;
+	wr.ud.grh.dgid = (*gid_of(&a));
 	assert_int_equal(receive_at(&b, b.qp, 3, 256), 0);
 	assert_int_equal(hca_post_send(a.qp, &wr), 0);
 	poll_one(&a.scq, 9, HCA_WC_SUCCESS, NULL);
@@ -281,7 +282,7 @@ static void groups_are_told_apart(void **state)
 	send_from(&a, a.qp, to_group(&group, b.hca.lid)); /* by the GID alone */
 	assert_int_equal(copies(&b), 2);
 	assert_int_equal(copies(&c), 0);
-	send_from(&a, a.qp, to_group(&b.hca.gid, MLID)); /* the two don't go together */
+	send_from(&a, a.qp, to_group(gid_of(&b), MLID)); /* the two don't go together */
 	send_from(&a, a.qp, to_group(&group, MLID + 2));
 	assert_int_equal(b2->rq.tail - b2->rq.head, 1);
 	assert_int_equal(copies(&b), 0);

@@ -19,6 +19,7 @@
 #define DELAY (100 * MS) /* of packets that are late, at most */
 #define HISTORY 30
 #define RETRIES 7
+#define FIRST_SEED 1u /* unless SOFTHCA_SEED says otherwise */
 #define ENOUGH 50000u /* steps, for everything to come up */
 
 static struct em_side model[2];
@@ -63,7 +64,7 @@ static void differs(int line, const char *what)
 
 /* --- set-up --- */
 
-/* One region of each sort: all rights, to be read here alone, reads of peers, writes of peers, another domain's, pages. */
+/* One MR of each sort: all rights, to be read here alone, reads of peers, writes of peers, another domain's, pages. */
 static const u32 rights[EM_REGIONS] = {
 	RW | HCA_ACCESS_MW_BIND, 0, HCA_ACCESS_REMOTE_READ, HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE, RW, RW,
 };
@@ -113,6 +114,7 @@ static void connect_pair(u32 q)
 			qp[s][q]->attr.path_mtu = mtu;
 		if (FIXTURE_MTU)
 			m->mtu = m->type == HCA_QPT_UD ? FIXTURE_MTU : 128u << mtu;
+		republish(qp[s][q]);
 	}
 }
 
@@ -320,7 +322,7 @@ static void compare(void)
 
 /* --- what is asked for --- */
 
-/* Mostly inside a region; else at its end, one byte over it, below it, around the end of all addresses. */
+/* Mostly inside an MR; else at its end, one byte over it, below it, around the end of all addresses. */
 static u64 address(const struct em_region *r, u32 len)
 {
 	switch (pick(16)) {
@@ -349,7 +351,7 @@ static u32 any_region(void)
 	return pick(3) ? pick(2) * 5 : pick(EM_REGIONS);
 }
 
-/* What a peer may name: a region, or a window as if it were one. */
+/* What a peer may name: an MR, or an MW as if it were one. */
 static struct em_region any_target(u32 s)
 {
 	const struct em_window *w = &model[s].window[pick(EM_WINDOWS)];
@@ -458,7 +460,7 @@ static void do_send(u32 s, u32 q)
 	ever_code |= 1u << -code;
 }
 
-/* Registers the region of pages, or makes a key void: mostly that one's. */
+/* Registers the MR of pages, or makes a key void: mostly that one's. */
 static void do_pages(u32 s, u32 q)
 {
 	const struct em_region *m = &model[s].region[EM_PAGES];
@@ -483,14 +485,14 @@ static void do_pages(u32 s, u32 q)
 					   .pages = page,
 					   .npages = 4 };
 		wr.opcode = HCA_WR_REG_MR;
-		wr.reg.region = region[s][EM_PAGES];
-		wr.reg.pages = &p;
+		wr.reg.mr = region[s][EM_PAGES];
+		wr.reg.to = p;
 	}
 	note("pages", s, q, &wr);
 	SAME(hca_post_send(qp[s][q], &wr) == em_post_send(&model[s], &model[!s], q, &wr));
 }
 
-/* Any part of a region, that may be bound to or not; a few bytes too many; or none, which is how type 1 is unbound. */
+/* Any part of an MR, that may be bound to or not; a few bytes too many; or none, which is how type 1 is unbound. */
 static void do_bind(u32 s, u32 q)
 {
 	u32 i = pick(EM_WINDOWS), from = any_region();
@@ -500,7 +502,7 @@ static void do_bind(u32 s, u32 q)
 
 	if (q == 2 || model[s].qp[q].state != HCA_QPS_RTS || model[s].qp[q].sends)
 		return;
-	wr.bind.window = w;
+	wr.bind.mw = w;
 	wr.bind.length = pick(8) ? 1 + pick(12000) : i ? 1 : 0;
 	wr.bind.addr = pick(12) ? m->iova + pick(8000) : m->iova + m->len - wr.bind.length + 1;
 	wr.bind.lkey = key_of(m);
@@ -520,7 +522,7 @@ static bool idle(u32 s)
 	return !n;
 }
 
-/* Deregistered under whatever receives name it, and made anew; but not beneath a window, and not under what is sent. */
+/* Deregistered under whatever receives name it, and made anew; but not beneath an MW, and not under what is sent. */
 static void do_dereg(u32 s)
 {
 	u32 i = any_region();
@@ -608,6 +610,11 @@ static void do_drain(u32 s, u32 q)
 		em_drain(&model[s], q);
 	} else if (m->state == HCA_QPS_SQD || m->state == HCA_QPS_SQE) {
 		note("run", s, q, NULL);
+		/* What was begun must end first (IBTA 10.3.1.5). */
+		if (m->state == HCA_QPS_SQD && m->waits) {
+			SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == -EBUSY);
+			return;
+		}
 		m->state = HCA_QPS_RTS;
 		SAME(hca_qp_modify(qp[s][q], &at, HCA_QP_STATE) == 0);
 		em_run(&model[s], &model[!s], q);
@@ -625,6 +632,17 @@ static void do_limit(u32 s)
 		model[s].srq.limit = at.srq_limit;
 }
 
+/* More completions than the small queue holds, before it is polled. */
+static void do_burst(u32 s, u32 q)
+{
+	u32 i;
+
+	for (i = 0; i < SMALL_CQE + 2; i++) {
+		do_recv(!s, q);
+		do_send(s, q);
+	}
+}
+
 static bool in_order(u32 q)
 {
 	return model[0].qp[q].state == HCA_QPS_RTS && model[1].qp[q].state == HCA_QPS_RTS &&
@@ -638,6 +656,8 @@ static void one_step(void)
 	spoil(q);
 	if (q == EM_SMALL && model[s].small.error && pick(2))
 		do_destroy(s, q);
+	else if (q == EM_SMALL && !troubled && !pick(8))
+		do_burst(s, q);
 	else if (!in_order(q) && !pick(3))
 		do_reset(q);
 	else if (!pick(80))
@@ -700,7 +720,7 @@ static u32 number(const char *name, u32 otherwise)
 
 static void against_the_model(void **state)
 {
-	u32 first = number("SOFTHCA_SEED", 1), seeds = number("SOFTHCA_DIFF_SEEDS", 20);
+	u32 first = number("SOFTHCA_SEED", FIRST_SEED), seeds = number("SOFTHCA_DIFF_SEEDS", 20);
 	u32 steps = number("SOFTHCA_DIFF_STEPS", 5000);
 
 	(void)state;
@@ -712,7 +732,8 @@ static void against_the_model(void **state)
 		compare();
 		end();
 	}
-	if (seeds * steps >= ENOUGH)
+	/* Other seeds needn't reach everything. */
+	if (first == FIRST_SEED && seeds * steps >= ENOUGH)
 		all_came_up();
 }
 

@@ -56,7 +56,7 @@ static struct hca_send_wr bind_wr(struct hca_mw *w, u32 rkey, u64 off, u64 len, 
 {
 	struct hca_send_wr wr = { .wr_id = 50, .opcode = HCA_WR_BIND_MW };
 
-	wr.bind.window = w;
+	wr.bind.mw = w;
 	wr.bind.rkey = rkey;
 	wr.bind.addr = BASE + off;
 	wr.bind.length = len;
@@ -160,7 +160,7 @@ static void each_bind_has_its_key(void **state)
 	peer(HCA_WR_RDMA_WRITE, BASE, 8, k1, HCA_WC_REM_ACCESS_ERR);
 	peer(HCA_WR_RDMA_WRITE, BASE, 8, k2, HCA_WC_REM_ACCESS_ERR);
 	peer(HCA_WR_RDMA_WRITE, BASE + 200, 8, k2, HCA_WC_SUCCESS);
-	/* To no bytes: unbound, and the region is free. */
+	/* To no bytes: unbound, and the MR is free. */
 	assert_int_equal(home->windows, 1);
 	bind(w1, hca_mw_next_key(w1), 0, 0, 0);
 	assert_int_equal(home->windows, 0);
@@ -202,11 +202,11 @@ static void binds_that_fail(void **state)
 		{ w1, k1 + 1, read_only->key, 0, 64, HCA_ACCESS_REMOTE_ATOMIC },
 		{ w1, k1 + 1, foreign->key, 0, 64, PEER },
 		{ w1, k1 + 1, home->key ^ 1, 0, 64, PEER },
-		{ w1, k1 + 1, k1, 0, 64, PEER }, /* a window is no region */
+		{ w1, k1 + 1, k1, 0, 64, PEER }, /* an MW is no MR */
 		{ w1, k1 + 1, home->key, 1, BYTES, PEER },
 		{ w1, k1 + 1, home->key, ~0ull, 2, PEER },
 		{ w1, k1 + 1, home->key, 1, ~0ull, PEER },
-		{ w1, w2->key, home->key, 0, 64, PEER }, /* another window's key */
+		{ w1, w2->key, home->key, 0, 64, PEER }, /* another MW's key */
 		{ other, other->key, home->key, 0, 64, PEER },
 		{ other, other->key, home->key, 0, 0, 0 },
 	};
@@ -249,7 +249,7 @@ static void what_cannot_be_posted(void **state)
 	wr.bind.access = HCA_ACCESS_MW_BIND;
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);
 	wr.bind.access = PEER;
-	wr.bind.window = NULL;
+	wr.bind.mw = NULL;
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);
 	wr = bind_wr(w2, low(w2, 1), 0, 0, PEER); /* type 2 isn't unbound so */
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);
@@ -356,7 +356,7 @@ static void peers_invalidate(void **state)
 	}
 	send_with_inv(w2->key, HCA_WC_REM_ACCESS_ERR, HCA_WC_MW_BIND_ERR);
 	peer_on(a2, b2, HCA_WR_RDMA_WRITE, BASE, 8, w2->key, HCA_WC_SUCCESS);
-	/* A fast registered region goes so only if it was ever open to peers. */
+	/* A fast registered MR goes so only if it was ever open to peers. */
 	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
 	p.key = r->key;
 	assert_int_equal(hca_mr_register(r, &p), 0);
@@ -386,7 +386,7 @@ static void zero_based(void **state)
 	peer(HCA_WR_RDMA_WRITE, BASE + 4096, 8, w2->key, HCA_WC_REM_ACCESS_ERR);
 	peer(HCA_WR_RDMA_WRITE, 93, 8, w2->key, HCA_WC_REM_ACCESS_ERR);
 	local_inv(b.qp, w2->key, HCA_WC_SUCCESS);
-	/* Of a region that is itself: its addresses are offsets. */
+	/* Of an MR that is itself: its addresses are offsets. */
 	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
 	wr = bind_wr(w2, low(w2, 2), 0, 100, PEER);
 	wr.bind.addr = 1000;
@@ -450,7 +450,7 @@ static void queue_pairs_take_theirs_along(void **state)
 	assert_int_equal(make_qp(&b, HCA_QPT_RC, NULL, &b2), 0);
 }
 
-/* A bind waits behind a message that isn't taken; its window goes meanwhile. */
+/* A bind waits behind a message that isn't taken; its MW goes meanwhile. */
 static void destroyed_before_its_turn(void **state)
 {
 	struct hca_send_wr wr = bind_wr(w2, low(w2, 1), 0, 64, PEER);
@@ -538,7 +538,7 @@ static void write_to_it(void *arg)
 	}
 }
 
-/* Two queue pairs bind one window of type 1 while the peer writes through it. */
+/* Two queue pairs bind one MW of type 1 while the peer writes through it. */
 static void binds_race(void **state)
 {
 	void (*const fns[])(void *) = { bind_often, bind_often, write_to_it };
@@ -599,7 +599,7 @@ static void end_qp(void *arg)
 	hca_qp_destroy(b2);
 }
 
-/* The window of one queue pair ends in several ways at once: in one of them, and the region is free. */
+/* The MW of one queue pair ends in several ways at once: in one of them, and the MR is free. */
 static void ends_race(void **state)
 {
 	void (*const by_key[])(void *) = { inv_from_here, inv_from_peer };

@@ -265,7 +265,7 @@ static void fenced_work_waits(void **state)
 
 /* --- the rarer ends --- */
 
-/* A region whose memory isn't there: keys are good, and the accessor refuses. */
+/* An MR whose memory isn't there: keys are good, and the accessor refuses. */
 static struct hca_mr *hollow(struct side *s)
 {
 	struct hca_mr_attr attr = {
@@ -398,6 +398,7 @@ static void depths_of_reads(void **state)
 	assert_int_equal(b.qp->state, HCA_QPS_RTS); /* it didn't leave */
 	again();
 	b.qp->attr.max_dest_rd_atomic = 0;
+	republish(b.qp);
 	assert_int_equal(post(&a, 2, HCA_WR_RDMA_READ, 0, 8, BASE, b.all->key), 0);
 	poll_one(&a.scq, 2, HCA_WC_REM_INV_REQ_ERR, NULL);
 	assert_int_equal(b.events[HCA_EVENT_QP_REQ_ERR], 1);

@@ -265,6 +265,27 @@ static void a_host_that_refuses(void **state)
 	assert_false(write_is_caught(0));
 }
 
+/*
+ * The host can't split a mapping any more (vm.max_map_count): a page alone can't be made writable, but all of low memory
+ * can. The write happens, nobody dies, and it is said once.
+ */
+static void a_host_without_mappings(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		guard_range(m, 0, 4 * P, GUARD_MAP);
+		test_fail_at(1);
+		assert_true(write_is_caught(P));
+		assert_true(test_fail_hit());
+		test_fail_at(0);
+		assert_false(write_is_caught(2 * P));
+		guard_range(m, 0, 4 * P, GUARD_UNMAP);
+		assert_int_equal(test_log_count(HCA_LOG_WARN), 1);
+	}
+}
+
 /* --- faults that aren't ours --- */
 
 static sigjmp_buf back;
@@ -380,9 +401,9 @@ static void a_handler_on_top_of_ours(void **state)
 }
 
 /* How a child ends that does @bad with this disposition and a guarding machine. */
-static int child_status(void (*disposition)(int), void (*bad)(volatile u8 *), volatile u8 *at)
+static int child_flags(void (*disposition)(int), int flags, void (*bad)(volatile u8 *), volatile u8 *at)
 {
-	struct sigaction sa = { .sa_handler = disposition };
+	struct sigaction sa = { .sa_handler = disposition, .sa_flags = flags };
 	struct rlimit none = { 0, 0 };
 	pid_t pid = fork();
 	int status;
@@ -398,6 +419,20 @@ static int child_status(void (*disposition)(int), void (*bad)(volatile u8 *), vo
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
+}
+
+static int child_status(void (*disposition)(int), void (*bad)(volatile u8 *), volatile u8 *at)
+{
+	return child_flags(disposition, 0, bad, at);
+}
+
+static void exit_nine(int sig)
+{
+	(void)sig;
+	others++;
+	if (others == 1)
+		return; /* and the write comes again */
+	_exit(9);
 }
 
 static void write_there(volatile u8 *at)
@@ -425,6 +460,19 @@ static void the_default_is_death(void **state)
 	assert_true(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
 	st = child_status(SIG_IGN, send_it, bad);
 	assert_true(WIFEXITED(st) && WEXITSTATUS(st) == 7);
+	/* sigaction(2): what these two stand for doesn't depend on the flags. */
+	st = child_flags(SIG_IGN, SA_SIGINFO, send_it, bad);
+	assert_true(WIFEXITED(st) && WEXITSTATUS(st) == 7);
+	st = child_flags(SIG_DFL, SA_SIGINFO, send_it, bad);
+	assert_true(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+	st = child_flags(SIG_IGN, SA_SIGINFO, write_there, bad);
+	assert_true(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+	/* A handler for one time, then the default. */
+	others = 0;
+	st = child_flags(exit_nine, (int)SA_RESETHAND, write_there, bad);
+	assert_true(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+	st = child_flags(exit_nine, 0, write_there, bad);
+	assert_true(WIFEXITED(st) && WEXITSTATUS(st) == 9);
 }
 
 #define TEST(f) \
@@ -446,6 +494,7 @@ int main(void)
 		TEST(two_machines),
 		TEST(a_machine_without_guard),
 		TEST(a_host_that_refuses),
+		TEST(a_host_without_mappings),
 		cmocka_unit_test_setup(other_faults_go_to_the_other_handler, without_machine),
 		cmocka_unit_test_setup(a_handler_on_top_of_ours, without_machine),
 		cmocka_unit_test_setup(the_default_is_death, without_machine),

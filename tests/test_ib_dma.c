@@ -52,8 +52,22 @@ static void device_turn(struct backend *b, dma_addr_t addr, const u8 *want, cons
 static const struct {
 	unsigned int offset, size;
 } shapes[] = {
-	{ 0, 1 },      { 4095, 1 }, { 0, 4096 },     { 1, 4095 },	{ 1, 4096 },
-	{ 100, 5000 }, { 4095, 2 }, { 0, 4 * 4096 }, { 513, 3 * 4096 }, { 2047, 4098 },
+	{ 0, 1 },
+	{ 4095, 1 },
+	{ 0, 4096 },
+	{ 1, 4095 },
+	{ 1, 4096 },
+	{ 100, 5000 },
+	{ 4095, 2 },
+	{ 0, 4 * 4096 },
+	{ 513, 3 * 4096 },
+	{ 2047, 4098 },
+	/* Linux takes offsets beyond the page as well: the bytes are those of the pages that follow. */
+	{ 4096, 1 },
+	{ 5000, 100 },
+	{ 8191, 2 },
+	{ 12288, 4096 },
+	{ 4097, 8192 },
 };
 
 static void single_moves_bytes(void **state)
@@ -225,9 +239,13 @@ static void put_blocks(struct page *block[4])
 		__free_pages(block[i], 3);
 }
 
-static void set_entry(struct scatterlist *sg, struct page *const block[4], const struct piece *p)
+/* By its own page, or by the first page of its block: Linux takes both, and the device sees the same. */
+static void set_entry(struct scatterlist *sg, struct page *const block[4], const struct piece *p, bool by_head)
 {
-	sg_set_page(sg, nth_page(block[p->block], p->offset / 4096), p->len, p->offset % 4096);
+	if (by_head)
+		sg_set_page(sg, block[p->block], p->len, p->offset);
+	else
+		sg_set_page(sg, nth_page(block[p->block], p->offset / 4096), p->len, p->offset % 4096);
 }
 
 /* The device sees all bytes of the list in order, at the addresses it is told, and leaves others. */
@@ -273,7 +291,7 @@ static void move_list(struct page *const block[4], const struct list *l, u8 *byt
 	}
 }
 
-enum list_kind { LIST_PLAIN, LIST_CHAINED, LIST_TABLE, LIST_KINDS };
+enum list_kind { LIST_PLAIN, LIST_CHAINED, LIST_TABLE, LIST_BY_HEAD, LIST_COPIED, LIST_KINDS };
 
 /* A list as plain entries; cut into chunks of 3 that are chained; or in a table. */
 static struct scatterlist *make_list(const struct list *l, struct page *const block[4], enum list_kind kind,
@@ -299,7 +317,7 @@ static struct scatterlist *make_list(const struct list *l, struct page *const bl
 	}
 	for (i = 0, sg = sgl; i < l->n; i++, sg = sg_next(sg)) {
 		assert_non_null(sg);
-		set_entry(sg, block, &l->piece[i]);
+		set_entry(sg, block, &l->piece[i], kind == LIST_BY_HEAD);
 	}
 	assert_null(sg);
 	return sgl;
@@ -309,7 +327,7 @@ static void one_list(struct backend *b, const struct list *l, struct page *block
 		     enum dma_data_direction dir)
 {
 	static u8 want[64 << 10], put[64 << 10], now[64 << 10];
-	static struct scatterlist plain[16], chunk[16][4], before[16], chunk_before[16][4];
+	static struct scatterlist plain[16], chunk[16][4], before[16], chunk_before[16][4], copied[16];
 	struct sg_table sgt = { 0 };
 	struct scatterlist *sgl = make_list(l, block, kind, chunk, plain, &sgt);
 	size_t total = list_bytes(l);
@@ -333,6 +351,8 @@ static void one_list(struct backend *b, const struct list *l, struct page *block
 	device_turn_list(b, sgl, n, want, put, total, dir);
 	if (kind == LIST_TABLE)
 		ib_dma_unmap_sgtable_attrs(b->ib, &sgt, dir, 0);
+	else if (kind == LIST_COPIED)
+		ib_dma_unmap_sg(b->ib, memcpy(copied, plain, sizeof(copied)), (int)l->n, dir);
 	else
 		ib_dma_unmap_sg(b->ib, sgl, (int)l->n, dir);
 	if (b->def->soft) {
@@ -665,6 +685,7 @@ static void what_devices_say(void **state)
 		assert_int_equal(ib_uses_virt_dma(b.ib), def->soft);
 		/* Software needs no room for pieces: there is no such limit. */
 		assert_int_equal(ib_dma_max_seg_size(b.ib), def->soft ? UINT32_MAX : 2u << 30);
+		assert_true(ib_dma_max_mapping_size(b.ib) == (def->soft ? SIZE_MAX : dma_max_mapping_size(b.dev)));
 		assert_int_equal(ib_dma_get_totals(b.ib, &t), def->ledger ? 0 : -ENOENT);
 		backend_close(&b);
 		if (def->platform == MACHINE_BOUNCE)

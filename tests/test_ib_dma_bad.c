@@ -161,7 +161,7 @@ static size_t page_cases(const struct ground *g, struct page_case *out)
 		{ "before the first", first - 1, 0, 16, DMA_TO_DEVICE, -EFAULT },
 		{ "after the last", last + 1, 0, 16, DMA_TO_DEVICE, -EFAULT },
 		{ "memory of a page", (struct page *)g->ptr, 0, 16, DMA_TO_DEVICE, -EFAULT },
-		{ "offset past the page", g->low, 4096, 16, DMA_TO_DEVICE, -EFAULT },
+		{ "offset past low memory", g->low, LOW_BYTES, 16, DMA_TO_DEVICE, -EFAULT },
 		{ "offset far past it", g->low, 0x7ffff000, 16, DMA_TO_DEVICE, -EFAULT },
 		{ "offset -1", g->low, UINT_MAX, 16, DMA_TO_DEVICE, -EFAULT },
 		{ "no bytes", g->low, 0, 0, DMA_TO_DEVICE, -EINVAL },

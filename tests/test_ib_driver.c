@@ -341,7 +341,7 @@ static void unmaps_are_told_the_truth(void **state)
 	mine_close(&d);
 }
 
-/* Without ops it's all the platform's: each call arrives there once. */
+/* Without ops it's all the platform's: each call arrives there once, but for what is the sum of two numbers. */
 static void platform_is_called(void **state)
 {
 	static const enum machine_platform platform[] = { MACHINE_DIRECT, MACHINE_IOMMU, MACHINE_BOUNCE };
@@ -352,6 +352,7 @@ static void platform_is_called(void **state)
 	for (p = 0; p < HCA_ARRAY_SIZE(platform); p++) {
 		struct scatterlist sg;
 		struct device_stats st;
+		u64 told = platform[p] == MACHINE_DIRECT ? 2 : 3;
 		dma_addr_t a, b;
 
 		mine_open(&d, platform[p]);
@@ -362,16 +363,51 @@ static void platform_is_called(void **state)
 		sg_init_one(&sg, page_address(d.page), 10);
 		assert_int_equal(ib_dma_map_sg(&d.ib, &sg, 1, DMA_TO_DEVICE), 1);
 		device_get_stats(d.dev, &st);
-		assert_int_equal(st.maps, 3);
+		assert_int_equal(st.maps, told);
 		ib_dma_unmap_single(&d.ib, a, 10, DMA_TO_DEVICE);
 		ib_dma_unmap_page(&d.ib, b, 10, DMA_TO_DEVICE);
 		ib_dma_unmap_sg(&d.ib, &sg, 1, DMA_TO_DEVICE);
 		device_get_stats(d.dev, &st);
-		assert_int_equal(st.unmaps, 3);
+		assert_int_equal(st.unmaps, told);
 		assert_int_equal(st.refused_unmaps, 0);
 		assert_int_equal(ib_unregister_device(&d.ib), 0);
 		mine_close(&d);
 	}
+}
+
+/* What is answered inline is what the platform would have said, and it is asked about what its device can't reach. */
+static void a_sum_is_the_platforms_answer(void **state)
+{
+	static struct mine d;
+	struct device *narrow;
+	struct ib_device nib;
+	struct device_attr da = { .name = "narrow" };
+	u64 base;
+	u8 *ptr;
+
+	(void)state;
+	mine_open(&d, MACHINE_DIRECT);
+	ptr = page_address(d.page);
+	assert_int_equal(ib_register_device(&d.ib, "mine0", d.dev, NULL), 0);
+	assert_true(ib_dma_map_single(&d.ib, ptr + 5, 10, DMA_TO_DEVICE) ==
+		    dma_map_single(d.dev, ptr + 5, 10, DMA_TO_DEVICE));
+	base = hca_dma_u64(dma_map_single(d.dev, ptr, 1, DMA_TO_DEVICE));
+	assert_int_equal(ib_dma_mapping_error(&d.ib, ib_dma_map_single(&d.ib, ptr, 0, DMA_TO_DEVICE)), -EINVAL);
+	assert_int_equal(ib_dma_mapping_error(&d.ib, ib_dma_map_single(&d.ib, ptr, 1, DMA_NONE)), -EINVAL);
+	assert_int_equal(ib_dma_mapping_error(&d.ib, ib_dma_map_single(&d.ib, NULL, 1, DMA_TO_DEVICE)), -EFAULT);
+	/* The first 100 bytes of the page are the last that it can send the address of. */
+	da.dma_mask = base + 99;
+	assert_int_equal(device_create(d.dev->machine, &da, &narrow), 0);
+	memset(&nib, 0, sizeof(nib));
+	nib.mem = d.ib.mem;
+	assert_int_equal(ib_register_device(&nib, "mine1", narrow, NULL), 0);
+	assert_true(ib_dma_map_single(&nib, ptr, 100, DMA_TO_DEVICE) == hca_dma_addr(base));
+	assert_int_equal(ib_dma_mapping_error(&nib, ib_dma_map_single(&nib, ptr, 101, DMA_TO_DEVICE)), -EIO);
+	assert_int_equal(ib_dma_mapping_error(&nib, ib_dma_map_single(&nib, ptr + 100, 1, DMA_TO_DEVICE)), -EIO);
+	assert_int_equal(ib_unregister_device(&nib), 0);
+	device_destroy(narrow);
+	assert_int_equal(ib_unregister_device(&d.ib), 0);
+	mine_close(&d);
 }
 
 static void holes(void **state)
@@ -513,8 +549,13 @@ static void environment_decides(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(own_ops_are_called), T(unmaps_are_told_the_truth), T(platform_is_called), T(holes),
-		T(drivers_refuse),     T(environment_decides),
+		T(own_ops_are_called),
+		T(unmaps_are_told_the_truth),
+		T(platform_is_called),
+		T(a_sum_is_the_platforms_answer),
+		T(holes),
+		T(drivers_refuse),
+		T(environment_decides),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Two threads on one device under seeded schedules: the os layer changes threads at any port call, so what real threads
+ * Two threads on one device under seeded schedules: the os layer changes threads at any os call, so what real threads
  * meet once in a year is met here every time its seed is run. Bytes, ledger and leaks are looked at as ever. Failures
  * print the seed; SOFTHCA_SEED sets the first of them.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Keys and who is inside: tables of 65,536, growth that fails, generations, damaged
+ * Keys and threads inside: tables of 65,536, growth that fails, generations, damaged
  * keys, bounds, rights, and readers that are inside while what they use is taken away.
  */
 #include <setjmp.h>
@@ -18,15 +18,15 @@
 #define SEEDS 400u
 
 static struct hca_keys keys;
-static struct hca_pd pd, other_pd;
+static struct hca_pd pd = { .number = 1 }, other_pd = { .number = 2 };
 
 static void publish(struct hca_key_entry *e, u32 key, u64 iova, u64 length, u32 access)
 {
-	e->pd = &pd;
+	e->pd = pd.number;
 	e->iova = iova;
 	e->length = length;
 	e->access = access;
-	e->qp = NULL;
+	e->qpn = HCA_KEY_ANY_QP;
 	hca_key_publish(e, key);
 }
 
@@ -289,7 +289,7 @@ static void damaged_keys_find_nothing(void **state)
 	assert_null(hca_key_find(&keys, HCA_KEY_CHUNK << 8));
 	assert_null(hca_key_find(&keys, (HCA_KEY_CHUNK << 8) - 1));
 	assert_null(hca_key_find(&keys, ~0u));
-	assert_null(hca_key_check(&keys, 0, &pd, NULL, 0, 0, 0));
+	assert_null(hca_key_check(&keys, 0, pd.number, HCA_KEY_ANY_QP, 0, 0, 0));
 	end_key(e, key);
 	hca_keys_fini(&keys);
 }
@@ -340,7 +340,7 @@ static void bounds_dont_wrap(void **state)
 	for (i = 0; i < HCA_ARRAY_SIZE(t); i++) {
 		key = new_key(&e);
 		publish(e, key, t[i].iova, t[i].length, 0);
-		if (!hca_key_check(&keys, key, &pd, NULL, t[i].addr, t[i].len, 0) == t[i].ok)
+		if (!hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, t[i].addr, t[i].len, 0) == t[i].ok)
 			fail_msg("row %u", i);
 		end_key(e, key);
 	}
@@ -360,10 +360,10 @@ static void rights_are_asked_for(void **state)
 		for (need = 0; need < 32; need++) {
 			bool ok = !(need & ~has);
 
-			assert_int_equal(hca_key_check(&keys, key, &pd, NULL, 0, 16, need) == e, ok);
-			assert_int_equal(hca_key_check(&keys, key, &pd, &keys, 0, 16, need) == e, ok);
-			assert_null(hca_key_check(&keys, key, &other_pd, NULL, 0, 16, need));
-			assert_null(hca_key_check(&keys, key, NULL, NULL, 0, 16, need));
+			assert_int_equal(hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0, 16, need) == e, ok);
+			assert_int_equal(hca_key_check(&keys, key, pd.number, 0x77, 0, 16, need) == e, ok);
+			assert_null(hca_key_check(&keys, key, other_pd.number, HCA_KEY_ANY_QP, 0, 16, need));
+			assert_null(hca_key_check(&keys, key, 0, HCA_KEY_ANY_QP, 0, 16, need));
 		}
 		end_key(e, key);
 	}
@@ -372,7 +372,7 @@ static void rights_are_asked_for(void **state)
 
 static void windows_are_remote_alone(void **state)
 {
-	static int mine, another;
+	static const u32 mine = 0x21, another = 0x22;
 	struct hca_key_entry *e;
 	u32 has, need, key, type;
 
@@ -382,17 +382,18 @@ static void windows_are_remote_alone(void **state)
 		for (has = 0; has < 16; has += 2) {
 			key = new_key(&e);
 			publish(e, key, 0, 16, has | HCA_KEY_MW);
-			e->qp = type == 2 ? &mine : NULL;
+			e->qpn = type == 2 ? mine : HCA_KEY_ANY_QP;
 			e->offset = 0x5000;
 			assert_int_equal(hca_key_offset(e, 3), 0x5003);
 			for (need = 0; need < 16; need++) {
 				bool ok = need && !(need & ~has);
 
-				assert_int_equal(hca_key_check(&keys, key, &pd, &mine, 0, 16, need) == e, ok);
+				assert_int_equal(hca_key_check(&keys, key, pd.number, mine, 0, 16, need) == e, ok);
 				ok = ok && type == 1;
-				assert_int_equal(hca_key_check(&keys, key, &pd, &another, 0, 16, need) == e, ok);
-				assert_int_equal(hca_key_check(&keys, key, &pd, NULL, 0, 16, need) == e, ok);
-				assert_null(hca_key_check(&keys, key, &other_pd, &mine, 0, 16, need));
+				assert_int_equal(hca_key_check(&keys, key, pd.number, another, 0, 16, need) == e, ok);
+				assert_int_equal(hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0, 16, need) == e,
+						 ok);
+				assert_null(hca_key_check(&keys, key, other_pd.number, mine, 0, 16, need));
 			}
 			end_key(e, key);
 		}
@@ -415,18 +416,19 @@ static void use_the_key(void *arg)
 	u32 key = hca_load(&current_key);
 	const struct hca_key_entry *e;
 	struct hca_quiesce_mark mark;
+	const struct hca_mr *r;
 	u64 len = sizeof(u32);
 	u32 i;
 
 	(void)arg;
 	hca_quiesce_enter(&quiesce, &mark);
-	e = hca_key_check(&keys, key, &pd, NULL, 0x1000, len, HCA_ACCESS_REMOTE_READ);
-	if (e) {
-		const struct hca_mr *r = e->region;
+	e = hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, 0x1000, len, HCA_ACCESS_REMOTE_READ);
+	r = e ? hca_load_acquire(&e->mr) : NULL; /* NULL: whoever ends it waits for us by now */
+	if (r) {
 		const u32 *at = (const u32 *)(uintptr_t)hca_dma_u64(hca_mr_run(r, 0x1000 - e->iova, &len));
 
 		for (i = 0; i < 4; i++) { /* bytes move: a while passes */
-			wrong += *at != ALIVE || e->region != r || r->state == HCA_MR_INVALID;
+			wrong += *at != ALIVE || r->state == HCA_MR_INVALID;
 			hca_pause();
 		}
 		hits++;
@@ -475,7 +477,7 @@ static void begin_world(void)
 {
 	hca_quiesce_init(&quiesce);
 	assert_int_equal(hca_keys_init(&keys, 4), 0);
-	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce };
+	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce, .number = 1 };
 	current_key = ended = wrong = 0;
 }
 

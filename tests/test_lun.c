@@ -359,12 +359,62 @@ static void descriptor_is_gone(void **state)
 	lun_close(&bed.lun);
 }
 
+/* --- what needs no wait --- */
+
+static ssize_t now_answer;
+static u32 now_asked;
+
+static ssize_t pread_now(struct lun *lun, void *buf, size_t len, u64 at)
+{
+	(void)lun;
+	(void)at;
+	now_asked++;
+	if (now_answer > 0)
+		memset(buf, 0x77, len < (size_t)now_answer ? len : (size_t)now_answer);
+	return now_answer;
+}
+
+static void reads_at_once_or_not_at_all(void **state)
+{
+	struct lun_ops ops;
+
+	(void)state;
+	make_file(SIZE);
+	open_file(512, false);
+	/* whether the file system can tell what is in memory or not: the bytes are right if there are any */
+	if (lun_read_now(&bed.lun, back, 4096, 512))
+		assert_memory_equal(back, data + 512, 4096);
+	ops = *bed.lun.ops;
+	bed.lun.ops->close(&bed.lun);
+	bed.lun.fd = -1;
+	ops.pread_now = pread_now;
+	bed.lun.ops = &ops;
+	bed.lun.waits = false;
+	now_answer = 4096;
+	assert_true(lun_read_now(&bed.lun, back, 4096, 0));
+	assert_false(lun_read_now(&bed.lun, back, 4097, 0)); /* a part of it */
+	now_answer = -EAGAIN;
+	assert_false(lun_read_now(&bed.lun, back, 4096, 0));
+	assert_int_equal(now_asked, 3);
+	now_answer = -EOPNOTSUPP;
+	assert_false(lun_read_now(&bed.lun, back, 4096, 0));
+	assert_false(lun_read_now(&bed.lun, back, 4096, 0)); /* and isn't asked again */
+	assert_int_equal(now_asked, 4);
+	bed.lun.waits = false;
+	assert_false(lun_read_now(&bed.lun, back, 4096, SIZE - 4095));
+	ops.pread_now = NULL;
+	assert_false(lun_read_now(&bed.lun, back, 4096, 0));
+	assert_int_equal(now_asked, 4);
+	pthread_mutex_destroy(&bed.lun.sync_lock);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
 	const struct CMUnitTest tests[] = {
 		TEST(refuses_what_is_no_medium),
 		TEST(reads_and_writes),
+		TEST(reads_at_once_or_not_at_all),
 		TEST(makes_zeros_and_holes),
 		TEST(a_hole_gives_space_back),
 		TEST(read_only_stays_as_it_is),

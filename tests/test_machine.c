@@ -433,9 +433,9 @@ static void fault_records(void **state)
 	assert_true(f[0].serial == 1 && f[1].serial == 2);
 	assert_string_equal(f[0].device, "hca7");
 	assert_true(f[0].addr == 0x1234);
-	assert_int_equal(f[0].access, HCA_MEM_WRITE);
+	assert_int_equal(f[0].access, HCA_MEM_WRITE >> HCA_MEM_OP_SHIFT);
 	assert_int_equal(f[0].reason, FAULT_NO_MEMORY);
-	assert_int_equal(f[1].access, HCA_MEM_READ);
+	assert_int_equal(f[1].access, HCA_MEM_READ >> HCA_MEM_OP_SHIFT);
 	assert_int_equal(f[1].reason, FAULT_BEYOND_MASK);
 	assert_true(f[1].time_ns >= f[0].time_ns);
 	for (i = 0; i < FAULT_RECORDS; i++)

@@ -277,6 +277,32 @@ static void the_right_device_reports(void **state)
 }
 
 /* A write just before the unmap is still a write into the mapping; the report comes, and names it. */
+/* A loop over a large buffer writes into each page of it: the first 64 are reported, and one line says that there were more. */
+static void a_loop_is_reported_so_often(void **state)
+{
+	const size_t pages = 200;
+	struct page *many;
+	dma_addr_t a;
+	size_t i;
+
+	(void)state;
+	def = backend_ledger(backend_defs);
+	begin();
+	many = backend_pages(&b, false, 8);
+	a = ib_dma_map_single(b.ib, page_address(many), pages * PAGE_SIZE, DMA_TO_DEVICE);
+	assert_int_equal(ib_dma_mapping_error(b.ib, a), 0);
+	for (i = 0; i < pages; i++) {
+		poke((u8 *)page_address(many) + i * PAGE_SIZE, 1);
+		look();
+	}
+	assert_int_equal(b.reports, 64);
+	assert_non_null(strstr(test_log_take(), "further writes by "));
+	b.reports = 0;
+	ib_dma_unmap_single(b.ib, a, pages * PAGE_SIZE, DMA_TO_DEVICE);
+	__free_pages(many, 8);
+	end();
+}
+
 static void noticed_before_the_end(void **state)
 {
 	const struct hca_misuse_report *r;
@@ -312,7 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(write_while_mapped),	   T(parts_of_pages_are_left_alone), T(sync_gives_the_pages_over),
 		T(mapped_twice),	   T(a_leak_leaves_no_guard),	     T(the_right_device_reports),
-		T(noticed_before_the_end),
+		T(noticed_before_the_end), T(a_loop_is_reported_so_often),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Memory regions: each kind, the rules of rights, fast registration and invalidation,
- * windows, and what happens when two of these meet, by seed.
+ * memory windows, and what happens when two of these meet, by seed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,8 +29,9 @@ static int begin_world(void **state)
 	(void)state;
 	test_os_reset(1);
 	hca_quiesce_init(&quiesce);
-	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce };
+	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce, .number = 1 };
 	other_pd = pd;
+	other_pd.number = 2;
 	return hca_keys_init(&keys, 100);
 }
 
@@ -62,7 +63,7 @@ static struct hca_mr *make_fast(u32 max_pages)
 
 static const struct hca_key_entry *check(u32 key, u64 addr, u64 len, u32 access)
 {
-	return hca_key_check(&keys, key, &pd, NULL, addr, len, access);
+	return hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, addr, len, access);
 }
 
 /* Where a covered address leads, and how far it is one piece. */
@@ -71,7 +72,7 @@ static u64 leads_to(u32 key, u64 addr, u64 *len)
 	const struct hca_key_entry *e = check(key, addr, *len, 0);
 
 	assert_non_null(e);
-	return hca_dma_u64(hca_mr_run(e->region, hca_key_offset(e, addr), len));
+	return hca_dma_u64(hca_mr_run(e->mr, hca_key_offset(e, addr), len));
 }
 
 static void end(struct hca_mr *r)
@@ -96,7 +97,7 @@ static void all_memory(void **state)
 	assert_int_equal(leads_to(r->key, 1ull << 63, &len), 1ull << 63);
 	assert_null(check(r->key, 0, 1, RW));
 	assert_null(check(r->key, ~0ull, 1, 0));
-	assert_null(hca_key_check(&keys, r->key, &other_pd, NULL, 0, 1, 0));
+	assert_null(hca_key_check(&keys, r->key, other_pd.number, HCA_KEY_ANY_QP, 0, 1, 0));
 	assert_int_equal(pd.users, 1);
 	end(r);
 }
@@ -410,32 +411,43 @@ static void invalidation_has_rules(void **state)
 
 	(void)state;
 	p.key = r->key;
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, false, &out), -EINVAL); /* not registered */
-	assert_int_equal(hca_mr_register(r, &p), 0);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &other_pd, p.key, false, &out), -EINVAL);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, hca_key_next(p.key), false, &out), -EINVAL);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &out), -EINVAL); /* no peer can know it */
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, 0, false, &out), -EINVAL);
+	/* Not registered: it is free already, as Linux's software adapters have it. For a peer there is no such key. */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), 0);
 	assert_null(out);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, false, &out), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, hca_key_next(p.key), false, &out), -EINVAL);
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, hca_key_next(p.key), false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out),
+			 -EINVAL); /* no peer can know it */
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, 0, false, &out), -EINVAL);
+	assert_null(out);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), 0);
 	assert_ptr_equal(out, r);
 	assert_null(hca_key_find(&keys, p.key));
 	assert_int_equal(hca_mr_register(r, &p), -EINVAL); /* somebody may still be inside */
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), -EINVAL);
 	hca_mr_invalidate_finish(r);
+	out = r;
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, false, &out), 0); /* once more */
+	assert_null(out);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, other_pd.number, p.key, false, &out), -EINVAL);
 	p.access = RR;
 	assert_int_equal(hca_mr_register(r, &p), 0);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &out), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), 0);
 	hca_mr_invalidate_finish(r);
 	/* Destroyed between the two. */
 	assert_int_equal(hca_mr_register(r, &p), 0);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &out), 0);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &out), 0);
 	assert_int_equal(hca_mr_destroy(r), 0);
 	assert_int_equal(pd.users, 0);
 	hca_mr_invalidate_finish(out);
 	all = make(&(struct hca_mr_attr){ .kind = HCA_MR_ALL, .access = RR });
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, all->key, false, &out), -EINVAL);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, all->key, true, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, all->key, false, &out), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, all->key, true, &out), -EINVAL);
 	assert_non_null(hca_key_find(&keys, all->key));
 	end(all);
 }
@@ -443,21 +455,89 @@ static void invalidation_has_rules(void **state)
 static void a_reference_outlives_the_region(void **state)
 {
 	static const u64 list[] = { 0x1000 };
-	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 1 };
+	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 1 }, own;
 	struct hca_mr *r = make_fast(1);
 
 	(void)state;
 	p.key = r->key;
-	hca_mr_get(r);
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
 	assert_int_equal(hca_mr_destroy(r), 0);
 	assert_int_equal(keys.used, 0);
 	assert_int_equal(pd.users, 0);
 	assert_int_equal(hca_mr_register(r, &p), -EINVAL);
+	assert_int_equal(hca_mr_register_captured(r, &own), -EINVAL);
 	assert_int_equal(hca_mr_invalidate(r, p.key), -EINVAL);
-	hca_mr_put(r);
+	hca_mr_release(r, &own);
 }
 
-/* --- windows --- */
+/* What a queued registration says is its own: the consumer may reuse his list when he has posted it. */
+static void what_is_captured_is_kept(void **state)
+{
+	u64 list[] = { 0x1234, 0x9000 };
+	struct hca_mr_pages p = {
+		.access = RR, .iova = 0x5000, .length = 0x1800, .page_shift = 12, .pages = list, .npages = 2
+	};
+	struct hca_mr *r = make_fast(2);
+	struct hca_mr_pages own[3];
+	u64 len = 4;
+	u32 i;
+
+	(void)state;
+	p.key = r->key;
+	for (i = 0; i < 3; i++) { /* several may be queued */
+		assert_int_equal(hca_mr_capture(r, &p, &own[i]), 0);
+		p.key = hca_key_next(p.key);
+		list[1] += 0x10000;
+	}
+	hca_memset(&p, 0xff, sizeof(p));
+	list[0] = 0;
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(hca_mr_register_captured(r, &own[i]), 0);
+		assert_int_equal(leads_to(own[i].key, 0x5000, &len), 0x1234);
+		assert_int_equal(leads_to(own[i].key, 0x6000, &len), 0x9234 + 0x10000 * i);
+		assert_int_equal(hca_mr_invalidate(r, own[i].key), 0);
+		hca_mr_release(r, &own[i]);
+	}
+	end(r);
+}
+
+static void capture_has_rules(void **state)
+{
+	static const u64 list[3] = { 0x1000, 0x2000, 0x3000 };
+	struct hca_mr_pages p = { .length = 1, .page_shift = 12, .pages = list, .npages = 3 }, own, second;
+	struct hca_mr *r = make_fast(2), *linear;
+
+	(void)state;
+	/* What can't be is found when it is done: that is where a queued request ends in error. */
+	p.key = r->key;
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
+	assert_int_equal(hca_mr_register_captured(r, &own), -EINVAL);
+	hca_mr_release(r, &own);
+	p.npages = 0;
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
+	assert_int_equal(hca_mr_register_captured(r, &own), -EINVAL);
+	hca_mr_release(r, &own);
+	p.npages = 2;
+	test_fail_at(1);
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0); /* room for one is there from the beginning */
+	assert_int_equal(hca_mr_capture(r, &p, &second), -ENOMEM);
+	test_fail_at(0);
+	assert_int_equal(hca_mr_capture(r, &p, &second), 0);
+	hca_mr_release(r, &second);
+	hca_mr_release(r, &own);
+	test_fail_at(1); /* its room is kept for the next one */
+	assert_int_equal(hca_mr_capture(r, &p, &own), 0);
+	test_fail_at(0);
+	hca_mr_release(r, &own);
+	end(r);
+	linear = make(&(struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .length = 1 });
+	assert_int_equal(hca_mr_capture(linear, &p, &own), 0);
+	assert_int_equal(hca_mr_register_captured(linear, &own), -EINVAL);
+	hca_mr_release(linear, &own);
+	end(linear);
+}
+
+/* --- memory windows --- */
 
 static void windows_keep_their_region(void **state)
 {
@@ -466,18 +546,18 @@ static void windows_keep_their_region(void **state)
 	u64 offset = 77;
 
 	(void)state;
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 101, RR, &out, &offset), -EINVAL);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x6fff, 1, RR, &out, &offset), -EINVAL);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR | RW, &out, &offset), -EINVAL);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RA, &out, &offset), -EINVAL);
-	assert_int_equal(hca_mr_bind(&keys, &other_pd, r->key, 0x7000, 1, RR, &out, &offset), -EINVAL);
-	assert_int_equal(hca_mr_bind(&keys, &pd, hca_key_next(r->key), 0x7000, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000, 101, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x6fff, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000, 1, RR | RW, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000, 1, RA, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, other_pd.number, r->key, 0x7000, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, hca_key_next(r->key), 0x7000, 1, RR, &out, &offset), -EINVAL);
 	assert_null(out);
 	assert_int_equal(offset, 77);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000 + 30, 70, RR, &out, &offset), 0);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000 + 30, 70, RR, &out, &offset), 0);
 	assert_ptr_equal(out, r);
 	assert_int_equal(offset, 30);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR, &out, &offset), 0);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000, 1, RR, &out, &offset), 0);
 	assert_int_equal(hca_mr_destroy(r), -EBUSY);
 	assert_non_null(check(r->key, 0x7000, 100, 0)); /* nothing has changed */
 	hca_mr_unbind(r);
@@ -486,11 +566,11 @@ static void windows_keep_their_region(void **state)
 	end(r);
 	a.access = LW | RR;
 	r = make(&a);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000, 1, RR, &out, &offset), -EINVAL);
 	end(r);
 	a.access = LW | MW;
 	r = make(&a);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7000, 1, RR | RW | RA, &out, &offset), 0);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7000, 1, RR | RW | RA, &out, &offset), 0);
 	hca_mr_unbind(r);
 	end(r);
 }
@@ -505,7 +585,7 @@ static void windows_stop_invalidation(void **state)
 	(void)state;
 	p.key = r->key;
 	assert_int_equal(hca_mr_register(r, &p), 0);
-	assert_int_equal(hca_mr_bind(&keys, &pd, p.key, 0, 9, RR, &out, &offset), 0);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, p.key, 0, 9, RR, &out, &offset), 0);
 	assert_int_equal(hca_mr_invalidate(r, p.key), -EBUSY);
 	assert_int_equal(hca_mr_destroy(r), -EBUSY);
 	assert_non_null(hca_key_find(&keys, p.key));
@@ -514,7 +594,7 @@ static void windows_stop_invalidation(void **state)
 	end(r);
 }
 
-/* A window's entry leads through its offset, and can't be bound to or made void as a region. */
+/* An MW's entry leads through its offset, and can't be bound to or made void as an MR. */
 static void windows_lead_into_their_region(void **state)
 {
 	struct hca_mr *r = make(&(struct hca_mr_attr){
@@ -526,18 +606,18 @@ static void windows_lead_into_their_region(void **state)
 
 	(void)state;
 	assert_int_equal(hca_key_alloc(&keys, &key, &e), 0);
-	assert_int_equal(hca_mr_bind(&keys, &pd, r->key, 0x7020, 0x10, RR, &e->region, &e->offset), 0);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, r->key, 0x7020, 0x10, RR, &e->mr, &e->offset), 0);
 	e->access = RR | HCA_KEY_MW;
-	e->pd = &pd;
-	e->qp = NULL;
+	e->pd = pd.number;
+	e->qpn = HCA_KEY_ANY_QP;
 	e->iova = 0x7020;
 	e->length = 0x10;
 	hca_key_publish(e, key);
 	assert_ptr_equal(check(key, 0x7024, 5, RR), e);
-	assert_int_equal(hca_dma_u64(hca_mr_run(e->region, hca_key_offset(e, 0x7024), &len)), 0x99024);
+	assert_int_equal(hca_dma_u64(hca_mr_run(e->mr, hca_key_offset(e, 0x7024), &len)), 0x99024);
 	assert_null(check(key, 0x7024, 5, 0));
-	assert_int_equal(hca_mr_bind(&keys, &pd, key, 0x7024, 1, RR, &out, &offset), -EINVAL);
-	assert_int_equal(hca_mr_invalidate_begin_key(&keys, &pd, key, true, &out), -EINVAL);
+	assert_int_equal(hca_mr_bind(&keys, pd.number, key, 0x7024, 1, RR, &out, &offset), -EINVAL);
+	assert_int_equal(hca_mr_invalidate_begin_key(&keys, pd.number, key, true, &out), -EINVAL);
 	assert_true(hca_key_retract(e, key));
 	hca_key_free(&keys, key);
 	hca_mr_unbind(r);
@@ -550,17 +630,19 @@ static const u64 a_page[] = { 0x1000 };
 static struct hca_mr *shared;
 static u32 shared_key, bad, ended, done;
 
+#define QUEUED 4u
+
+static struct hca_mr_pages queued[QUEUED];
+
 static void try_to_register(void *arg)
 {
-	struct hca_mr_pages p = {
-		.key = shared_key, .access = RR | MW, .length = 9, .page_shift = 12, .pages = a_page, .npages = 1
-	};
 	u32 i;
 
-	for (i = 0; i < 4; i++)
-		if (!hca_mr_register(shared, &p))
+	for (i = 0; i < QUEUED; i++) {
+		if (!hca_mr_register_captured(arg, &queued[i]))
 			hca_fetch_add(&done, 1);
-	hca_mr_put(arg);
+		hca_mr_release(arg, &queued[i]);
+	}
 }
 
 static void try_to_void(void *arg)
@@ -573,7 +655,7 @@ static void try_to_void(void *arg)
 	(void)arg;
 	for (i = 0; i < 4; i++) {
 		hca_quiesce_enter(&quiesce, &mark);
-		err = hca_mr_invalidate_begin_key(&keys, &pd, shared_key, true, &r);
+		err = hca_mr_invalidate_begin_key(&keys, pd.number, shared_key, true, &r);
 		hca_quiesce_leave(&mark);
 		if (!err)
 			hca_mr_invalidate_finish(r);
@@ -600,6 +682,7 @@ static void registration_meets_the_end(void **state)
 {
 	void (*const fns[])(void *) = { try_to_register, try_to_void, destroy_shared, try_to_void };
 	static u32 taken[510];
+	struct hca_mr_pages p = { .access = RR | MW, .length = 9, .page_shift = 12, .pages = a_page, .npages = 1 };
 	struct hca_key_entry *e;
 	struct hca_mr *r;
 	u64 seed;
@@ -618,7 +701,9 @@ static void registration_meets_the_end(void **state)
 		r = shared = make_fast(1);
 		shared_key = r->key;
 		args[0] = r;
-		hca_mr_get(r);
+		p.key = shared_key;
+		for (i = 0; i < QUEUED; i++)
+			assert_int_equal(hca_mr_capture(r, &p, &queued[i]), 0);
 		assert_int_equal(test_run_threads(seed, 4, fns, args, NULL), 0);
 		assert_int_equal(bad, 0);
 		end(shared);
@@ -628,7 +713,7 @@ static void registration_meets_the_end(void **state)
 		hca_key_free(&keys, taken[i]);
 }
 
-/* A region whose destruction is refused has never been away. */
+/* An MR whose destruction is refused has never been away. */
 static void must_find(void *arg)
 {
 	struct hca_quiesce_mark mark;
@@ -652,7 +737,7 @@ static void bind_then_hold(void *arg)
 
 	(void)arg;
 	hca_quiesce_enter(&quiesce, &mark);
-	err = hca_mr_bind(&keys, &pd, shared_key, 0, 1, RR, &r, &offset);
+	err = hca_mr_bind(&keys, pd.number, shared_key, 0, 1, RR, &r, &offset);
 	hca_quiesce_leave(&mark);
 	if (!err) {
 		hca_store(&done, 1u);
@@ -705,10 +790,10 @@ static void look_where_it_leads(void *arg)
 		e = hca_key_find(&keys, hca_load(&shared_key));
 		if (e) {
 			len = 1;
-			first = hca_dma_u64(hca_mr_run(e->region, 0, &len));
+			first = hca_dma_u64(hca_mr_run(e->mr, 0, &len));
 			hca_pause();
 			hca_pause();
-			again = hca_dma_u64(hca_mr_run(e->region, 0, &len));
+			again = hca_dma_u64(hca_mr_run(e->mr, 0, &len));
 			hca_fetch_add(&bad, again != first || e->length != 9);
 			hca_fetch_add(&done, 1);
 		}
@@ -734,7 +819,7 @@ static void register_and_void(void *arg)
 			hca_fetch_add(&bad, 1);
 		hca_store(&shared_key, p.key);
 		hca_quiesce_enter(&quiesce, &mark);
-		err = hca_mr_invalidate_begin_key(&keys, &pd, p.key, true, &r);
+		err = hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &r);
 		hca_quiesce_leave(&mark);
 		if (err)
 			hca_fetch_add(&bad, 1);
@@ -832,6 +917,8 @@ int main(void)
 		W(bad_registrations_are_refused),
 		W(invalidation_has_rules),
 		W(a_reference_outlives_the_region),
+		W(what_is_captured_is_kept),
+		W(capture_has_rules),
 		W(windows_keep_their_region),
 		W(windows_stop_invalidation),
 		W(windows_lead_into_their_region),

@@ -158,7 +158,6 @@ ONCE(op_fetch_and, (void)hca_fetch_and(&s.x, 1))
 ONCE(op_mb, hca_mb())
 ONCE(op_pause, hca_pause())
 ONCE(op_deref, (void)hca_rcu_deref(s.ptr))
-ONCE(op_assign, hca_rcu_assign(s.ptr, NULL))
 ONCE(op_complete, hca_complete(&s.done))
 ONCE(op_wait, hca_wait(&s.done, 5))
 ONCE(op_alloc, hca_free(hca_alloc(1, 0)))
@@ -176,15 +175,6 @@ static void op_lock(void *arg)
 	hca_spin_unlock(&s.lock, flags);
 }
 
-static void op_trylock(void *arg)
-{
-	hca_irqflags_t flags;
-
-	(void)arg;
-	if (hca_spin_trylock(&s.lock, flags))
-		hca_spin_unlock(&s.lock, flags);
-}
-
 static void every_call_is_a_decision(void **state)
 {
 	static const struct {
@@ -193,9 +183,8 @@ static void every_call_is_a_decision(void **state)
 	} op[] = { { op_load, 1 },     { op_load_acquire, 1 }, { op_store, 1 }, { op_store_release, 1 },
 		   { op_xchg, 1 },     { op_cmpxchg, 1 },      { op_mb, 1 },	{ op_fetch_add, 1 },
 		   { op_fetch_or, 1 }, { op_fetch_and, 1 },    { op_pause, 1 }, { op_deref, 1 },
-		   { op_assign, 1 },   { op_complete, 1 },     { op_wait, 2 },	{ op_alloc, 2 },
-		   { op_sync, 2 },     { op_rcu, 2 },	       { op_mutex, 2 }, { op_lock, 2 },
-		   { op_trylock, 2 } };
+		   { op_complete, 1 }, { op_wait, 2 },	       { op_alloc, 2 }, { op_sync, 2 },
+		   { op_rcu, 2 },      { op_mutex, 2 },	       { op_lock, 2 } };
 	u64 idle;
 	u32 i;
 
@@ -385,7 +374,7 @@ static void updater(void *arg)
 	u32 *p = s.ptr;
 
 	(void)arg;
-	hca_rcu_assign(s.ptr, NULL);
+	hca_store_release(&s.ptr, NULL);
 	if (!s.broken)
 		hca_rcu_synchronize();
 	hca_store(p, 0);

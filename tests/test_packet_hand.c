@@ -124,12 +124,12 @@ static void datagrams_by_hand(void **state)
 	p.pkey = 0x7fff; /* a limited member may talk to a full one */
 	p.has_grh = true;
 	p.grh.hop_limit = 9;
-	memcpy(p.grh.dgid, b.hca.gid.raw, sizeof(p.grh.dgid));
+	memcpy(p.grh.dgid, gid_of(&b)->raw, sizeof(p.grh.dgid));
 	at.len = hca_packet_encode(&p, bytes);
 	memset(bytes + at.len, 'd', 8);
 	at.len += 8;
 	at.bytes = bytes;
-	hca_packet_arrived(&b.hca, &at);
+	hca_packet_client.packet(&b.hca, &at);
 	poll_one(&b.rcq, 1, HCA_WC_SUCCESS, &wc);
 	assert_int_equal(wc.byte_len, 45);
 	assert_int_equal(wc.wc_flags, HCA_WC_GRH | HCA_WC_WITH_IMM);
@@ -341,24 +341,24 @@ static void not_for_us(void **state)
 	p.pkey = 0xfffe;
 	at.len = hca_packet_encode(&p, bytes) + 4;
 	at.bytes = bytes;
-	hca_packet_arrived(&b.hca, &at); /* another partition */
+	hca_packet_client.packet(&b.hca, &at); /* another partition */
 	p.pkey = 0xffff;
 	hca_packet_encode(&p, bytes);
 	at.slid++;
-	hca_packet_arrived(&b.hca, &at); /* not its peer's port */
+	hca_packet_client.packet(&b.hca, &at); /* not its peer's port */
 	at.slid--;
 	at.global = true;
-	hca_packet_arrived(&b.hca, &at); /* no GRH after all */
+	hca_packet_client.packet(&b.hca, &at); /* no GRH after all */
 	at.global = false;
 	modify(b.qp, &attr, HCA_QPS_ERR, 0);
 	poll_one(&b.rcq, 1, HCA_WC_WR_FLUSH_ERR, NULL);
-	hca_packet_arrived(&b.hca, &at);
+	hca_packet_client.packet(&b.hca, &at);
 	assert_int_equal(seen(HCA_PKT_ACK), 0);
 	modify(b.qp, &attr, HCA_QPS_RESET, 0);
-	hca_packet_arrived(&b.hca, &at);
+	hca_packet_client.packet(&b.hca, &at);
 	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
 	assert_int_equal(post_recv(&b, 2, 0, 64), 0);
-	hca_packet_arrived(&b.hca, &at);
+	hca_packet_client.packet(&b.hca, &at);
 	good(&b.rcq, 2);
 	nothing_more();
 }
@@ -369,6 +369,8 @@ static void routed_connection(void **state)
 	(void)state;
 	a.qp->attr.ah.is_global = b.qp->attr.ah.is_global = 1;
 	a.qp->attr.ah.grh.hop_limit = 3;
+	a.qp->attr.ah.grh.dgid = *gid_of(&b);
+	b.qp->attr.ah.grh.dgid = *gid_of(&a);
 	fill(b.ram, 1000, 3);
 	lossy_script(&lossy, HCA_PKT_READ_RESP_LAST, 1, LOSSY_LOSE, 0);
 	assert_int_equal(post_read(&a, 1, 0, 1000), 0);

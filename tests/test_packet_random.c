@@ -194,7 +194,8 @@ static void begin(u64 seed)
 	a.qp->attr.retry_cnt = b.qp->attr.retry_cnt = 7;
 	a.qp->attr.path_mtu = b.qp->attr.path_mtu = pick(2) ? HCA_MTU_256 : HCA_MTU_512;
 	i = (u32)(0x1000000 - pick(300));
-	a.qp->flow->una = a.qp->flow->snd = a.qp->flow->max = b.qp->flow->expected = i;
+	hca_packet_qp(a.qp)->una = hca_packet_qp(a.qp)->snd = hca_packet_qp(a.qp)->max = hca_packet_qp(b.qp)->expected =
+		i;
 }
 
 static bool all_done(void)

@@ -53,13 +53,15 @@ static void numbers_go_round(void **state)
 	u32 i;
 
 	(void)state;
-	a.qp->flow->una = a.qp->flow->snd = a.qp->flow->max = b.qp->flow->expected = 0xfffffe;
+	hca_packet_qp(a.qp)->una = hca_packet_qp(a.qp)->snd = hca_packet_qp(a.qp)->max = hca_packet_qp(b.qp)->expected =
+		0xfffffe;
 	fill(a.ram, 2000, 5);
 	assert_int_equal(post_write(&a, 1, 0, 2000), 0);
 	good(&a.scq, 1);
 	assert_memory_equal(b.ram, a.ram, 2000);
-	assert_int_equal(b.qp->flow->expected, 6);
-	a.qp->flow->una = a.qp->flow->snd = a.qp->flow->max = b.qp->flow->expected = 0xfffffe;
+	assert_int_equal(hca_packet_qp(b.qp)->expected & HCA_PSN_MASK, 6);
+	hca_packet_qp(a.qp)->una = hca_packet_qp(a.qp)->snd = hca_packet_qp(a.qp)->max = hca_packet_qp(b.qp)->expected =
+		0xfffffe;
 	memset(a.ram, 0, 2000);
 	lossy_script(&lossy, HCA_PKT_READ_RESP_MIDDLE, 3, LOSSY_LOSE, 0);
 	assert_int_equal(post_read(&a, 2, 0, 2000), 0);
@@ -78,7 +80,7 @@ static void window(void **state)
 	fill(a.ram, BYTES / 2, 8);
 	lossy_lose_all(&lossy, HCA_PKT_ACK);
 	assert_int_equal(post_write(&a, 1, 0, BYTES - 4096), 0);
-	assert_int_equal(seen(HCA_PKT_WRITE_FIRST) + seen(HCA_PKT_WRITE_MIDDLE), HCA_FLOW_WINDOW);
+	assert_int_equal(seen(HCA_PKT_WRITE_FIRST) + seen(HCA_PKT_WRITE_MIDDLE), HCA_PACKET_WINDOW);
 	lossy_clear(&lossy);
 	test_clock_advance(TIMEOUT);
 	good(&a.scq, 1);
@@ -150,13 +152,13 @@ static void acknowledgements_add_up(void **state)
 	for (i = 0; i < 4; i++)
 		good(&a.scq, i);
 	lossy_clear(&lossy);
-	b.qp->sq_running = true; /* its loop is busy elsewhere */
+	b.qp->running = true; /* its loop is busy elsewhere */
 	for (i = 0; i < 4; i++)
 		assert_int_equal(post_write(&a, i, 0, 8), 0);
 	nothing_more();
-	b.qp->sq_running = false;
-	hca_sq_run(b.qp);
-	hca_eq_run(&lossy.wire.eq);
+	b.qp->running = false;
+	hca_qp_run(b.qp);
+	hca_eq_run(&lossy.eq);
 	for (i = 0; i < 4; i++)
 		good(&a.scq, i);
 	assert_int_equal(seen(HCA_PKT_ACK), 1);
@@ -357,7 +359,7 @@ static void lost_refusal(void **state)
 	good(&b.rcq, 2);
 }
 
-/* Who says that he isn't ready is there: losses far apart aren't added up while we wait for him. */
+/* An RNR NAK counts as an answer: losses far apart aren't added up while the requester waits. */
 static void not_ready_is_an_answer(void **state)
 {
 	u32 i;
@@ -407,12 +409,12 @@ static void implied_loss(void **state)
 	fill(b.ram, 100, 6);
 	lossy_script(&lossy, HCA_PKT_READ_RESP_ONLY, 1, LOSSY_LOSE, 0);
 	assert_int_equal(post_read(&a, 1, 0, 100), 0);
-	b.qp->sq_running = true;
+	b.qp->running = true;
 	assert_int_equal(post_write(&a, 2, 4096, 8), 0);
 	assert_int_equal(post_write(&a, 3, 4096, 8), 0);
-	b.qp->sq_running = false;
-	hca_sq_run(b.qp);
-	hca_eq_run(&lossy.wire.eq);
+	b.qp->running = false;
+	hca_qp_run(b.qp);
+	hca_eq_run(&lossy.eq);
 	good(&a.scq, 1);
 	good(&a.scq, 2);
 	good(&a.scq, 3);
@@ -440,13 +442,14 @@ static void reads_under_way(void **state)
 	/* Whoever has more under way than was agreed is refused. */
 	a.qp->attr.max_rd_atomic = 4;
 	b.qp->attr.max_dest_rd_atomic = 2;
-	b.qp->sq_running = true;
+	republish(b.qp);
+	b.qp->running = true;
 	for (i = 0; i < 3; i++)
 		assert_int_equal(post_read(&a, i, 200 * i, 200), 0);
 	assert_int_equal(b.qp->state, HCA_QPS_ERR);
-	b.qp->sq_running = false;
-	hca_sq_run(b.qp);
-	hca_eq_run(&lossy.wire.eq);
+	b.qp->running = false;
+	hca_qp_run(b.qp);
+	hca_eq_run(&lossy.eq);
 	good(&a.scq, 0); /* those before it are answered first */
 	good(&a.scq, 1);
 	poll_one(&a.scq, 2, HCA_WC_REM_INV_REQ_ERR, NULL);
@@ -536,12 +539,12 @@ static void key_goes_under_a_read(void **state)
 
 	(void)state;
 	assert_int_equal(hca_mr_create(&b.pd, &attr, &r), 0);
-	b.qp->sq_running = true;
+	b.qp->running = true;
 	assert_int_equal(post(&a, 1, HCA_WR_RDMA_READ, 0, 1000, BASE, r->key), 0);
 	assert_int_equal(hca_mr_destroy(r), 0);
-	b.qp->sq_running = false;
-	hca_sq_run(b.qp);
-	hca_eq_run(&lossy.wire.eq);
+	b.qp->running = false;
+	hca_qp_run(b.qp);
+	hca_eq_run(&lossy.eq);
 	poll_one(&a.scq, 1, HCA_WC_REM_ACCESS_ERR, NULL);
 	assert_int_equal(b.qp->state, HCA_QPS_ERR);
 }
@@ -562,8 +565,8 @@ static void local_work_waits_its_turn(void **state)
 	(void)state;
 	assert_int_equal(hca_mr_create(&a.pd, &attr, &r), 0);
 	p.key = (r->key & ~0xffu) | 0x77;
-	reg.reg.region = r;
-	reg.reg.pages = &p;
+	reg.reg.mr = r;
+	reg.reg.to = p;
 	sge.lkey = inv.imm = p.key;
 	wr.rdma.addr = BASE;
 	wr.rdma.rkey = b.all->key;

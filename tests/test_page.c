@@ -70,7 +70,9 @@ static void page_arithmetic(void **state)
 	assert_null(machine_pfn_to_page(m, (map->phys + map->all_bytes) >> PAGE_SHIFT));
 	assert_true(machine_page_offset(m, NULL, 0) == NO_MEMORY_HERE);
 	assert_true(machine_page_offset(m, (struct page *)((char *)page + 1), 0) == NO_MEMORY_HERE);
-	assert_true(machine_page_offset(m, page, PAGE_SIZE) == NO_MEMORY_HERE);
+	assert_true(machine_page_offset(m, page, PAGE_SIZE) == machine_page_offset(m, page, 0) + PAGE_SIZE);
+	assert_true(machine_page_offset(m, page, m->map.all_bytes) == NO_MEMORY_HERE);
+	assert_true(machine_page_offset(m, page, ~0ull) == NO_MEMORY_HERE);
 	/* A page that nobody was given still leads to its machine. */
 	p = virt_to_page((void *)(map->virt + 3 * 1024 * 1024));
 	assert_ptr_equal(p->map, map);

@@ -72,7 +72,7 @@ static void bad_arguments(void **state)
 		MAP_FAILS(dma_map_page(b.dev, (struct page *)&b, 0, 1, DMA_TO_DEVICE), -EFAULT);
 		MAP_FAILS(dma_map_page(b.dev, other.near, 0, 1, DMA_TO_DEVICE), -EFAULT);
 		MAP_FAILS(dma_map_page(b.dev, (struct page *)((char *)b.near + 4), 0, 1, DMA_TO_DEVICE), -EFAULT);
-		MAP_FAILS(dma_map_page(b.dev, b.near, PAGE_SIZE, 1, DMA_TO_DEVICE), -EFAULT);
+		MAP_FAILS(dma_map_page(b.dev, b.near, 16 * MIB, 1, DMA_TO_DEVICE), -EFAULT);
 		MAP_FAILS(dma_map_page(b.dev, b.near, SIZE_MAX, 1, DMA_TO_DEVICE), -EFAULT);
 		MAP_FAILS(dma_map_page(b.dev, b.near, 0, 0, DMA_TO_DEVICE), -EINVAL);
 		MAP_FAILS(dma_map_page(b.dev, b.high, 1, SIZE_MAX, DMA_TO_DEVICE), -EFAULT);
@@ -210,7 +210,7 @@ static void bad_lists(void **state)
 		sg[2].length = 0;
 		LIST_FAILS(4, DMA_TO_DEVICE, -EINVAL, 2);
 		GOOD_LIST;
-		sg[3].offset = 4096;
+		sg[3].offset = 0xfffff000;
 		LIST_FAILS(4, DMA_TO_DEVICE, -EFAULT, 3);
 		assert_int_equal(dma_map_sgtable(b.dev, &table, DMA_TO_DEVICE, 0), -EFAULT);
 		assert_int_equal(table.nents, 77);
@@ -492,6 +492,58 @@ static void every_step_may_fail(void **state)
 	}
 }
 
+/*
+ * What dma_max_mapping_size() says can be mapped from any offset, as a range and as an entry of a list; one byte more is
+ * -EINVAL, which no retry mends. Linux: kernel/dma/mapping.c, dma_max_mapping_size().
+ */
+static void the_longest_mapping(void **state)
+{
+	static const enum machine_platform platforms[] = { MACHINE_DIRECT, MACHINE_IOMMU, MACHINE_BOUNCE };
+	struct machine_attr ma = { .low_bytes = 16 * MIB, .iommu_aperture = 4 * MIB };
+	struct device_attr da = { .seg_boundary_mask = 0xffffff };
+	struct scatterlist sg;
+	struct device *dev;
+	struct machine *m;
+	size_t i, most;
+	dma_addr_t a;
+	u64 off;
+
+	(void)state;
+	for (i = 0; i < HCA_ARRAY_SIZE(platforms); i++) {
+		ma.platform = platforms[i];
+		assert_int_equal(machine_create(&ma, &m), 0);
+		da.dma_mask = platforms[i] == MACHINE_BOUNCE ? DMA_BIT_MASK(32) : 0;
+		assert_int_equal(device_create(m, &da, &dev), 0);
+		most = dma_max_mapping_size(dev);
+		assert_int_equal(dma_get_seg_boundary(dev), 0xffffff);
+		if (platforms[i] == MACHINE_DIRECT) {
+			assert_int_equal(most, 16 * MIB);
+			goto next;
+		}
+		assert_int_equal(most, platforms[i] == MACHINE_IOMMU ? 4 * MIB - PAGE_SIZE : 256 << 10);
+		for (off = 11 * MIB - 1; off < 11 * MIB + 5000; off += 2500) {
+			/* The upper half isn't within reach of 32 bits. */
+			a = platform_map(dev, off, most, DMA_BIDIRECTIONAL, 0);
+			assert_int_equal(dma_mapping_error(dev, a), 0);
+			assert_int_equal(platform_unmap(dev, a, most, DMA_BIDIRECTIONAL, 0), 0);
+		}
+		a = platform_map(dev, 11 * MIB + 4095, most + PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+		assert_int_equal(dma_mapping_error(dev, a), -EINVAL);
+		if (platforms[i] == MACHINE_BOUNCE) {
+			sg_init_table(&sg, 1);
+			sg_set_page(&sg, machine_pfn_to_page(m, (m->map.phys >> PAGE_SHIFT) + 3000),
+				    (unsigned int)most + 1, 0);
+			assert_int_equal(platform_map_list(dev, &sg, 1, DMA_BIDIRECTIONAL, 0), -EINVAL);
+			sg.length = (unsigned int)most;
+			assert_int_equal(platform_map_list(dev, &sg, 1, DMA_BIDIRECTIONAL, 0), 1);
+			assert_int_equal(platform_unmap_list(dev, &sg, 1, DMA_BIDIRECTIONAL, 0), 0);
+		}
+next:
+		device_destroy(dev);
+		assert_int_equal(machine_destroy(m), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +557,7 @@ int main(void)
 		cmocka_unit_test_setup(direct_addresses, fresh),
 		cmocka_unit_test_setup(direct_windows, fresh),
 		cmocka_unit_test_setup(direct_mask, fresh),
+		cmocka_unit_test_setup(the_longest_mapping, fresh),
 		cmocka_unit_test_setup(every_step_may_fail, fresh),
 	};
 

@@ -358,6 +358,90 @@ static void pool_against_model(void **state)
 	bus_close(&b);
 }
 
+static void every_size_is_coherent(struct device *dev)
+{
+	dma_addr_t a;
+	size_t size;
+	void *at;
+
+	for (size = 4096; size <= 16 * MIB; size *= 2) {
+		at = dma_alloc_coherent(dev, size, &a, GFP_KERNEL);
+		assert_non_null(at);
+		assert_true(a + size - 1 <= dev->dma_mask);
+		assert_int_equal(stats_of(dev).bounce_slots, 0); /* none of the pool */
+		dma_free_coherent(dev, size, at, a);
+	}
+}
+
+/*
+ * Coherent memory of every size that fits below a device's mask, whatever others took before: who doesn't care gets memory
+ * that the device doesn't reach first (the order of zones in Linux's mm/page_alloc.c), and the pool is the last resort
+ * (kernel/dma/direct.c, dma_direct_alloc_from_pool()).
+ */
+static void coherent_memory_within_reach(void **state)
+{
+	struct machine_attr ma = { .platform = MACHINE_BOUNCE };
+	struct page *others[28];
+	struct device *dev;
+	struct machine *m;
+	dma_addr_t a[6];
+	void *at[6];
+	u32 i, n;
+
+	(void)state;
+	assert_int_equal(machine_create(&ma, &m), 0);
+	assert_int_equal(device_create(m, &(struct device_attr){ .dma_mask = DMA_BIT_MASK(32) }, &dev), 0);
+	every_size_is_coherent(dev);
+	/* Half of low memory is beyond, the pool apart. */
+	for (i = 0; i < HCA_ARRAY_SIZE(others); i++)
+		assert_non_null(others[i] = machine_alloc_pages(m, GFP_KERNEL, 8));
+	every_size_is_coherent(dev);
+	/* All that is within reach, then the pool, then nothing. */
+	for (n = 0; n < HCA_ARRAY_SIZE(at) && (at[n] = dma_alloc_coherent(dev, 8 * MIB, &a[n], GFP_KERNEL)); n++)
+		assert_true(a[n] + 8 * MIB - 1 <= DMA_BIT_MASK(32));
+	assert_true(n == 3 || n == 4);
+	while (n)
+		n--, dma_free_coherent(dev, 8 * MIB, at[n], a[n]);
+	for (i = 0; i < HCA_ARRAY_SIZE(others); i++)
+		__free_pages(others[i], 8);
+	device_destroy(dev);
+	assert_int_equal(machine_destroy(m), 0);
+}
+
+/* Masks of every size, on memory that lies across several powers of two. */
+static void coherent_memory_for_every_mask(void **state)
+{
+	struct machine_attr ma = {
+		.platform = MACHINE_BOUNCE, .low_bytes = 1024 * MIB, .phys = 2 * MIB, .bounce_bytes = 2 * MIB
+	};
+	struct device_attr da = { .name = "dev" };
+	struct device *dev;
+	struct machine *m;
+	struct page *page;
+	dma_addr_t a;
+	void *at;
+	u32 bits;
+
+	(void)state;
+	/* Bus addresses from 260 MiB to 1,284 MiB. */
+	assert_int_equal(machine_create(&ma, &m), 0);
+	for (bits = 29; bits <= 40; bits++) {
+		da.dma_mask = DMA_BIT_MASK(bits);
+		assert_int_equal(device_create(m, &da, &dev), 0);
+		page = machine_alloc_pages(m, GFP_KERNEL, 5);
+		at = dma_alloc_coherent(dev, 4 * MIB, &a, GFP_KERNEL);
+		assert_non_null(at);
+		assert_true(a + 4 * MIB - 1 <= da.dma_mask);
+		/* No more than it needs: the next larger zone isn't for it, nor the lower ones while this has room. */
+		assert_true(a >= HCA_MIN(da.dma_mask / 2, 1024 * MIB - 1) || bits == 29);
+		assert_int_equal(stats_of(dev).bounce_slots, 0);
+		dma_free_coherent(dev, 4 * MIB, at, a);
+		__free_pages(page, 5);
+		device_destroy(dev);
+	}
+	assert_int_equal(machine_destroy(m), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +453,8 @@ int main(void)
 		cmocka_unit_test_setup(pool_knows_its_mappings, fresh),
 		cmocka_unit_test_setup(pool_runs_out_and_recovers, fresh),
 		cmocka_unit_test_setup(coherent_memory_from_the_pool, fresh),
+		cmocka_unit_test_setup(coherent_memory_within_reach, fresh),
+		cmocka_unit_test_setup(coherent_memory_for_every_mask, fresh),
 		cmocka_unit_test_setup(pool_against_model, fresh),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The software IOMMU under seeded schedules: threads that map, unmap and reach for the same things, one at a time and
- * changing over at every port call. Each of these tests fails when a barrier, a wait or a check of the code is left out.
+ * changing over at every os call. Each of these tests fails when a barrier, a wait or a check of the code is left out.
  */
 #include "test_platform_iommu.h"
 #include "platform/iommu_tlb.h"
@@ -204,6 +204,46 @@ static void unmap_outwaits_a_crowd(void **state)
 
 /* --- an unmap of an address that is just being mapped --- */
 
+static void race_lazy_unmapper(void *arg)
+{
+	struct race *r = arg;
+	dma_addr_t a;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		a = platform_map(r->dev, 0, 1, DMA_BIDIRECTIONAL, 0);
+		if (hca_dma_errno(a) || platform_unmap(r->dev, a, 1, DMA_BIDIRECTIONAL, 0))
+			hca_bug("no mapping", __FILE__, __LINE__);
+	}
+}
+
+static void race_clock(void *arg)
+{
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 6; i++)
+		test_clock_advance(5000000);
+}
+
+/* However the flush timer's callback meets unmaps: none is left behind without a timer. */
+static void lazy_unmaps_all_end(void **state)
+{
+	void (*const fns[])(void *) = { race_lazy_unmapper, race_lazy_unmapper, race_clock };
+	u64 seed;
+
+	(void)state;
+	for (seed = 1; seed < 300; seed++) {
+		struct race r = { .dev = make(true, 0) };
+		void *args[] = { &r, &r, &r };
+
+		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
+		test_clock_advance(10000000);
+		assert_int_equal(stats_of(r.dev).lazy_pending, 0);
+		unmake(r.dev);
+	}
+}
+
 static void race_guesser(void *arg)
 {
 	struct race *r = arg;
@@ -330,6 +370,7 @@ int main(void)
 		cmocka_unit_test_setup(unmap_outwaits_the_device, fresh),
 		cmocka_unit_test_setup(mappers_do_not_meet, fresh),
 		cmocka_unit_test_setup(unmap_outwaits_a_crowd, fresh),
+		cmocka_unit_test_setup(lazy_unmaps_all_end, fresh),
 		cmocka_unit_test_setup(mapping_appears_whole, fresh),
 		cmocka_unit_test_setup(iotlb_forgets_the_past, fresh),
 	};

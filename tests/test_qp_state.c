@@ -248,7 +248,8 @@ static const struct hca_qp_limits limits = { .ports = 2,
 					     .pkeys = 3,
 					     .gids = 5,
 					     .max_rd_atomic = 16,
-					     .max_dest_rd_atomic = 20 };
+					     .max_dest_rd_atomic = 20,
+					     .has_lids = true };
 
 #define GOOD_AH \
 	{ \
@@ -320,6 +321,21 @@ static void global_routes(void **state)
 	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), 0);
 }
 
+/* Where ports have no LIDs, as with RoCE (IBTA annex A17), only a GID leads to a peer. */
+static void without_lids_paths_are_global(void **state)
+{
+	struct hca_qp_limits no_lids = limits;
+	struct hca_qp_attr at = { .ah = GOOD_AH };
+
+	(void)state;
+	no_lids.has_lids = false;
+	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &limits), 0);
+	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &no_lids), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&at, 0, &no_lids), 0);
+	at.ah.is_global = 1;
+	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &no_lids), 0);
+}
+
 static void one_bad_value_is_enough(void **state)
 {
 	const struct hca_qp_attr ok = { .path_mtu = HCA_MTU_1024, .port_num = 1, .ah = GOOD_AH };
@@ -383,6 +399,7 @@ int main(void)
 		T(numbers),
 		T(values_at_their_limits),
 		T(global_routes),
+		cmocka_unit_test(without_lids_paths_are_global),
 		T(one_bad_value_is_enough),
 		T(rnr_times),
 		T(ack_times),

@@ -310,7 +310,7 @@ static void bad_arguments(struct field *f)
 	refused(f, ib_dma_map_single(f->ib, at, 0, DMA_TO_DEVICE), -EINVAL);
 	refused(f, ib_dma_map_single(f->ib, at, (size_t)-1, DMA_TO_DEVICE), -EFAULT);
 	refused(f, ib_dma_map_single(f->ib, at, 8, DMA_NONE), -EINVAL);
-	refused(f, ib_dma_map_page(f->ib, f->low, PAGE_SIZE, 8, DMA_TO_DEVICE), -EFAULT);
+	refused(f, ib_dma_map_page(f->ib, f->low, 1ul << 30, 8, DMA_TO_DEVICE), -EFAULT);
 	assert_int_equal(ib_dma_map_sg(f->ib, f->sgl, 0, DMA_TO_DEVICE), 0);
 	assert_int_equal(ib_dma_map_sg(f->ib, NULL, 1, DMA_TO_DEVICE), 0);
 	if (f->who == &ours) /* doesn't look at a list, and says so */
@@ -318,7 +318,7 @@ static void bad_arguments(struct field *f)
 	assert_int_equal(ib_dma_map_sg(f->ib, f->sgl, PAGES + 1, DMA_TO_DEVICE), 0);
 	f->sgl[3].length = 0;
 	assert_int_equal(ib_dma_map_sgtable_attrs(f->ib, &t, DMA_TO_DEVICE, 0), -EINVAL);
-	sg_set_page(&f->sgl[3], f->low, 8, PAGE_SIZE);
+	sg_set_page(&f->sgl[3], f->low, 8, 1u << 30);
 	assert_int_equal(ib_dma_map_sgtable_attrs(f->ib, &t, DMA_TO_DEVICE, 0), -EFAULT);
 	/* Nothing stayed behind: all of the table can still be had. */
 	f->sgl[3].offset = 0;

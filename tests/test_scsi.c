@@ -10,10 +10,9 @@ static u8 data[65536];
 
 static void refuses_what_it_does_not_know(void **state)
 {
-	static const u8 known[] = {
-		0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28, 0x2a, 0x2f, 0x35, 0x41,
-		0x42, 0x55, 0x5a, 0x88, 0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xaf
-	};
+	static const u8 known[] = { 0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28, 0x2a, 0x2e,
+				    0x2f, 0x35, 0x41, 0x42, 0x55, 0x5a, 0x5e, 0x5f, 0x88, 0x89, 0x8a, 0x8e,
+				    0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xae, 0xaf };
 	u32 op, next = 0;
 
 	(void)state;
@@ -41,7 +40,7 @@ static void refuses_each_reserved_bit(void **state)
 	(void)state;
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x10), all, sizeof(all)));
 	n = (u32)bed_be(all, 4) / 8;
-	assert_int_equal(n, 28);
+	assert_int_equal(n, 43);
 	for (i = 0; i < n; i++) {
 		const u8 *row = all + 4 + 8 * i;
 		u8 cdb[16] = { row[0], row[3] };
@@ -87,6 +86,10 @@ static void refuses_wrong_fields(void **state)
 		{ { 0x12, 1, 0x84, 0, 255 }, 2, -1 }, /* no such page */
 		{ { 0x1a, 0, 0x01, 0, 255 }, 2, 5 },
 		{ { 0x1a, 0, 0x08, 1, 255 }, 3, -1 }, /* no such subpage */
+		{ { 0x1a, 0, 0x01, 0xff, 255 }, 2, 5 }, /* all subpages of no page */
+		{ { 0x1a, 0, 0x08, 0xfe, 255 }, 3, -1 },
+		{ { 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9 }, 13, -1 }, /* more than the Block Limits page says */
+		{ { 0x2e, 0x04, 0, 0, 0, 0, 0, 0, 1 }, 1, 2 }, /* BYTCHK 2 */
 		{ { 0x5a, 0, 0x3f, 0xfe, 0, 0, 0, 0, 255 }, 3, -1 },
 		{ { 0x28, 0x20, 0, 0, 0, 0, 0, 0, 1 }, 1, 5 }, /* RDPROTECT */
 		{ { 0x2a, 0x02, 0, 0, 0, 0, 0, 0, 1 }, 1, 1 }, /* FUA_NV */
@@ -96,7 +99,6 @@ static void refuses_wrong_fields(void **state)
 		{ { 0x41, 0, 0, 0, 0, 0, 0, 0, 0 }, 7, -1 }, /* WRITE SAME of none, as WSNZ says */
 		{ { 0x93, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 }, 1, 4 }, /* ANCHOR */
 		{ { 0x42, 0x01, 0, 0, 0, 0, 0, 0, 24 }, 1, 0 },
-		{ { 0x42, 0, 0, 0, 0, 0, 0, 0x10, 1 }, 7, -1 }, /* a list of 4097 bytes */
 		{ { 0x55, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff }, 7, -1 },
 		{ { 0x15, 0x11, 0, 0, 0 }, 1, 0 }, /* pages can't be saved */
 		{ { 0x15, 0x00, 0, 0, 0 }, 1, 4 }, /* PF */
@@ -248,6 +250,13 @@ static void has_modes(void **state)
 	EXPECT_GOOD(bed_run(CDB(0x5a, 0, 0x3f, 0xff, 0, 0, 0, 0, 12), data, 256));
 	assert_int_equal(bed.length, 12);
 	assert_int_equal(bed_be(data, 2), 8 + 8 + 32 - 2);
+	/* FFh: all subpages of one page, which is the page (SPC-4 table 163). */
+	EXPECT_GOOD(bed_run(CDB(0x1a, 8, 0x08, 0xff, 255), data, 255));
+	assert_int_equal(bed.length, 24);
+	assert_memory_equal(data, ((u8[]){ 23, 0, 0x10, 0, 0x08, 0x12, 0x04, 0 }), 8);
+	EXPECT_GOOD(bed_run(CDB(0x5a, 8, 0x0a, 0xff, 0, 0, 0, 0, 255), data, 255));
+	assert_int_equal(bed.length, 8 + 12);
+	assert_int_equal(data[8], 0x0a);
 	for (i = 0; i < 2; i++) {
 		bed_end(NULL);
 		bed_open(512, i);
@@ -430,7 +439,7 @@ static void names_its_commands(void **state)
 {
 	(void)state;
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 0x80, 0, 0, 0, 0, 0, 0x10), data, 4096));
-	assert_int_equal(bed.length, 4 + 28 * 20);
+	assert_int_equal(bed.length, 4 + 43 * 20);
 	assert_memory_equal(data + 4, ((u8[]){ 0, 0, 0, 0, 0, 2, 0, 6, 0, 10 }), 10);
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 2, 0x9e, 0, 0x10, 0, 0, 0, 255), data, 255));
 	assert_int_equal(bed.length, 20);
@@ -439,9 +448,11 @@ static void names_its_commands(void **state)
 	assert_int_equal(bed.length, 4 + 10 + 12);
 	assert_memory_equal(
 		data, ((u8[]){ 0, 0x83, 0, 10, 0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0, 0, 10 }), 16);
-	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 1, 0x5e, 0, 0, 0, 0, 0, 255), data, 255));
+	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 1, 0x5d, 0, 0, 0, 0, 0, 255), data, 255));
 	assert_int_equal(data[1], 1);
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 2, 0x9e, 0, 0x12, 0, 0, 0, 255), data, 255));
+	assert_memory_equal(data, ((u8[]){ 0, 3, 0, 16, 0x9e, 0x12, 0xff }), 7);
+	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 2, 0x9e, 0, 0x13, 0, 0, 0, 255), data, 255));
 	assert_int_equal(data[1], 1);
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 3, 0x28, 0, 1, 0, 0, 0, 255), data, 255));
 	assert_int_equal(data[1], 1);

@@ -6,7 +6,7 @@
  */
 #include "srp_fixture.h"
 
-static const enum machine_platform platforms[] = { MACHINE_DIRECT, MACHINE_IOMMU };
+static const enum machine_platform platforms[] = { MACHINE_DIRECT, MACHINE_IOMMU, MACHINE_BOUNCE };
 static const u32 sizes[] = { 512, 4096, 8192, 65536, 131072 };
 
 static void write_and_read(struct srp_bed *b, struct srp_channel *ch, enum bed_shape shape, u32 len, u64 at)

@@ -245,7 +245,7 @@ static void test_medium(void **state)
 	pair_close(p);
 }
 
-/* A megabyte in one command, by every way to name it: more than a piece, more than a region. */
+/* A megabyte in one command, by every way to name it: more than a piece, more than an MR. */
 static void test_long(void **state)
 {
 	static u8 want[1 << 20], got[1 << 20];
@@ -341,7 +341,7 @@ static void test_no_addresses(void **state)
 			break;
 	}
 	req = req_rw(&l[0], true, 0);
-	assert_int_equal(srp_execute(srp_initiator_channel(p.ini, 0), &req), -ENOMEM);
+	assert_int_equal(srp_execute(srp_initiator_channel(p.ini, 0), &req), -ENOSPC);
 	for (i = 0; i < n; i++)
 		ib_dma_unmap_single(p.bed.dev[0], hog[i], 4096, DMA_TO_DEVICE);
 	assert_int_equal(srp_execute(srp_initiator_channel(p.ini, 0), &req), 0);

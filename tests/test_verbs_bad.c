@@ -9,7 +9,7 @@
 
 static struct scatterlist registered_sg;
 
-/* A fast registered region of b over bytes [off, off + len) of its memory, named by their addresses in a mapping of their own. */
+/* A fast registered MR of b over bytes [off, off + len) of its memory, named by their addresses in a mapping of their own. */
 static struct ib_mr *registered(u32 off, u32 len, int access)
 {
 	struct ib_mr *mr = ib_alloc_mr(b.pd, IB_MR_TYPE_MEM_REG, 16);
@@ -41,6 +41,7 @@ static void remote(enum ib_wr_opcode op, u64 addr, u32 len, u32 rkey, enum ib_wc
 		.remote_addr = addr,
 		.rkey = rkey,
 	};
+	enum ib_event_type event;
 
 	memset(b.buf, 0x77, 8192);
 	if (op == IB_WR_ATOMIC_FETCH_AND_ADD || op == IB_WR_ATOMIC_CMP_AND_SWP)
@@ -52,8 +53,9 @@ static void remote(enum ib_wr_opcode op, u64 addr, u32 len, u32 rkey, enum ib_wc
 		return;
 	assert_int_equal(qp_state(a.qp), IB_QPS_ERR);
 	assert_int_equal(qp_state(b.qp), IB_QPS_ERR);
-	assert_int_equal(b.events[IB_EVENT_QP_ACCESS_ERR], 1);
-	b.events[IB_EVENT_QP_ACCESS_ERR] = 0;
+	event = status == IB_WC_REM_ACCESS_ERR ? IB_EVENT_QP_ACCESS_ERR : IB_EVENT_QP_REQ_ERR;
+	assert_int_equal(b.events[event], 1);
+	b.events[event] = 0;
 	assert_int_equal(a.events[IB_EVENT_QP_ACCESS_ERR] + a.events[IB_EVENT_QP_FATAL], 0);
 	/* Nothing was touched, not even the part that would have been allowed. */
 	assert_int_equal(b.buf[0], 0x77);
@@ -109,7 +111,7 @@ static void remote_keys_of_other_domains_and_dead_ones(void **state)
 	remote(IB_WR_RDMA_WRITE, addr, 8, key, IB_WC_SUCCESS);
 	assert_int_equal(ib_dereg_mr(mr), 0);
 	remote(IB_WR_RDMA_WRITE, addr, 8, key, IB_WC_REM_ACCESS_ERR);
-	/* The next region may stand at the same index; its key is another one. */
+	/* The next MR may stand at the same index; its key is another one. */
 	mr = ib_get_dma_mr(b.pd, VK_RIGHTS);
 	assert_int_not_equal(mr->rkey, key);
 	remote(IB_WR_RDMA_WRITE, addr, 8, key, IB_WC_REM_ACCESS_ERR);
@@ -282,7 +284,7 @@ static void local_write_right(void **state)
 	assert_int_equal(ib_dereg_mr(mr), 0);
 }
 
-/* The rights of the queue pair count beside those of the key. */
+/* The rights of the queue pair count beside those of the key; without them a request is invalid (rxe, siw, rdmavt). */
 static void rights_of_the_queue_pair(void **state)
 {
 	struct ib_qp_attr at = { .qp_access_flags = 0 };
@@ -291,7 +293,7 @@ static void rights_of_the_queue_pair(void **state)
 	(void)state;
 	for (i = 0; i < HCA_ARRAY_SIZE(one_sided); i++) {
 		assert_int_equal(ib_modify_qp(b.qp, &at, IB_QP_ACCESS_FLAGS), 0);
-		remote(one_sided[i], hca_dma_u64(b.addr), 8, b.mr->rkey, IB_WC_REM_ACCESS_ERR);
+		remote(one_sided[i], hca_dma_u64(b.addr), 8, b.mr->rkey, IB_WC_REM_INV_REQ_ERR);
 	}
 }
 

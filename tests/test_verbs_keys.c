@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Windows, fast memory regions and their pools, and multicast groups through the kernel-style verbs. */
+/* Memory windows, fast memory regions and their pools, and multicast groups through the kernel-style verbs. */
 #include "verbs_fixture.h"
 
 #include "test/test_os.h"
@@ -209,7 +209,7 @@ static void a_pool_keeps_finds_and_flushes(void **state)
 	assert_int_equal(PTR_ERR(ib_fmr_pool_map_phys(pool, &page[3], 1, page[3])), -EAGAIN);
 	assert_int_equal(PTR_ERR(ib_fmr_pool_map_phys(pool, page, 3, page[0])), -EINVAL);
 	assert_int_equal(PTR_ERR(ib_fmr_pool_map_phys(pool, page, 0, page[0])), -EINVAL);
-	/* The same list again is the same region, in use or just given back. */
+	/* The same list again is the same MR, in use or just given back. */
 	assert_ptr_equal(ib_fmr_pool_map_phys(pool, &page[1], 1, page[1]), f[1]);
 	assert_int_equal(ib_fmr_pool_unmap(f[1]), 0);
 	key = f[0]->fmr->rkey;
@@ -227,7 +227,7 @@ static void a_pool_keeps_finds_and_flushes(void **state)
 	assert_int_equal(ib_destroy_fmr_pool(pool), 0);
 }
 
-/* Many maps of one region: none is lost when it has been mapped as often as it may be. */
+/* Many maps of one MR: none is lost when it has been mapped as often as it may be. */
 static void a_pool_never_wears_out(void **state)
 {
 	const struct ib_fmr_pool_param param = {

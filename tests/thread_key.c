@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Real threads, for the thread sanitizer and the clock: readers use keys as fast as
- * they can while regions are made and destroyed, registered and made void. What a
- * region stood for is poisoned as soon as its end has returned.
+ * they can while MRs are made and destroyed, registered and made void. What a
+ * MR stood for is poisoned as soon as its end has returned.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -36,19 +36,21 @@ static void use(u32 key)
 {
 	struct hca_quiesce_mark mark;
 	const struct hca_key_entry *e;
+	const struct hca_mr *r;
 	u64 off, len;
 
 	hca_quiesce_enter(&quiesce, &mark);
-	e = hca_key_check(&keys, key, &pd, NULL, IOVA, PAGE, HCA_ACCESS_REMOTE_READ);
-	for (off = 0; e && off < PAGE; off += len) {
+	e = hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, IOVA, PAGE, HCA_ACCESS_REMOTE_READ);
+	r = e ? hca_load_acquire(&e->mr) : NULL;
+	for (off = 0; r && off < PAGE; off += len) {
 		const u8 *at;
 
 		len = 256;
-		at = (const u8 *)(uintptr_t)hca_dma_u64(hca_mr_run(e->region, off, &len));
+		at = (const u8 *)(uintptr_t)hca_dma_u64(hca_mr_run(r, off, &len));
 		if (at[0] != GOOD || at[len - 1] != GOOD)
 			hca_fetch_add(&wrong, 1);
 	}
-	if (e)
+	if (r)
 		hca_fetch_add(&hits, 1);
 	hca_quiesce_leave(&mark);
 }
@@ -87,6 +89,16 @@ static bool go_on(u32 round)
 	return round < ROUNDS || hca_load(&hits) < HITS;
 }
 
+static void end_region(struct hca_mr *r)
+{
+	int err;
+
+	while ((err = hca_mr_destroy(r)) == -EBUSY)
+		sched_yield();
+	if (err)
+		hca_fetch_add(&wrong, 1000);
+}
+
 static void *make_and_destroy(void *arg)
 {
 	struct hca_mr *r[REGIONS] = { NULL };
@@ -94,14 +106,14 @@ static void *make_and_destroy(void *arg)
 	u32 i, n;
 
 	for (i = 0; go_on(i); i++) {
-		struct hca_mr_attr a = {
-			.kind = HCA_MR_LINEAR, .access = HCA_ACCESS_REMOTE_READ, .iova = IOVA, .length = PAGE
-		};
+		struct hca_mr_attr a = { .kind = HCA_MR_LINEAR,
+					 .access = HCA_ACCESS_REMOTE_READ | HCA_ACCESS_MW_BIND,
+					 .iova = IOVA,
+					 .length = PAGE };
 
 		n = i % REGIONS;
 		if (r[n]) {
-			if (hca_mr_destroy(r[n]))
-				hca_fetch_add(&wrong, 1000);
+			end_region(r[n]);
 			poison(mem[n]);
 		}
 		mem[n] = new_memory();
@@ -111,24 +123,23 @@ static void *make_and_destroy(void *arg)
 		hca_store(&published[n], r[n]->key);
 	}
 	for (n = 0; n < REGIONS; n++) {
-		if (hca_mr_destroy(r[n]))
-			hca_fetch_add(&wrong, 1000);
+		end_region(r[n]);
 		poison(mem[n]);
 	}
 	return arg;
 }
 
 /* A peer or a work request makes the key void, by its number alone. */
-static void void_by_key(u32 key)
+static void void_by_key(u32 key, bool remote)
 {
 	struct hca_quiesce_mark mark;
 	struct hca_mr *r;
 	int err;
 
 	hca_quiesce_enter(&quiesce, &mark);
-	err = hca_mr_invalidate_begin_key(&keys, &pd, key, true, &r);
+	err = hca_mr_invalidate_begin_key(&keys, pd.number, key, remote, &r);
 	hca_quiesce_leave(&mark);
-	if (!err)
+	if (!err && r)
 		hca_mr_invalidate_finish(r);
 }
 
@@ -137,8 +148,32 @@ static void *void_at_random(void *arg)
 	u32 i;
 
 	for (i = 0; !hca_load(&stop); i++) {
-		void_by_key(hca_load(&published[REGIONS + i % REGIONS]));
+		void_by_key(hca_load(&published[REGIONS + i % REGIONS]), i & 1);
+		/* And a key that nobody has, of an index where memory regions come and go. */
+		void_by_key(hca_key_next(hca_load(&published[i % REGIONS])), false);
 		sched_yield();
+	}
+	return arg;
+}
+
+/* A memory window needs its memory region from inside, whatever is done to that meanwhile. */
+static void *bind_at_random(void *arg)
+{
+	struct hca_quiesce_mark mark;
+	struct hca_mr *r;
+	u64 offset;
+	u32 i;
+	int err;
+
+	for (i = 0; !hca_load(&stop); i++) {
+		hca_quiesce_enter(&quiesce, &mark);
+		err = hca_mr_bind(&keys, pd.number, hca_load(&published[i % REGIONS]), IOVA, 1, HCA_ACCESS_REMOTE_READ,
+				  &r, &offset);
+		hca_quiesce_leave(&mark);
+		if (!err)
+			hca_mr_unbind(r);
+		if (i % 64 == 0)
+			sched_yield();
 	}
 	return arg;
 }
@@ -174,8 +209,8 @@ static void *register_and_void(void *arg)
 				abort();
 			hca_store(&published[REGIONS + n], r[n]->key);
 		} else {
-			void_by_key(p.key);
-			/* Whoever made it void: it is over when the region can be registered again. */
+			void_by_key(p.key, true);
+			/* Whoever made it void: it is over when the MR can be registered again. */
 			for (;;) {
 				hca_irqflags_t flags;
 				bool over;
@@ -198,22 +233,24 @@ static void *register_and_void(void *arg)
 
 static void nothing_is_touched_after_the_end(void **state)
 {
-	pthread_t reader[READERS], other[3];
+	pthread_t reader[READERS], other[4];
 	u32 i;
 
 	(void)state;
 	hca_quiesce_init(&quiesce);
-	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce };
+	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce, .number = 1 };
 	assert_int_equal(hca_keys_init(&keys, 64), 0);
 	for (i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&reader[i], NULL, read_all, NULL), 0);
 	assert_int_equal(pthread_create(&other[0], NULL, make_and_destroy, NULL), 0);
 	assert_int_equal(pthread_create(&other[1], NULL, register_and_void, NULL), 0);
 	assert_int_equal(pthread_create(&other[2], NULL, void_at_random, NULL), 0);
+	assert_int_equal(pthread_create(&other[3], NULL, bind_at_random, NULL), 0);
 	pthread_join(other[0], NULL);
 	pthread_join(other[1], NULL);
 	hca_store(&stop, 1u);
 	pthread_join(other[2], NULL);
+	pthread_join(other[3], NULL);
 	for (i = 0; i < READERS; i++)
 		pthread_join(reader[i], NULL);
 	assert_int_equal(wrong, 0);
@@ -227,8 +264,10 @@ static void nothing_is_touched_after_the_end(void **state)
 
 #define COMPLETIONS 100000u
 #define ROOM 64u
+#define LIMIT 1024u
 
 static struct hca_cq_ring cq;
+static struct hca_cq_source source, idle;
 static u32 polled;
 
 static void *produce(void *arg)
@@ -240,7 +279,7 @@ static void *produce(void *arg)
 
 		while (i - hca_load(&polled) >= ROOM)
 			sched_yield();
-		if (hca_cq_ring_add(&cq, &wc, false) != HCA_CQ_QUIET)
+		if (hca_cq_ring_add(&cq, &source, &wc, false) != HCA_CQ_QUIET)
 			hca_fetch_add(&wrong, 1);
 	}
 	return arg;
@@ -251,9 +290,9 @@ static void *resize(void *arg)
 	u32 i;
 
 	for (i = 0; !hca_load(&stopped); i++) {
-		if (hca_cq_ring_resize(&cq, ROOM + i % 100))
+		if (hca_cq_ring_resize(&cq, ROOM + i % 100, LIMIT))
 			hca_fetch_add(&wrong, 1);
-		hca_cq_ring_purge(&cq, 77);
+		hca_cq_ring_purge(&cq, &idle);
 		sched_yield();
 	}
 	return arg;
@@ -267,7 +306,7 @@ static void completions_keep_their_order(void **state)
 	int n, i;
 
 	(void)state;
-	assert_int_equal(hca_cq_ring_init(&cq, ROOM), 0);
+	assert_int_equal(hca_cq_ring_init(&cq, ROOM, LIMIT), 0);
 	assert_int_equal(pthread_create(&producer, NULL, produce, NULL), 0);
 	assert_int_equal(pthread_create(&resizer, NULL, resize, NULL), 0);
 	while (next < COMPLETIONS) {

@@ -14,7 +14,10 @@
 #include <errno.h>
 #include <cmocka.h>
 
+#include <sys/resource.h>
+
 #include "platform/platform.h"
+#include "os_child.h"
 
 #define MIB (1ull << 20)
 #define THREADS 4
@@ -277,6 +280,107 @@ static void machines_come_and_go(void **state)
 	assert_null(machine_current());
 }
 
+/* --- limits and forks --- */
+
+static void exit_with_create_error(void)
+{
+	struct machine_attr attr = { .low_bytes = 8 * MIB };
+	struct rlimit limit = { 0, 0 };
+	struct machine *mine;
+	sigset_t pending;
+	int err;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 1 * MIB;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	err = machine_create(&attr, &mine);
+	sigpending(&pending);
+	_exit(err == -EFBIG && !sigismember(&pending, SIGXFSZ) ? 42 : 1);
+}
+
+/* setrlimit(2): ftruncate() past RLIMIT_FSIZE sends SIGXFSZ, whose default ends the process. */
+static void a_limit_on_files_is_an_error(void **state)
+{
+	(void)state;
+	assert_int_equal(exit_of(exit_with_create_error), 42);
+}
+
+static struct page *low_page, *high_page, *guarded_page;
+static char *high_at;
+
+static char device_sees(const struct page *page)
+{
+	struct hca_mem_view w;
+	dma_addr_t addr = dma_map_page(dev, (struct page *)page, 0, 4096, DMA_BIDIRECTIONAL);
+	char c;
+
+	if (m->ops->open(dev, addr, 1, HCA_MEM_READ, &w))
+		return 0;
+	c = *(const char *)w.ptr;
+	m->ops->close(dev, &w);
+	dma_unmap_page(dev, addr, 4096, DMA_BIDIRECTIONAL);
+	return c;
+}
+
+/* All views of the child's memory are of one memory, and hold what they held at the fork. */
+static void use_machine_in_child(void)
+{
+	struct page *fresh = machine_alloc_pages(m, GFP_KERNEL | __GFP_ZERO, 0);
+	char *low = page_address(low_page), *again;
+
+	if (*low != 'p' || *high_at != 'q' || *(char *)page_address(guarded_page) != 'g')
+		_exit(1);
+	if (!fresh || *(char *)page_address(fresh) || device_sees(low_page) != 'p')
+		_exit(2);
+	*low = 'c';
+	*high_at = 'd';
+	memset(page_address(fresh), 'f', PAGE_SIZE);
+	again = kmap_local_page(high_page);
+	if (!again || *again != 'd' || device_sees(low_page) != 'c' || device_sees(high_page) != 'd')
+		_exit(3);
+	kunmap_local(again);
+	/* Its own children have their own in turn. */
+	if (!fork()) {
+		*low = 'e';
+		_exit(0);
+	}
+	if (wait(NULL) < 0 || *low != 'c')
+		_exit(4);
+	*(volatile char *)page_address(guarded_page) = 'h'; /* caught as the parent's are */
+	guard_range(m, page_index(guarded_page) * PAGE_SIZE, PAGE_SIZE, GUARD_UNMAP);
+	_exit(42);
+}
+
+static void a_child_has_its_own_pages(void **state)
+{
+	struct page *fresh;
+
+	(void)state;
+	open_machine(MACHINE_DIRECT, true);
+	low_page = machine_alloc_pages(m, GFP_KERNEL, 0);
+	guarded_page = machine_alloc_pages(m, GFP_KERNEL, 0);
+	high_page = machine_alloc_pages(m, GFP_HIGHUSER, 0);
+	high_at = kmap_local_page(high_page);
+	*(char *)page_address(low_page) = 'p';
+	*(char *)page_address(guarded_page) = 'g';
+	*high_at = 'q';
+	guard_range(m, page_index(guarded_page) * PAGE_SIZE, PAGE_SIZE, GUARD_MAP);
+	assert_int_equal(exit_of(use_machine_in_child), 42);
+	assert_int_equal(*(char *)page_address(low_page), 'p');
+	assert_int_equal(*high_at, 'q');
+	assert_int_equal(*(char *)page_address(guarded_page), 'g');
+	assert_int_equal(device_sees(high_page), 'q');
+	fresh = machine_alloc_pages(m, GFP_KERNEL, 0);
+	assert_int_equal(*(char *)page_address(fresh), 0);
+	__free_page(fresh);
+	guard_range(m, page_index(guarded_page) * PAGE_SIZE, PAGE_SIZE, GUARD_UNMAP);
+	kunmap_local(high_at);
+	__free_page(high_page);
+	__free_page(guarded_page);
+	__free_page(low_page);
+	close_machine();
+}
+
 /* --- guarded memory --- */
 
 #define GUARDED_PAGES 8
@@ -333,8 +437,12 @@ static void guarded_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pages_and_mappings),	   cmocka_unit_test(mappings_through_the_pool),
-		cmocka_unit_test(one_mapping_fought_over), cmocka_unit_test(machines_come_and_go),
+		cmocka_unit_test(pages_and_mappings),
+		cmocka_unit_test(mappings_through_the_pool),
+		cmocka_unit_test(one_mapping_fought_over),
+		cmocka_unit_test(machines_come_and_go),
+		cmocka_unit_test(a_limit_on_files_is_an_error),
+		cmocka_unit_test(a_child_has_its_own_pages),
 		cmocka_unit_test(guarded_memory),
 	};
 

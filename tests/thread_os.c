@@ -35,11 +35,7 @@ static void *count_spinning(void *arg)
 	int i;
 
 	for (i = 0; i < 20000; i++) {
-		if (i & 1)
-			hca_spin_lock(&spin, flags);
-		else
-			while (!hca_spin_trylock(&spin, flags))
-				hca_pause();
+		hca_spin_lock(&spin, flags);
 		hca_spin_assert(&spin);
 		count++;
 		hca_spin_unlock(&spin, flags);
@@ -154,8 +150,6 @@ static void a_holder_is_waited_for(void **state)
 
 static void locks_exclude(void **state)
 {
-	hca_irqflags_t flags;
-
 	(void)state;
 	hca_spin_init(&spin);
 	count = 0;
@@ -165,9 +159,6 @@ static void locks_exclude(void **state)
 	count = 0;
 	in_threads(THREADS, count_in_mutex, NULL);
 	assert_int_equal(count, THREADS * 20000);
-	hca_spin_lock(&spin, flags);
-	assert_false(hca_spin_trylock(&spin, flags));
-	hca_spin_unlock(&spin, flags);
 	assert_int_equal(died_of(assert_spin), SIGABRT);
 	assert_int_equal(died_of(assert_mutex), SIGABRT);
 	assert_int_equal(died_of(assert_mutex_of_another), SIGABRT);
@@ -324,7 +315,7 @@ static void grace_periods_are_real(void **state)
 	(void)state;
 	t = malloc(sizeof(*t));
 	t->value = 42;
-	hca_rcu_assign(thing, t);
+	hca_store_release(&thing, t);
 	for (i = 0; i < 3; i++)
 		pthread_create(&r[i], NULL, read_things, NULL);
 	while (hca_load(&readers_seen) < 3)
@@ -333,7 +324,7 @@ static void grace_periods_are_real(void **state)
 		t = malloc(sizeof(*t));
 		t->value = 42;
 		old = thing;
-		hca_rcu_assign(thing, t);
+		hca_store_release(&thing, t);
 		hca_rcu_synchronize();
 		old->value = 0; /* plain: a reader that still looks is wrong, and a race */
 		free(old);
@@ -389,7 +380,8 @@ static void slots_are_own_while_they_last(void **state)
 	pthread_barrier_destroy(&barrier);
 	for (n = 0, i = 0; i < HCA_SLOTS; i++) {
 		n += used[i];
-		assert_true(used[i] <= 4);
+		/* An own one is nobody else's; the rest are dealt out by turns. */
+		assert_true(used[i] <= (i < HCA_SHARED_SLOTS ? 1 : 5));
 	}
 	assert_int_equal(n, 120);
 	memset(used, 0, sizeof(used));

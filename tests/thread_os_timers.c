@@ -311,6 +311,47 @@ static void use_all_in_child(void)
 	raise(SIGKILL);
 }
 
+static struct hca_timer inherited;
+static u32 inherited_runs;
+
+static void count_run(void *arg)
+{
+	(void)arg;
+	hca_fetch_add(&inherited_runs, 1);
+}
+
+/* The child's own timer, due later than the parent's, runs alone; then the child starts the parent's, and it runs. */
+static void use_own_in_child(void)
+{
+	struct hca_completion c;
+	struct hca_timer t;
+
+	hca_completion_init(&c);
+	hca_timer_init(&t, complete_it, &c);
+	hca_timer_start(&t, hca_now_ns() + 100 * MS);
+	hca_wait(&c, ~0ull);
+	if (hca_load(&inherited_runs))
+		abort();
+	hca_timer_start(&inherited, hca_now_ns());
+	while (!hca_load(&inherited_runs))
+		usleep(1000);
+	hca_timer_stop(&inherited);
+	hca_timer_destroy(&inherited);
+	hca_timer_destroy(&t);
+	raise(SIGKILL);
+}
+
+static void a_child_runs_none_of_its_parents_timers(void **state)
+{
+	(void)state;
+	hca_timer_init(&inherited, count_run, NULL);
+	hca_timer_start(&inherited, hca_now_ns() + 50 * MS);
+	assert_int_equal(died_of(use_own_in_child), SIGKILL);
+	while (!hca_load(&inherited_runs))
+		usleep(1000);
+	hca_timer_destroy(&inherited);
+}
+
 static void forks_go_on(void **state)
 {
 	(void)state;
@@ -329,6 +370,7 @@ int main(void)
 		cmocka_unit_test(the_helper_takes_no_signals),
 		cmocka_unit_test(the_helper_sleeps),
 		cmocka_unit_test(forks_go_on),
+		cmocka_unit_test(a_child_runs_none_of_its_parents_timers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

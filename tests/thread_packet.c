@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Real threads on the packet half: several post to the same queue pairs, packets come in by
+ * Real threads on the packet transport: several post to the same queue pairs, packets come in by
  * whichever threads bring them, also two at once to one queue pair, some are lost, and
  * queue pairs end under fire. For the thread sanitizer, and for what only real time does.
  */
@@ -95,7 +95,9 @@ static void open_side(struct side *s)
 
 	memset(s, 0, sizeof(*s));
 	s->mem.ops = &mem_ops;
-	assert_int_equal(hca_init(&s->hca, &wire.wire, &s->mem, 8, 8), 0);
+	assert_int_equal(hca_open(&s->hca, &wire.wire, &wire.eq, &s->mem,
+				  &(const struct hca_attr){ .max_qp = 8, .max_keys = 8 }),
+			 0);
 	hca_pd_init(&s->pd, &s->hca);
 	assert_int_equal(hca_cq_init(&s->scq, &s->hca, 4 * TOTAL, NULL), 0);
 	assert_int_equal(hca_cq_init(&s->rcq, &s->hca, 4 * TOTAL, NULL), 0);
@@ -110,7 +112,7 @@ static void close_side(struct side *s)
 	assert_int_equal(hca_mr_destroy(s->all), 0);
 	assert_int_equal(hca_cq_fini(&s->rcq), 0);
 	assert_int_equal(hca_cq_fini(&s->scq), 0);
-	assert_int_equal(hca_fini(&s->hca), 0);
+	assert_int_equal(hca_close(&s->hca), 0);
 }
 
 static void connect(struct side *s, struct side *peer)

@@ -2,12 +2,13 @@
 /*
  * Real threads, for the thread sanitizer: connections that use one disk at once, each
  * in its own blocks and all of them in a few shared ones, while one of them resets the
- * unit and changes its modes; and a sync that fails, of which each connection must
- * hear exactly once.
+ * unit and changes its modes; a sync that fails, of which each connection must hear
+ * exactly once; and a number that all of them count up by COMPARE AND WRITE.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -192,12 +193,70 @@ static void each_hears_of_a_lost_write_once(void **state)
 		assert_int_equal(workers[i].told, 1);
 }
 
+static const struct lun_ops *counted_ops;
+
+/* Count a block's number up while others do the same. */
+static void *count_up(void *arg)
+{
+	struct worker *w = arg;
+	u8 sense[SCSI_SENSE_MAX];
+	u32 n, i, done = 0;
+
+	while (done < ROUNDS) {
+		if (run(w, (const u8[16]){ 0x28, 0, 0, 0, 0, 9, 0, 0, 1 }, w->data))
+			break;
+		memcpy(w->data + BLOCK, w->data, BLOCK);
+		memcpy(&n, w->data, sizeof(n));
+		n++;
+		for (i = 0; i < BLOCK; i += sizeof(n))
+			memcpy(w->data + BLOCK + i, &n, sizeof(n));
+		done += run_once(w, (const u8[16]){ [0] = 0x89, [9] = 9, [13] = 1 }, w->data, sense) == SCSI_GOOD;
+		run(w, (const u8[16]){ 0x2a, 0, 0, 0, 0, 10, 0, 0, 1 }, w->data); /* its neighbour */
+	}
+	__atomic_fetch_add(&wrong, done != ROUNDS, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* What was read is old when it gets back to the caller, if it can be. */
+static ssize_t read_and_yield(struct lun *l, void *buf, size_t len, u64 at)
+{
+	ssize_t n = counted_ops->pread(l, buf, len, at);
+	u32 i;
+
+	for (i = 0; i < THREADS; i++)
+		sched_yield();
+	return n;
+}
+
+/* SBC-3 5.2: from the comparison to the write nobody else writes. */
+static void compare_and_write_is_one(void **state)
+{
+	struct lun_ops slow = *lun.ops;
+	u32 n, i;
+
+	(void)state;
+	counted_ops = lun.ops;
+	slow.pread = read_and_yield;
+	slow.pread_now = NULL;
+	lun.ops = &slow;
+	wrong = 0;
+	all_at_once(count_up);
+	lun.ops = counted_ops;
+	assert_int_equal(wrong, 0);
+	assert_int_equal(run(&workers[0], (const u8[16]){ 0x28, 0, 0, 0, 0, 9, 0, 0, 1 }, workers[0].data), 0);
+	for (i = 0; i < BLOCK; i += sizeof(n)) {
+		memcpy(&n, workers[0].data + i, sizeof(n));
+		assert_int_equal(n, THREADS * ROUNDS);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_disk, close_disk)
 	const struct CMUnitTest tests[] = {
 		TEST(connections_share_a_disk),
 		TEST(each_hears_of_a_lost_write_once),
+		TEST(compare_and_write_is_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Real threads on shared objects: several post to one queue pair, several poll one
- * completion queue, and one shared receive queue feeds two queue pairs, while regions come
+ * completion queue, and one shared receive queue feeds two queue pairs, while MRs come
  * and go. Every message arrives once, whole, and in its sender's order; every request completes once.
  */
 #include <errno.h>
@@ -137,7 +137,7 @@ static void *receiver(void *arg)
 	return NULL;
 }
 
-/* Regions are made, used by a queue pair of their own, and destroyed: nothing is touched through them afterwards. */
+/* MRs are made, used by a queue pair of their own, and destroyed: nothing is touched through them afterwards. */
 static void *registrar(void *arg)
 {
 	(void)arg;

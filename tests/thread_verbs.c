@@ -85,7 +85,7 @@ static void on_sent(struct ib_cq *cq, struct ib_wc *wc)
 	struct side *s = hca_container_of(wc->wr_cqe, struct request, cqe)->side;
 
 	CHECK(cq == s->cq && !hca_load(&s->quiet));
-	/* Who floods meets a peer that is gone. */
+	/* A sender that floods meets a peer that is gone. */
 	if (wc->status && s->manners == ASKS)
 		CHECK(wc->status == IB_WC_WR_FLUSH_ERR);
 	hca_fetch_add(&s->room, 1);

@@ -19,8 +19,8 @@ die() {
 
 build='gcc libc6-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
 run="$build coreutils e2fsprogs"
-check="$run nbdkit libnbd-bin qemu-utils fio strace g++ binutils clang libclang-rt-dev libcmocka-dev sparse cppcheck clang-tidy clang-format shellcheck mandoc"
-bench="$build nbdkit libnbd-bin"
+check="$run nbdkit libnbd-bin libiscsi-bin qemu-utils fio strace g++ binutils clang libclang-rt-dev libcmocka-dev sparse cppcheck clang-tidy clang-format shellcheck mandoc"
+bench="$build nbdkit libnbd-bin valgrind"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	die 'this is not a Debian system; install the packages named in tools/deps.sh your own way, then set SOFTHCA_DEPS=skip'

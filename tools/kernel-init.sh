@@ -66,12 +66,12 @@ n=0
 echo 5 >/proc/sys/kernel/printk
 dmesg -c >/dev/null
 turn() {
-	insmod /softhca.ko && insmod /softhca_test.ko "iommu=$IOMMU" suites=mapping,loop,ledger,bus && rmmod softhca_test &&
+	insmod /softhca.ko && insmod /softhca_test.ko "iommu=$IOMMU" suites=mapping,loop,ledger,alloc,bus && rmmod softhca_test &&
 		rmmod softhca
 }
 while [ $n -lt "$TURNS" ] && turn; do
 	dmesg -c >/tmp/turn
-	if grep -q '^not ok' /tmp/turn || [ "$(grep -c '^ok' /tmp/turn)" != 4 ]; then
+	if grep -q '^not ok' /tmp/turn || [ "$(grep -c '^ok' /tmp/turn)" != 5 ]; then
 		cat /tmp/turn
 		break
 	fi

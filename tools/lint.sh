@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # tools/lint.sh - everything that can be known without running the code, as TAP:
-# format, static analysis, and the rules of tools/rules.sh. Needs config.h from
-# build/check/gcc, where tools/check.sh puts it.
+# format, static analysis, and the rules of tools/rules.sh and tools/arrows.sh. Needs
+# build/check/gcc, which tools/check.sh builds: its config.h and its objects.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
 shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
 . tools/rules.sh
+. tools/arrows.sh
 
 config=build/check/gcc/include
 BARE=build/check/bare
+OBJECTS=build/check/gcc
 number=0 failures=0
 
 # verdict NAME - one TAP line; what stands on standard input is what's wrong
@@ -45,10 +47,10 @@ pick() {
 mapfile -t c < <(pick '\.[ch]$')
 mapfile -t lib_c < <(pick '^(src|ulp)/.*\.c$' | grep -vE '^src/os/(test|kernel)/')
 mapfile -t test_os_c < <(pick '^src/os/test/.*\.c$')
-mapfile -t core < <(pick '^src/(dma|hca)/.*\.[ch]$')
-mapfile -t core_c < <(pick '^src/(dma|hca)/.*\.c$')
-mapfile -t below < <(pick '^src/(port|dma|hca|wire|platform)/.*\.[ch]$')
-mapfile -t os_files < <(pick '^src/os/.*\.[ch]$')
+mapfile -t core < <(pick "^src/($CORE)/.*\.[ch]\$")
+mapfile -t core_c < <(pick "^src/($CORE)/.*\.c\$")
+mapfile -t rooms < <(pick '^(src|ulp|kernel|include)/.*\.[ch]$')
+mapfile -t built_c < <(pick '^(src|ulp)/.*\.c$' | grep -v '^src/os/kernel/')
 mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
 mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
 
@@ -105,8 +107,11 @@ rule_core_includes "${core[@]}" | verdict 'core: includes only the contract and 
 rule_core_conditions "${core[@]}" | verdict 'core: no platform #if'
 rule_core_floats "${core[@]}" | verdict 'core: no floating point'
 rule_core_bare "${core_c[@]}" | verdict 'core: compiles in the bare os layer, small frames, no recursion'
-rule_arrows "${below[@]}" | verdict 'no room includes a face above it'
-rule_os_arrows "${os_files[@]}" | verdict 'the contract and its os layers include no room'
+rule_arrows_table | verdict 'rooms: no cycle in the table'
+rule_includes "${rooms[@]}" | verdict 'rooms: no #include points up'
+rule_calls "${built_c[@]}" | verdict 'rooms: no call points up'
+rule_no_cycle "${built_c[@]}" | verdict 'rooms: no files of one call each other in a circle'
+rule_picture docs/architecture.md | verdict 'rooms: the picture has those that there are'
 rule_dma_fields "${c[@]}" | verdict 'mapped fields of a scatterlist only in the platform'
 rule_spdx "${sources[@]}" | verdict 'an SPDX line in every source'
 rule_length "${sources[@]}" | verdict 'no source over 1,000 lines'
@@ -136,19 +141,14 @@ accepts() {
 	refuses rule_core_includes '#include <string.h>'
 	refuses rule_core_includes '#include "softhca/ib_dma.h"'
 	refuses rule_core_includes '#include "platform/iommu.h"'
-	accepts rule_core_includes '#include "os.h"\n#include "dma/check.h"\n#include "softhca/hca_types.h"'
+	refuses rule_core_includes '#include "port.h"'
+	accepts rule_core_includes '#include "os.h"\n#include "dma/check.h"\n#include "transport/transport.h"\n#include "wire/wire.h"\n#include "softhca/hca_types.h"'
 	refuses rule_core_conditions '#ifdef __linux__\n#endif'
 	refuses rule_core_conditions '#if defined(HCA_X) && defined(__x86_64__)\n#endif'
 	refuses rule_core_conditions '#if 0\n#endif'
 	accepts rule_core_conditions '#ifndef HCA_DMA_CHECK_H\n#define HCA_DMA_CHECK_H\n#endif'
 	refuses rule_core_floats 'int f(void) { return (int)(double)1; }'
 	accepts rule_core_floats '/* a double unmap */ const char *s = "double unmap"; int doubled;'
-	refuses rule_arrows '#include "ib/device.h"'
-	refuses rule_arrows '#include "softhca/ib_verbs.h"'
-	accepts rule_arrows '#include "os.h"'
-	refuses rule_os_arrows '#include "dma/check.h"'
-	refuses rule_os_arrows '#include "softhca/machine.h"'
-	accepts rule_os_arrows '#include "softhca/hca_types.h"'
 	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg->dma_address; }'
 	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg_dma_len (sg); }'
 	refuses rule_dma_fields 'u64 f(struct scatterlist *sg) { return sg[1].dma_length; }'
@@ -165,6 +165,112 @@ accepts() {
 	# shellcheck disable=SC2016 # the $1 is for the bad script
 	refuses rule_scripts '#!/bin/bash\nrm $1' bad.sh
 } | verdict 'the rules refuse what they must, and nothing else'
+
+# Every kind of forbidden arrow, planted. FROM/bad.c gets an #include of TO.
+includes() {
+	refuses rule_includes "#include \"$2\"" "$1/bad.c"
+}
+
+{
+	includes src/os/user dma/check.h
+	includes src/os softhca/machine.h
+	includes src/os softhca/ib_verbs.h
+	includes src/dma hca/key.h
+	includes src/dma ../platform/platform.h
+	includes src/hca wire/wire.h
+	includes src/hca transport/transport.h
+	includes src/hca softhca/ib_verbs.h
+	includes src/hca ../../include/softhca/ib_verbs.h
+	includes src/wire hca/qp.h
+	includes src/wire transport/transport.h
+	includes src/transport ib/ib_core.h
+	includes src/transport/packet platform/platform.h
+	includes src/transport/message transport/packet/packet.h
+	includes src/transport/packet ../message/message.h
+	includes src/platform hca/hca.h
+	includes src/platform softhca/ib_dma.h
+	includes src/ib srp/srp.h
+	includes src/ib cli/cli.h
+	includes ulp/srp cli/cli.h
+	includes ulp/srp ib/ib_core.h
+	includes src/cli platform/platform.h
+	includes kernel ib/ib_core.h
+	includes include/softhca dma/mem.h
+	includes src/nowhere os.h
+	accepts rule_includes '#include "softhca/ib_dma.h"\n#include "softhca/machine.h"' include/softhca/good.h
+	accepts rule_includes '#include <stdio.h>\n#include "os.h"\n#include "user/compiler.h"\n#include "softhca/hca_types.h"' src/os/good.c
+	accepts rule_includes '#include "os.h"\n#include "dma/mem.h"\n#include "hca/qp.h"\n#include "softhca/hca_verbs.h"' src/hca/good.c
+	accepts rule_includes '#include "hca/qp.h"\n#include "wire/wire.h"\n#include "../transport.h"\n#include "packet.h"' src/transport/packet/good.c
+	accepts rule_includes '#include "transport/message/message.h"\n#include "transport/packet/packet.h"' src/transport/good.c
+	accepts rule_includes '#include "softhca/ib_verbs.h"\n#include "srp/srp.h"\n#include "matrix/bed.h"' src/cli/good.c
+	(ARROWS=('os:' 'hca: dma os' 'dma: os') && rule_arrows_table) | grep -q . || echo 'rule_arrows_table lets an arrow to a later line pass'
+} | verdict 'a forbidden #include is seen'
+
+# plant FILE.c TEXT - an object of the planted tree, from this text
+plant() {
+	local rest=${1#*/} dir=$OBJECTS/${1%%/*}
+	if [ "${1%%/*}" = ulp ]; then
+		dir=$OBJECTS/ulp/${rest%%/*} rest=${rest#*/}
+	fi
+	mkdir -p "$dir/planted.p"
+	gcc -w -x c -c -o "$dir/planted.p/${rest//\//_}.o" - <<<"$2"
+}
+
+# calls_refused RULE FROM.c TO.c [BACK] - when FROM calls TO, and TO calls FROM if there is a BACK, the rule must say so
+# by FROM's name; calls_accepted - it must be silent
+calls_planted() {
+	rm -rf "$OBJECTS"
+	plant "$2" 'void to(void); void from(void) { to(); }'
+	plant "$3" "void from(void); void to(void) { ${4:+from();} }"
+	"$1" "$2" "$3"
+}
+calls_refused() {
+	calls_planted "$@" | grep -qF "$2" || echo "$1 lets this pass: $2 calls $3${4:+, and back}"
+}
+calls_accepted() {
+	[ -z "$(calls_planted "$@")" ] || echo "$1 refuses this: $2 calls $3"
+}
+
+(
+	OBJECTS=$bad/planted
+	calls_refused rule_calls src/os/user/a.c src/dma/a.c
+	calls_refused rule_calls src/dma/a.c src/hca/a.c
+	calls_refused rule_calls src/dma/a.c src/platform/a.c
+	calls_refused rule_calls src/hca/a.c src/transport/a.c
+	calls_refused rule_calls src/hca/a.c src/wire/a.c
+	calls_refused rule_calls src/hca/a.c src/platform/a.c
+	calls_refused rule_calls src/wire/a.c src/hca/a.c
+	calls_refused rule_calls src/wire/a.c src/transport/a.c
+	calls_refused rule_calls src/transport/a.c src/ib/a.c
+	calls_refused rule_calls src/transport/packet/a.c src/transport/message/a.c
+	calls_refused rule_calls src/transport/message/a.c src/transport/packet/a.c
+	calls_refused rule_calls src/platform/a.c src/ib/a.c
+	calls_refused rule_calls src/ib/a.c ulp/srp/a.c
+	calls_refused rule_calls src/ib/a.c src/cli/a.c
+	calls_refused rule_calls ulp/srp/a.c src/hca/a.c
+	calls_refused rule_calls ulp/srp/a.c src/cli/a.c
+	calls_accepted rule_calls src/hca/a.c src/dma/a.c
+	calls_accepted rule_calls src/transport/message/a.c src/transport/a.c
+	calls_accepted rule_calls src/transport/a.c src/transport/packet/a.c
+	calls_accepted rule_calls src/cli/a.c ulp/srp/a.c
+	for room in $NO_CYCLE; do
+		calls_refused rule_no_cycle "src/$room/a.c" "src/$room/b.c" back
+		calls_accepted rule_no_cycle "src/$room/a.c" "src/$room/b.c"
+	done
+	calls_refused rule_no_cycle src/transport/packet/a.c src/transport/a.c back
+	rm -rf "$OBJECTS"
+	[ -n "$(rule_calls src/hca/a.c)" ] || echo 'rule_calls lets a file without an object pass'
+) | verdict 'a forbidden call, and calls in a circle, are seen'
+
+(
+	mkdir -p "$bad/drawn/src/dma" "$bad/drawn/src/hca" "$bad/drawn/ulp/srp" && cd "$bad/drawn" || exit
+	# shellcheck disable=SC2016 # fences of Markdown
+	accepts rule_picture '```\nulp/srp\n src/dma -> src/hca\n```\n```\nsrc/ib\n```' good.md
+	# shellcheck disable=SC2016
+	refuses rule_picture '```\nulp/srp src/dma\n```\nsrc/hca' bad.md
+	# shellcheck disable=SC2016
+	refuses rule_picture '```\nulp/srp src/dma src/hca src/ib\n```' bad.md
+) | verdict 'a picture that lacks a room, or has one too many, is seen'
 
 BARE=$bad/bare
 {

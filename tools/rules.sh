@@ -3,7 +3,11 @@
 #
 # The rules of the house that a search can find out. Each function takes a list of
 # files and prints what breaks the rule, a line each; nothing printed is good.
-# Sourced by tools/lint.sh, which also feeds each of them a file that breaks it.
+# Sourced by tools/lint.sh, which also feeds each of them a file that breaks it. What a
+# room may include and call is in tools/arrows.sh.
+
+# The core, which can be built into a kernel as it is: rooms of src/, as a regular expression.
+CORE='dma|hca|wire|transport|cm'
 
 # Where the platform's mapped fields of a scatterlist may be named; everybody else asks ib_sg_dma_address/len().
 # ib_dma.h and ib_dma.c are where those two live. Extended regular expressions over the path.
@@ -36,7 +40,7 @@ code() {
 # The core includes its own headers and the contract, nothing else.
 rule_core_includes() {
 	grep -HnE '^[[:space:]]*#[[:space:]]*include' "$@" /dev/null |
-		grep -vE ':[[:space:]]*#[[:space:]]*include[[:space:]]+"(port\.h|(dma|hca)/[^"]+|softhca/hca_[^"]+|softhca/abi/[^"]+)"'
+		grep -vE ':[[:space:]]*#[[:space:]]*include[[:space:]]+"(os\.h|('"$CORE"')/[^"]+|softhca/hca_[^"]+|softhca/abi/[^"]+)"'
 }
 
 # The core asks nothing about the platform: the only conditions are include guards and questions to the contract.
@@ -47,16 +51,6 @@ rule_core_conditions() {
 
 rule_core_floats() {
 	code "$@" | grep -E '\b(float|double|_Float[0-9]+x?|__float128)\b'
-}
-
-# Arrows point down: a face's room or header is included by no room under it.
-rule_arrows() {
-	grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+["<]((ib|cli|shim)/|softhca/ib_)' "$@" /dev/null
-}
-
-# The contract and its os layers know no room at all.
-rule_os_arrows() {
-	grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]+["<]((dma|hca|wire|platform|ib|cli|shim)/|softhca/([^h]|h[^c]|hc[^a]))' "$@" /dev/null
 }
 
 rule_dma_fields() {

@@ -101,8 +101,13 @@ without_aslr() {
 	fi
 }
 
+# late - is there no time to begin anything more? Until the second UNTIL of the script, if it's set.
+late() {
+	[ -n "${UNTIL:-}" ] && [ "$SECONDS" -ge "$UNTIL" ]
+}
+
 # run_tests VARIANT [SUFFIX] - unit tests two at a time, then thread tests alone, which want both processors, then the
-# scripts that call the softhca program
+# scripts that call the softhca program; none of them once it's late
 run_tests() {
 	local v=$1 p wrap=()
 	[ "$v" != tsan ] || wrap=(without_aslr)
@@ -111,11 +116,12 @@ run_tests() {
 			while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
 				wait -n
 			done
-			tap "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" &
+			late || tap "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" &
 		done
 		wait
 	fi
 	for p in $(programs "$v" thread); do
+		late && return
 		if [ "$v" = tsan ]; then
 			without_aslr tools/tap.sh "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p"
 		else
@@ -123,6 +129,7 @@ run_tests() {
 		fi
 	done
 	for p in tests/cli_*.sh; do
+		late && return
 		"${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-300}" "$p" "$CHECK/$v/src/softhca"
 	done
 }

@@ -69,13 +69,13 @@ void device_destroy(struct device *dev);
 
 /**
  * dma_map_page_attrs() - give a range of a page, or of pages that follow each other, to the device
- * @offset: below PAGE_SIZE
+ * @offset: bytes after the beginning of @page; may lie in a page that follows it
  * @size: bytes, at least 1
  * @dir: what the device will do
  *
  * The device owns the bytes until the unmap or a sync for the CPU.
  * Return: a bus address, or one that dma_mapping_error() knows: -EINVAL, -EFAULT (bad arguments: never worth a
- * retry), -ENOMEM (no table or pool memory left now), -ENOSPC (no I/O addresses left now), -EIO (beyond the
+ * retry; -EINVAL also beyond dma_max_mapping_size()), -ENOMEM (no table or pool memory left now), -ENOSPC (no I/O addresses left now), -EIO (beyond the
  * device's mask, and no way around).
  */
 dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offset, size_t size,
@@ -116,7 +116,12 @@ void dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl, int nen
 void *dma_alloc_coherent(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp);
 void dma_free_coherent(struct device *dev, size_t size, void *cpu_addr, dma_addr_t handle);
 
-/** dma_max_mapping_size() - the longest single mapping, bytes */
+/**
+ * dma_max_mapping_size() - the longest range that one mapping may cover, or one entry of a list, bytes
+ *
+ * Longer ones are refused with -EINVAL whatever is free: ask once, and cut requests to it. On a bounce machine 256 KiB
+ * for a device that doesn't reach all memory, under an IOMMU what the aperture holds, else all of memory.
+ */
 size_t dma_max_mapping_size(struct device *dev);
 
 /** dma_mapping_error() - 0 for an address, the errno for an error */
@@ -129,6 +134,12 @@ static inline int dma_mapping_error(struct device *dev, dma_addr_t addr)
 static inline unsigned int dma_get_max_seg_size(const struct device *dev)
 {
 	return dev->max_seg_size;
+}
+
+/** dma_get_seg_boundary() - a piece of a mapped list doesn't cross a multiple of this plus 1 */
+static inline u64 dma_get_seg_boundary(const struct device *dev)
+{
+	return dev->seg_boundary_mask;
 }
 
 /** enum fault_reason - why a device's access was refused */
@@ -164,7 +175,7 @@ int machine_faults(struct machine *m, struct bus_fault *buf, int max, u64 *total
 
 /** struct device_stats - a device's mappings; IOTLB and I/O address fields stay 0 without an IOMMU, pool fields without a pool */
 struct device_stats {
-	u64 maps;
+	u64 maps; /* without single ones that ib_dma_map_single() answers inline, on a direct machine; @unmaps likewise */
 	u64 unmaps;
 	u64 refused_unmaps;
 	u64 iotlb_hits;

@@ -9,7 +9,7 @@
 
 #include "softhca/hca_types.h"
 
-/** enum hca_access_flags - what a region or a queue pair allows (IBTA 10.6.3) */
+/** enum hca_access_flags - what an MR or a queue pair allows (IBTA 10.6.3) */
 enum hca_access_flags {
 	HCA_ACCESS_LOCAL_WRITE = 1 << 0,
 	HCA_ACCESS_REMOTE_WRITE = 1 << 1,
@@ -87,15 +87,15 @@ struct hca_wc {
 	enum hca_wc_opcode opcode;
 	u32 vendor_err;
 	u32 byte_len;
+	void *user;
 	u32 imm;
-	u32 qp_num;
 	u32 src_qp;
+	u32 slid;
 	u32 wc_flags;
 	u16 pkey_index;
-	u16 slid;
 	u8 sl;
 	u8 dlid_path_bits;
-	void *user;
+	u32 qp_num;
 };
 
 /** enum hca_event_type - asynchronous events (IBTA 11.6.3) */
@@ -279,6 +279,7 @@ struct hca_qp_attr {
 	u16 pkey_index;
 	u8 port_num;
 	u8 en_sqd_async_notify;
+	u8 sq_draining; /* of a query: in SQD, and requests are under way */
 	u8 max_rd_atomic;
 	u8 max_dest_rd_atomic;
 	u8 min_rnr_timer;

@@ -27,7 +27,7 @@ struct ib_core;
  * struct ib_device_attr - what can be made on a device; every limit is enforced
  * @fw_ver: version of the engine, as 16.16.32 bits
  * @sys_image_guid, @node_guid: in host order
- * @max_mr_size: bytes of a region
+ * @max_mr_size: bytes of an MR
  * @page_size_cap: bit n: pages of 1 << n bytes can be registered
  * @max_qp_wr: requests of a queue; @max_srq_wr the same
  * @device_cap_flags: enum ib_device_cap_flags
@@ -140,26 +140,29 @@ enum ib_dma_style {
  * registered and constant from then on.
  *
  * @virt: first byte of the machine's low memory
- * @inline_bytes: bytes of low memory whose address is the virtual one and needs no further look; 0: every map takes the long way
+ * @single_base: address of that byte, and of the next ones by addition...
+ * @single_bytes: ...so many bytes of low memory that need no further look: nothing is noted for them, so unmapping is nothing
+ *	either; 0: every map takes the long way
  * @ops_bytes: bytes of low memory that may go to the device's own ops without a further look; 0: the long way
  * @pages: the machine's first struct page
  * @sg_inline: bytes of struct page whose pages are in low memory, if ib_sg_dma_address() may compute with them; else 0
  * @sg_no_walk: mapping a list needs no look at it
  * @dma_ops: the device's own mapping, or NULL: the platform's
- * @dma_device: the device on the machine's bus
  * @ledger: every live mapping, or NULL
+ * @dma_device: the device on the machine's bus
  * @mem: the accessor; NULL before registration
  * @name: given at registration
  */
 struct ib_device {
+	u64 single_base;
 	uintptr_t virt;
-	uintptr_t inline_bytes;
+	uintptr_t single_bytes;
 	uintptr_t ops_bytes;
 	uintptr_t pages;
 	uintptr_t sg_inline;
 	const struct ib_dma_ops *dma_ops;
-	struct device *dma_device;
 	struct hca_ledger *ledger;
+	struct device *dma_device;
 	struct hca_mem *mem;
 	bool sg_no_walk;
 	bool guard; /* CPU writes into what it owns are caught */

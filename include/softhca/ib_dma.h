@@ -62,11 +62,17 @@ static inline bool ib_dma_fits(const struct ib_device *dev, uintptr_t bytes, uin
 	return IB_DMA_LIKELY(off < bytes && size - 1 < bytes - off && (unsigned int)dir < (unsigned int)DMA_NONE);
 }
 
+/* Is nothing noted for any mapping, of pages and lists as well? Where addresses are the bus's, that is so of single ones alone. */
+static inline bool ib_dma_all_inline(const struct ib_device *dev)
+{
+	return dev->single_bytes && dev->sg_inline;
+}
+
 static inline dma_addr_t ib_dma_map_single_at(struct ib_device *dev, void *ptr, size_t size,
 					      enum dma_data_direction dir, unsigned long attrs, hca_site_t site)
 {
-	if (ib_dma_fits(dev, dev->inline_bytes, (uintptr_t)ptr, size, (int)dir))
-		return hca_dma_addr((u64)(uintptr_t)ptr);
+	if (ib_dma_fits(dev, dev->single_bytes, (uintptr_t)ptr, size, (int)dir))
+		return hca_dma_addr(dev->single_base + ((uintptr_t)ptr - dev->virt));
 	if (ib_dma_fits(dev, dev->ops_bytes, (uintptr_t)ptr, size, (int)dir))
 		return dev->dma_ops->map_single(dev, ptr, size, dir, attrs);
 	return ib_dma_map_single_long(dev, ptr, size, dir, attrs, site);
@@ -81,7 +87,7 @@ static inline dma_addr_t ib_dma_map_page_at(struct ib_device *dev, struct page *
 	if (IB_DMA_LIKELY(at < dev->sg_inline && !(at & ((1u << STRUCT_PAGE_SHIFT) - 1)) && offset < PAGE_SIZE)) {
 		uintptr_t ptr = dev->virt + (at << (PAGE_SHIFT - STRUCT_PAGE_SHIFT)) + offset;
 
-		if (ib_dma_fits(dev, dev->inline_bytes, ptr, size, (int)dir))
+		if (ib_dma_fits(dev, dev->single_bytes, ptr, size, (int)dir))
 			return hca_dma_addr((u64)ptr);
 	}
 	return ib_dma_map_page_long(dev, page, offset, size, dir, attrs, site);
@@ -104,7 +110,7 @@ static inline void ib_dma_unmap_at(struct ib_device *dev, dma_addr_t addr, size_
 				   unsigned long attrs, enum hca_map_kind kind, hca_site_t site)
 {
 	/* Where mapping is inline nothing was noted, and there is nothing to undo. */
-	if (IB_DMA_LIKELY(dev->inline_bytes))
+	if (IB_DMA_LIKELY(kind == HCA_MAP_SINGLE ? dev->single_bytes != 0 : ib_dma_all_inline(dev)))
 		return;
 	if (IB_DMA_LIKELY(dev->ops_bytes)) {
 		if (kind == HCA_MAP_SINGLE)
@@ -137,7 +143,7 @@ static inline int ib_dma_map_sg_at(struct ib_device *dev, struct scatterlist *sg
 static inline void ib_dma_unmap_sg_at(struct ib_device *dev, struct scatterlist *sgl, int nents,
 				      enum dma_data_direction dir, unsigned long attrs, hca_site_t site)
 {
-	if (IB_DMA_LIKELY(dev->inline_bytes))
+	if (IB_DMA_LIKELY(ib_dma_all_inline(dev)))
 		return;
 	ib_dma_unmap_sg_long(dev, sgl, nents, dir, attrs, site);
 }
@@ -162,7 +168,7 @@ static inline void ib_dma_unmap_sgtable_at(struct ib_device *dev, struct sg_tabl
 static inline void ib_dma_sync_single_at(struct ib_device *dev, dma_addr_t addr, size_t size,
 					 enum dma_data_direction dir, bool for_cpu, hca_site_t site)
 {
-	if (IB_DMA_LIKELY(dev->inline_bytes))
+	if (IB_DMA_LIKELY(ib_dma_all_inline(dev)))
 		return;
 	ib_dma_sync_single_long(dev, addr, size, dir, for_cpu, site);
 }
@@ -170,7 +176,7 @@ static inline void ib_dma_sync_single_at(struct ib_device *dev, dma_addr_t addr,
 static inline void ib_dma_sync_sg_at(struct ib_device *dev, struct scatterlist *sgl, int nents,
 				     enum dma_data_direction dir, bool for_cpu, hca_site_t site)
 {
-	if (IB_DMA_LIKELY(dev->inline_bytes))
+	if (IB_DMA_LIKELY(ib_dma_all_inline(dev)))
 		return;
 	ib_dma_sync_sg_long(dev, sgl, nents, dir, for_cpu, site);
 }
@@ -226,6 +232,16 @@ static inline unsigned int ib_dma_max_seg_size(const struct ib_device *dev)
 }
 
 /**
+ * ib_dma_max_mapping_size() - the longest range that one mapping may cover, or one entry of a list, bytes
+ *
+ * Linux's upper layers ask dma_max_mapping_size(dev->dma_device); a device whose CPU copies has no such limit.
+ */
+static inline size_t ib_dma_max_mapping_size(const struct ib_device *dev)
+{
+	return dev->dma_ops ? ~(size_t)0 : dma_max_mapping_size(dev->dma_device);
+}
+
+/**
  * ib_dma_report_str() - a report in words, on one line
  * Return: bytes written, without the final 0.
  */
@@ -272,7 +288,7 @@ int ib_dma_copy_at(struct ib_device *ddev, dma_addr_t dst, struct ib_device *sde
 #define ib_dma_unmap_single_attrs(dev, addr, size, dir, attrs) \
 	ib_dma_unmap_at(dev, addr, size, dir, attrs, HCA_MAP_SINGLE, IB_DMA_HERE)
 
-/** ib_dma_map_page() - give @size bytes from @offset (below PAGE_SIZE) of @page on, high memory included */
+/** ib_dma_map_page() - give @size bytes from @offset of @page on, high memory included; @offset may lie in a page that follows it */
 #define ib_dma_map_page(dev, page, offset, size, dir) ib_dma_map_page_at(dev, page, offset, size, dir, 0, IB_DMA_HERE)
 #define ib_dma_unmap_page(dev, addr, size, dir) ib_dma_unmap_at(dev, addr, size, dir, 0, HCA_MAP_PAGE, IB_DMA_HERE)
 

@@ -125,7 +125,7 @@ union ib_gid {
 /** ib_query_port() - Return: 0; -EINVAL: no such port */
 int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *attr);
 
-/** rdma_query_gid() - Return: 0; -EINVAL: no such port or index */
+/** rdma_query_gid() - Return: 0; -EINVAL: no such port or index; -ENOENT: the entry is empty */
 int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_gid *gid);
 
 /** ib_query_pkey() - Return: 0; -EINVAL: no such port or index */
@@ -295,7 +295,7 @@ int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc);
  */
 int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags);
 
-/* --- protection domains, regions, windows --- */
+/* --- protection domains, memory regions (MR), memory windows (MW) --- */
 
 enum ib_access_flags {
 	IB_ACCESS_LOCAL_WRITE = HCA_ACCESS_LOCAL_WRITE,
@@ -360,17 +360,17 @@ struct ib_phys_buf {
 };
 
 /**
- * ib_reg_phys_mr() - a region of pages that stay
+ * ib_reg_phys_mr() - an MR of pages that stay
  * @buf: pieces by mapped address; all but the first begin, and all but the last end, on a page's border
  * @iova_start: in: the ULP's name for the first byte, with the offset in the page that its address has; with IB_ZERO_BASED only that
  *	offset counts
  */
 struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start);
 
-/** ib_alloc_mr() - a region for fast registration of up to @max_num_sg pages; @type: IB_MR_TYPE_MEM_REG */
+/** ib_alloc_mr() - an MR for fast registration of up to @max_num_sg pages; @type: IB_MR_TYPE_MEM_REG */
 struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg);
 
-/** ib_dereg_mr() - nothing is touched through its keys after it returned. Return: 0; -EBUSY: windows are bound to it. */
+/** ib_dereg_mr() - nothing is touched through its keys after it returned. Return: 0; -EBUSY: MWs are bound to it. */
 int ib_dereg_mr(struct ib_mr *mr);
 
 /**
@@ -379,20 +379,20 @@ int ib_dereg_mr(struct ib_mr *mr);
  * @sg_offset: in and out: bytes of the first entry to leave out; or NULL
  * @page_size: a power of two, at least 4,096
  *
- * Sets the region's iova, length and page_size. Entries between the first and the last must begin and end on page borders, or the
+ * Sets the MR's iova, length and page_size. Entries between the first and the last must begin and end on page borders, or the
  * list ends there, as it does after its last entry. Return: how many entries fit; -EINVAL.
  */
 int ib_map_mr_sg(struct ib_mr *mr, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
 		 unsigned int page_size);
 
-/** ib_update_fast_reg_key() - the region's key with another low byte, for the next registration */
+/** ib_update_fast_reg_key() - the MR's key with another low byte, for the next registration */
 static inline void ib_update_fast_reg_key(struct ib_mr *mr, u8 newkey)
 {
 	mr->lkey = (mr->lkey & 0xffffff00) | newkey;
 	mr->rkey = (mr->rkey & 0xffffff00) | newkey;
 }
 
-/** ib_inc_rkey() - the next key of the same region or window */
+/** ib_inc_rkey() - the next key of the same MR or MW */
 static inline u32 ib_inc_rkey(u32 rkey)
 {
 	return ((rkey + 1) & 0xff) | (rkey & ~0xffu);
@@ -411,7 +411,7 @@ struct ib_mw {
 	enum ib_mw_type type;
 };
 
-/** struct ib_mw_bind_info - @addr: as the region names its bytes; @length: 0 unbinds */
+/** struct ib_mw_bind_info - @addr: as the MR names its bytes; @length: 0 unbinds */
 struct ib_mw_bind_info {
 	struct ib_mr *mr;
 	u64 addr;
@@ -419,7 +419,7 @@ struct ib_mw_bind_info {
 	int mw_access_flags;
 };
 
-/** struct ib_mw_bind - a bind of a type 1 window */
+/** struct ib_mw_bind - a bind of a type 1 MW */
 struct ib_mw_bind {
 	u64 wr_id;
 	int send_flags;
@@ -432,7 +432,7 @@ int ib_dealloc_mw(struct ib_mw *mw);
 
 /* --- fast memory regions: mapped by a call, without a work request --- */
 
-/** struct ib_fmr_attr - @max_maps: maps of one region before it must be unmapped; @page_shift: log2 of a page in bytes */
+/** struct ib_fmr_attr - @max_maps: maps of one FMR before it must be unmapped; @page_shift: log2 of a page in bytes */
 struct ib_fmr_attr {
 	int max_pages;
 	int max_maps;
@@ -458,7 +458,7 @@ int ib_dealloc_fmr(struct ib_fmr *fmr);
 struct ib_fmr_pool;
 
 /**
- * struct ib_fmr_pool_param - @pool_size: regions; @dirty_watermark: unmapped ones that wait, before all are unmapped at once; @cache: a page list
+ * struct ib_fmr_pool_param - @pool_size: FMRs; @dirty_watermark: unmapped ones that wait, before all are unmapped at once; @cache: a page list
  * that was mapped before and isn't flushed yet is found again
  */
 struct ib_fmr_pool_param {
@@ -472,7 +472,7 @@ struct ib_fmr_pool_param {
 	bool cache;
 };
 
-/** struct ib_pool_fmr - a mapped region of a pool */
+/** struct ib_pool_fmr - a mapped FMR of a pool */
 struct ib_pool_fmr {
 	struct ib_fmr *fmr;
 	struct ib_fmr_pool *pool;
@@ -484,9 +484,9 @@ struct ib_pool_fmr {
 struct ib_fmr_pool *ib_create_fmr_pool(struct ib_pd *pd, const struct ib_fmr_pool_param *params);
 /** ib_destroy_fmr_pool() - Return: 0; -EBUSY: some are mapped */
 int ib_destroy_fmr_pool(struct ib_fmr_pool *pool);
-/** ib_flush_fmr_pool() - every region that was given back is unmapped when it returned. Return: 0. */
+/** ib_flush_fmr_pool() - every FMR that was given back is unmapped when it returned. Return: 0. */
 int ib_flush_fmr_pool(struct ib_fmr_pool *pool);
-/** ib_fmr_pool_map_phys() - Return: a mapped region; -EAGAIN as an error pointer: none is free now; -EINVAL. Any context. */
+/** ib_fmr_pool_map_phys() - Return: a mapped FMR; -EAGAIN as an error pointer: none is free now; -EINVAL. Any context. */
 struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *pool, const u64 *page_list, int list_len,
 					 u64 io_virtual_address);
 /** ib_fmr_pool_unmap() - give it back. Any context. Return: 0. */
@@ -723,7 +723,7 @@ int ib_destroy_srq(struct ib_srq *srq);
 
 /* --- work requests --- */
 
-/** struct ib_sge - bytes of a region: an address as the region names them */
+/** struct ib_sge - bytes of an MR: an address as the MR names them */
 struct ib_sge {
 	u64 addr;
 	u32 length;
@@ -796,7 +796,7 @@ struct ib_ud_wr {
 	u32 port_num;
 };
 
-/** struct ib_reg_wr - makes what ib_map_mr_sg() laid out valid under @key, whose upper 24 bits are the region's */
+/** struct ib_reg_wr - makes what ib_map_mr_sg() laid out valid under @key, whose upper 24 bits are the MR's */
 struct ib_reg_wr {
 	struct ib_send_wr wr;
 	struct ib_mr *mr;
@@ -804,7 +804,7 @@ struct ib_reg_wr {
 	int access;
 };
 
-/** struct ib_bind_mw_wr - binds a type 2 window under @rkey, whose upper 24 bits are the window's */
+/** struct ib_bind_mw_wr - binds a type 2 MW under @rkey, whose upper 24 bits are the MW's */
 struct ib_bind_mw_wr {
 	struct ib_send_wr wr;
 	struct ib_mw *mw;
@@ -872,7 +872,7 @@ int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, h
 /** ib_post_recv() - the same for receive requests */
 #define ib_post_recv(qp, wr, bad_wr) ib_post_recv_at(qp, wr, bad_wr, IB_DMA_HERE)
 #define ib_post_srq_recv(srq, wr, bad_wr) ib_post_srq_recv_at(srq, wr, bad_wr, IB_DMA_HERE)
-/** ib_bind_mw() - bind a type 1 window by a request to the queue pair's send queue; its new key is in mw->rkey at once. Return: as ib_post_send(). */
+/** ib_bind_mw() - bind a type 1 MW by a request to the queue pair's send queue; its new key is in mw->rkey at once. Return: as ib_post_send(). */
 #define ib_bind_mw(qp, mw, bind) ib_bind_mw_at(qp, mw, bind, IB_DMA_HERE)
 
 #endif

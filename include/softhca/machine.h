@@ -89,7 +89,7 @@ enum machine_platform {
  * @phys: physical address of the first page, a multiple of 2 MiB; default: 1 GiB, on a bounce machine such that the bus
  *	addresses of the pool and of half of low memory lie below 4 GiB and the rest above
  * @platform: what stands between devices and memory
- * @iommu_lazy: unmapped I/O addresses are flushed from the IOTLB in batches
+ * @iommu_lazy: unmapped I/O addresses are flushed from the IOTLB in batches, after 10 ms at the latest
  * @iommu_aperture: bytes of I/O addresses of each device, a multiple of 2 MiB; default 64 GiB
  * @bounce_bytes: the pool of a bounce machine, a multiple of 2 MiB taken from low memory; default 2 MiB or a sixteenth of it
  * @guard: low memory that a device owns is write-protected against the CPU where whole pages are concerned. Takes over
@@ -110,8 +110,10 @@ struct machine_attr {
 /**
  * machine_create() - a machine
  *
- * Memory that is never touched takes none of the host's. Context: may sleep.
- * Return: 0 and the machine in @out; -EINVAL for sizes that don't fit the rules above, -ENOMEM.
+ * Memory that is never touched takes none of the host's. A forked child has a machine of its own with what the memory
+ * held at the fork; fork() copies what was touched. Context: may sleep.
+ * Return: 0 and the machine in @out; -EINVAL for sizes that don't fit the rules above; -ENOMEM; -EFBIG for more than the
+ * process's limit of a file's size (ulimit -f) allows; -EMFILE, -ENFILE.
  */
 int machine_create(const struct machine_attr *attr, struct machine **out);
 

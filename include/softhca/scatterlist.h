@@ -105,7 +105,7 @@ static inline void sg_assign_page(struct scatterlist *sg, struct page *page)
 	sg_set_link(sg, (sg_link(sg) & SG_END) | (uintptr_t)page);
 }
 
-/** sg_set_page() - the entry stands for @len bytes from @offset (below PAGE_SIZE) of @page on */
+/** sg_set_page() - the entry stands for @len bytes from @offset of @page on, which may lie in a page that follows it */
 static inline void sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset)
 {
 	sg_assign_page(sg, page);

@@ -6,12 +6,11 @@
 
 #define DEPTH 16u
 #define CQE 64u
-#define FIXTUREHTS \
-	(HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC)
+#define RIGHTS (HCA_ACCESS_LOCAL_WRITE | HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC)
 
 static int adapter_open(struct adapter *a, const char *name, struct hca *hca, struct device *dev)
 {
-	struct hca_mr_attr all = { .kind = HCA_MR_ALL, .access = FIXTUREHTS };
+	struct hca_mr_attr all = { .kind = HCA_MR_ALL, .access = RIGHTS };
 	int err;
 
 	a->name = name;
@@ -36,11 +35,12 @@ static void adapter_close(struct adapter *a)
 
 static int open_bus(struct fixture *r)
 {
+	const struct hca_attr attr = { .max_qp = 16, .max_keys = 64 };
 	int err = edu_open(&r->edu);
 
 	if (err)
 		return err;
-	err = hca_init(&r->edu_hca, softhca_wire(), &r->edu.mem, 16, 64);
+	err = hca_open(&r->edu_hca, softhca_wire(), softhca_events(), &r->edu.mem, &attr);
 	if (err)
 		goto close_edu;
 	err = adapter_open(&r->bus, "edu", &r->edu_hca, r->edu.dev);
@@ -49,7 +49,7 @@ static int open_bus(struct fixture *r)
 	r->has_edu = true;
 	return 0;
 fini:
-	hca_fini(&r->edu_hca);
+	hca_close(&r->edu_hca);
 close_edu:
 	edu_close(&r->edu);
 	return err;
@@ -82,7 +82,7 @@ void fixture_close(struct fixture *r)
 {
 	if (r->has_edu) {
 		adapter_close(&r->bus);
-		WARN_ON(hca_fini(&r->edu_hca));
+		WARN_ON(hca_close(&r->edu_hca));
 		edu_close(&r->edu);
 	}
 	adapter_close(&r->ipath);

@@ -24,8 +24,8 @@ enum iommu test_iommu;
 static struct fixture held;
 
 static const struct ktest_suite *const all[] = {
-	&suite_mapping, &suite_loop,   &suite_ledger, &suite_bus, &suite_matrix,
-	&suite_stale,	&suite_stress, &suite_timing, NULL,
+	&suite_mapping, &suite_loop,  &suite_ledger, &suite_alloc,  &suite_bus,
+	&suite_matrix,	&suite_stale, &suite_stress, &suite_timing, NULL,
 };
 
 static int __init softhca_test_init(void)

@@ -220,8 +220,8 @@ static void write_by_key(struct ktest *t, struct adapter *to, const u64 *pages)
 	for (i = 0; i < REG_LENGTH; i++)
 		src[i] = (u8)(i * 5 + 1);
 	p.key = (region->key & ~0xffu) | 0x42;
-	wr.reg.region = region;
-	wr.reg.pages = &p;
+	wr.reg.mr = region;
+	wr.reg.to = p;
 	EXPECT_EQ(t, hca_post_send(back.qp, &wr), 0);
 	wait_for(t, to, HCA_WC_REG_MR, 0);
 	sge = (struct hca_sge){ .addr = from, .length = REG_LENGTH, .lkey = fixture.ipath.all->key };

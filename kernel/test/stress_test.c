@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Everything at once: threads that write, a softirq that registers and invalidates in
- * between (which waits there for whoever is inside the engine), and a thread that makes
- * and ends regions and queue pairs. What is tested is that it ends.
+ * between (which waits there for threads inside the engine), and a thread that makes
+ * and ends MRs and queue pairs. What is tested is that it ends.
  */
 #include "suites.h"
 
@@ -87,8 +87,8 @@ static void on_beat(void *arg)
 		wr.imm = pages.key;
 	} else {
 		pages.key = (region->key & ~0xffu) | (u8)(beat.done + 1);
-		wr.reg.region = region;
-		wr.reg.pages = &pages;
+		wr.reg.mr = region;
+		wr.reg.to = pages;
 	}
 	beat.wrong += hca_post_send(beat.l.qp, &wr) || fixture_poll(&beat.side, &wc) != HCA_WC_SUCCESS || !in_softirq();
 	registered = !registered;

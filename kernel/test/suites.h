@@ -11,8 +11,8 @@ enum iommu { IOMMU_NONE, IOMMU_PASS, IOMMU_LAZY, IOMMU_STRICT };
 
 extern enum iommu test_iommu;
 
-extern const struct ktest_suite suite_mapping, suite_loop, suite_bus, suite_matrix, suite_ledger, suite_stale,
-	suite_stress, suite_timing;
+extern const struct ktest_suite suite_mapping, suite_loop, suite_bus, suite_matrix, suite_ledger, suite_alloc,
+	suite_stale, suite_stress, suite_timing;
 
 /** map_buffer() - a buffer for an adapter's device. Return: 0 or an errno */
 static inline int map_buffer(struct adapter *a, struct buffer *b, enum dma_data_direction dir)

@@ -137,14 +137,15 @@ static void key_check(unsigned int turns)
 		const struct hca_key_entry *e;
 
 		OPTIMIZER_HIDE_VAR(key);
-		e = hca_key_check(&a->hca->keys, key, &a->pd, NULL, from, PAGE_SIZE, HCA_ACCESS_REMOTE_WRITE);
+		e = hca_key_check(&a->hca->keys, key, a->pd.number, HCA_KEY_ANY_QP, from, PAGE_SIZE,
+				  HCA_ACCESS_REMOTE_WRITE);
 		OPTIMIZER_HIDE_VAR(e);
 	}
 }
 
 static void inside(unsigned int turns)
 {
-	struct hca_quiesce *in = &softhca_wire()->quiesce;
+	struct hca_quiesce *in = &fixture.ipath.hca->quiesce;
 
 	while (turns--) {
 		struct hca_quiesce_mark mark;

@@ -298,6 +298,9 @@ static int put_tables(struct list *l, struct ib_device *ib, u32 port, const stru
 		size_t used = 0;
 		int err = rdma_query_gid(ib, port, i, &gid);
 
+		if (err == -ENOENT)
+			continue;
+
 		if (err)
 			return err;
 		for (b = 0; b < 16; b += 2)

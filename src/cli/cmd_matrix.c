@@ -3,6 +3,7 @@
  * softhca matrix: carries a file over every pair of adapters on every kind of machine. This file
  * reads the command line and goes through the rows; what a row does is in matrix/.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -136,6 +137,8 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 	struct image img;
 	int found;
 
+	/* A scratch file that may not grow is an error with a sentence, not the end of the process. */
+	signal(SIGXFSZ, SIG_IGN);
 	while ((found = cli_next(&args)) != CLI_END) {
 		if (found == CLI_HELP) {
 			cli_help(cmd);

@@ -8,6 +8,7 @@
 
 #define DEFAULT_HISTORY 1024u
 #define MAX_REPORTS 4u
+#define MAX_LOOKS 64u
 #define NAME_MAX_LEN 32u
 
 /* A ring of records by insertion: the live mappings, or the ended ones with the oldest first. */
@@ -207,50 +208,85 @@ static u32 family(enum hca_map_kind kind)
 	return kind == HCA_MAP_LIST ? 1 : kind == HCA_MAP_COHERENT ? 2 : 0;
 }
 
-/*
- * Of the mappings that begin at one address, the one that fits the call best; a live one before any ended one. Of
- * equals, one whose caller has looked for an error: the other's may be about to.
- *
- * A list or coherent memory is known by itself, too: where the address was found in a list that isn't mapped any
- * more, the mapping that has the address now is somebody else's, of whatever family.
- */
-static int score_end(const struct hca_ledger_seg *seg, const void *want)
+static bool same_family(const struct hca_ledger_rec *rec, const struct hca_mapping *m)
 {
-	const struct hca_mapping *m = want;
-	const struct hca_ledger_rec *rec = seg->rec;
-	bool same = family(rec->map.kind) == family(m->kind);
+	return family(rec->map.kind) == family(m->kind);
+}
 
-	if (seg != rec->seg || seg->addr != hca_dma_u64(m->addr) || (same && rec->map.list != m->list))
-		return 0;
-	if (rec->ended)
-		return same && m->list ? 31 : 1;
-	return 2 + 32 * same + 8 * (rec->map.size == m->size) + 4 * (rec->map.dir == m->dir) +
+/*
+ * A list or coherent memory is known by itself, too: where the address was found in a list that isn't mapped any
+ * more, the mapping that has the address now is somebody else's.
+ */
+static bool may_be(const struct hca_ledger_rec *rec, const struct hca_mapping *m)
+{
+	return !same_family(rec, m) || rec->map.list == m->list;
+}
+
+static int fit(const struct hca_ledger_rec *rec, const struct hca_mapping *m)
+{
+	return 32 * same_family(rec, m) + 8 * (rec->map.size == m->size) + 4 * (rec->map.dir == m->dir) +
 	       2 * (rec->map.kind == m->kind) + rec->checked;
 }
 
-static int score_ended_at(const struct hca_ledger_seg *seg, const void *want)
+/*
+ * The live mapping that a call is about which describes none: of those that begin at its address, the one that fits
+ * best. Where very many begin there, of the first of them: any answer is a guess.
+ */
+static struct hca_ledger_rec *find_fit(struct hca_ledger *l, const struct hca_mapping *m)
 {
-	return seg == seg->rec->seg && seg->rec->ended && seg->addr == *(const u64 *)want;
+	struct hca_ledger_rec *first = hca_ledger_table_at(&l->table, hca_dma_u64(m->addr)), *rec = first, *best = NULL;
+	u32 looks = 0;
+
+	if (!first)
+		return NULL;
+	do {
+		if (may_be(rec, m) && (!best || fit(rec, m) > fit(best, m)))
+			best = rec;
+		rec = rec->at_next;
+	} while (rec != first && ++looks < MAX_LOOKS);
+	return best;
 }
 
-static int score_cover(const struct hca_ledger_seg *seg, const void *want)
+/* The remembered mapping that began at an address, if the address isn't remembered for a piece of another. */
+static struct hca_ledger_rec *find_ended(struct hca_ledger *l, hca_dma_addr_t addr)
 {
-	(void)want;
-	return seg->rec->ended ? 1 : 2;
+	struct hca_ledger_seg *seg = hca_ledger_table_ended_at(&l->table, hca_dma_u64(addr));
+
+	return seg && seg->rec->map.addr == addr ? seg->rec : NULL;
 }
 
-/* From the live ones to the remembered ones. One memory for each address is enough, and keeps the chains short. */
+/*
+ * The mapping that an unmap is about. Of mappings that can't be told apart some may be unchecked: whether the caller
+ * ends one of these nobody knows, so it counts as checked, and the others stay as they are.
+ */
+static struct hca_ledger_rec *find_mapping(struct hca_ledger *l, const struct hca_mapping *m)
+{
+	struct hca_ledger_rec *rec = hca_ledger_table_like(&l->table, m, false), *ended;
+	struct hca_ledger_rec *checked = hca_ledger_table_like(&l->table, m, true);
+
+	if (rec && checked)
+		hca_ledger_table_check(&l->table, rec);
+	if (rec || checked)
+		return rec ? rec : checked;
+	rec = find_fit(l, m);
+	ended = find_ended(l, m->addr);
+	if (!ended || !may_be(ended, m))
+		return rec;
+	/* What a list was known by at its end says more than a live mapping that isn't it. */
+	if (!rec || (!same_family(rec, m) && same_family(ended, m) && m->list))
+		return ended;
+	return m->entries && rec->map.entries != m->entries && hca_ledger_alike(&ended->map, m) ? ended : rec;
+}
+
+/* From the live ones to the remembered ones. One memory for each address is enough. */
 static struct hca_ledger_rec *retire(struct hca_ledger *l, struct hca_ledger_rec *rec, hca_site_t site)
 {
-	struct hca_ledger_seg *old =
-		hca_ledger_table_find(&l->table, rec->seg[0].addr, score_ended_at, &rec->seg[0].addr);
-	struct hca_ledger_rec *drop = old ? old->rec : NULL;
+	struct hca_ledger_rec *drop = find_ended(l, rec->map.addr);
 
-	hca_ledger_table_supersede(&l->table, rec);
+	hca_ledger_table_end(&l->table, rec);
 	recs_del(&l->live, rec);
 	l->totals.live--;
 	l->totals.live_bytes -= rec_bytes(rec);
-	rec->ended = true;
 	rec->end_site = site;
 	recs_add(&l->ended, rec);
 	if (!drop && l->ended.n > l->history)
@@ -262,23 +298,30 @@ static struct hca_ledger_rec *retire(struct hca_ledger *l, struct hca_ledger_rec
 	return drop;
 }
 
+/* What to name where no mapping is the one: one that has the byte. */
+static const struct hca_ledger_rec *find_near(struct hca_ledger *l, hca_dma_addr_t addr)
+{
+	struct hca_ledger_seg *seg = hca_ledger_table_cover(&l->table, hca_dma_u64(addr), HCA_LEDGER_ALL_LIVE);
+
+	if (!seg)
+		seg = hca_ledger_table_cover(&l->table, hca_dma_u64(addr), HCA_LEDGER_IN(HCA_LEDGER_ENDED));
+	return seg ? seg->rec : NULL;
+}
+
 int hca_ledger_end(struct hca_ledger *l, struct hca_mapping *m, hca_site_t site)
 {
 	struct reports rs = { 0 };
-	struct hca_ledger_rec *rec = NULL, *drop = NULL;
-	struct hca_ledger_seg *seg;
+	struct hca_ledger_rec *rec, *drop = NULL;
 	hca_irqflags_t flags;
 	int err = 0;
 
 	hca_spin_lock(&l->lock, flags);
-	seg = hca_ledger_table_find(&l->table, hca_dma_u64(m->addr), score_end, m);
-	if (!seg) {
-		seg = hca_ledger_table_find(&l->table, hca_dma_u64(m->addr), score_cover, NULL);
-		say(l, &rs, HCA_MISUSE_UNMAP_UNKNOWN, seg ? seg->rec : NULL, m, site, 0);
+	rec = find_mapping(l, m);
+	if (!rec) {
+		say(l, &rs, HCA_MISUSE_UNMAP_UNKNOWN, find_near(l, m->addr), m, site, 0);
 		err = -ENOENT;
 		goto unlock;
 	}
-	rec = seg->rec;
 	if (rec->ended) {
 		say(l, &rs, HCA_MISUSE_DOUBLE_UNMAP, rec, m, site, 0);
 		err = -ENOENT;
@@ -286,7 +329,7 @@ int hca_ledger_end(struct hca_ledger *l, struct hca_mapping *m, hca_site_t site)
 	}
 	if (rec->map.kind != m->kind)
 		say(l, &rs, HCA_MISUSE_UNMAP_KIND, rec, m, site, 0);
-	if (family(rec->map.kind) != family(m->kind)) {
+	if (!same_family(rec, m)) {
 		err = -EINVAL;
 		goto unlock;
 	}
@@ -305,30 +348,70 @@ unlock:
 	return err;
 }
 
-struct want_cover {
-	u64 addr;
-	u64 len;
-	int dir; /* or HCA_DMA_NONE: any */
-};
-
 static bool dir_allows(int mapped, int wanted)
 {
 	return mapped == HCA_DMA_BIDIRECTIONAL || mapped == wanted;
 }
 
-/*
- * A live mapping that has the right direction and all the bytes, else the right direction, else any; of equals, one
- * whose caller has looked for an error.
- */
-static int score_want(const struct hca_ledger_seg *seg, const void *want)
+/* The states of checked mappings that allow a direction; of those that aren't checked, shifted by HCA_LEDGER_UNCHECKED. */
+static u32 states_for(int dir)
 {
-	const struct want_cover *w = want;
-	bool all = w->len <= seg->len - (w->addr - seg->addr);
-	bool dir = dir_allows(seg->rec->map.dir, w->dir);
+	return HCA_LEDGER_IN(HCA_DMA_BIDIRECTIONAL) | (hca_dma_dir_valid(dir) ? HCA_LEDGER_IN(dir) : 0);
+}
 
-	if (seg->rec->ended)
-		return 1 + all;
-	return 16 + 8 * dir + 4 * all + seg->rec->checked;
+static u32 live_states_for(int dir)
+{
+	return states_for(dir) | states_for(dir) << HCA_LEDGER_UNCHECKED;
+}
+
+static bool has_all(const struct hca_ledger_seg *seg, u64 addr, u64 len)
+{
+	return seg && len <= seg->len - (addr - seg->addr);
+}
+
+int hca_ledger_sync(struct hca_ledger *l, hca_dma_addr_t addr, u64 size, int dir, enum hca_map_kind kind,
+		    hca_site_t site)
+{
+	struct hca_mapping call = { .kind = kind, .addr = addr, .size = size, .dir = dir };
+	u64 at = hca_dma_u64(addr);
+	struct reports rs = { 0 };
+	struct hca_ledger_seg *seg;
+	hca_irqflags_t flags;
+	int err = 0;
+
+	hca_spin_lock(&l->lock, flags);
+	seg = hca_ledger_table_cover(&l->table, at, live_states_for(dir));
+	if (!has_all(seg, at, size) || !hca_dma_dir_valid(dir)) {
+		seg = hca_ledger_table_cover(&l->table, at, HCA_LEDGER_ALL_LIVE);
+		if (has_all(seg, at, size)) {
+			say(l, &rs, HCA_MISUSE_SYNC_DIR, seg->rec, &call, site, 0);
+			err = -EINVAL;
+		} else {
+			say(l, &rs, HCA_MISUSE_SYNC_OUTSIDE, find_near(l, addr), &call, site, 0);
+			err = -ENOENT;
+		}
+	}
+	hca_spin_unlock(&l->lock, flags);
+	deliver(l, &rs);
+	return err;
+}
+
+/*
+ * A byte that a checked mapping of the right direction has is used rightly, whatever else has it: which of them the
+ * caller means can't be told.
+ */
+static struct hca_ledger_seg *find_used(struct hca_ledger *l, u64 addr, int dir)
+{
+	u32 checked = states_for(dir);
+	struct hca_ledger_seg *seg = hca_ledger_table_cover(&l->table, addr, checked);
+
+	if (!seg)
+		seg = hca_ledger_table_cover(&l->table, addr, checked << HCA_LEDGER_UNCHECKED);
+	if (!seg)
+		seg = hca_ledger_table_cover(&l->table, addr, HCA_LEDGER_ALL_LIVE);
+	if (!seg)
+		seg = hca_ledger_table_cover(&l->table, addr, HCA_LEDGER_IN(HCA_LEDGER_ENDED));
+	return seg;
 }
 
 static void check_looked(struct hca_ledger *l, struct reports *rs, struct hca_ledger_rec *rec,
@@ -338,31 +421,7 @@ static void check_looked(struct hca_ledger *l, struct reports *rs, struct hca_le
 	if (rec->checked || rs->n >= MAX_REPORTS - 1)
 		return;
 	say(l, rs, HCA_MISUSE_UNCHECKED, rec, call, site, outcome);
-	rec->checked = true; /* said once is enough */
-}
-
-int hca_ledger_sync(struct hca_ledger *l, hca_dma_addr_t addr, u64 size, int dir, enum hca_map_kind kind,
-		    hca_site_t site)
-{
-	struct hca_mapping call = { .kind = kind, .addr = addr, .size = size, .dir = dir };
-	struct want_cover want = { .addr = hca_dma_u64(addr), .len = size, .dir = dir };
-	struct reports rs = { 0 };
-	struct hca_ledger_seg *seg;
-	hca_irqflags_t flags;
-	int err = 0;
-
-	hca_spin_lock(&l->lock, flags);
-	seg = hca_ledger_table_find(&l->table, want.addr, score_want, &want);
-	if (!seg || seg->rec->ended || size > seg->len - (want.addr - seg->addr)) {
-		say(l, &rs, HCA_MISUSE_SYNC_OUTSIDE, seg ? seg->rec : NULL, &call, site, 0);
-		err = -ENOENT;
-	} else if (!hca_dma_dir_valid(dir) || !dir_allows(seg->rec->map.dir, dir)) {
-		say(l, &rs, HCA_MISUSE_SYNC_DIR, seg->rec, &call, site, 0);
-		err = -EINVAL;
-	}
-	hca_spin_unlock(&l->lock, flags);
-	deliver(l, &rs);
-	return err;
+	hca_ledger_table_check(&l->table, rec); /* said once is enough */
 }
 
 /*
@@ -372,10 +431,10 @@ int hca_ledger_sync(struct hca_ledger *l, hca_dma_addr_t addr, u64 size, int dir
 static void judge_use(struct hca_ledger *l, struct reports *rs, const struct hca_mapping *call, hca_site_t site,
 		      int outcome)
 {
-	struct want_cover want = { .addr = hca_dma_u64(call->addr), .len = call->size, .dir = call->dir };
+	u64 addr = hca_dma_u64(call->addr), len = call->size;
 
 	for (;;) {
-		struct hca_ledger_seg *seg = hca_ledger_table_find(&l->table, want.addr, score_want, &want);
+		struct hca_ledger_seg *seg = find_used(l, addr, call->dir);
 		u64 run;
 
 		if (!seg || seg->rec->ended) {
@@ -388,11 +447,11 @@ static void judge_use(struct hca_ledger *l, struct reports *rs, const struct hca
 			say(l, rs, HCA_MISUSE_USE_DIR, seg->rec, call, site, outcome);
 			return;
 		}
-		run = seg->len - (want.addr - seg->addr);
-		if (run >= want.len)
+		run = seg->len - (addr - seg->addr);
+		if (run >= len)
 			return;
-		want.addr += run;
-		want.len -= run;
+		addr += run;
+		len -= run;
 	}
 }
 
@@ -414,21 +473,19 @@ void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca
 	deliver(l, &rs);
 }
 
-static int score_unchecked(const struct hca_ledger_seg *seg, const void *want)
-{
-	return seg->addr == *(const u64 *)want && !seg->rec->ended && !seg->rec->checked;
-}
-
+/* Which of the mappings that begin at the address the caller asks about can't be told: all of them count as checked. */
 void hca_ledger_checked(struct hca_ledger *l, hca_dma_addr_t addr)
 {
-	u64 want = hca_dma_u64(addr);
-	struct hca_ledger_seg *seg;
+	struct hca_ledger_rec *rec;
 	hca_irqflags_t flags;
 
 	hca_spin_lock(&l->lock, flags);
-	seg = hca_ledger_table_find(&l->table, want, score_unchecked, &want);
-	if (seg)
-		seg->rec->checked = true;
+	for (;;) {
+		rec = hca_ledger_table_at(&l->table, hca_dma_u64(addr));
+		if (!rec || rec->checked)
+			break;
+		hca_ledger_table_check(&l->table, rec);
+	}
 	hca_spin_unlock(&l->lock, flags);
 }
 
@@ -436,12 +493,10 @@ void hca_ledger_report_write(struct hca_ledger *l, hca_dma_addr_t addr, hca_site
 {
 	struct hca_mapping call = { .kind = HCA_MAP_SINGLE, .addr = addr, .size = 1, .dir = HCA_DMA_NONE };
 	struct reports rs = { 0 };
-	struct hca_ledger_seg *seg;
 	hca_irqflags_t flags;
 
 	hca_spin_lock(&l->lock, flags);
-	seg = hca_ledger_table_find(&l->table, hca_dma_u64(addr), score_cover, NULL);
-	say(l, &rs, HCA_MISUSE_CPU_WRITE, seg ? seg->rec : NULL, &call, site, 0);
+	say(l, &rs, HCA_MISUSE_CPU_WRITE, find_near(l, addr), &call, site, 0);
 	hca_spin_unlock(&l->lock, flags);
 	deliver(l, &rs);
 }
@@ -480,4 +535,15 @@ void hca_ledger_totals(struct hca_ledger *l, struct hca_ledger_totals *t)
 	hca_spin_lock(&l->lock, flags);
 	*t = l->totals;
 	hca_spin_unlock(&l->lock, flags);
+}
+
+u64 hca_ledger_probes(struct hca_ledger *l)
+{
+	hca_irqflags_t flags;
+	u64 n;
+
+	hca_spin_lock(&l->lock, flags);
+	n = l->table.probes;
+	hca_spin_unlock(&l->lock, flags);
+	return n;
 }

@@ -4,8 +4,11 @@
  *
  * The verbs layer tells it of each map after it is made and of each unmap before
  * it is done; the memory accessor tells it of each access. It judges, reports, and
- * says whether an unmap may go on. Finding a mapping from any address inside it
- * takes a bounded number of hash probes however many there are.
+ * says whether an unmap may go on. What a right call costs depends neither on how many
+ * mappings live nor on how many begin at one address; only many different ranges in
+ * one block of memory make it dearer, by the logarithm of their number.
+ *
+ * It never accuses on a guess. Of mappings that a call doesn't tell apart, the one that makes the call right is meant.
  *
  * Locks: one spin lock a ledger, taken by every call, never while a report is
  * made: the report callback may call back into the verbs.
@@ -73,7 +76,9 @@ void hca_ledger_seg(struct hca_ledger_rec *rec, u32 i, hca_dma_addr_t addr, u64 
  * @addr: where it begins
  * @size: bytes; of a list, its entries as the caller counts them
  * @dir: direction
- * @list: what a list or coherent memory is known by besides its address, else NULL; an unmap must name the same
+ * @list: what a list or coherent memory is known by besides its address, else NULL; an unmap must name the same. Of a
+ *	list that is its first page, which a copy of its entries has, too: unmapping through a copy is right.
+ * @entries: of a list, hca_ledger_entry() of all its entries, else 0; tells lists apart that begin alike
  */
 struct hca_mapping {
 	enum hca_map_kind kind;
@@ -81,7 +86,17 @@ struct hca_mapping {
 	u64 size;
 	int dir;
 	const void *list;
+	u64 entries;
 };
+
+/** hca_ledger_entry() - a number made of a list's entries so far, 0 to begin with, and of one more */
+static inline u64 hca_ledger_entry(u64 entries, const void *page, u32 offset, u32 len)
+{
+	u64 h = (entries ^ (u64)(uintptr_t)page) * 0x9e3779b97f4a7c15ull;
+
+	h = ((h ^ h >> 32) + ((u64)offset << 32 | len)) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 32;
+}
 
 /** hca_ledger_enter() - the mapping @m, with @segs pieces set, was made at @site. The record is the ledger's now. */
 void hca_ledger_enter(struct hca_ledger *l, struct hca_ledger_rec *rec, const struct hca_mapping *m, u32 segs,
@@ -108,7 +123,7 @@ int hca_ledger_sync(struct hca_ledger *l, hca_dma_addr_t addr, u64 size, int dir
 void hca_ledger_use(struct hca_ledger *l, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, hca_site_t site,
 		    int outcome);
 
-/** hca_ledger_checked() - the caller of the map looked whether @addr is an error */
+/** hca_ledger_checked() - the caller of a map looked whether @addr is an error; of all live mappings that begin there */
 void hca_ledger_checked(struct hca_ledger *l, hca_dma_addr_t addr);
 
 /** hca_ledger_report_write() - the CPU wrote at @addr, inside a mapping that the device owned, from @site */
@@ -125,6 +140,9 @@ bool hca_ledger_find_live(struct hca_ledger *l, bool (*match)(void *ctx, hca_dma
 
 /** hca_ledger_report_list() - a list's entry @index (of @nents) can't be mapped, or isn't there */
 void hca_ledger_report_list(struct hca_ledger *l, u32 index, u32 nents, int dir, hca_site_t site);
+
+/** hca_ledger_probes() - table entries that were looked at so far, in all calls; for tests of what a call costs */
+u64 hca_ledger_probes(struct hca_ledger *l);
 
 /** hca_ledger_totals() - what went through so far */
 void hca_ledger_totals(struct hca_ledger *l, struct hca_ledger_totals *t);

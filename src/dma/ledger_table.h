@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The ledger's table: from an address to the mappings that cover it.
+ * The ledger's table: from an address to the mappings that cover it, and from a
+ * mapping's description to the mapping.
  *
  * A piece of n bytes belongs to the class of the smallest power of two >= n (at
  * least a page), and is entered under the one or two blocks of that size that it
- * touches. So an address is found by one hash probe for each class in use, at
- * most 52 of them, whatever the number of mappings. Private to the ledger, which
- * holds its lock around every call.
+ * touches. A block's pieces are a search tree by address whose nodes know which piece
+ * below them reaches furthest; pieces of the same bytes are one node. So a look-up costs
+ * one hash probe for each class and state in use, whatever the number of mappings, and
+ * the logarithm of the different ranges in one block. Private to the ledger, which holds
+ * its lock around every call.
  */
 #ifndef HCA_DMA_LEDGER_TABLE_H
 #define HCA_DMA_LEDGER_TABLE_H
@@ -16,22 +19,50 @@
 
 #define HCA_LEDGER_CLASSES 64
 
+/*
+ * The state of a piece: the direction of a live mapping whose caller looked for an error, the same plus
+ * HCA_LEDGER_UNCHECKED if the caller didn't, or HCA_LEDGER_ENDED. Look-ups take a mask of states.
+ */
+#define HCA_LEDGER_UNCHECKED 3u
+#define HCA_LEDGER_ENDED 6u
+#define HCA_LEDGER_STATES 7u
+
+#define HCA_LEDGER_IN(state) (1u << (state))
+#define HCA_LEDGER_ALL_CHECKED 0x07u
+#define HCA_LEDGER_ALL_LIVE 0x3fu
+
 struct hca_ledger_seg;
 
-/* One block of the address space that a piece touches. */
+/* Whatever is found by a hash. */
+struct hca_ledger_node {
+	struct hca_ledger_node *next;
+	struct hca_ledger_node **pprev;
+	u64 hash;
+};
+
+/*
+ * One block of the address space that a piece touches: a node of the block's tree, whose root has the hash node. Of
+ * pieces of the same bytes one is in the tree; the others are its mates, linked by @left and @right.
+ */
 struct hca_ledger_cell {
-	struct hca_ledger_cell *next;
-	struct hca_ledger_cell **pprev;
-	struct hca_ledger_seg *seg;
-	u64 block;
+	struct hca_ledger_node node;
+	struct hca_ledger_cell *left;
+	struct hca_ledger_cell *right;
+	struct hca_ledger_cell *parent;
+	struct hca_ledger_cell *top; /* the cell of this subtree that reaches furthest */
+	struct hca_ledger_cell *mates;
+	u32 priority; /* a parent's is the highest */
+	u8 which; /* of its piece's cells */
+	bool mate;
 };
 
 struct hca_ledger_seg {
 	struct hca_ledger_rec *rec;
 	u64 addr;
 	u64 len;
-	u32 class;
-	u32 cells;
+	u8 class;
+	u8 cells;
+	u8 state;
 	struct hca_ledger_cell cell[2];
 };
 
@@ -43,40 +74,70 @@ struct hca_ledger_rec {
 	hca_site_t end_site;
 	bool ended;
 	bool checked; /* its caller looked for an error, or was told of not looking */
+
+	/* live mappings that begin at one address: a ring whose first has the hash node, unchecked ones first */
+	struct hca_ledger_node at;
+	struct hca_ledger_rec *at_next;
+	struct hca_ledger_rec *at_prev;
+	/* live mappings of one description, checked or not: a ring whose first has the hash node */
+	struct hca_ledger_node like;
+	struct hca_ledger_rec *like_next;
+	struct hca_ledger_rec *like_prev;
+
 	u32 capacity;
 	u32 nsegs;
 	struct hca_ledger_seg seg[];
 };
 
 struct hca_ledger_table {
-	struct hca_ledger_cell **bucket;
+	struct hca_ledger_node **bucket;
 	u64 buckets; /* a power of two */
+	u64 nodes;
 	u64 cells;
-	u64 class_cells[HCA_LEDGER_CLASSES];
+	u64 in_use[HCA_LEDGER_STATES][HCA_LEDGER_CLASSES]; /* cells */
+	u64 classes[HCA_LEDGER_STATES]; /* a bit a class that has cells */
+	u64 probes; /* nodes and cells that were looked at so far; tests count them */
+	u32 chance;
 };
+
+/** hca_ledger_alike() - are these two descriptions of one mapping? */
+bool hca_ledger_alike(const struct hca_mapping *a, const struct hca_mapping *b);
 
 int hca_ledger_table_init(struct hca_ledger_table *t);
 void hca_ledger_table_fini(struct hca_ledger_table *t);
 
-/** hca_ledger_table_add() - enter all pieces of a record; grows the table where memory allows, and never fails */
+/** hca_ledger_table_add() - enter a live mapping; grows the table where memory allows, and never fails */
 void hca_ledger_table_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
+
+/**
+ * hca_ledger_table_end() - a live mapping becomes an ended one
+ *
+ * Pieces of mappings that ended before, and begin where one of its pieces does, are taken out: however many mappings
+ * come and go at one address, one of those that ended is found there.
+ */
+void hca_ledger_table_end(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
+
+/** hca_ledger_table_del() - an ended mapping is forgotten */
 void hca_ledger_table_del(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
 
-/**
- * hca_ledger_table_supersede() - take out the pieces of ended mappings that begin where a piece of @rec does
- *
- * So however many mappings come and go at one address, a look-up there meets at most one that has ended.
- */
-void hca_ledger_table_supersede(struct hca_ledger_table *t, const struct hca_ledger_rec *rec);
+/** hca_ledger_table_check() - a live mapping counts as checked from here on */
+void hca_ledger_table_check(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
+
+/** hca_ledger_table_at() - the first of the ring of live mappings that begin at @addr, unchecked ones first; or NULL */
+struct hca_ledger_rec *hca_ledger_table_at(struct hca_ledger_table *t, u64 addr);
+
+/** hca_ledger_table_like() - a live mapping that was made as @m says and is @checked; or NULL */
+struct hca_ledger_rec *hca_ledger_table_like(struct hca_ledger_table *t, const struct hca_mapping *m, bool checked);
+
+/** hca_ledger_table_ended_at() - an ended piece that begins at @addr, all of which are of one mapping; or NULL */
+struct hca_ledger_seg *hca_ledger_table_ended_at(struct hca_ledger_table *t, u64 addr);
 
 /**
- * hca_ledger_table_find() - the best piece for an address
- * @score: called for each piece that has the byte @addr; the highest above 0 wins, the latest entered among equals
+ * hca_ledger_table_cover() - of the pieces that have the byte @addr, the one that reaches furthest
+ * @states: only pieces in one of these; among equals the lowest state wins
  *
  * Return: a piece, or NULL.
  */
-struct hca_ledger_seg *hca_ledger_table_find(struct hca_ledger_table *t, u64 addr,
-					     int (*score)(const struct hca_ledger_seg *seg, const void *want),
-					     const void *want);
+struct hca_ledger_seg *hca_ledger_table_cover(struct hca_ledger_table *t, u64 addr, u32 states);
 
 #endif

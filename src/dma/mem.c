@@ -21,36 +21,66 @@ static bool wraps(hca_dma_addr_t addr, u64 len)
 	return len && hca_dma_u64(addr) + (len - 1) < hca_dma_u64(addr);
 }
 
+static int one_vector(struct hca_mem *mem, hca_dma_addr_t addr, void *own, u64 len, enum hca_mem_op op)
+{
+	const struct hca_mem_run run = { .addr = addr, .len = len };
+
+	return len ? mem->ops->vector(mem, &run, 1, own, op) : 0;
+}
+
 /* Moves between the adapter's own bytes and memory; @own is written for a read and only read for a write. */
-static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum hca_mem_op access)
+static int move(struct hca_mem *mem, hca_dma_addr_t addr, u8 *own, u64 len, enum hca_mem_op op)
 {
 	void *flat = hca_mem_flat(mem, addr, len);
 	struct hca_mem_view w;
 	int err;
 
 	if (hca_likely(flat)) {
-		if (access == HCA_MEM_READ)
+		if (op == HCA_MEM_READ)
 			hca_memcpy(own, flat, (size_t)len);
 		else
-			hca_memcpy(flat, own, (size_t)len);
+			hca_mem_put_bytes(flat, own, (size_t)len);
 		return 0;
 	}
 	if (wraps(addr, len))
 		return -EFAULT;
+	if (mem->ops->vector)
+		return one_vector(mem, addr, own, len, op);
 	while (len) {
-		err = mem->ops->open(mem, addr, len, access, &w);
+		err = mem->ops->open(mem, addr, len, op, &w);
 		if (err)
 			return err;
-		if (access == HCA_MEM_READ)
+		if (op == HCA_MEM_READ)
 			hca_memcpy(own, w.ptr, (size_t)w.len);
 		else
-			hca_memcpy(w.ptr, own, (size_t)w.len);
+			hca_mem_put_bytes(w.ptr, own, (size_t)w.len);
 		mem->ops->close(mem, &w);
 		addr += w.len;
 		own += w.len;
 		len -= w.len;
 	}
 	return 0;
+}
+
+int hca_mem_vector(struct hca_mem *mem, const struct hca_mem_run *runs, u32 n, void *own, enum hca_mem_op op,
+		   hca_site_t site)
+{
+	u8 *at = own;
+	int err = 0;
+	u32 i;
+
+	if (mem->ops->vector && n > 1) {
+		for (i = 0; i < n && !err; i++)
+			err = wraps(runs[i].addr, runs[i].len) ? -EFAULT : 0;
+		if (!err)
+			err = mem->ops->vector(mem, runs, n, own, op);
+		for (i = 0; i < n; i++)
+			told(mem, runs[i].addr, runs[i].len, op, site, err);
+		return err;
+	}
+	for (i = 0; i < n && !err; at += runs[i].len, i++)
+		err = told(mem, runs[i].addr, runs[i].len, op, site, move(mem, runs[i].addr, at, runs[i].len, op));
+	return err;
 }
 
 int hca_mem_read(struct hca_mem *mem, hca_dma_addr_t addr, void *dst, u64 len, hca_site_t site)
@@ -63,34 +93,62 @@ int hca_mem_write(struct hca_mem *mem, hca_dma_addr_t addr, const void *src, u64
 	return told(mem, addr, len, HCA_MEM_WRITE, site, move(mem, addr, (u8 *)src, len, HCA_MEM_WRITE));
 }
 
+/* One step of a copy: as much as a window shows, or as fits a small buffer where neither side has windows. */
+static int copy_step(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 *len,
+		     bool *at_dst)
+{
+	struct hca_mem_view s;
+	u8 buffer[256];
+	int err;
+
+	*at_dst = false;
+	if (smem->ops->vector) {
+		s.ptr = buffer;
+		s.len = HCA_MIN(*len, (u64)sizeof(buffer));
+		err = one_vector(smem, src, buffer, s.len, HCA_MEM_READ);
+	} else {
+		err = smem->ops->open(smem, src, *len, HCA_MEM_READ, &s);
+	}
+	if (err)
+		return err;
+	*at_dst = true;
+	if (dmem->ops->vector) {
+		err = one_vector(dmem, dst, s.ptr, s.len, HCA_MEM_WRITE);
+	} else {
+		struct hca_mem_view d;
+
+		err = dmem->ops->open(dmem, dst, s.len, HCA_MEM_WRITE, &d);
+		if (!err) {
+			/* The destination's window is never the larger: it was asked for the source's length. */
+			hca_mem_put_bytes(d.ptr, s.ptr, (size_t)d.len);
+			s.len = d.len;
+			dmem->ops->close(dmem, &d);
+		}
+	}
+	*len = s.len;
+	if (!smem->ops->vector)
+		smem->ops->close(smem, &s);
+	return err;
+}
+
 /* @at_dst says which side an error is of: both may be one accessor. */
 static int copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, hca_dma_addr_t src, u64 len,
 		bool *at_dst)
 {
-	struct hca_mem_view d, s;
 	int err;
 
-	*at_dst = false;
-	if (wraps(src, len))
+	*at_dst = !wraps(src, len);
+	if (wraps(src, len) || wraps(dst, len))
 		return -EFAULT;
 	while (len) {
-		*at_dst = false;
-		err = smem->ops->open(smem, src, len, HCA_MEM_READ, &s);
+		u64 step = len;
+
+		err = copy_step(dmem, dst, smem, src, &step, at_dst);
 		if (err)
 			return err;
-		*at_dst = true;
-		err = wraps(dst, len) ? -EFAULT : dmem->ops->open(dmem, dst, s.len, HCA_MEM_WRITE, &d);
-		if (err) {
-			smem->ops->close(smem, &s);
-			return err;
-		}
-		/* The destination's window is never the larger: it was asked for the source's length. */
-		hca_memmove(d.ptr, s.ptr, (size_t)d.len);
-		dmem->ops->close(dmem, &d);
-		smem->ops->close(smem, &s);
-		src += d.len;
-		dst += d.len;
-		len -= d.len;
+		src += step;
+		dst += step;
+		len -= step;
 	}
 	return 0;
 }
@@ -104,7 +162,7 @@ int hca_mem_copy_for(struct hca_mem *dmem, hca_dma_addr_t dst, hca_site_t dst_si
 	int err = 0;
 
 	if (hca_likely(to && from))
-		hca_memmove(to, from, (size_t)len);
+		hca_mem_put_bytes(to, from, (size_t)len);
 	else
 		err = copy(dmem, dst, smem, src, len, &at_dst);
 	if (hca_unlikely(sl))
@@ -119,7 +177,11 @@ int hca_mem_copy_for(struct hca_mem *dmem, hca_dma_addr_t dst, hca_site_t dst_si
 static int atomic_op(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op, u64 arg, u64 swap, u64 *old)
 {
 	struct hca_mem_view w;
-	int err = mem->ops->open(mem, addr, sizeof(u64), HCA_MEM_RMW, &w);
+	int err;
+
+	if (mem->ops->atomic)
+		return mem->ops->atomic(mem, addr, op, arg, swap, old);
+	err = mem->ops->open(mem, addr, sizeof(u64), HCA_MEM_RMW, &w);
 
 	if (err)
 		return err;

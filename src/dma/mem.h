@@ -14,10 +14,12 @@
 #include "os.h"
 #include "softhca/hca_ledger.h"
 
-/** enum hca_mem_op - what the adapter does to memory, in the IOMMU's words */
+/** enum hca_mem_op - what the adapter does to memory; no flag of enum hca_access_flags is meant, and none has these values */
+#define HCA_MEM_OP_SHIFT 28
+
 enum hca_mem_op {
-	HCA_MEM_READ = 1,
-	HCA_MEM_WRITE = 2,
+	HCA_MEM_READ = 1 << HCA_MEM_OP_SHIFT,
+	HCA_MEM_WRITE = 2 << HCA_MEM_OP_SHIFT,
 	HCA_MEM_RMW = HCA_MEM_READ | HCA_MEM_WRITE,
 };
 
@@ -36,15 +38,34 @@ struct hca_mem_view {
 	uintptr_t cookie;
 };
 
+/** enum hca_atomic - what hca_mem_atomic() does */
+enum hca_atomic { HCA_ATOMIC_CMP_SWAP, HCA_ATOMIC_FETCH_ADD };
+
+/** struct hca_mem_run - bytes that lie in a row */
+struct hca_mem_run {
+	hca_dma_addr_t addr;
+	u64 len;
+};
+
+/* The most runs of one call. */
+#define HCA_MEM_RUNS 8u
+
 /**
  * struct hca_mem_ops - one driver's way to memory
  * @open: a window on the first bytes of [@addr, @addr + @len). -EFAULT where the address isn't mapped or the
  *	access isn't allowed, -ENOMEM where the page can't be shown now. Must not sleep; windows nest at most 4 deep.
  * @close: done with the window; windows are closed last opened first.
+ * @vector: move the bytes of runs to or from the adapter's own memory at once, for memory that no window can be opened on, as another
+ *	process's; NULL: windows do it. @op is HCA_MEM_READ or HCA_MEM_WRITE. Must not sleep. -EFAULT, -ENOMEM.
+ * @atomic: an atomic operation by a call, where windows can't do it; NULL: they can. The address is aligned.
+ *
+ * An accessor has windows, or @vector and @atomic.
  */
 struct hca_mem_ops {
 	int (*open)(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w);
 	void (*close)(struct hca_mem *mem, struct hca_mem_view *w);
+	int (*vector)(struct hca_mem *mem, const struct hca_mem_run *runs, u32 n, void *own, enum hca_mem_op op);
+	int (*atomic)(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op, u64 arg, u64 swap, u64 *old);
 };
 
 /**
@@ -71,6 +92,36 @@ static inline void *hca_mem_flat(const struct hca_mem *mem, hca_dma_addr_t addr,
 	if (off >= mem->flat_len || len > mem->flat_len - off)
 		return NULL;
 	return mem->flat_ptr + (size_t)off;
+}
+
+/** hca_mem_plain() - the same, where no ledger is told of accesses either */
+static inline void *hca_mem_plain(const struct hca_mem *mem, hca_dma_addr_t addr, u64 len)
+{
+	return hca_unlikely(hca_load(&mem->ledger)) ? NULL : hca_mem_flat(mem, addr, len);
+}
+
+/**
+ * hca_mem_put_bytes() - move bytes, which may overlap, to where a program may be watching
+ *
+ * Programs poll the last byte of an RDMA write: it must not be seen before the rest. What one store can carry is one store.
+ */
+static inline void hca_mem_put_bytes(void *to, const void *from, size_t len)
+{
+	u8 last;
+
+	switch (len) {
+	case 8:
+		hca_memcpy(to, from, 8);
+		return;
+	case 4:
+		hca_memcpy(to, from, 4);
+		return;
+	case 0:
+		return;
+	}
+	last = ((const u8 *)from)[len - 1];
+	hca_memmove(to, from, len - 1);
+	hca_store_release((u8 *)to + len - 1, last);
 }
 
 /**
@@ -101,8 +152,13 @@ static inline int hca_mem_copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct 
 	return hca_mem_copy_for(dmem, dst, site, smem, src, site, len, dst_failed);
 }
 
-/** enum hca_atomic - what hca_mem_atomic() does */
-enum hca_atomic { HCA_ATOMIC_CMP_SWAP, HCA_ATOMIC_FETCH_ADD };
+/**
+ * hca_mem_vector() - as hca_mem_read() or hca_mem_write() of several runs, one after the other, in as few calls as the accessor takes
+ * @runs: @n of them, 1 to HCA_MEM_RUNS
+ * @own: bytes of all of them
+ */
+int hca_mem_vector(struct hca_mem *mem, const struct hca_mem_run *runs, u32 n, void *own, enum hca_mem_op op,
+		   hca_site_t site);
 
 /**
  * hca_mem_atomic() - an atomic operation on 8 bytes at @addr, which must be a multiple of 8

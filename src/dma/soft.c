@@ -46,9 +46,7 @@ static const struct hca_mem_ops soft_mem_ops = {
 
 void hca_soft_init(struct hca_soft *soft, const struct hca_soft_ops *ops, void *ctx, enum hca_soft_highmem highmem)
 {
-	soft->mem.ops = &soft_mem_ops;
-	soft->mem.flat_len = 0;
-	soft->mem.ledger = NULL;
+	soft->mem = (struct hca_mem){ .ops = &soft_mem_ops };
 	soft->ops = ops;
 	soft->ctx = ctx;
 	soft->highmem = highmem;

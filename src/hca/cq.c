@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Completion queues; see cq.h. Called by the engine, which adds, and by a face's verbs.
- * head and tail count up through every resize, so that who looks at the two without
- * the lock never takes a full queue for an empty one. No handler is called from here.
+ * head and tail count up through every resize, so that a thread that looks at the two without
+ * the lock never takes a full queue for an empty one.
  */
 #include "hca/cq.h"
 
-#define MAX_CQE (1u << 22)
-
-static int make_ring(u32 capacity, struct hca_wc **ring, u32 *size)
+static int make_ring(u32 capacity, u32 limit, struct hca_cqe **ring, u32 *size)
 {
 	u32 n = 1;
 
-	if (!capacity || capacity > MAX_CQE)
+	if (!capacity || capacity > limit)
 		return -EINVAL;
 	while (n < capacity)
 		n *= 2;
@@ -23,12 +21,12 @@ static int make_ring(u32 capacity, struct hca_wc **ring, u32 *size)
 	return 0;
 }
 
-int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity)
+int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity, u32 limit)
 {
 	int err;
 
 	hca_memset(cq, 0, sizeof(*cq));
-	err = make_ring(capacity, &cq->ring, &cq->size);
+	err = make_ring(capacity, limit, &cq->ring, &cq->size);
 	if (err)
 		return err;
 	cq->capacity = capacity;
@@ -41,26 +39,81 @@ void hca_cq_ring_fini(struct hca_cq_ring *cq)
 	hca_free(cq->ring);
 }
 
-static struct hca_wc *slot(struct hca_cq_ring *cq, u32 i)
+/* --- chains: the completions of one source --- */
+
+/* An entry that is still in the ring? */
+static bool present(const struct hca_cq_ring *cq, u32 i)
 {
-	return &cq->ring[i & (cq->size - 1)];
+	return i - cq->head < cq->tail - cq->head;
 }
 
-int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity)
+void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from)
 {
-	struct hca_wc *ring, *old;
 	hca_irqflags_t flags;
-	u32 size, i;
-	int err = make_ring(capacity, &ring, &size);
+	bool more;
+	u32 i;
+
+	hca_spin_lock(&cq->lock, flags);
+	i = from->last;
+	for (more = from->any; more && present(cq, i);) {
+		struct hca_cqe *e = hca_cq_entry(cq, i);
+
+		if (e->from != from)
+			break;
+		e->from = NULL;
+		cq->purged++;
+		more = e->chained;
+		i = e->before;
+	}
+	from->any = false;
+	/* What is purged at the front is gone at once, so that an empty queue looks empty. */
+	while (cq->head != cq->tail && !hca_cq_entry(cq, cq->head)->from) {
+		cq->purged--;
+		hca_store(&cq->head, cq->head + 1);
+	}
+	hca_spin_unlock(&cq->lock, flags);
+}
+
+/* What is left of @cq into @ring, without gaps, from the same head on. */
+static void pack(struct hca_cq_ring *cq, struct hca_cqe *ring, u32 size)
+{
+	u32 i, to = cq->head;
+
+	hca_spin_assert(&cq->lock);
+	for (i = cq->head; i != cq->tail; i++)
+		if (hca_cq_entry(cq, i)->from)
+			hca_cq_entry(cq, i)->from->any = false;
+	for (i = cq->head; i != cq->tail; i++) {
+		struct hca_cqe e = *hca_cq_entry(cq, i);
+
+		if (!e.from)
+			continue;
+		hca_cq_chain(&e, to);
+		ring[to++ & (size - 1)] = e;
+	}
+	cq->purged = 0;
+	hca_store_release(&cq->tail, to);
+}
+
+void hca_cq_ring_pack(struct hca_cq_ring *cq)
+{
+	pack(cq, cq->ring, cq->size);
+}
+
+int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit)
+{
+	struct hca_cqe *ring, *old;
+	hca_irqflags_t flags;
+	u32 size;
+	int err = make_ring(capacity, limit, &ring, &size);
 
 	if (err)
 		return err;
 	hca_spin_lock(&cq->lock, flags);
 	old = ring;
 	err = -EINVAL;
-	if (cq->tail - cq->head <= capacity) {
-		for (i = cq->head; i != cq->tail; i++)
-			ring[i & (size - 1)] = *slot(cq, i);
+	if (cq->tail - cq->head - cq->purged <= capacity) {
+		pack(cq, ring, size);
 		old = cq->ring;
 		cq->ring = ring;
 		cq->size = size;
@@ -72,55 +125,6 @@ int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity)
 	return err;
 }
 
-enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, const struct hca_wc *wc, bool solicited)
-{
-	enum hca_cq_added result = HCA_CQ_QUIET;
-	hca_irqflags_t flags;
-
-	hca_spin_lock(&cq->lock, flags);
-	if (hca_unlikely(cq->error)) {
-		result = HCA_CQ_LOST;
-	} else if (hca_unlikely(cq->tail - cq->head == cq->capacity)) {
-		hca_store(&cq->error, 1u);
-		result = HCA_CQ_OVERFLOW;
-	} else {
-		*slot(cq, cq->tail) = *wc;
-		hca_store_release(&cq->tail, cq->tail + 1);
-		if (cq->arm == HCA_CQ_NEXT || (cq->arm == HCA_CQ_SOLICITED && (solicited || wc->status))) {
-			cq->arm = HCA_CQ_DISARMED;
-			result = HCA_CQ_NOTIFY;
-		}
-	}
-	hca_spin_unlock(&cq->lock, flags);
-	return result;
-}
-
-int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
-{
-	hca_irqflags_t flags;
-	int got = 0;
-	u32 head;
-
-	if (n <= 0)
-		return 0;
-	/*
-	 * An empty queue is told without its lock: that is what a polling consumer mostly sees. head first: it never goes
-	 * back, so if the two are equal then, the queue was empty when tail was read.
-	 */
-	head = hca_load_acquire(&cq->head);
-	if (head == hca_load_acquire(&cq->tail) && !hca_load(&cq->error))
-		return 0;
-	hca_spin_lock(&cq->lock, flags);
-	while (got < n && cq->head != cq->tail) {
-		wc[got++] = *slot(cq, cq->head);
-		hca_store(&cq->head, cq->head + 1);
-	}
-	if (!got && cq->error)
-		got = -EIO;
-	hca_spin_unlock(&cq->lock, flags);
-	return got;
-}
-
 bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm)
 {
 	hca_irqflags_t flags;
@@ -129,24 +133,32 @@ bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm)
 	hca_spin_lock(&cq->lock, flags);
 	if (arm > cq->arm)
 		cq->arm = arm;
-	waiting = cq->head != cq->tail;
+	waiting = cq->tail - cq->head != cq->purged;
 	hca_spin_unlock(&cq->lock, flags);
 	return waiting;
 }
 
-void hca_cq_ring_purge(struct hca_cq_ring *cq, u32 qp_num)
-{
-	hca_irqflags_t flags;
-	u32 from, to;
+/* --- the consumer's handler --- */
 
-	hca_spin_lock(&cq->lock, flags);
-	for (from = to = cq->head; from != cq->tail; from++) {
-		if (slot(cq, from)->qp_num == qp_num)
-			continue;
-		if (to != from)
-			*slot(cq, to) = *slot(cq, from);
-		to++;
-	}
-	hca_store(&cq->tail, to);
-	hca_spin_unlock(&cq->lock, flags);
+void hca_cq_want(struct hca_cq *cq, u32 what)
+{
+	hca_fetch_or(&cq->wants, what);
+	hca_eq_add(cq->eq, &cq->event);
+}
+
+int hca_cq_quiet(struct hca_cq *cq)
+{
+	if (hca_load_acquire(&cq->ring.users))
+		return -EBUSY;
+	hca_eq_cancel(cq->eq, &cq->event);
+	return 0;
+}
+
+int hca_cq_fini(struct hca_cq *cq)
+{
+	int err = hca_cq_quiet(cq);
+
+	if (!err)
+		hca_cq_ring_fini(&cq->ring);
+	return err;
 }

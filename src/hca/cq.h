@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Completion queues: a ring of completions, its notification, resize and overflow.
+ * Completion queues: a ring of completions, its notification, resize and overflow, and
+ * the consumer's handler.
  *
  * The engine adds, the consumer polls; both in any context. A handler is never called
- * from in here: whoever added the completion hands the queue to the engine's event
- * queue when it holds no lock, so that a handler may post and poll.
+ * while a completion is added: the queue is handed to the engine's event queue, which
+ * calls when no lock is held, so that a handler may post and poll.
  */
 #ifndef HCA_CQ_H
 #define HCA_CQ_H
 
-#include "os.h"
+#include "hca/eq.h"
 #include "softhca/hca_verbs.h"
+
+struct hca;
 
 /** enum hca_cq_arm - which completion calls the handler next */
 enum hca_cq_arm {
@@ -27,31 +30,138 @@ enum hca_cq_added {
 	HCA_CQ_LOST, /* found no room either, and was not the first */
 };
 
+/**
+ * struct hca_cq_source - one queue of a queue pair, as its CQ knows it
+ * @last: the ring's lock: place of its newest completion, so that purging goes through its own alone
+ * @any: it has completed something here
+ */
+struct hca_cq_source {
+	u32 last;
+	bool any;
+};
+
+/* @from: NULL of one that was purged. @before: place of the one before it of the same source, if @chained. */
+struct hca_cqe {
+	struct hca_wc wc;
+	struct hca_cq_source *from;
+	u32 before;
+	bool chained;
+};
+
 /* Fields below @lock are changed under it, but for @users; head, tail and error may be looked at without. */
 struct hca_cq_ring {
 	struct hca_spinlock lock;
-	struct hca_wc *ring;
+	struct hca_cqe *ring;
 	u32 size; /* entries; a power of two, at least the capacity */
 	u32 capacity; /* what the consumer asked for */
 	u32 head; /* the next to be polled; counts up for ever, and never back */
-	u32 tail; /* the next to be added; goes back by a purge */
+	u32 tail; /* the next to be added */
+	u32 purged; /* entries in between that are no completions any more */
 	enum hca_cq_arm arm;
 	u32 error; /* it overflowed: nothing is added any more (IBTA 11.6.3.1) */
 	u32 users; /* atomic: queue pairs that complete here */
 };
 
-/** hca_cq_ring_init() - room for @capacity completions, at least 1. Return: 0, -EINVAL, -ENOMEM. May sleep. */
-int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity);
+/** hca_cq_ring_init() - room for @capacity completions, 1 to @limit. Return: 0, -EINVAL, -ENOMEM. May sleep. */
+int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 void hca_cq_ring_fini(struct hca_cq_ring *cq);
 
 /** hca_cq_ring_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep. */
-int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity);
+int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 
-/** hca_cq_ring_add() - a work request ended; @solicited: its sender asked for an event */
-enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, const struct hca_wc *wc, bool solicited);
+static inline struct hca_cqe *hca_cq_entry(const struct hca_cq_ring *cq, u32 i)
+{
+	return &cq->ring[i & (cq->size - 1)];
+}
+
+/* The entry @i is the newest one. Whether the one before it is there still is asked when it matters. */
+static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
+{
+	struct hca_cq_source *from = e->from;
+
+	e->chained = from->any;
+	e->before = from->last;
+	from->last = i;
+	from->any = true;
+}
+
+/** hca_cq_ring_pack() - entries that were purged make room; the lock is held */
+void hca_cq_ring_pack(struct hca_cq_ring *cq);
+
+/** hca_cq_ring_add() - a work request of @from ended; @solicited: its sender asked for an event */
+static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *from,
+						const struct hca_wc *wc, bool solicited)
+{
+	enum hca_cq_added result = HCA_CQ_QUIET;
+	hca_irqflags_t flags;
+	struct hca_cqe *e;
+
+	hca_spin_lock(&cq->lock, flags);
+	if (hca_unlikely(cq->purged && cq->tail - cq->head >= cq->capacity))
+		hca_cq_ring_pack(cq);
+	if (hca_unlikely(cq->error)) {
+		result = HCA_CQ_LOST;
+	} else if (hca_unlikely(cq->tail - cq->head == cq->capacity)) {
+		hca_store(&cq->error, 1u);
+		result = HCA_CQ_OVERFLOW;
+	} else {
+		e = hca_cq_entry(cq, cq->tail);
+		e->wc = *wc;
+		e->from = from;
+		hca_cq_chain(e, cq->tail);
+		hca_store_release(&cq->tail, cq->tail + 1);
+		if (cq->arm == HCA_CQ_NEXT || (cq->arm == HCA_CQ_SOLICITED && (solicited || wc->status))) {
+			cq->arm = HCA_CQ_DISARMED;
+			result = HCA_CQ_NOTIFY;
+		}
+	}
+	hca_spin_unlock(&cq->lock, flags);
+	return result;
+}
 
 /** hca_cq_ring_poll() - up to @n completions, oldest first. Return: how many; -EIO once the queue has overflowed and is empty. */
-int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
+static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
+{
+	hca_irqflags_t flags;
+	int got = 0;
+	u32 head;
+
+	if (n <= 0)
+		return 0;
+	/*
+	 * An empty queue is told without its lock: that is what a polling consumer mostly sees. head first: it never goes
+	 * back, so if the two are equal then, the queue was empty when tail was read.
+	 */
+	head = hca_load_acquire(&cq->head);
+	if (head == hca_load_acquire(&cq->tail) && !hca_load(&cq->error))
+		return 0;
+	hca_spin_lock(&cq->lock, flags);
+	for (head = cq->head; got < n && head != cq->tail; head++) {
+		const struct hca_cqe *e = hca_cq_entry(cq, head);
+
+		if (hca_likely(e->from))
+			wc[got++] = e->wc;
+		else
+			cq->purged--;
+	}
+	/* What was purged and is at the front now is gone as well: an empty queue looks empty. */
+	for (; hca_unlikely(cq->purged) && head != cq->tail && !hca_cq_entry(cq, head)->from; head++)
+		cq->purged--;
+	hca_store(&cq->head, head);
+	if (hca_unlikely(!got && cq->error))
+		got = -EIO;
+	hca_spin_unlock(&cq->lock, flags);
+	return got;
+}
+
+/** hca_cq_ring_waiting() - completions that weren't polled; a look without the lock, so at most as old as the call */
+static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
+{
+	/* head first: it never goes back, so if the two are equal then, the queue was empty when tail was read. */
+	u32 head = hca_load_acquire(&cq->head);
+
+	return head != hca_load_acquire(&cq->tail);
+}
 
 /**
  * hca_cq_ring_notify() - ask for a call of the handler
@@ -61,7 +171,37 @@ int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
  */
 bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm);
 
-/** hca_cq_ring_purge() - forget the completions of a queue pair that was reset or destroyed */
-void hca_cq_ring_purge(struct hca_cq_ring *cq, u32 qp_num);
+/** hca_cq_ring_purge() - forget the completions of a source that was reset or goes. Takes time for each of them, for no other. */
+void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from);
+
+/** struct hca_cq - a completion queue of an adapter; its consumer's handler is called through the event queue */
+struct hca_cq {
+	struct hca_cq_ring ring;
+	struct hca *hca;
+	struct hca_eq *eq;
+	struct hca_eq_node event;
+	void (*handler)(struct hca_cq *cq);
+	u32 wants; /* atomic, HCA_WANT_* */
+};
+
+#define HCA_WANT_COMP 1u
+#define HCA_WANT_CQ_ERR 2u
+
+/** hca_cq_want() - its handlers will be called for @what. Any context. */
+void hca_cq_want(struct hca_cq *cq, u32 what);
+
+/** hca_cq_again() - from its handler: call it once more, when others had their turn */
+static inline void hca_cq_again(struct hca_cq *cq)
+{
+	hca_cq_want(cq, HCA_WANT_COMP);
+}
+
+/** hca_cq_quiet() - the end of its handler's calls. Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
+int hca_cq_quiet(struct hca_cq *cq);
+
+/** hca_cq_fini() - as hca_cq_quiet(), and its memory is free */
+int hca_cq_fini(struct hca_cq *cq);
+
+/* hca_cq_init() is in hca.h: a completion queue belongs to an adapter. */
 
 #endif

@@ -2,22 +2,31 @@
 /* The event queue; see eq.h. */
 #include "hca/eq.h"
 
-void hca_eq_init(struct hca_eq *eq)
-{
-	hca_memset(eq, 0, sizeof(*eq));
-	hca_spin_init(&eq->lock);
-}
-
 static void append(struct hca_eq *eq, struct hca_eq_node *node)
 {
 	hca_spin_assert(&eq->lock);
 	node->queued = true;
 	node->next = NULL;
+	node->prev = eq->last;
 	if (eq->last)
 		eq->last->next = node;
 	else
 		hca_store(&eq->first, node);
 	eq->last = node;
+}
+
+static void drop_node(struct hca_eq *eq, struct hca_eq_node *node)
+{
+	hca_spin_assert(&eq->lock);
+	if (node->prev)
+		node->prev->next = node->next;
+	else
+		hca_store(&eq->first, node->next);
+	if (node->next)
+		node->next->prev = node->prev;
+	else
+		eq->last = node->prev;
+	node->queued = false;
 }
 
 void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node)
@@ -32,37 +41,46 @@ void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node)
 	hca_spin_unlock(&eq->lock, flags);
 }
 
-static struct hca_eq_node *take(struct hca_eq *eq)
+static bool runs_already(const struct hca_eq *eq, uintptr_t context)
 {
-	struct hca_eq_node *node = eq->first;
+	const struct hca_eq_runner *r;
 
-	hca_spin_assert(&eq->lock);
-	if (node) {
-		hca_store(&eq->first, node->next);
-		if (!node->next)
-			eq->last = NULL;
-		node->queued = false;
-		node->firing = true;
-	}
-	return node;
+	for (r = eq->runners; r; r = r->next)
+		if (r->context == context)
+			return true;
+	return false;
 }
 
-void hca_eq_run(struct hca_eq *eq)
+static void remove_runner(struct hca_eq *eq, const struct hca_eq_runner *me)
 {
+	struct hca_eq_runner **at;
+
+	for (at = &eq->runners; *at != me; at = &(*at)->next)
+		;
+	*at = me->next;
+}
+
+/* Return: calls are left that no thread makes. */
+static bool run(struct hca_eq *eq, u32 budget)
+{
+	struct hca_eq_runner me = { .context = hca_context() };
 	struct hca_eq_node *node;
 	hca_irqflags_t flags;
-	u32 slot;
+	bool left;
 
-	if (hca_likely(!hca_load(&eq->first)))
-		return;
+	if (!me.context)
+		return true;
 	hca_spin_lock(&eq->lock, flags);
-	slot = hca_slot();
-	if (eq->busy[slot]) {
+	if (runs_already(eq, me.context)) {
 		hca_spin_unlock(&eq->lock, flags);
-		return;
+		return false;
 	}
-	eq->busy[slot] = true;
-	while ((node = take(eq))) {
+	me.next = eq->runners;
+	/* cppcheck-suppress autoVariables // it is taken off before we return */
+	eq->runners = &me;
+	for (; budget && (node = eq->first); budget--) {
+		drop_node(eq, node);
+		node->firing = true;
 		hca_spin_unlock(&eq->lock, flags);
 		node->fire(node);
 		hca_spin_lock(&eq->lock, flags);
@@ -71,27 +89,50 @@ void hca_eq_run(struct hca_eq *eq)
 			append(eq, node);
 		node->again = false;
 	}
-	/* Under the lock that the list was found empty under: nobody adds in between and leaves it to us. */
-	eq->busy[slot] = false;
+	/* Under the lock that the list was looked at under: no node is added in between and left to us. */
+	remove_runner(eq, &me);
+	left = eq->first;
 	hca_spin_unlock(&eq->lock, flags);
+	return left;
 }
 
-static void drop_node(struct hca_eq *eq, struct hca_eq_node *node)
+void hca_eq_run(struct hca_eq *eq)
 {
-	struct hca_eq_node **at, *prev = NULL;
+	if (hca_unlikely(hca_load(&eq->first)) && run(eq, HCA_EQ_BUDGET))
+		hca_eq_kick(eq);
+}
 
-	hca_spin_assert(&eq->lock);
-	for (at = &eq->first; *at != node; at = &(*at)->next)
-		prev = *at;
-	hca_store(at, node->next);
-	if (eq->last == node)
-		eq->last = prev;
-	node->queued = false;
+void hca_eq_kick(struct hca_eq *eq)
+{
+	hca_work_start(&eq->work);
+}
+
+/* In turns with other work of the os layer's thread. */
+static void on_work(void *arg)
+{
+	struct hca_eq *eq = arg;
+
+	if (run(eq, HCA_EQ_BUDGET))
+		hca_eq_kick(eq);
+}
+
+int hca_eq_init(struct hca_eq *eq)
+{
+	hca_memset(eq, 0, sizeof(*eq));
+	hca_spin_init(&eq->lock);
+	return hca_work_init(&eq->work, on_work, eq);
+}
+
+void hca_eq_fini(struct hca_eq *eq)
+{
+	hca_work_destroy(&eq->work);
+	(void)HCA_WARN_ON(eq->first);
 }
 
 void hca_eq_cancel(struct hca_eq *eq, struct hca_eq_node *node)
 {
 	hca_irqflags_t flags;
+	u32 turns = 0;
 
 	hca_spin_lock(&eq->lock, flags);
 	for (;;) {
@@ -101,7 +142,7 @@ void hca_eq_cancel(struct hca_eq *eq, struct hca_eq_node *node)
 		if (!node->firing)
 			break;
 		hca_spin_unlock(&eq->lock, flags);
-		hca_pause();
+		hca_relax(&turns);
 		hca_spin_lock(&eq->lock, flags);
 	}
 	hca_spin_unlock(&eq->lock, flags);

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The event queue: calls of the consumer's handlers, put off until the engine holds
- * no lock and is inside nothing.
+ * no lock and is inside nothing. Adapters that share a wire share one.
  *
  * So a handler may post, poll and modify, and one that posts to a queue pair whose
- * completion calls a handler that posts ... is a loop and no recursion. A node's calls
- * are made one at a time; those of different nodes go on in several threads at once.
+ * completion calls a handler that posts ... is a loop and no recursion. The calls of one
+ * node are made one at a time; those of different nodes go on in several threads at once.
+ * A thread makes HCA_EQ_BUDGET calls at most; a worker makes the rest.
  */
 #ifndef HCA_EQ_H
 #define HCA_EQ_H
 
 #include "os.h"
+
+/* Calls that one hca_eq_run() makes. */
+#define HCA_EQ_BUDGET 16u
 
 /**
  * struct hca_eq_node - something that can have an event; embedded in a CQ, QP or SRQ
@@ -21,34 +25,44 @@
 struct hca_eq_node {
 	void (*fire)(struct hca_eq_node *node);
 	struct hca_eq_node *next;
+	struct hca_eq_node *prev;
 	bool queued;
 	bool firing;
 	bool again; /* added while firing: its thread puts it back */
 };
 
-/**
- * struct hca_eq - the nodes that wait
- * @busy: a thread of this slot is making calls, and will find what is added meanwhile. Only so can a handler's own
- *	posts be told from other threads'.
- */
-struct hca_eq {
-	struct hca_spinlock lock; /* what follows */
-	struct hca_eq_node *first; /* atomic: looked at without the lock */
-	struct hca_eq_node *last;
-	bool busy[HCA_SLOTS];
+/* A thread of control that is making calls; on its stack. It finds what is added meanwhile by a handler's own posts. */
+struct hca_eq_runner {
+	struct hca_eq_runner *next;
+	uintptr_t context;
 };
 
-void hca_eq_init(struct hca_eq *eq);
+struct hca_eq {
+	struct hca_spinlock lock; /* what follows, but for @work */
+	struct hca_eq_node *first; /* atomic: looked at without the lock */
+	struct hca_eq_node *last;
+	struct hca_eq_runner *runners;
+	struct hca_work work;
+};
 
-/** hca_eq_add() - the node has something to tell; any context */
+/** hca_eq_init() - Return: 0 or -ENOMEM. May sleep. */
+int hca_eq_init(struct hca_eq *eq);
+
+/** hca_eq_fini() - no adapter uses it any more. May sleep. */
+void hca_eq_fini(struct hca_eq *eq);
+
+/** hca_eq_add() - the node has something to tell; any context. The caller, or a thread it knows of, runs or kicks the queue later. */
 void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node);
 
 /**
- * hca_eq_run() - make the calls that wait
+ * hca_eq_run() - make calls that wait, HCA_EQ_BUDGET at most; a worker makes those that are left
  *
  * From inside a handler it returns at once: the calls are made when that handler has returned. No lock held, not inside.
  */
 void hca_eq_run(struct hca_eq *eq);
+
+/** hca_eq_kick() - a worker makes the calls that wait. Any context. */
+void hca_eq_kick(struct hca_eq *eq);
 
 /** hca_eq_cancel() - no call for the node begins after this, and none is under way when it returns. Not from its handler. */
 void hca_eq_cancel(struct hca_eq *eq, struct hca_eq_node *node);

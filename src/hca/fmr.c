@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Fast memory regions; see fmr.h. Called by the verbs of a face. A thin layer over
- * regions of pages: what the engine sees is a region like any other.
+ * MRs of pages: what the engine sees is an MR like any other.
  */
 #include "hca/fmr.h"
 
@@ -21,7 +21,7 @@ int hca_fmr_create(struct hca_pd *pd, const struct hca_fmr_attr *attr, struct hc
 	f = hca_alloc(sizeof(*f), HCA_MAY_SLEEP);
 	if (!f)
 		return -ENOMEM;
-	err = hca_mr_create(pd, &pages, &f->region);
+	err = hca_mr_create(pd, &pages, &f->mr);
 	if (err) {
 		hca_free(f);
 		return err;
@@ -29,7 +29,7 @@ int hca_fmr_create(struct hca_pd *pd, const struct hca_fmr_attr *attr, struct hc
 	f->access = attr->access;
 	f->page_shift = attr->page_shift;
 	f->max_maps = attr->max_maps;
-	f->key = f->region->key;
+	f->key = f->mr->key;
 	*out = f;
 	return 0;
 }
@@ -40,7 +40,7 @@ int hca_fmr_destroy(struct hca_fmr *f)
 
 	if (f->maps)
 		return -EBUSY;
-	err = hca_mr_destroy(f->region);
+	err = hca_mr_destroy(f->mr);
 	if (!err)
 		hca_free(f);
 	return err;
@@ -51,7 +51,7 @@ static bool pages_valid(const struct hca_fmr *f, const u64 *pages, u32 npages, u
 	u64 any = iova;
 	u32 i;
 
-	if (!npages || npages > f->region->max_pages || iova + (((u64)npages << f->page_shift) - 1) < iova)
+	if (!npages || npages > f->mr->max_pages || iova + (((u64)npages << f->page_shift) - 1) < iova)
 		return false;
 	for (i = 0; i < npages; i++)
 		any |= pages[i];
@@ -60,13 +60,18 @@ static bool pages_valid(const struct hca_fmr *f, const u64 *pages, u32 npages, u
 
 static int map(struct hca_fmr *f, const struct hca_mr_pages *p)
 {
+	struct hca_mr_pages own;
 	int err;
 
 	if (f->maps == f->max_maps)
 		return -EINVAL;
-	/* Its list of pages is about to change: nobody may be reading it. An error says that nobody can: it isn't mapped. */
-	(void)hca_mr_invalidate(f->region, f->key);
-	err = hca_mr_register(f->region, p);
+	err = hca_mr_capture(f->mr, p, &own);
+	if (err)
+		return err;
+	/* Its pages are about to change: no thread may be reading them. An error says that none can: it isn't mapped. */
+	(void)hca_mr_invalidate(f->mr, f->key);
+	err = hca_mr_register_captured(f->mr, &own);
+	hca_mr_release(f->mr, &own);
 	if (err)
 		return err;
 	f->key = p->key;
@@ -95,21 +100,22 @@ int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
 int hca_fmr_unmap(struct hca_fmr *first)
 {
 	struct hca_fmr *f;
+	u32 turns = 0;
 
 	for (f = first; f; f = f->next)
-		if (f->region->quiesce != first->region->quiesce)
+		if (f->mr->quiesce != first->mr->quiesce)
 			return -EINVAL;
-	/* First all keys are void, then who may still be using one of them leaves, once for all. */
+	/* First all keys are void, then the threads that may still use one of them leave, once for all. */
 	for (f = first; f; f = f->next) {
 		while (hca_xchg(&f->busy, 1u))
-			hca_pause();
-		f->voided = !hca_mr_begin_invalidate(f->region, f->key);
+			hca_relax(&turns);
+		f->voided = !hca_mr_begin_invalidate(f->mr, f->key);
 	}
 	if (first)
-		hca_quiesce_wait(first->region->quiesce);
+		hca_quiesce_wait(first->mr->quiesce);
 	for (f = first; f; f = f->next) {
 		if (f->voided)
-			hca_mr_end_invalidate(f->region);
+			hca_mr_end_invalidate(f->mr);
 		f->maps = 0;
 		hca_store_release(&f->busy, 0u);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Fast memory regions: pages that are mapped and unmapped by calls, without a work
- * request, as Linux's ib_alloc_fmr() and ib_map_phys_fmr() have it. A region that is
+ * request, as Linux's ib_alloc_fmr() and ib_map_phys_fmr() have it. An FMR that is
  * mapped may be mapped to other pages some times before it must be unmapped; unmapping
  * is done for many at once and waits once for all.
  */
@@ -21,7 +21,7 @@
  * @next: the caller's, to make a list for hca_fmr_unmap()
  */
 struct hca_fmr {
-	struct hca_mr *region;
+	struct hca_mr *mr;
 	u32 access;
 	u32 page_shift;
 	u32 max_maps;
@@ -34,7 +34,7 @@ struct hca_fmr {
 
 /**
  * struct hca_fmr_attr - what one is made with
- * @access: enum hca_access_flags; no windows, and not zero-based
+ * @access: enum hca_access_flags; no MWs, and not zero-based
  * @max_pages: of one map
  * @max_maps: until it must be unmapped; 1 to HCA_FMR_MAX_MAPS
  * @page_shift: log2 of the page size
@@ -58,16 +58,16 @@ int hca_fmr_destroy(struct hca_fmr *f);
  * @iova: what the first byte is called; a page's begin as well
  *
  * Any context, but not from inside. Return: 0, and the new key is in @f; -EINVAL: no pages or too many, an address that isn't
- * a page's, or mapped as often as it may be; -EBUSY: another thread is at it. Then what was mapped still is, unless
+ * a page's, or mapped as often as it may be; -ENOMEM; -EBUSY: another thread is at it. Then what was mapped still is, unless
  * the list was changed while it was read.
  */
 int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova);
 
 /**
- * hca_fmr_unmap() - nobody touches the pages of a whole list when this returned, and each may be mapped as often as when it was new
- * @first: linked by @next, of one wire; some may be not mapped
+ * hca_fmr_unmap() - no thread touches the pages of a whole list when this returned, and each may be mapped as often as when it was new
+ * @first: linked by @next, of one adapter; some may be not mapped
  *
- * Not from inside. Return: 0; -EINVAL: not of one wire, and nothing has changed.
+ * Not from inside. Return: 0; -EINVAL: not of one adapter, and nothing has changed.
  */
 int hca_fmr_unmap(struct hca_fmr *first);
 

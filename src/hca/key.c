@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The table of keys: growth, and the list of free indexes; see key.h. Called when
- * regions and windows are made and ended, never by a look-up. Nothing here may sleep
+ * MRs and MWs are made and ended, never by a look-up. Nothing here may sleep
  * once the table is there, and an index that was given away may not move in memory.
  */
 #include "hca/key.h"

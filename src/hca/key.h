@@ -2,10 +2,10 @@
 /*
  * Keys: an L_Key or R_Key is an index of 24 bits and a generation of 8, and the
  * table holds beside each what a check needs, one cache line a key. So a check is a
- * bounds test, a load and a compare, however many regions there are.
+ * bounds test, a load and a compare, however many MRs there are.
  *
  * A look-up and all that is done with its result happen inside the engine
- * (hca/quiesce.h); who retracts a key waits for those before the entry changes. An
+ * (hca/quiesce.h); the thread that retracts a key waits for those before the entry changes. An
  * index comes back late and never with the generation it had last, so that a stale
  * key finds nothing.
  */
@@ -20,11 +20,13 @@
 #define HCA_KEY_CHUNK_BITS 9
 #define HCA_KEY_CHUNK (1u << HCA_KEY_CHUNK_BITS)
 
-struct hca_pd;
 struct hca_mr;
 
-/* In an entry's access: it is a window's. A window has an R_Key alone: it can't be used locally, not even to read. */
+/* In an entry's access: it is an MW's. An MW has an R_Key alone: it can't be used locally, not even to read. */
 #define HCA_KEY_MW (1u << 31)
+
+/* No queue pair has this number. */
+#define HCA_KEY_ANY_QP (~0u)
 
 /**
  * struct hca_key_entry - one key
@@ -32,13 +34,16 @@ struct hca_mr;
  * @access: enum hca_access_flags, HCA_KEY_MW
  * @iova: the first address it covers
  * @length: bytes from there on
- * @offset: where in @region that first address is; 0 but for windows
- * @pd: the protection domain that may use it
- * @qp: of a type 2 window: the queue pair that may use it, else NULL
- * @region: where the bytes are
+ * @offset: where in @mr that first address is; 0 but for MWs
+ * @pd: the number of the protection domain that may use it
+ * @qpn: of a type 2 memory window: the queue pair that may use it, else HCA_KEY_ANY_QP
+ * @number: of the memory region, for a reader that can't follow @mr
+ * @mr: where the bytes are
  * @last: the last key that was handed out or published here
  *
- * From @access to @region all is constant while @key is not 0.
+ * From @access to @number all is constant while @key is not 0, and until no thread is inside that found it so. @mr is atomic:
+ * of a memory region's entry it is set until the MR is destroyed, of a memory window's while it is bound; a thread
+ * inside that found it may use it.
  */
 struct hca_key_entry {
 	u32 key; /* atomic */
@@ -46,15 +51,16 @@ struct hca_key_entry {
 	u64 iova;
 	u64 length;
 	u64 offset;
-	const struct hca_pd *pd;
-	const void *qp;
-	struct hca_mr *region;
+	u64 pd;
+	u32 qpn;
+	u32 number;
+	struct hca_mr *mr;
 	union {
 		struct {
-			u32 last; /* who owns the index */
+			u32 last; /* the owner of the index */
 			u32 next_free; /* the table's lock */
 		};
-		void *window; /* while it is a window's: the adapter's mw_lock, and inside */
+		void *mw; /* while it is a memory window's: the adapter's mw_lock, and inside */
 	};
 } HCA_ALIGNED(HCA_CACHE_LINE);
 
@@ -79,7 +85,7 @@ int hca_keys_init(struct hca_keys *keys, u32 limit);
 void hca_keys_fini(struct hca_keys *keys);
 
 /**
- * hca_key_alloc() - a key that nobody uses, from the index that was free for longest
+ * hca_key_alloc() - a key that is not in use, from the index that was free for longest
  * @key: set to the key, which isn't valid before hca_key_publish()
  * @e: set to its entry, the caller's until hca_key_free()
  *
@@ -103,43 +109,48 @@ static inline void hca_key_publish(struct hca_key_entry *e, u32 key)
 	hca_store_release(&e->key, key);
 }
 
-/** hca_key_retract() - from now on look-ups fail; who is inside may go on until hca_quiesce_wait(). Return: was it there? */
+/** hca_key_retract() - from now on look-ups fail; threads inside may go on until hca_quiesce_wait(). Return: was it there? */
 static inline bool hca_key_retract(struct hca_key_entry *e, u32 key)
 {
 	return hca_cmpxchg(&e->key, key, 0u) == key;
 }
 
-/** hca_key_find() - the entry of a key that is valid now, or NULL; inside the engine only */
-static inline const struct hca_key_entry *hca_key_find(const struct hca_keys *keys, u32 key)
+/** hca_key_index() - the entry of a key's index, whatever key it has now; NULL: there is none such. Inside only. */
+static inline const struct hca_key_entry *hca_key_index(const struct hca_keys *keys, u32 key)
 {
 	u32 index = key >> 8;
-	const struct hca_key_entry *e;
 
 	if (hca_unlikely(index >= hca_load_acquire(&keys->indexes)))
 		return NULL;
-	e = &hca_load(&keys->chunk[index >> HCA_KEY_CHUNK_BITS])[index & (HCA_KEY_CHUNK - 1)];
-	if (hca_unlikely(hca_load_acquire(&e->key) != key || !key))
-		return NULL;
-	return e;
+	return &hca_load(&keys->chunk[index >> HCA_KEY_CHUNK_BITS])[index & (HCA_KEY_CHUNK - 1)];
 }
 
-static inline bool hca_key_mw_allows(const struct hca_key_entry *e, const void *qp, u32 access)
+/** hca_key_find() - the entry of a key that is valid now, or NULL; inside only */
+static inline const struct hca_key_entry *hca_key_find(const struct hca_keys *keys, u32 key)
 {
-	return access & HCA_ACCESS_REMOTE && (!e->qp || e->qp == qp);
+	const struct hca_key_entry *e = hca_key_index(keys, key);
+
+	return hca_likely(e && hca_load_acquire(&e->key) == key && key) ? e : NULL;
+}
+
+static inline bool hca_key_mw_allows(const struct hca_key_entry *e, u32 qpn, u32 access)
+{
+	return access & HCA_ACCESS_REMOTE && (e->qpn == HCA_KEY_ANY_QP || e->qpn == qpn);
 }
 
 /**
  * hca_key_check() - may this key be used so?
- * @qp: who asks; a type 2 window is one queue pair's alone
+ * @pd: the number of the protection domain that asks
+ * @qpn: the queue pair that asks; a type 2 memory window is one queue pair's alone
  * @addr: first byte
- * @len: bytes; a range of none must begin in the region or right behind it. A message of no bytes needs no key at
+ * @len: bytes; a range of none must begin in the memory region or right behind it. A message of no bytes needs no key at
  *	all (IBTA vol. 1, 9.7): don't ask then.
  * @access: every right that is needed; none for a local read
  *
  * Return: the entry, or NULL. Bounds can't wrap.
  */
-static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *keys, u32 key, const struct hca_pd *pd,
-							const void *qp, u64 addr, u64 len, u32 access)
+static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *keys, u32 key, u64 pd, u32 qpn, u64 addr,
+							u64 len, u32 access)
 {
 	const struct hca_key_entry *e = hca_key_find(keys, key);
 	u64 off;
@@ -149,12 +160,12 @@ static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *k
 	off = addr - e->iova;
 	if (hca_unlikely(e->pd != pd || (e->access & access) != access || len > e->length || off > e->length - len))
 		return NULL;
-	if (hca_unlikely(e->access & HCA_KEY_MW) && !hca_key_mw_allows(e, qp, access))
+	if (hca_unlikely(e->access & HCA_KEY_MW) && !hca_key_mw_allows(e, qpn, access))
 		return NULL;
 	return e;
 }
 
-/** hca_key_offset() - where in its region an address is that this key covers */
+/** hca_key_offset() - where in its memory region an address is that this key covers */
 static inline u64 hca_key_offset(const struct hca_key_entry *e, u64 addr)
 {
 	return addr - e->iova + e->offset;

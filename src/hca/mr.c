@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Registering memory and taking it back; see region.h. Called by the verbs of a face,
- * and for work requests and messages by the engine. Whatever waits for who is inside
- * holds no lock meanwhile.
+ * Registering memory and taking it back; see mr.h. Called by the verbs of a face,
+ * and for work requests and messages by the engine. A wait for the threads inside is made
+ * with no lock held.
  *
- * The order in which a region ends: its state says so, the key is void, who is inside
- * leaves, the index is given back, the memory goes with the last reference.
+ * The order in which an MR ends: its state says so, the key is void, the threads inside
+ * leave, the index is given back, the memory goes with the last reference.
  */
 #include "hca/mr.h"
 
@@ -49,9 +49,9 @@ static void publish(struct hca_mr *r, u32 key, u32 access, u64 iova, u64 length)
 	e->iova = access & HCA_ACCESS_ZERO_BASED ? 0 : iova;
 	e->length = length;
 	e->offset = 0;
-	e->pd = r->pd;
-	e->qp = NULL;
-	e->region = r;
+	e->pd = r->pd->number;
+	e->qpn = HCA_KEY_ANY_QP;
+	e->number = key >> 8;
 	r->key = key;
 	r->state = HCA_MR_VALID;
 	hca_key_publish(e, key);
@@ -76,15 +76,17 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 	if (attr->kind == HCA_MR_PAGES) {
 		r->max_pages = attr->max_pages;
 		r->pages = hca_alloc((size_t)attr->max_pages * sizeof(*r->pages), HCA_MAY_SLEEP);
-		if (!r->pages) {
+		r->spare = hca_alloc((size_t)attr->max_pages * sizeof(*r->spare), HCA_MAY_SLEEP);
+		if (!r->pages || !r->spare) {
 			err = -ENOMEM;
-			goto free_region;
+			goto free_pages;
 		}
 	}
 	err = hca_key_alloc(pd->keys, &r->key, &r->entry);
 	if (err)
 		goto free_pages;
 	hca_fetch_add(&pd->users, 1);
+	hca_store_release(&r->entry->mr, r);
 	hca_spin_lock(&r->lock, flags);
 	/* Of all memory one byte is missing: a length of 2^64 has no number, and no memory is there. */
 	if (attr->kind == HCA_MR_ALL) {
@@ -98,17 +100,22 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 	return 0;
 
 free_pages:
+	hca_free(r->spare);
 	hca_free(r->pages);
-free_region:
 	hca_free(r);
 	return err;
 }
 
-void hca_mr_put(struct hca_mr *r)
+static void get(struct hca_mr *r)
+{
+	hca_fetch_add(&r->refs, 1);
+}
+
+static void put(struct hca_mr *r)
 {
 	if (hca_fetch_add(&r->refs, (u32)-1) != 1)
 		return;
-	hca_free(r->kept);
+	hca_free(r->spare);
 	hca_free(r->pages);
 	hca_free(r);
 }
@@ -118,7 +125,7 @@ int hca_mr_destroy(struct hca_mr *r)
 	struct hca_pd *pd = r->pd;
 	hca_irqflags_t flags;
 
-	/* Under the lock a window is either bound before, and we say no, or finds no valid key to be bound to. */
+	/* Under the lock an MW is either bound before, and we say no, or finds no valid key to be bound to. */
 	hca_spin_lock(&r->lock, flags);
 	HCA_ASSERT(r->state != HCA_MR_DEAD);
 	if (r->windows) {
@@ -128,10 +135,11 @@ int hca_mr_destroy(struct hca_mr *r)
 	if (r->state == HCA_MR_VALID)
 		hca_key_retract(r->entry, r->key);
 	r->state = HCA_MR_DEAD;
+	hca_store(&r->entry->mr, NULL);
 	hca_spin_unlock(&r->lock, flags);
 	hca_quiesce_wait(r->quiesce);
 	hca_key_free(pd->keys, r->key);
-	hca_mr_put(r);
+	put(r);
 	hca_fetch_add(&pd->users, (u32)-1);
 	return 0;
 }
@@ -151,51 +159,92 @@ static bool begin(struct hca_mr *r)
 	return ok;
 }
 
-/* Taken over first and checked then, because the consumer may write to his list at any time. */
-static int take_pages(struct hca_mr *r, const struct hca_mr_pages *p)
+static int check_pages(const struct hca_mr *r, const struct hca_mr_pages *p)
 {
-	u64 mask = (1ull << p->page_shift) - 1;
+	u64 mask;
 	u32 i;
 
-	hca_memcpy(r->pages, p->pages, p->npages * sizeof(*p->pages));
-	r->page_shift = p->page_shift;
-	r->npages = p->npages;
-	r->offset = r->pages[0] & mask;
-	r->pages[0] -= r->offset;
-	if (p->length > ((u64)p->npages << p->page_shift) - r->offset)
+	if (!p->pages || !access_valid(p->access) || p->page_shift < HCA_MR_MIN_SHIFT ||
+	    p->page_shift > HCA_MR_MAX_SHIFT || !p->npages || p->npages > r->max_pages)
+		return -EINVAL;
+	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
+		return -EINVAL;
+	mask = (1ull << p->page_shift) - 1;
+	if (p->length > ((u64)p->npages << p->page_shift) - (p->pages[0] & mask))
 		return -EINVAL;
 	for (i = 1; i < p->npages; i++)
-		if (r->pages[i] & mask)
+		if (p->pages[i] & mask)
 			return -EINVAL;
 	return 0;
 }
 
+int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p)
+{
+	int err = check_pages(r, p);
+	hca_irqflags_t flags;
+	u64 *before;
+
+	/* No thread is inside with one that is invalid: its last key was waited for. */
+	if (err || !begin(r))
+		return -EINVAL;
+	before = r->pages;
+	r->pages = (u64 *)p->pages;
+	p->pages = before;
+	r->page_shift = p->page_shift;
+	r->npages = p->npages;
+	r->offset = r->pages[0] & ((1ull << p->page_shift) - 1);
+	r->pages[0] -= r->offset;
+	hca_spin_lock(&r->lock, flags);
+	if (r->state != HCA_MR_BUSY) {
+		err = -EINVAL; /* destroyed: the entry isn't ours any more */
+	} else if (p->key >> 8 != r->key >> 8) {
+		err = -EINVAL;
+		r->state = HCA_MR_INVALID;
+	} else {
+		publish(r, p->key, p->access, p->iova, p->length);
+	}
+	hca_spin_unlock(&r->lock, flags);
+	return err;
+}
+
+int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr_pages *out)
+{
+	u64 *pages;
+
+	*out = *p;
+	out->pages = NULL;
+	get(r);
+	/* What can't be is found when it is registered: that is where a queued one fails. */
+	if (r->kind != HCA_MR_PAGES || !p->npages || p->npages > r->max_pages)
+		return 0;
+	pages = hca_load(&r->spare) ? hca_xchg(&r->spare, NULL) : NULL;
+	if (!pages)
+		pages = hca_alloc((size_t)r->max_pages * sizeof(*pages), 0);
+	if (!pages) {
+		put(r);
+		return -ENOMEM;
+	}
+	hca_memcpy(pages, p->pages, p->npages * sizeof(*pages));
+	out->pages = pages;
+	return 0;
+}
+
+void hca_mr_release(struct hca_mr *r, struct hca_mr_pages *p)
+{
+	if (p->pages)
+		hca_free(hca_xchg(&r->spare, (u64 *)p->pages));
+	put(r);
+}
+
 int hca_mr_register(struct hca_mr *r, const struct hca_mr_pages *p)
 {
-	hca_irqflags_t flags;
-	int err;
+	struct hca_mr_pages own;
+	int err = hca_mr_capture(r, p, &own);
 
-	if (r->kind != HCA_MR_PAGES || !access_valid(p->access))
-		return -EINVAL;
-	if (p->page_shift < HCA_MR_MIN_SHIFT || p->page_shift > HCA_MR_MAX_SHIFT || !p->npages ||
-	    p->npages > r->max_pages)
-		return -EINVAL;
-	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
-		return -EINVAL;
-	/* Nobody is inside with a region that is invalid: its last key was waited for. */
-	if (!begin(r))
-		return -EINVAL;
-	err = take_pages(r, p);
-	hca_spin_lock(&r->lock, flags);
-	if (r->state != HCA_MR_BUSY)
-		err = -EINVAL; /* destroyed: the entry isn't ours any more */
-	else if (err || p->key >> 8 != r->key >> 8)
-		err = -EINVAL;
-	else
-		publish(r, p->key, p->access, p->iova, p->length);
-	if (err && r->state == HCA_MR_BUSY)
-		r->state = HCA_MR_INVALID;
-	hca_spin_unlock(&r->lock, flags);
+	if (err)
+		return err;
+	err = hca_mr_register_captured(r, &own);
+	hca_mr_release(r, &own);
 	return err;
 }
 
@@ -214,24 +263,42 @@ int hca_mr_begin_invalidate(struct hca_mr *r, u32 key)
 	} else {
 		hca_key_retract(r->entry, key);
 		r->state = HCA_MR_BUSY;
-		hca_mr_get(r);
+		get(r);
 	}
 	hca_spin_unlock(&r->lock, flags);
 	return err;
 }
 
-int hca_mr_invalidate_begin_key(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, bool remote,
-				struct hca_mr **out)
+/* The key that it had last, or would have next: it is free already. */
+static bool free_already(struct hca_mr *r, u64 pd, u32 key)
 {
-	const struct hca_key_entry *e = hca_key_find(keys, key);
+	hca_irqflags_t flags;
+	bool is;
+
+	hca_spin_lock(&r->lock, flags);
+	is = r->kind == HCA_MR_PAGES && r->state == HCA_MR_INVALID && r->key == key && r->pd->number == pd;
+	hca_spin_unlock(&r->lock, flags);
+	return is;
+}
+
+int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bool remote, struct hca_mr **out)
+{
+	const struct hca_key_entry *e = hca_key_index(keys, key);
+	struct hca_mr *r;
 	int err;
 
-	if (!e || e->pd != pd || e->access & HCA_KEY_MW || (remote && !(e->access & HCA_ACCESS_REMOTE)))
+	*out = NULL;
+	if (!e)
 		return -EINVAL;
-	/* The region is still there: who destroys it waits for us. */
-	err = hca_mr_begin_invalidate(e->region, key);
+	/* The memory region is still there: its destroyer waits for us. */
+	r = hca_load_acquire(&e->mr);
+	if (hca_load_acquire(&e->key) != key)
+		return !remote && r && free_already(r, pd, key) ? 0 : -EINVAL;
+	if (!r || e->pd != pd || e->access & HCA_KEY_MW || (remote && !(e->access & HCA_ACCESS_REMOTE)))
+		return -EINVAL;
+	err = hca_mr_begin_invalidate(r, key);
 	if (!err)
-		*out = e->region;
+		*out = r;
 	return err;
 }
 
@@ -243,7 +310,7 @@ void hca_mr_end_invalidate(struct hca_mr *r)
 	if (r->state == HCA_MR_BUSY)
 		r->state = HCA_MR_INVALID;
 	hca_spin_unlock(&r->lock, flags);
-	hca_mr_put(r);
+	put(r);
 }
 
 void hca_mr_invalidate_finish(struct hca_mr *r)
@@ -261,10 +328,10 @@ int hca_mr_invalidate(struct hca_mr *r, u32 key)
 	return err;
 }
 
-/* --- windows --- */
+/* --- memory windows --- */
 
-int hca_mr_bind(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, u64 addr, u64 len, u32 access,
-		struct hca_mr **out, u64 *offset)
+int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access, struct hca_mr **out,
+		u64 *offset)
 {
 	u32 need = HCA_ACCESS_MW_BIND;
 	const struct hca_key_entry *e;
@@ -274,10 +341,12 @@ int hca_mr_bind(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, u
 
 	if (access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC))
 		need |= HCA_ACCESS_LOCAL_WRITE;
-	e = hca_key_check(keys, key, pd, NULL, addr, len, need);
+	e = hca_key_check(keys, key, pd, HCA_KEY_ANY_QP, addr, len, need);
 	if (!e)
 		return -EINVAL;
-	r = e->region;
+	r = hca_load_acquire(&e->mr);
+	if (!r)
+		return -EINVAL; /* destroyed since: that waits for us, and keeps the memory region until then */
 	hca_spin_lock(&r->lock, flags);
 	ok = r->state == HCA_MR_VALID && r->key == key;
 	if (ok)

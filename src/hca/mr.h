@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory regions: what stands behind a key. A region says where the bytes that a
+ * Memory regions: what stands behind a key. An MR says where the bytes that a
  * consumer calls [iova, iova + length) are, in DMA addresses of its device.
  *
  *   all memory   an address is a DMA address itself (ib_get_dma_mr)
@@ -15,6 +15,7 @@
 
 #include "dma/mem.h"
 #include "hca/key.h"
+#include "hca/wr.h"
 
 /** enum hca_mr_kind - how an address becomes a DMA address */
 enum hca_mr_kind {
@@ -23,7 +24,7 @@ enum hca_mr_kind {
 	HCA_MR_PAGES,
 };
 
-/* The most pages that one region can list. */
+/* The most pages that one MR can list. */
 #define HCA_MR_MAX_PAGES (1u << 24)
 
 /* log2 of the page sizes that there are */
@@ -33,14 +34,15 @@ enum hca_mr_kind {
 /** struct hca_pd - a protection domain: what is made under one works with what is made under it alone */
 struct hca_pd {
 	struct hca_keys *keys;
-	struct hca_quiesce *quiesce; /* outlives all regions, also those that are destroyed but referenced */
-	u32 users; /* atomic: regions, windows, queue pairs, ... */
+	struct hca_quiesce *quiesce; /* the adapter's */
+	u64 number; /* no other domain of the adapter ever has it */
+	u32 users; /* atomic: memory regions, memory windows, queue pairs, ... */
 };
 
 /** enum hca_mr_state - what may be done with it */
 enum hca_mr_state {
-	HCA_MR_INVALID, /* no key of it is valid, and nobody is inside with one: it may be registered */
-	HCA_MR_BUSY, /* no key of it is valid; somebody registers or invalidates */
+	HCA_MR_INVALID, /* no key of it is valid, and no thread is inside with one: it may be registered */
+	HCA_MR_BUSY, /* no key of it is valid; a thread registers or invalidates */
 	HCA_MR_VALID, /* its key is valid */
 	HCA_MR_DEAD, /* destroyed; what is left goes with the last reference */
 };
@@ -52,13 +54,13 @@ enum hca_mr_state {
  * @offset: of the first byte in the first page
  * @base: the DMA address of the first byte, for one run
  * @pages: their DMA addresses, room for @max_pages; owned
+ * @spare: atomic: as much room, for the pages of a registration that is queued; NULL while one is
  * @npages: how many are used
- * @key: its key; L_Key and R_Key are the same number. Of a region for fast registration: the next or current one.
+ * @key: its key; L_Key and R_Key are the same number. Of an MR for fast registration: the next or current one.
  * @windows: memory windows bound to it
- * @kept: memory of its owner's that goes with the last reference; or NULL
  *
- * From @page_shift to @npages all changes only while no key of it is valid and nobody is inside. @lock is taken from
- * inside, so nobody waits while holding it.
+ * From @page_shift to @npages all changes only while no key of it is valid and no thread is inside. @lock is taken from
+ * inside, so no thread waits while holding it.
  */
 struct hca_mr {
 	struct hca_pd *pd; /* until destroyed */
@@ -69,10 +71,10 @@ struct hca_mr {
 	u64 offset;
 	u64 base;
 	u64 *pages;
+	u64 *spare;
 	u32 max_pages;
 	u32 npages;
 	u32 refs; /* atomic */
-	void *kept;
 
 	struct hca_spinlock lock; /* what follows */
 	u32 key;
@@ -87,8 +89,8 @@ struct hca_mr {
  * @iova: the consumer's name for the first byte (all memory: 0)
  * @length: bytes (all memory: ignored, it is all there is)
  * @base: one run: its DMA address
- * @max_pages: of a region for pages: room, at most HCA_MR_MAX_PAGES
- * @invalid: made without a valid key, for fast registration: of a region for pages, always; of no other
+ * @max_pages: of an MR for pages: room, at most HCA_MR_MAX_PAGES
+ * @invalid: made without a valid key, for fast registration: of an MR for pages, always; of no other
  */
 struct hca_mr_attr {
 	enum hca_mr_kind kind;
@@ -106,103 +108,85 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 /**
  * hca_mr_destroy() - the key is void, and no memory is touched through it after this returned
  *
- * Any context, but not from inside. Return: 0; -EBUSY while windows are bound to it (IBTA 10.6.7.2.3): then nothing has changed.
+ * Any context, but not from inside. Return: 0; -EBUSY while MWs are bound to it (IBTA 10.6.7.2.3): then nothing has changed.
  */
 int hca_mr_destroy(struct hca_mr *r);
 
 /**
- * hca_mr_get() - keep it at hand for later: a registration that is queued
+ * hca_mr_capture() - take a registration over that will be done later
+ * @p: the caller's, who may change it and its list when this returned
+ * @out: set to the same with pages of its own, for hca_mr_register_captured() or not, and then hca_mr_release()
  *
- * What is destroyed meanwhile can't be registered any more, but may be asked. And what a queued registration reads must
- * be there as long: an owner that lets it go with the region sets @kept.
+ * Keeps the memory region's memory; one that is destroyed meanwhile can't be registered any more. Any context.
+ * Return: 0, also for what can't be registered; -ENOMEM: another one is queued, and there is no memory for a second.
  */
-static inline void hca_mr_get(struct hca_mr *r)
-{
-	hca_fetch_add(&r->refs, 1);
-}
+int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr_pages *out);
 
-/** hca_mr_put() - end of hca_mr_get(). Any context. */
-void hca_mr_put(struct hca_mr *r);
+/** hca_mr_register_captured() - as hca_mr_register(); @p keeps what hca_mr_release() gives back */
+int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p);
+
+/** hca_mr_release() - end of hca_mr_capture(). Any context. */
+void hca_mr_release(struct hca_mr *r, struct hca_mr_pages *p);
 
 /**
- * struct hca_mr_pages - what a fast registration says
- * @key: the region's key with a low byte of the consumer's choice
- * @access: rights
- * @iova: name of the first byte
- * @length: bytes
- * @page_shift: log2 of the page size
- * @pages: DMA addresses, the first with the offset of the first byte in it
- * @npages: how many
- */
-struct hca_mr_pages {
-	u32 key;
-	u32 access;
-	u64 iova;
-	u64 length;
-	u32 page_shift;
-	const u64 *pages;
-	u32 npages;
-};
-
-/**
- * hca_mr_register() - fast registration, by who owns the region or has a reference
+ * hca_mr_register() - fast registration, by the owner of the memory region
  *
- * Any context, but not from inside. Return: 0; -EINVAL: not a region for it, valid already, destroyed, or a key, rights
+ * Any context, but not from inside. Return: 0; -EINVAL: not an MR for it, valid already, destroyed, or a key, rights
  * or pages that don't fit.
  */
 int hca_mr_register(struct hca_mr *r, const struct hca_mr_pages *p);
 
 /**
- * hca_mr_invalidate_begin_key() - make a key void, from inside
- * @pd: of the queue pair that asks
- * @remote: it is the peer that asks: then the region must have been open to peers
- * @out: set to the region, for hca_mr_invalidate_finish()
+ * hca_mr_invalidate_begin_key() - no look-up finds the key any more, from inside
+ * @pd: number of the domain that asks
+ * @remote: the peer asks: then the memory region must have been open to peers, and the key valid
+ * @out: set to the memory region, for hca_mr_invalidate_finish(); NULL: its key was the last one, and was invalidated before
  *
- * No look-up finds the key when this returned, but those inside may still use it, and we can't wait for ourselves.
- * Return: 0; -EINVAL: no valid key of a region for fast registration, or not of this domain; -EBUSY: windows are bound.
+ * Threads that are inside may still use it, and we can't wait for ourselves. Return: 0; -EINVAL: no key of a memory region
+ * for fast registration, or not of this domain; -EBUSY: memory windows are bound.
  */
-int hca_mr_invalidate_begin_key(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, bool remote,
-				struct hca_mr **out);
+int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bool remote, struct hca_mr **out);
 
 /**
- * hca_mr_invalidate_finish() - the rest of hca_mr_invalidate_begin_key(): nobody uses the region when this returned
+ * hca_mr_invalidate_finish() - the rest: no thread uses the memory region when this returned
  *
  * Any context, but not from inside. It may be registered again, unless it was destroyed meanwhile; @r is gone for the caller.
  */
 void hca_mr_invalidate_finish(struct hca_mr *r);
 
-/** hca_mr_invalidate() - both at once, by who owns the region; not from inside. Return: as hca_mr_invalidate_begin_key() */
+/** hca_mr_invalidate() - both at once, by the owner of the MR; not from inside. Return: as hca_mr_begin_invalidate() */
 int hca_mr_invalidate(struct hca_mr *r, u32 key);
 
 /**
- * hca_mr_begin_invalidate() - hca_mr_invalidate() for who waits for many at once: the first half
+ * hca_mr_begin_invalidate() - hca_mr_invalidate() for a caller that waits for many at once: the first half
  *
- * The key is void, but those inside may still use it: hca_quiesce_wait() is the caller's, and hca_mr_end_invalidate()
- * when it has returned. Return: as hca_mr_invalidate_begin_key().
+ * The key is void, but threads inside may still use it: hca_quiesce_wait() is the caller's, and hca_mr_end_invalidate()
+ * when it has returned. Return: 0; -EINVAL: it isn't valid with this key; -EBUSY: memory windows are bound.
  */
 int hca_mr_begin_invalidate(struct hca_mr *r, u32 key);
 void hca_mr_end_invalidate(struct hca_mr *r);
 
 /**
- * hca_mr_bind() - count a window on a region, from inside
- * @key: of the region
- * @addr: of the window's first byte, as the region has it
+ * hca_mr_bind() - count a memory window on a memory region, from inside
+ * @pd: number of the domain
+ * @key: of the memory region
+ * @addr: of the MW's first byte, as the MR has it
  * @len: its bytes
  * @access: its rights
- * @offset: set to where in the region it begins, for its entry
+ * @offset: set to where in the MR it begins, for its entry
  *
- * A window that may be written needs a region with local write; its other rights are its own.
- * Return: 0, and the region in @out until hca_mr_unbind(); -EINVAL.
+ * An MW that may be written needs an MR with local write; its other rights are its own.
+ * Return: 0, and the MR in @out until hca_mr_unbind(); -EINVAL.
  */
-int hca_mr_bind(const struct hca_keys *keys, const struct hca_pd *pd, u32 key, u64 addr, u64 len, u32 access,
-		struct hca_mr **out, u64 *offset);
+int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len, u32 access, struct hca_mr **out,
+		u64 *offset);
 
-/** hca_mr_unbind() - a window's key was retracted and waited for. Any context. */
+/** hca_mr_unbind() - an MW's key was retracted and waited for. Any context. */
 void hca_mr_unbind(struct hca_mr *r);
 
 /**
  * hca_mr_run() - where the bytes are
- * @off: offset from the first byte; inside the region, the key check has seen to it
+ * @off: offset from the first byte; inside the MR, the key check has seen to it
  * @len: in: bytes wanted; out: how many of them follow in one piece of DMA addresses
  */
 static inline hca_dma_addr_t hca_mr_run(const struct hca_mr *r, u64 off, u64 *len)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory windows; see window.h. Called by the verbs of a face, by the requester for
+ * Memory windows; see mw.h. Called by the verbs of a face, by the requester for
  * binds and invalidations, and by the responder for those of the peer.
  *
- * Who takes a window out of VALID owns what it was bound to: it waits for those inside,
- * and then lets go of the region. No lock is held while somebody waits.
+ * A thread that takes an MW out of VALID waits for the threads inside, and then lets go of
+ * the MR that it was bound to. No lock is held during the wait.
  */
 #include "hca/mw.h"
 
@@ -49,11 +49,11 @@ static void link_to(struct hca_mw *w, struct hca_qp *qp)
 {
 	hca_spin_assert(&w->hca->mw_lock);
 	w->qp = qp;
-	w->prev = &qp->windows;
-	w->next = qp->windows;
+	w->prev = &qp->mws;
+	w->next = qp->mws;
 	if (w->next)
 		w->next->prev = &w->next;
-	qp->windows = w;
+	qp->mws = w;
 }
 
 static void unlink_from(struct hca_mw *w)
@@ -79,11 +79,12 @@ static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr
 	e->iova = wr->bind.access & HCA_ACCESS_ZERO_BASED ? 0 : wr->bind.addr;
 	e->length = wr->bind.length;
 	e->offset = offset;
-	e->pd = w->pd;
-	e->qp = w->type == HCA_MW_TYPE_2 ? qp : NULL;
-	e->region = r;
-	e->window = w;
-	w->region = r;
+	e->pd = w->pd->number;
+	e->qpn = w->type == HCA_MW_TYPE_2 ? qp->qpn : HCA_KEY_ANY_QP;
+	e->number = r->key >> 8;
+	hca_store_release(&e->mr, r);
+	e->mw = w;
+	w->mr = r;
 	w->valid = wr->bind.rkey;
 	w->state = HCA_MW_VALID;
 	if (w->type == HCA_MW_TYPE_2) {
@@ -93,27 +94,37 @@ static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr
 	hca_store_release(&e->key, w->valid);
 }
 
-/* The key is void; the rest is the caller's to do, who has a reference. */
-static struct hca_mr *take_down(struct hca_mw *w, enum hca_mw_state state)
+/* The key is void; the rest is let_go(), by the caller, who has a reference. */
+static void take_down(struct hca_mw *w, enum hca_mw_state state)
 {
 	hca_spin_assert(&w->hca->mw_lock);
 	HCA_ASSERT(w->state == HCA_MW_VALID);
 	hca_key_retract(w->entry, w->valid);
+	hca_store(&w->entry->mr, NULL);
 	unlink_from(w);
 	w->state = state;
-	return w->region;
 }
 
-/* Nobody is inside with the old key when this returned, and the region may go. */
-static void let_go(struct hca_mw *w, struct hca_mr *r)
+/*
+ * No thread is inside with the old key when this returned, and the MR may go. If the MW is destroyed while another
+ * thread takes it down, both come here, and the first lets go of the MR: it is free when either has returned.
+ */
+static void let_go(struct hca_mw *w)
 {
-	hca_quiesce_wait(&w->hca->wire->quiesce);
-	hca_mr_unbind(r);
+	hca_irqflags_t flags;
+	struct hca_mr *r;
+
+	hca_quiesce_wait(&w->hca->quiesce);
+	hca_spin_lock(&w->hca->mw_lock, flags);
+	r = w->mr;
+	w->mr = NULL;
+	if (r)
+		hca_mr_unbind(r);
+	hca_spin_unlock(&w->hca->mw_lock, flags);
 }
 
 void hca_mw_destroy(struct hca_mw *w)
 {
-	struct hca_mr *r = NULL;
 	struct hca *hca = w->hca;
 	struct hca_pd *pd = w->pd;
 	hca_irqflags_t flags;
@@ -121,12 +132,10 @@ void hca_mw_destroy(struct hca_mw *w)
 	hca_spin_lock(&hca->mw_lock, flags);
 	HCA_ASSERT(w->state != HCA_MW_DEAD);
 	if (w->state == HCA_MW_VALID)
-		r = take_down(w, HCA_MW_DEAD);
+		take_down(w, HCA_MW_DEAD);
 	w->state = HCA_MW_DEAD;
 	hca_spin_unlock(&hca->mw_lock, flags);
-	hca_quiesce_wait(&hca->wire->quiesce);
-	if (r)
-		hca_mr_unbind(r);
+	let_go(w);
 	/* What was handed out last isn't handed out next, though it may never have been valid. */
 	w->entry->last = w->key;
 	hca_key_free(&hca->keys, w->key);
@@ -135,11 +144,11 @@ void hca_mw_destroy(struct hca_mw *w)
 }
 
 /* The rest of an invalidation: the caller has made it BUSY and taken a reference. */
-static void finish_invalidation(struct hca_mw *w, struct hca_mr *r)
+static void finish_invalidation(struct hca_mw *w)
 {
 	hca_irqflags_t flags;
 
-	let_go(w, r);
+	let_go(w);
 	hca_spin_lock(&w->hca->mw_lock, flags);
 	if (w->state == HCA_MW_BUSY)
 		w->state = HCA_MW_FREE;
@@ -150,20 +159,19 @@ static void finish_invalidation(struct hca_mw *w, struct hca_mr *r)
 void hca_mw_end_qp(struct hca_qp *qp)
 {
 	struct hca_spinlock *lock = &qp->hca->mw_lock;
-	struct hca_mr *r = NULL;
 	hca_irqflags_t flags;
 	struct hca_mw *w;
 
 	do {
 		hca_spin_lock(lock, flags);
-		w = qp->windows;
+		w = qp->mws;
 		if (w) {
 			hca_mw_get(w);
-			r = take_down(w, HCA_MW_BUSY);
+			take_down(w, HCA_MW_BUSY);
 		}
 		hca_spin_unlock(lock, flags);
 		if (w)
-			finish_invalidation(w, r);
+			finish_invalidation(w);
 	} while (w);
 }
 
@@ -182,27 +190,28 @@ u32 hca_mw_next_key(struct hca_mw *w)
 
 int hca_mw_check(const struct hca_send_wr *wr)
 {
-	const struct hca_mw *w = wr->bind.window;
+	const struct hca_mw *w = wr->bind.mw;
 
 	if (!w || wr->bind.access & ~(u32)WINDOW_ACCESS)
 		return -EINVAL;
-	/* To no bytes: that is how a type 1 window is unbound. The other has its invalidation for it. */
+	/* To no bytes: that is how a type 1 MW is unbound. The other has its invalidation for it. */
 	return wr->bind.length || w->type == HCA_MW_TYPE_1 ? 0 : -EINVAL;
 }
 
-/* Make it ours to bind. What it was bound to is set in @old; the wait for it is the caller's. */
-static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, struct hca_mr **old)
+/* Make it ours to bind. If it was bound before, @old is set, and the wait for that is the caller's. */
+static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 {
 	struct hca_spinlock *lock = &w->hca->mw_lock;
 	hca_irqflags_t flags;
+	u32 turns = 0;
 	int err = 0;
 
-	*old = NULL;
+	*old = false;
 	hca_spin_lock(lock, flags);
-	/* Two queue pairs may bind one window of type 1: one after the other. */
+	/* Two queue pairs may bind one MW of type 1: one after the other. */
 	while (w->type == HCA_MW_TYPE_1 && w->state == HCA_MW_BUSY) {
 		hca_spin_unlock(lock, flags);
-		hca_pause();
+		hca_relax(&turns);
 		hca_spin_lock(lock, flags);
 	}
 	if (w->state == HCA_MW_DEAD || w->pd != qp->pd || key >> 8 != w->key >> 8)
@@ -210,14 +219,16 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, struct hca_
 	else if (w->state == HCA_MW_FREE)
 		w->state = HCA_MW_BUSY;
 	else if (w->state == HCA_MW_VALID && w->type == HCA_MW_TYPE_1)
-		*old = take_down(w, HCA_MW_BUSY);
+		*old = true;
 	else
 		err = -EINVAL;
+	if (*old)
+		take_down(w, HCA_MW_BUSY);
 	hca_spin_unlock(lock, flags);
 	return err;
 }
 
-/* It is ours, and nobody is inside with an old key of it. */
+/* It is ours, and no thread is inside with an old key of it. */
 static int finish(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr *wr, struct hca_mr *r, u64 offset)
 {
 	hca_irqflags_t flags;
@@ -236,15 +247,16 @@ static int finish(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr 
 
 int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr)
 {
-	struct hca_mw *w = wr->bind.window;
-	struct hca_mr *r = NULL, *old;
+	struct hca_mw *w = wr->bind.mw;
+	struct hca_mr *r = NULL;
 	struct hca_quiesce_mark mark;
 	u64 offset = 0;
 	int err = 0;
+	bool old;
 
 	if (wr->bind.length) {
-		hca_quiesce_enter(&qp->hca->wire->quiesce, &mark);
-		err = hca_mr_bind(&qp->hca->keys, qp->pd, wr->bind.lkey, wr->bind.addr, wr->bind.length,
+		hca_quiesce_enter(&qp->hca->quiesce, &mark);
+		err = hca_mr_bind(&qp->hca->keys, qp->pd->number, wr->bind.lkey, wr->bind.addr, wr->bind.length,
 				  wr->bind.access, &r, &offset);
 		hca_quiesce_leave(&mark);
 	}
@@ -252,7 +264,7 @@ int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr)
 		return err;
 	err = begin(w, qp, wr->bind.rkey, &old);
 	if (old)
-		let_go(w, old);
+		let_go(w);
 	if (!err)
 		err = finish(w, qp, wr, r, offset);
 	if (err && r)
@@ -270,17 +282,15 @@ int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca
 	int err = -EINVAL;
 
 	*out = (struct hca_invalidation){ 0 };
-	if (!e)
-		return -EINVAL;
-	if (!(e->access & HCA_KEY_MW))
-		return hca_mr_invalidate_begin_key(&qp->hca->keys, qp->pd, key, remote, &out->region);
+	if (!e || !(e->access & HCA_KEY_MW))
+		return hca_mr_invalidate_begin_key(&qp->hca->keys, qp->pd->number, key, remote, &out->mr);
 	hca_spin_lock(&qp->hca->mw_lock, flags);
-	w = hca_load(&e->key) == key ? e->window : NULL;
-	/* A type 1 window is on no queue pair, and can't be invalidated (IBTA 10.6.7.2.5). */
+	w = hca_load(&e->key) == key ? e->mw : NULL;
+	/* A type 1 MW is on no queue pair, and can't be invalidated (IBTA 10.6.7.2.5). */
 	if (w && w->qp == qp) {
 		hca_mw_get(w);
-		out->window = w;
-		out->region = take_down(w, HCA_MW_BUSY);
+		out->mw = w;
+		take_down(w, HCA_MW_BUSY);
 		err = 0;
 	}
 	hca_spin_unlock(&qp->hca->mw_lock, flags);
@@ -289,8 +299,8 @@ int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca
 
 void hca_key_invalidate_finish(const struct hca_invalidation *v)
 {
-	if (v->window)
-		finish_invalidation(v->window, v->region);
-	else
-		hca_mr_invalidate_finish(v->region);
+	if (v->mw)
+		finish_invalidation(v->mw);
+	else if (v->mr)
+		hca_mr_invalidate_finish(v->mr);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory windows: keys that a peer may use on part of a region, handed out and taken
- * back without registering anything (IBTA 10.6.7). A window is made by a verb and bound
+ * Memory windows: keys that a peer may use on part of an MR, handed out and taken
+ * back without registering anything (IBTA 10.6.7). An MW is made by a verb and bound
  * by a work request; what is bound can't be deregistered beneath it.
  *
  *   type 1   any queue pair of its domain may use the key, and each bind gives it another
@@ -10,8 +10,8 @@
  *            the consumer's; void by an invalidation, here or by the peer, before it is
  *            bound again
  *
- * One lock of the adapter guards all states: hca->mw_lock, taken from inside, nothing is
- * taken below it.
+ * One lock of the adapter guards all states: hca->mw_lock, taken from inside; a memory
+ * MR's lock alone is taken below it.
  */
 #ifndef HCA_MW_H
 #define HCA_MW_H
@@ -29,8 +29,8 @@ enum hca_mw_type {
 
 /** enum hca_mw_state - what may be done with it */
 enum hca_mw_state {
-	HCA_MW_FREE, /* no key of it is valid, and nobody is inside with one */
-	HCA_MW_BUSY, /* no key of it is valid; somebody binds or invalidates */
+	HCA_MW_FREE, /* no key of it is valid, and no thread is inside with one */
+	HCA_MW_BUSY, /* no key of it is valid; a thread binds or invalidates */
 	HCA_MW_VALID, /* its key is valid */
 	HCA_MW_DEAD, /* destroyed; what is left goes with the last reference */
 };
@@ -40,7 +40,7 @@ enum hca_mw_state {
  * @entry: of its key; until destroyed
  * @key: the key that was handed out last
  * @valid: the key that is valid, while VALID; of type 1 it may be an older one
- * @region: what it is bound to, while VALID, and while BUSY until the thread that made it so has let go of it
+ * @mr: what it is bound to, while VALID, and then until a thread has let go of it; NULL: nothing
  * @qp: of type 2, while VALID: the queue pair that it is bound on; @next and @prev are of that one's list
  */
 struct hca_mw {
@@ -54,7 +54,7 @@ struct hca_mw {
 	enum hca_mw_state state;
 	u32 key;
 	u32 valid;
-	struct hca_mr *region;
+	struct hca_mr *mr;
 	struct hca_qp *qp;
 	struct hca_mw *next;
 	struct hca_mw **prev;
@@ -80,9 +80,9 @@ static inline void hca_mw_get(struct hca_mw *w)
 void hca_mw_put(struct hca_mw *w);
 
 /**
- * hca_mw_next_key() - the key for the next bind of a type 1 window, to be set in the request
+ * hca_mw_next_key() - the key for the next bind of a type 1 MW, to be set in the request
  *
- * Each call gives another one. A bind that fails leaves the window bound as it was, with the key it had then.
+ * Each call gives another one. A bind that fails leaves the MW bound as it was, with the key it had then.
  */
 u32 hca_mw_next_key(struct hca_mw *w);
 
@@ -93,33 +93,34 @@ int hca_mw_check(const struct hca_send_wr *wr);
  * hca_mw_bind() - do a request that is at its turn
  * @qp: whose it is
  *
- * Not from inside. Return: 0; -EINVAL: another domain, a key of another window, a type 2 window that is valid, a region's key
+ * Not from inside. Return: 0; -EINVAL: another domain, a key of another MW, a type 2 MW that is valid, an MR's key
  * or rights or bounds that don't do (IBTA 10.6.7.2.1). Then what was bound still is.
  */
 int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr);
 
-/** hca_mw_end_qp() - the windows bound on a queue pair are void; it sends nothing any more, and nobody is inside with it */
+/** hca_mw_end_qp() - the MWs bound on a queue pair are void; it sends nothing any more, and no thread is inside with it */
 void hca_mw_end_qp(struct hca_qp *qp);
 
 /**
  * struct hca_invalidation - a key that was made void, for hca_key_invalidate_finish()
- * @region: of that key; or what @window was bound to
+ * @mr: of that key, or NULL
+ * @mw: of that key, or NULL; both are NULL: there is nothing left to do
  */
 struct hca_invalidation {
-	struct hca_mr *region;
-	struct hca_mw *window;
+	struct hca_mr *mr;
+	struct hca_mw *mw;
 };
 
 /**
- * hca_key_invalidate_begin() - make void the key of a fast registered region or a type 2 window, from inside
+ * hca_key_invalidate_begin() - make void the key of a fast registered MR or a type 2 MW, from inside
  * @qp: that asks, or whose peer does
  * @remote: it is the peer
  *
- * Return: as hca_mr_invalidate_begin_key(); a window must be bound on @qp.
+ * Return: as hca_mr_invalidate_begin_key(); an MW must be bound on @qp.
  */
 int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca_invalidation *out);
 
-/** hca_key_invalidate_finish() - the rest of it: nobody uses the key when this returned. Any context, but not from inside. */
+/** hca_key_invalidate_finish() - the rest of it: no thread uses the key when this returned. Any context, but not from inside. */
 void hca_key_invalidate_finish(const struct hca_invalidation *v);
 
 #endif

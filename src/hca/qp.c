@@ -1,127 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Adapters and queue pairs: making, changing, ending them, and what they tell their
- * consumer. The paths of messages are in send.c and recv.c.
+ * Queue pairs: making, changing, ending them, and what they tell their consumer. The
+ * ways of messages are the transport's.
  */
-#include "hca/flow.h"
+#include "hca/qp.h"
 
-#define MAX_QPS (1u << 20)
-#define FIRST_QPN 0x11u /* 0 and 1 are the management queue pairs */
-#define QPN_MASK 0xffffffu
-#define MAX_RD_ATOMIC 16u
+#include "hca/mcast.h"
 
-/* The link-local prefix, and a GUID of our own making (locally administered) that is unique on the wire. */
-static void set_gid(struct hca *hca)
+void hca_qp_run(struct hca_qp *qp)
 {
-	hca->gid.raw[0] = 0xfe;
-	hca->gid.raw[1] = 0x80;
-	hca->gid.raw[8] = 0x02;
-	hca->gid.raw[14] = (u8)(hca->lid >> 8);
-	hca->gid.raw[15] = (u8)hca->lid;
-}
+	hca_irqflags_t flags;
 
-int hca_init(struct hca *hca, struct hca_wire *wire, struct hca_mem *mem, u32 max_qp, u32 max_keys)
-{
-	u32 slots = 16;
-	int err;
-
-	if (!max_qp || max_qp > MAX_QPS)
-		return -EINVAL;
-	while (slots < 2 * max_qp)
-		slots *= 2;
-	hca_memset(hca, 0, sizeof(*hca));
-	hca->wire = wire;
-	hca->mem = mem;
-	hca->qp_slots = slots;
-	hca->qp_next = FIRST_QPN;
-	hca->limits = (struct hca_qp_limits){
-		.ports = 1,
-		.max_mtu = HCA_MTU_4096,
-		.pkeys = 1,
-		.gids = 1,
-		.max_rd_atomic = MAX_RD_ATOMIC,
-		.max_dest_rd_atomic = MAX_RD_ATOMIC,
-	};
-	hca_spin_init(&hca->qp_lock);
-	hca_spin_init(&hca->mcast_lock);
-	hca_spin_init(&hca->mw_lock);
-	hca->qp = hca_alloc(slots * sizeof(*hca->qp), HCA_MAY_SLEEP);
-	if (!hca->qp)
-		return -ENOMEM;
-	err = hca_keys_init(&hca->keys, max_keys);
-	if (err)
-		goto free_table;
-	err = wire->ops->attach(wire, hca, &hca->lid);
-	if (err)
-		goto fini_keys;
-	set_gid(hca);
-	return 0;
-fini_keys:
-	hca_keys_fini(&hca->keys);
-free_table:
-	hca_free(hca->qp);
-	return err;
-}
-
-int hca_fini(struct hca *hca)
-{
-	if (hca->qps || hca->keys.used)
-		return -EBUSY;
-	hca->wire->ops->detach(hca->wire, hca->lid);
-	hca_keys_fini(&hca->keys);
-	hca_free(hca->qp);
-	return 0;
-}
-
-/* --- telling the consumer --- */
-
-static void fire_cq(struct hca_eq_node *node)
-{
-	struct hca_cq *cq = hca_container_of(node, struct hca_cq, event);
-	u32 wants = hca_xchg(&cq->wants, 0u);
-
-	if (wants & HCA_WANT_CQ_ERR && cq->hca->event)
-		cq->hca->event(cq->hca, HCA_EVENT_CQ_ERR, cq);
-	if (wants & HCA_WANT_COMP && cq->handler)
-		cq->handler(cq);
-}
-
-int hca_cq_init(struct hca_cq *cq, struct hca *hca, u32 capacity, void (*handler)(struct hca_cq *cq))
-{
-	int err = hca_cq_ring_init(&cq->ring, capacity);
-
-	if (err)
-		return err;
-	cq->hca = hca;
-	cq->handler = handler;
-	cq->wants = 0;
-	cq->event = (struct hca_eq_node){ .fire = fire_cq };
-	return 0;
-}
-
-int hca_cq_quiet(struct hca_cq *cq)
-{
-	if (hca_load_acquire(&cq->ring.users))
-		return -EBUSY;
-	hca_eq_cancel(&cq->hca->wire->eq, &cq->event);
-	return 0;
-}
-
-int hca_cq_fini(struct hca_cq *cq)
-{
-	int err = hca_cq_quiet(cq);
-
-	if (!err)
-		hca_cq_ring_fini(&cq->ring);
-	return err;
-}
-
-/* Those that come in, and those that have something left to finish. */
-void hca_qp_wait(struct hca_qp *qp)
-{
-	hca_quiesce_wait(&qp->hca->wire->quiesce);
-	while (hca_load_acquire(&qp->holds))
-		hca_pause();
+	hca_spin_lock(&qp->lock, flags);
+	qp->transport->run(qp, flags);
 }
 
 static void fire_qp(struct hca_eq_node *node)
@@ -130,150 +21,133 @@ static void fire_qp(struct hca_eq_node *node)
 	u32 wants = hca_xchg(&qp->wants, 0u);
 	u32 type;
 
-	if (wants & HCA_QP_FLUSH) {
-		hca_rq_flush(qp);
-		hca_sq_run(qp);
-		wants &= ~HCA_QP_FLUSH;
-	}
-	/* Whoever took a request of the shared queue for this queue pair has completed it when the event comes (IBTA 10.3.1.5). */
-	if (wants & 1u << HCA_EVENT_QP_LAST_WQE_REACHED)
-		hca_qp_wait(qp);
+	if (wants & HCA_QP_RX)
+		hca_rx_leave(qp);
+	if (wants & HCA_QP_FLUSH)
+		hca_rx_flush(qp);
+	if (wants & (HCA_QP_RX | HCA_QP_FLUSH | HCA_QP_RUN))
+		hca_qp_run(qp);
+	wants &= ~(HCA_QP_RX | HCA_QP_FLUSH | HCA_QP_RUN);
 	for (type = 0; wants; type++, wants >>= 1)
 		if (wants & 1 && qp->hca->event)
 			qp->hca->event(qp->hca, (enum hca_event_type)type, qp);
 }
 
-void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event)
-{
-	hca_fetch_or(&qp->wants, 1u << event);
-	hca_eq_add(&qp->hca->wire->eq, &qp->event);
-}
+/* --- receive requests --- */
 
-static void want_cq(struct hca_cq *cq, u32 what)
+int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr)
 {
-	hca_fetch_or(&cq->wants, what);
-	hca_eq_add(&cq->hca->wire->eq, &cq->event);
-}
+	int err;
 
-void hca_cq_again(struct hca_cq *cq)
-{
-	want_cq(cq, HCA_WANT_COMP);
-}
-
-bool hca_qp_note(struct hca_qp *qp, struct hca_cq *cq, struct hca_wc *wc, bool solicited)
-{
-	wc->qp_num = qp->qpn;
-	wc->user = qp->user;
-	switch (hca_cq_ring_add(&cq->ring, wc, solicited)) {
-	case HCA_CQ_QUIET:
-		return false;
-	case HCA_CQ_NOTIFY:
-		want_cq(cq, HCA_WANT_COMP);
-		return false;
-	case HCA_CQ_OVERFLOW:
-		want_cq(cq, HCA_WANT_CQ_ERR);
-		break;
-	case HCA_CQ_LOST:
-		break;
+	if (qp->srq || hca_load(&qp->state) == HCA_QPS_RESET)
+		return -EINVAL;
+	err = hca_rq_post(&qp->rq, wr);
+	if (!err && hca_unlikely(hca_load(&qp->state) == HCA_QPS_ERR)) {
+		hca_rx_flush(qp);
+		hca_eq_run(qp->hca->eq);
 	}
-	return true;
+	return err;
 }
 
-void hca_qp_complete(struct hca_qp *qp, struct hca_cq *cq, struct hca_wc *wc, bool solicited)
+/* --- numbers --- */
+
+/* A number that was in use stays so until nothing of its queue pair is left. */
+static struct hca_qp leaving = { .qpn = ~0u };
+
+static struct hca_qp **place(struct hca *hca, u32 qpn)
 {
-	/* A completion that is lost is the end of its queue pair (IBTA 10.2.6.3). */
-	if (hca_unlikely(hca_qp_note(qp, cq, wc, solicited)))
-		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
+	return &hca->qp[qpn & (hca->qp_slots - 1)];
 }
 
-/* --- making and ending --- */
+/* A number whose place is free, as long after its last use as can be. 0: there is none. */
+static u32 free_number(struct hca *hca)
+{
+	u32 tries, first = HCA_MAX(hca->first_qpn, HCA_FIRST_QPN), end = hca->first_qpn + hca->qpns;
+
+	hca_spin_assert(&hca->qp_lock);
+	for (tries = 0; tries < hca->qp_slots; tries++) {
+		u32 qpn = hca->qp_next;
+
+		if (qpn < first || qpn >= end)
+			qpn = first;
+		hca->qp_next = qpn + 1;
+		if (*place(hca, qpn) == hca_no_qp)
+			return qpn;
+	}
+	return 0;
+}
+
+static int enter(struct hca *hca, struct hca_qp *qp)
+{
+	bool special = qp->type == HCA_QPT_SMI || qp->type == HCA_QPT_GSI;
+	hca_irqflags_t flags;
+	int err = 0;
+	u32 qpn = qp->type == HCA_QPT_GSI;
+
+	hca_spin_lock(&hca->qp_lock, flags);
+	if (special && *place(hca, qpn) != hca_no_qp)
+		err = -EBUSY;
+	else if (!special)
+		qpn = hca->qps < hca->attr.max_qp ? free_number(hca) : 0;
+	if (!err && !special && !qpn)
+		err = -ENOSPC;
+	if (!err) {
+		qp->qpn = qpn;
+		hca_store_release(place(hca, qpn), qp);
+		hca->qps++;
+	}
+	hca_spin_unlock(&hca->qp_lock, flags);
+	return err;
+}
+
+static void set_place(struct hca *hca, struct hca_qp *qp, struct hca_qp *to)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&hca->qp_lock, flags);
+	hca_store(place(hca, qp->qpn), to);
+	if (to == hca_no_qp)
+		hca->qps--;
+	hca_spin_unlock(&hca->qp_lock, flags);
+}
+
+/* --- making --- */
 
 static int check_init(const struct hca *hca, const struct hca_qp_init *in)
 {
+	const struct hca_attr *a = &hca->attr;
+
 	if (!in->pd || !in->send_cq || !in->recv_cq || in->pd->keys != &hca->keys || in->send_cq->hca != hca ||
 	    in->recv_cq->hca != hca)
 		return -EINVAL;
-	if (in->type != HCA_QPT_RC && in->type != HCA_QPT_UC && in->type != HCA_QPT_UD)
+	if (in->type != HCA_QPT_RC && in->type != HCA_QPT_UC && !hca_qp_is_datagram(in->type))
 		return -EINVAL;
-	if (in->max_send_wr > HCA_MAX_WR || in->max_recv_wr > HCA_MAX_WR || in->max_send_sge > HCA_MAX_SGE ||
-	    in->max_recv_sge > HCA_MAX_SGE || in->max_inline > HCA_MAX_INLINE)
+	if (in->max_send_wr > a->max_wr || in->max_recv_wr > a->max_wr || in->max_send_sge > a->max_sge ||
+	    in->max_recv_sge > a->max_sge || in->max_inline > a->max_inline)
 		return -EINVAL;
 	if (in->srq && (in->srq->hca != hca || in->max_recv_wr))
 		return -EINVAL;
 	return 0;
 }
 
+/* Notes what is due, and leaves it to a worker: a timer calls no handler and moves no bytes. */
 static void on_timer(void *arg)
 {
 	struct hca_qp *qp = arg;
 	hca_irqflags_t flags;
+	bool due;
 
-	if (qp->flow) {
-		hca_flow_timeout(qp);
-	} else {
-		hca_spin_lock(&qp->lock, flags);
-		qp->sq_waiting = false;
-		hca_spin_unlock(&qp->lock, flags);
-	}
-	hca_sq_run(qp);
-	hca_eq_run(&qp->hca->wire->eq);
+	hca_spin_lock(&qp->lock, flags);
+	due = qp->transport->timeout(qp);
+	hca_spin_unlock(&qp->lock, flags);
+	if (due)
+		hca_qp_want(qp, HCA_QP_RUN, true);
 }
 
-/* A number whose slot is free, as long after its last use as can be. */
-static int enter(struct hca *hca, struct hca_qp *qp)
+static void fill_constant(struct hca_qp *qp, struct hca *hca, const struct hca_qp_init *in)
 {
-	hca_irqflags_t flags;
-	int err = -ENOSPC;
-	u32 tries;
-
-	hca_spin_lock(&hca->qp_lock, flags);
-	for (tries = 0; tries < hca->qp_slots && hca->qps < hca->qp_slots / 2; tries++) {
-		u32 qpn = hca->qp_next;
-
-		hca->qp_next = qpn == QPN_MASK - 1 ? FIRST_QPN : qpn + 1;
-		if (hca->qp[qpn & (hca->qp_slots - 1)])
-			continue;
-		qp->qpn = qpn;
-		hca_store_release(&hca->qp[qpn & (hca->qp_slots - 1)], qp);
-		hca->qps++;
-		err = 0;
-		break;
-	}
-	hca_spin_unlock(&hca->qp_lock, flags);
-	return err;
-}
-
-static void leave(struct hca *hca, struct hca_qp *qp)
-{
-	hca_irqflags_t flags;
-
-	hca_spin_lock(&hca->qp_lock, flags);
-	hca_store(&hca->qp[qp->qpn & (hca->qp_slots - 1)], NULL);
-	hca->qps--;
-	hca_spin_unlock(&hca->qp_lock, flags);
-}
-
-static int make_sq(struct hca_qp *qp, const struct hca_qp_init *in)
-{
-	u32 room = HCA_MAX((u32)(in->max_send_sge * sizeof(struct hca_sge)), in->max_inline);
-
-	qp->sq_size = HCA_MAX(in->max_send_wr, 1u);
-	qp->sq_stride = (u32)((sizeof(struct hca_swqe) + room + 7) & ~7u);
-	qp->sq = hca_alloc((size_t)qp->sq_size * qp->sq_stride, HCA_MAY_SLEEP);
-	return qp->sq ? 0 : -ENOMEM;
-}
-
-int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp **out)
-{
-	struct hca_qp *qp;
-	int err = check_init(hca, in);
-
-	if (err)
-		return err;
-	qp = hca_alloc(sizeof(*qp), HCA_MAY_SLEEP);
-	if (!qp)
-		return -ENOMEM;
 	qp->hca = hca;
+	qp->transport = hca->transport;
 	qp->type = in->type;
 	qp->pd = in->pd;
 	qp->send_cq = in->send_cq;
@@ -286,109 +160,180 @@ int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp *
 	qp->user = in->user;
 	qp->state = HCA_QPS_RESET;
 	qp->event.fire = fire_qp;
+	qp->rx.backlog_end = &qp->rx.backlog;
 	hca_spin_init(&qp->lock);
-	hca_spin_init(&qp->rx_lock);
-	err = make_sq(qp, in);
+	hca_spin_init(&qp->rx.lock);
+}
+
+static int make_queues(struct hca_qp *qp, const struct hca_qp_init *in)
+{
+	u32 recv_sge = in->srq ? in->srq->rq.max_sge : in->max_recv_sge;
+	int err = hca_sq_init(&qp->sq, in->max_send_wr, in->max_send_sge, in->max_inline);
+
 	if (err)
-		goto free_qp;
+		return err;
 	err = hca_rq_init(&qp->rq, in->max_recv_wr, in->max_recv_sge);
 	if (err)
-		goto free_sq;
-	err = hca->wire->ops->xmit ? hca_flow_create(qp) : 0;
-	if (err)
+		goto fini_sq;
+	qp->rx.wqe = hca_alloc(hca_rq_entry_bytes(recv_sge), HCA_MAY_SLEEP);
+	if (!qp->rx.wqe)
 		goto fini_rq;
+	return 0;
+fini_rq:
+	err = -ENOMEM;
+	hca_rq_fini(&qp->rq);
+fini_sq:
+	hca_sq_fini(&qp->sq);
+	return err;
+}
+
+static void free_queues(struct hca_qp *qp)
+{
+	hca_free(qp->rx.wqe);
+	hca_rq_fini(&qp->rq);
+	hca_sq_fini(&qp->sq);
+}
+
+static void count_users(struct hca_qp *qp, u32 n)
+{
+	if (qp->srq)
+		hca_fetch_add(&qp->srq->users, n);
+	hca_fetch_add(&qp->recv_cq->ring.users, n);
+	hca_fetch_add(&qp->send_cq->ring.users, n);
+	hca_fetch_add(&qp->pd->users, n);
+}
+
+int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp **out)
+{
+	struct hca_qp *qp;
+	int err = check_init(hca, in);
+
+	if (err)
+		return err;
+	qp = hca_alloc(sizeof(*qp), HCA_MAY_SLEEP);
+	if (!qp)
+		return -ENOMEM;
+	fill_constant(qp, hca, in);
+	err = make_queues(qp, in);
+	if (err)
+		goto free_qp;
+	err = hca->transport->create(qp);
+	if (err)
+		goto free_queues;
 	err = hca_timer_init(&qp->timer, on_timer, qp);
 	if (err)
-		goto free_flow;
+		goto destroy_carrier;
 	err = enter(hca, qp);
 	if (err)
 		goto destroy_timer;
-	hca_fetch_add(&in->pd->users, 1);
-	hca_fetch_add(&in->send_cq->ring.users, 1);
-	hca_fetch_add(&in->recv_cq->ring.users, 1);
-	if (in->srq)
-		hca_fetch_add(&in->srq->users, 1);
+	count_users(qp, 1);
 	*out = qp;
 	return 0;
 destroy_timer:
 	hca_timer_destroy(&qp->timer);
-free_flow:
-	hca_free(qp->flow);
-fini_rq:
-	hca_rq_fini(&qp->rq);
-free_sq:
-	hca_free(qp->sq);
+destroy_carrier:
+	hca->transport->destroy(qp);
+free_queues:
+	free_queues(qp);
 free_qp:
 	hca_free(qp);
 	return err;
 }
 
-/* The state tells whoever is sending to stop after the message it is at; wait for that. */
-static void stop_sending(struct hca_qp *qp)
+/* --- ending --- */
+
+/*
+ * The state tells the threads that are at it to stop after the piece they move; wait for that, and be the thread that runs it:
+ * a worker that comes late would find a queue that is half dropped.
+ */
+static void stop(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
+	u32 turns = 0;
 
 	hca_spin_lock(&qp->lock, flags);
 	hca_store(&qp->state, (u32)HCA_QPS_RESET);
-	qp->sq_waiting = false;
-	qp->sq_begun = false;
-	while (qp->sq_running) {
+	qp->waiting = false;
+	while (qp->running) {
 		hca_spin_unlock(&qp->lock, flags);
-		hca_pause();
+		hca_relax(&turns);
 		hca_spin_lock(&qp->lock, flags);
 	}
+	qp->running = true;
 	hca_spin_unlock(&qp->lock, flags);
 	hca_timer_stop(&qp->timer);
+}
+
+static void forget(struct hca_qp *qp)
+{
+	hca_sq_drop(qp);
+	hca_cq_ring_purge(&qp->send_cq->ring, &qp->sends);
+	hca_cq_ring_purge(&qp->recv_cq->ring, &qp->recvs);
 }
 
 void hca_qp_destroy(struct hca_qp *qp)
 {
 	struct hca *hca = qp->hca;
+	u32 turns = 0;
 
-	leave(hca, qp); /* no message finds it from now on */
+	set_place(hca, qp, &leaving); /* no message finds it from now on */
 	hca_mcast_end_qp(qp);
-	stop_sending(qp);
-	hca_qp_wait(qp); /* none that found it is under way */
+	stop(qp);
+	hca_rx_idle(qp);
+	hca_quiesce_wait(&hca->quiesce); /* no message that found it is under way */
+	while (hca_load_acquire(&qp->holds))
+		hca_relax(&turns);
+	hca_rx_idle(qp);
 	hca_mw_end_qp(qp);
 	hca_timer_destroy(&qp->timer);
-	hca_eq_cancel(&hca->wire->eq, &qp->event);
-	hca_cq_ring_purge(&qp->send_cq->ring, qp->qpn);
-	hca_cq_ring_purge(&qp->recv_cq->ring, qp->qpn);
-	if (qp->srq)
-		hca_fetch_add(&qp->srq->users, (u32)-1);
-	hca_fetch_add(&qp->recv_cq->ring.users, (u32)-1);
-	hca_fetch_add(&qp->send_cq->ring.users, (u32)-1);
-	hca_fetch_add(&qp->pd->users, (u32)-1);
-	hca_sq_drop(qp);
-	hca_rq_fini(&qp->rq);
-	hca_free(qp->flow);
-	hca_free(qp->sq);
+	qp->transport->reset(qp); /* the wire's call wants nothing of it any more */
+	hca_eq_cancel(hca->eq, &qp->event);
+	forget(qp);
+	count_users(qp, (u32)-1);
+	hca->transport->destroy(qp);
+	set_place(hca, qp, hca_no_qp);
+	free_queues(qp);
 	hca_free(qp);
+}
+
+/* Back to how it was made: nothing queued, nothing set, nothing of it left in the completion queues (IBTA 10.3.1.1). */
+static void reset(struct hca_qp *qp)
+{
+	hca_irqflags_t flags;
+
+	stop(qp);
+	hca_rx_wait(qp);
+	hca_spin_lock(&qp->lock, flags);
+	qp->retries = 0;
+	qp->rnr_retries = 0;
+	qp->drain_wanted = false;
+	qp->last_wqe = false;
+	hca_store(&qp->established, false);
+	hca_memset(&qp->attr, 0, sizeof(qp->attr));
+	hca_spin_unlock(&qp->lock, flags);
+	qp->rx.taken = false;
+	hca_rq_drop(&qp->rq);
+	forget(qp);
+	qp->transport->reset(qp);
+	hca_spin_lock(&qp->lock, flags);
+	hca_store(&qp->running, false);
+	hca_spin_unlock(&qp->lock, flags);
+	hca_rx_leave(qp);
 }
 
 /* --- states --- */
 
-void hca_qp_to_error(struct hca_qp *qp, u32 event)
+void hca_qp_publish(struct hca_qp *qp)
 {
-	hca_irqflags_t flags;
-	u32 was;
+	const struct hca_qp_attr *a = &qp->attr;
 
-	hca_spin_lock(&qp->lock, flags);
-	was = qp->state;
-	if (was != HCA_QPS_RESET)
-		hca_store(&qp->state, (u32)HCA_QPS_ERR);
-	qp->sq_waiting = false;
-	hca_spin_unlock(&qp->lock, flags);
-	if (was == HCA_QPS_RESET || was == HCA_QPS_ERR)
-		return;
-	hca_timer_stop(&qp->timer);
-	if (event)
-		hca_qp_tell(qp, (enum hca_event_type)event);
-	if (qp->srq)
-		hca_qp_tell(qp, HCA_EVENT_QP_LAST_WQE_REACHED);
-	/* What was posted is flushed from the event queue: we may be anywhere, and inside. */
-	hca_fetch_or(&qp->wants, HCA_QP_FLUSH);
-	hca_eq_add(&qp->hca->wire->eq, &qp->event);
+	hca_spin_assert(&qp->lock);
+	hca_store(&qp->access, a->qp_access_flags);
+	hca_store(&qp->qkey, a->qkey);
+	hca_store(&qp->rnr_timer, (u32)a->min_rnr_timer);
+	hca_store(&qp->rd_limit, (u32)a->max_dest_rd_atomic);
+	hca_store(&qp->source, a->ah.is_global ? (u32)a->ah.grh.sgid_index : 0);
+	hca_store(&qp->peer, hca_peer(a->ah.dlid, a->dest_qp_num));
 }
 
 static void take_attr(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask)
@@ -425,28 +370,7 @@ static void take_attr(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask)
 		to->max_dest_rd_atomic = a->max_dest_rd_atomic;
 	if (mask & HCA_QP_DEST_QPN)
 		to->dest_qp_num = a->dest_qp_num;
-}
-
-/* Back to how it was made: nothing queued, nothing set, nothing of it left in the completion queues (IBTA 10.3.1.1). */
-static void reset(struct hca_qp *qp)
-{
-	hca_irqflags_t flags;
-
-	stop_sending(qp);
-	hca_qp_wait(qp);
-	hca_sq_drop(qp);
-	if (qp->flow)
-		hca_flow_reset(qp);
-	qp->retries = 0;
-	qp->rnr_retries = 0;
-	hca_store(&qp->established, false);
-	hca_memset(&qp->attr, 0, sizeof(qp->attr));
-	/* Who flushes, still, because it was in error, has looked at the state before we had the lock, or finds another now. */
-	hca_spin_lock(&qp->rx_lock, flags);
-	hca_rq_drop(&qp->rq);
-	hca_spin_unlock(&qp->rx_lock, flags);
-	hca_cq_ring_purge(&qp->send_cq->ring, qp->qpn);
-	hca_cq_ring_purge(&qp->recv_cq->ring, qp->qpn);
+	hca_qp_publish(qp);
 }
 
 /* The lock is held: the state can't be another one than was checked. */
@@ -462,11 +386,15 @@ static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, enum
 	err = hca_qp_check_modify(qp->type, cur, *next, mask);
 	if (!err)
 		err = hca_qp_check_attr(a, mask, &qp->hca->limits);
+	if (!err && mask & HCA_QP_AV && a->ah.is_global && !hca_gid_at(&qp->hca->gids, a->ah.grh.sgid_index))
+		err = -EINVAL;
 	if (err || *next == HCA_QPS_RESET || *next == HCA_QPS_ERR)
 		return err;
+	/* Only RESET and ERR end the draining early (IBTA 10.3.1.5). */
+	if (cur == HCA_QPS_SQD && !qp->transport->drained(qp))
+		return -EBUSY;
 	take_attr(qp, a, mask);
-	if (qp->flow)
-		hca_flow_modified(qp, mask);
+	qp->transport->modified(qp, mask);
 	if (*next == HCA_QPS_SQD && cur != HCA_QPS_SQD)
 		qp->drain_wanted = mask & HCA_QP_EN_SQD_ASYNC_NOTIFY && a->en_sqd_async_notify;
 	hca_store_release(&qp->state, (u32)*next);
@@ -489,15 +417,15 @@ int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask)
 	else if (next == HCA_QPS_ERR)
 		hca_qp_to_error(qp, 0);
 	else
-		hca_sq_run(qp);
-	hca_eq_run(&qp->hca->wire->eq);
+		hca_qp_run(qp);
+	hca_eq_run(qp->hca->eq);
 	return 0;
 }
 
 void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_init *init)
 {
 	const struct hca_qp_cap cap = {
-		.max_send_wr = qp->sq_size,
+		.max_send_wr = qp->sq.size,
 		.max_recv_wr = qp->rq.size,
 		.max_send_sge = qp->max_send_sge,
 		.max_recv_sge = qp->rq.max_sge,
@@ -509,6 +437,7 @@ void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_ini
 		hca_spin_lock(&qp->lock, flags);
 		*attr = qp->attr;
 		attr->qp_state = (enum hca_qp_state)qp->state;
+		attr->sq_draining = qp->state == HCA_QPS_SQD && !qp->transport->drained(qp);
 		hca_spin_unlock(&qp->lock, flags);
 		attr->cur_qp_state = attr->qp_state;
 		attr->cap = cap;

@@ -212,8 +212,10 @@ static bool path_valid(const struct hca_ah_attr *ah, const struct hca_qp_limits 
 		return false;
 	if (ah->dlid >= FIRST_MULTICAST_LID)
 		return false;
-	return !ah->is_global || (ah->grh.sgid_index < limits->gids && ah->grh.flow_label <= MAX_FLOW_LABEL &&
-				  ah->grh.dgid.raw[0] != MULTICAST_GID_BYTE);
+	if (!ah->is_global)
+		return limits->has_lids;
+	return (ah->grh.sgid_index < limits->gids && ah->grh.flow_label <= MAX_FLOW_LABEL &&
+		ah->grh.dgid.raw[0] != MULTICAST_GID_BYTE);
 }
 
 /* Numbers with a greatest value; the others are looked at one by one. */

@@ -16,6 +16,7 @@
  * @ports: how many, numbered from 1
  * @max_mtu: enum hca_mtu: of the port's link
  * @pkeys, @gids: sizes of a port's tables
+ * @has_lids: ports have LIDs; else a path is global, and leads to a GID
  * @max_rd_atomic, @max_dest_rd_atomic: reads and atomics of a queue pair, as requester and as responder
  */
 struct hca_qp_limits {
@@ -25,6 +26,7 @@ struct hca_qp_limits {
 	u32 gids;
 	u32 max_rd_atomic;
 	u32 max_dest_rd_atomic;
+	bool has_lids;
 };
 
 /**

@@ -3,6 +3,7 @@
 #include "hca/rq.h"
 
 #define MAX_ENTRIES (1u << 20)
+#define MAX_BYTES (1ull << 31) /* of one message */
 
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge)
 {
@@ -47,12 +48,19 @@ int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr)
 	hca_irqflags_t flags;
 	struct hca_rwqe *e;
 	int err = -ENOMEM;
+	u64 len = 0;
+	u32 i;
 
-	if (wr->num_sge > rq->max_sge)
+	if (wr->num_sge > rq->max_sge || (wr->num_sge && !wr->sge))
+		return -EINVAL;
+	for (i = 0; i < wr->num_sge; i++)
+		len += wr->sge[i].length;
+	if (len > MAX_BYTES)
 		return -EINVAL;
 	hca_spin_lock(&rq->lock, flags);
 	if (filled(rq) < rq->size) {
 		e = entry(rq, rq->tail);
+		e->room = len;
 		e->wr_id = wr->wr_id;
 		e->site = wr->site;
 		e->num_sge = wr->num_sge;

@@ -11,6 +11,7 @@
 /** struct hca_rwqe - a receive request in the queue */
 struct hca_rwqe {
 	u64 wr_id;
+	u64 room; /* bytes of all its entries */
 	hca_site_t site;
 	u32 num_sge;
 	u32 pad;
@@ -23,7 +24,7 @@ struct hca_rq {
 	u32 stride; /* bytes of an entry */
 	struct hca_spinlock lock; /* what follows */
 	u8 *ring;
-	u32 head; /* the next to be taken; counts up for ever */
+	u32 head; /* the next to be taken; counts up to twice the size, so that full and empty differ */
 	u32 tail;
 	u32 limit; /* SRQ: an event when fewer than this are left; 0: none asked for */
 };
@@ -32,7 +33,7 @@ struct hca_rq {
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge);
 void hca_rq_fini(struct hca_rq *rq);
 
-/** hca_rq_post() - Return: 0; -EINVAL: too many pieces; -ENOMEM: full */
+/** hca_rq_post() - Return: 0; -EINVAL: too many entries, or more bytes than a message can have; -ENOMEM: full */
 int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr);
 
 /**

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Walking lists of entries; see gather.h. */
+/* Walking lists of entries; see sge.h. */
 #include "hca/sge.h"
 
 int hca_sge_check_list(struct hca_sge_cursor *g, u64 len)
@@ -15,7 +15,7 @@ int hca_sge_check_list(struct hca_sge_cursor *g, u64 len)
 		sum += s->length;
 		if (!need)
 			continue;
-		e = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);
+		e = hca_key_check(g->keys, s->lkey, g->pd, g->qpn, s->addr, need, g->access);
 		if (hca_unlikely(!e))
 			return -EACCES;
 		if (!i) {
@@ -36,11 +36,12 @@ static void next_entry(struct hca_sge_cursor *g)
 
 /*
  * The piece at the place we are: its DMA address, and in @len how much of what is wanted lies there. A key that was looked up stays good
- * while we are inside: who takes it away waits for us. One that comes later in the list may be gone since the list was
+ * while we are inside: the thread that takes it away waits for us. One that comes later in the list may be gone since the list was
  * checked: then the rest of the message is refused.
  */
 static inline int piece(struct hca_sge_cursor *g, hca_dma_addr_t *addr, u64 *len)
 {
+	const struct hca_mr *mr;
 	u64 at;
 
 	if (hca_unlikely(!g->num_sge))
@@ -53,12 +54,15 @@ static inline int piece(struct hca_sge_cursor *g, hca_dma_addr_t *addr, u64 *len
 	*len = HCA_MIN(*len, (u64)(g->sge->length - g->off));
 	at = g->sge->addr + g->off;
 	if (!g->entry || hca_unlikely(g->off + *len > g->checked)) {
-		g->entry = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qp, at, *len, g->access);
+		g->entry = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qpn, at, *len, g->access);
 		if (hca_unlikely(!g->entry))
 			return -EACCES;
 		g->checked = g->off + *len;
 	}
-	*addr = hca_mr_run(g->entry->region, hca_key_offset(g->entry, at), len);
+	mr = hca_load_acquire(&g->entry->mr);
+	if (hca_unlikely(!mr))
+		return -EACCES;
+	*addr = hca_mr_run(mr, hca_key_offset(g->entry, at), len);
 	return 0;
 }
 
@@ -83,10 +87,14 @@ void hca_sge_skip(struct hca_sge_cursor *g, u64 len)
 static inline bool one_run(const struct hca_sge_cursor *g, u64 len, hca_dma_addr_t *addr)
 {
 	const struct hca_key_entry *e = g->entry;
+	const struct hca_mr *mr;
 
-	if (hca_unlikely(!e || g->off + len > g->checked || e->region->kind == HCA_MR_PAGES))
+	if (hca_unlikely(!e || g->off + len > g->checked))
 		return false;
-	*addr = hca_mr_run(e->region, hca_key_offset(e, g->sge->addr + g->off), &len);
+	mr = hca_load_acquire(&e->mr);
+	if (hca_unlikely(!mr || mr->kind == HCA_MR_PAGES))
+		return false;
+	*addr = hca_mr_run(mr, hca_key_offset(e, g->sge->addr + g->off), &len);
 	return true;
 }
 
@@ -131,44 +139,41 @@ int hca_sge_copy(struct hca_sge_cursor *dst, hca_site_t dst_site, struct hca_sge
 	return 0;
 }
 
-int hca_sge_put(struct hca_sge_cursor *dst, const void *src, u64 len, hca_site_t site)
+/* Bytes of our own, from or to the places that come next; as many runs as there are in one call of the accessor. */
+static int transfer(struct hca_sge_cursor *g, u8 *own, u64 len, enum hca_mem_op op, hca_site_t site)
 {
-	const u8 *own = src;
+	struct hca_mem_run runs[HCA_MEM_RUNS];
 
-	dst->entry = NULL;
+	g->entry = NULL;
 	while (len) {
-		hca_dma_addr_t to;
-		u64 run = len;
-		int err = piece(dst, &to, &run);
+		int err = 0, moved = 0;
+		u64 bytes = 0;
+		u32 n = 0;
 
-		if (!err)
-			err = hca_mem_write(dst->mem, to, own, run, site);
-		if (err)
-			return err;
-		advance(dst, run);
-		own += run;
-		len -= run;
+		for (; n < HCA_MEM_RUNS && bytes < len; n++) {
+			runs[n].len = len - bytes;
+			err = piece(g, &runs[n].addr, &runs[n].len);
+			if (err)
+				break;
+			advance(g, runs[n].len);
+			bytes += runs[n].len;
+		}
+		if (n)
+			moved = hca_mem_vector(g->mem, runs, n, own, op, site);
+		if (moved || err)
+			return moved ? moved : err;
+		own += bytes;
+		len -= bytes;
 	}
 	return 0;
 }
 
+int hca_sge_put(struct hca_sge_cursor *dst, const void *src, u64 len, hca_site_t site)
+{
+	return transfer(dst, (u8 *)src, len, HCA_MEM_WRITE, site);
+}
+
 int hca_sge_get(struct hca_sge_cursor *src, void *dst, u64 len, hca_site_t site)
 {
-	u8 *own = dst;
-
-	src->entry = NULL;
-	while (len) {
-		hca_dma_addr_t from;
-		u64 run = len;
-		int err = piece(src, &from, &run);
-
-		if (!err)
-			err = hca_mem_read(src->mem, from, own, run, site);
-		if (err)
-			return err;
-		advance(src, run);
-		own += run;
-		len -= run;
-	}
-	return 0;
+	return transfer(src, dst, len, HCA_MEM_READ, site);
 }

@@ -14,8 +14,8 @@
  * struct hca_sge_cursor - a place in a list of entries
  * @mem: the accessor of the device that the keys belong to
  * @keys: that device's keys
- * @pd: whose keys may be used
- * @qp: who asks (type 2 windows)
+ * @pd: the number of the domain whose keys may be used
+ * @qpn: the queue pair that asks (type 2 memory windows)
  * @access: rights needed
  * @sge: the entry we are in; the first one when set
  * @num_sge: entries from there on
@@ -29,8 +29,8 @@
 struct hca_sge_cursor {
 	struct hca_mem *mem;
 	const struct hca_keys *keys;
-	const struct hca_pd *pd;
-	const void *qp;
+	u64 pd;
+	u32 qpn;
 	u32 access;
 	const struct hca_sge *sge;
 	u32 num_sge;
@@ -56,13 +56,37 @@ static inline int hca_sge_check(struct hca_sge_cursor *g, u64 len)
 	need = HCA_MIN((u64)s->length, len);
 	if (hca_unlikely(!need))
 		return 0;
-	g->entry = hca_key_check(g->keys, s->lkey, g->pd, g->qp, s->addr, need, g->access);
+	g->entry = hca_key_check(g->keys, s->lkey, g->pd, g->qpn, s->addr, need, g->access);
 	g->checked = need;
 	return hca_likely(g->entry) ? 0 : -EACCES;
 }
 
 /** hca_sge_skip() - go on @len bytes further; there are that many */
 void hca_sge_skip(struct hca_sge_cursor *g, u64 len);
+
+/** hca_key_plain() - bytes that a key was checked for, where they are memory in one piece and no ledger is told of accesses; or NULL */
+static inline void *hca_key_plain(const struct hca_key_entry *e, const struct hca_mem *mem, u64 addr, u64 len)
+{
+	const struct hca_mr *mr = hca_load_acquire(&e->mr);
+
+	if (hca_unlikely(!mr || mr->kind == HCA_MR_PAGES))
+		return NULL;
+	return hca_mem_plain(mem, hca_dma_addr(mr->base + hca_key_offset(e, addr)), len);
+}
+
+/**
+ * hca_sge_plain() - the next @len bytes of the list, where they are memory in one piece and no ledger is told of accesses
+ *
+ * The entry was checked for as much since the thread came inside. Return: NULL: move them by hca_sge_copy() and its like.
+ */
+static inline void *hca_sge_plain(const struct hca_sge_cursor *g, u64 len)
+{
+	const struct hca_key_entry *e = g->entry;
+
+	if (hca_unlikely(!e || g->off + len > g->checked))
+		return NULL;
+	return hca_key_plain(e, g->mem, g->sge->addr + g->off, len);
+}
 
 /** enum hca_sge_side - which end of a copy refused */
 enum hca_sge_side { HCA_SGE_SRC, HCA_SGE_DST };

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * Shared receive queues: making, changing and ending them, and the event that says
- * that one runs low. What is posted to one belongs to no queue pair before a message
- * takes it, so a queue pair's error flushes nothing of it (IBTA 10.2.9, 10.3.1.5).
- */
-#include "hca/qp.h"
+/* Shared receive queues, and the event that says that one runs low; see srq.h. */
+#include "hca/srq.h"
 
 static void fire_srq(struct hca_eq_node *node)
 {
@@ -18,8 +14,8 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 {
 	int err;
 
-	if (pd->keys != &hca->keys || !attr->max_wr || attr->max_wr > HCA_MAX_WR || attr->max_sge > HCA_MAX_SGE ||
-	    attr->srq_limit > attr->max_wr)
+	if (pd->keys != &hca->keys || !attr->max_wr || attr->max_wr > hca->attr.max_srq_wr ||
+	    attr->max_sge > hca->attr.max_sge || attr->srq_limit > attr->max_wr)
 		return -EINVAL;
 	err = hca_rq_init(&srq->rq, attr->max_wr, attr->max_sge);
 	if (err)
@@ -37,7 +33,7 @@ int hca_srq_fini(struct hca_srq *srq)
 {
 	if (hca_load_acquire(&srq->users))
 		return -EBUSY;
-	hca_eq_cancel(&srq->hca->wire->eq, &srq->event);
+	hca_eq_cancel(srq->hca->eq, &srq->event);
 	hca_rq_fini(&srq->rq);
 	hca_fetch_add(&srq->pd->users, (u32)-1);
 	return 0;
@@ -54,7 +50,7 @@ static int check_modify(struct hca_srq *srq, const struct hca_srq_attr *attr, u3
 		size = attr->max_wr;
 	if (mask & HCA_SRQ_LIMIT)
 		limit = attr->srq_limit;
-	return !size || size > HCA_MAX_WR || limit > size ? -EINVAL : 0;
+	return !size || size > srq->hca->attr.max_srq_wr || limit > size ? -EINVAL : 0;
 }
 
 int hca_srq_modify(struct hca_srq *srq, const struct hca_srq_attr *attr, u32 mask)
@@ -73,4 +69,18 @@ void hca_srq_query(struct hca_srq *srq, struct hca_srq_attr *attr)
 {
 	hca_rq_query(&srq->rq, &attr->max_wr, &attr->srq_limit);
 	attr->max_sge = srq->rq.max_sge;
+}
+
+int hca_srq_post(struct hca_srq *srq, const struct hca_recv_wr *wr)
+{
+	return hca_rq_post(&srq->rq, wr);
+}
+
+bool hca_srq_take(struct hca_srq *srq, struct hca_rwqe *out)
+{
+	bool limit, got = hca_rq_take(&srq->rq, out, &limit);
+
+	if (hca_unlikely(limit))
+		hca_eq_add(srq->hca->eq, &srq->event);
+	return got;
 }

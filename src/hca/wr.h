@@ -11,10 +11,9 @@
 #include "softhca/hca_verbs.h"
 
 struct hca_mr;
-struct hca_mr_pages;
 struct hca_mw;
 
-/** struct hca_sge - bytes of a region; laid out as ib_sge and ibv_sge are */
+/** struct hca_sge - bytes of a memory region; laid out as ib_sge and ibv_sge are */
 struct hca_sge {
 	u64 addr;
 	u32 length;
@@ -33,6 +32,27 @@ enum hca_wr_opcode {
 	HCA_WR_BIND_MW,
 	HCA_WR_SEND_WITH_INV,
 	HCA_WR_REG_MR = 32,
+	HCA_WR_OPCODES,
+};
+
+/**
+ * struct hca_mr_pages - what a fast registration says
+ * @key: the memory region's key with a low byte of the consumer's choice
+ * @access: rights
+ * @iova: name of the first byte
+ * @length: bytes
+ * @page_shift: log2 of the page size
+ * @pages: DMA addresses, the first with the offset of the first byte in it
+ * @npages: how many
+ */
+struct hca_mr_pages {
+	u32 key;
+	u32 access;
+	u64 iova;
+	u64 length;
+	u32 page_shift;
+	u32 npages;
+	const u64 *pages;
 };
 
 enum hca_send_flags {
@@ -78,12 +98,12 @@ struct hca_send_wr {
 			struct hca_grh_attr grh;
 		} ud;
 		struct {
-			struct hca_mr *region;
-			const struct hca_mr_pages *pages; /* stays until the request is complete */
+			struct hca_mr *mr;
+			struct hca_mr_pages to; /* taken over when it is posted, with its pages */
 		} reg;
-		/* Bytes of the region with @lkey, as that has them; @rkey is the key to come, in low 8 bits. */
+		/* Bytes of the memory region with @lkey, as that has them; @rkey is the key to come, in low 8 bits. */
 		struct {
-			struct hca_mw *window;
+			struct hca_mw *mw;
 			u64 addr;
 			u64 length;
 			u32 rkey;

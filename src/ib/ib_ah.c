@@ -3,7 +3,7 @@
  * Address handles and multicast groups of the kernel-style verbs. A handle is a path,
  * checked once and copied into each datagram's request.
  */
-#include "hca/datagram.h"
+#include "hca/mcast.h"
 #include "ib_core.h"
 
 static int check_ah(const struct ib_device *dev, const struct rdma_ah_attr *attr)
@@ -18,6 +18,8 @@ static int check_ah(const struct ib_device *dev, const struct rdma_ah_attr *attr
 		a.ah.dlid = 1;
 	if (attr->ah_flags & IB_AH_GRH && attr->grh.dgid.raw[0] == 0xff)
 		a.ah.grh.dgid.raw[0] = 0xfe;
+	if (a.ah.is_global && !hca_gid_at(&dev->core->hca.gids, a.ah.grh.sgid_index))
+		return -EINVAL;
 	return hca_qp_check_attr(&a, HCA_QP_AV, &dev->core->hca.limits);
 }
 

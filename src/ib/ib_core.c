@@ -5,32 +5,61 @@
  */
 #include "ib_core.h"
 
-#include "hca/datagram.h"
 #include "softhca/config.h"
 #include "wire/loop.h"
 
 #define MAX_QPS 65536
 #define MAX_KEYS (1 << 20)
 #define MAX_OBJECTS (1 << 20)
-#define MAX_CQE (1 << 22)
 #define MAX_FMR_MAPS 255 /* before a key comes again */
 
 /* --- the wire --- */
 
-static struct hca_loop fabric;
-static u32 fabric_state; /* atomic: 0: not there, 1: being made, 2: there */
+#define CHANGING (~0u)
 
-static struct hca_wire *the_wire(void)
+static struct hca_loop fabric;
+static struct hca_eq events;
+static u32 fabric_users; /* atomic: devices; CHANGING: the first one comes, or the last one goes */
+
+/* The wire and its event queue are there while there are devices. Return: 0 or -ENOMEM. */
+static int fabric_get(void)
 {
-	if (hca_load_acquire(&fabric_state) != 2) {
-		if (hca_cmpxchg(&fabric_state, 0u, 1u) == 0) {
-			hca_loop_init(&fabric);
-			hca_store_release(&fabric_state, 2u);
-		}
-		while (hca_load_acquire(&fabric_state) != 2)
-			hca_pause();
+	u32 turns = 0, users;
+	int err;
+
+	for (;;) {
+		users = hca_load_acquire(&fabric_users);
+		if (users == CHANGING)
+			hca_relax(&turns);
+		else if (hca_cmpxchg(&fabric_users, users, users ? users + 1 : CHANGING) == users)
+			break;
 	}
-	return &fabric.wire;
+	if (users)
+		return 0;
+	hca_loop_init(&fabric);
+	err = hca_eq_init(&events);
+	if (err)
+		hca_loop_fini(&fabric);
+	hca_store_release(&fabric_users, err ? 0u : 1u);
+	return err;
+}
+
+static void fabric_put(void)
+{
+	u32 turns = 0, users;
+
+	for (;;) {
+		users = hca_load_acquire(&fabric_users);
+		if (users == CHANGING)
+			hca_relax(&turns);
+		else if (hca_cmpxchg(&fabric_users, users, users > 1 ? users - 1 : CHANGING) == users)
+			break;
+	}
+	if (users > 1)
+		return;
+	hca_eq_fini(&events);
+	hca_loop_fini(&fabric);
+	hca_store_release(&fabric_users, 0u);
 }
 
 /* --- events --- */
@@ -98,12 +127,12 @@ static void fill_attrs(struct ib_device *dev)
 				    IB_DEVICE_SRQ_RESIZE | IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_MGT_EXTENSIONS |
 				    IB_DEVICE_MEM_WINDOW_TYPE_2B,
 		.max_qp = MAX_QPS,
-		.max_qp_wr = HCA_MAX_WR,
-		.max_send_sge = HCA_MAX_SGE,
-		.max_recv_sge = HCA_MAX_SGE,
-		.max_sge_rd = HCA_MAX_SGE,
+		.max_qp_wr = (int)hca->attr.max_wr,
+		.max_send_sge = (int)hca->attr.max_sge,
+		.max_recv_sge = (int)hca->attr.max_sge,
+		.max_sge_rd = (int)hca->attr.max_sge,
 		.max_cq = MAX_OBJECTS,
-		.max_cqe = MAX_CQE,
+		.max_cqe = (int)hca->attr.max_cqe,
 		.max_mr = MAX_KEYS / 2,
 		.max_mw = MAX_KEYS / 4,
 		.max_fmr = MAX_KEYS / 4,
@@ -111,14 +140,14 @@ static void fill_attrs(struct ib_device *dev)
 		.max_pd = MAX_OBJECTS,
 		.max_ah = MAX_OBJECTS,
 		.max_srq = MAX_OBJECTS,
-		.max_srq_wr = HCA_MAX_WR,
-		.max_srq_sge = HCA_MAX_SGE,
+		.max_srq_wr = (int)hca->attr.max_srq_wr,
+		.max_srq_sge = (int)hca->attr.max_sge,
 		.max_qp_rd_atom = hca->limits.max_dest_rd_atomic,
 		.max_qp_init_rd_atom = hca->limits.max_rd_atomic,
-		.max_mcast_grp = HCA_MAX_MCAST,
-		.max_mcast_qp_attach = HCA_MAX_MCAST,
-		.max_total_mcast_qp_attach = HCA_MAX_MCAST,
-		.max_inline_data = HCA_MAX_INLINE,
+		.max_mcast_grp = (int)hca->attr.max_mcast,
+		.max_mcast_qp_attach = (int)hca->attr.max_mcast,
+		.max_total_mcast_qp_attach = (int)hca->attr.max_mcast,
+		.max_inline_data = hca->attr.max_inline,
 		.max_fast_reg_page_list_len = HCA_MR_MAX_PAGES,
 		.max_pkeys = hca->limits.pkeys,
 	};
@@ -142,22 +171,29 @@ int ib_core_take(struct ib_device *dev, enum ib_object what)
 
 int ib_core_open(struct ib_device *dev)
 {
+	const struct hca_attr attr = { .max_qp = MAX_QPS, .max_keys = MAX_KEYS + 2 * MAX_OBJECTS };
 	struct ib_core *core = hca_alloc(sizeof(*core), HCA_MAY_SLEEP);
 	int err;
 
 	if (!core)
 		return -ENOMEM;
 	/* A domain's own key comes on top of what a ULP registers. */
-	err = hca_init(&core->hca, the_wire(), dev->mem, MAX_QPS, MAX_KEYS + 2 * MAX_OBJECTS);
-	if (err) {
-		hca_free(core);
-		return err;
-	}
+	err = fabric_get();
+	if (err)
+		goto free_core;
+	err = hca_open(&core->hca, &fabric.wire, &events, dev->mem, &attr);
+	if (err)
+		goto put;
 	core->hca.event = on_event;
 	core->device = dev;
 	dev->core = core;
 	fill_attrs(dev);
 	return 0;
+put:
+	fabric_put();
+free_core:
+	hca_free(core);
+	return err;
 }
 
 int ib_core_close(struct ib_device *dev)
@@ -175,8 +211,9 @@ int ib_core_close(struct ib_device *dev)
 				names[i], n == 1 ? "" : "s", n == 1 ? "was" : "were");
 		left |= n > 0;
 	}
-	if (left || hca_fini(&core->hca))
+	if (left || hca_close(&core->hca))
 		return -EBUSY;
+	fabric_put();
 	dev->core = NULL;
 	hca_free(core);
 	return 0;
@@ -213,9 +250,14 @@ int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *a
 
 int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_gid *gid)
 {
+	const struct hca_gid *entry;
+
 	if (!port_valid(device, port_num) || index < 0 || (u32)index >= device->core->hca.limits.gids)
 		return -EINVAL;
-	hca_memcpy(gid, &device->core->hca.gid, sizeof(*gid));
+	entry = hca_gid_at(&device->core->hca.gids, (u32)index);
+	if (!entry)
+		return -ENOENT;
+	hca_memcpy(gid, entry, sizeof(*gid));
 	return 0;
 }
 
@@ -223,7 +265,7 @@ int ib_query_pkey(struct ib_device *device, u32 port_num, u16 index, u16 *pkey)
 {
 	if (!port_valid(device, port_num) || index >= device->core->hca.limits.pkeys)
 		return -EINVAL;
-	*pkey = 0xffff;
+	*pkey = HCA_DEFAULT_PKEY;
 	return 0;
 }
 

@@ -7,8 +7,7 @@
 #define IB_CORE_H
 
 #include "hca/fmr.h"
-#include "hca/qp.h"
-#include "hca/mw.h"
+#include "transport/transport.h"
 #include "ib_private.h"
 #include "softhca/ib_verbs.h"
 
@@ -37,7 +36,7 @@ static inline void ib_core_give(struct ib_device *dev, enum ib_object what)
 	hca_fetch_add(&dev->core->made[what], (u32)-1);
 }
 
-/* The region for local use and the one for peers are the domain's own users. */
+/* The MR for local use and the one for peers are the domain's own users. */
 struct ib_pd_priv {
 	struct ib_pd ib;
 	struct hca_pd pd;
@@ -45,18 +44,18 @@ struct ib_pd_priv {
 	struct hca_mr *global;
 };
 
-/* @pages and @list are one piece of memory that is the region's to free: a registration that is queued reads them. */
+/* A registration takes @pages and what is in @list over when it is posted. */
 struct ib_mr_priv {
 	struct ib_mr ib;
-	struct hca_mr *region;
-	struct hca_mr_pages *pages; /* of the next registration */
+	struct hca_mr *mr;
+	struct hca_mr_pages pages; /* of the next registration */
 	u64 *list; /* room for @room pages */
 	u32 room;
 };
 
 /*
- * @polled: done() is called for its completions by one at a time: the event, a worker or the ULP
- * @work: of a queue that a worker polls
+ * @cq: calls comp_handler; its node is fired one at a time
+ * @work: of a queue that a thread of ib_work.c polls
  */
 struct ib_cq_priv {
 	struct ib_cq ib;
@@ -73,7 +72,7 @@ struct ib_qp_priv {
 
 struct ib_mw_priv {
 	struct ib_mw ib;
-	struct hca_mw *window;
+	struct hca_mw *mw;
 };
 
 struct ib_fmr_priv {
@@ -122,6 +121,9 @@ static inline struct ib_fmr_priv *ib_fmr_of(struct ib_fmr *fmr)
 	return hca_container_of(fmr, struct ib_fmr_priv, ib);
 }
 
+/** ib_fmr_pool_looks() - regions that were compared with a list of pages that was asked for, since the pool was made; for tests */
+u64 ib_fmr_pool_looks(struct ib_fmr_pool *pool);
+
 static inline struct ib_srq_priv *ib_srq_of(struct ib_srq *srq)
 {
 	return hca_container_of(srq, struct ib_srq_priv, ib);
@@ -135,7 +137,7 @@ static inline struct ib_ah_priv *ib_ah_of(struct ib_ah *ah)
 /** ib_ah_to_hca() - a path in the engine's words */
 void ib_ah_to_hca(const struct rdma_ah_attr *ah, struct hca_ah_attr *to);
 
-/** ib_fill_bind() - the fields of a bind. Return: 0; -EINVAL: objects of another device, or bytes of no region. */
+/** ib_fill_bind() - the fields of a bind. Return: 0; -EINVAL: objects of another device, or bytes of no MR. */
 int ib_fill_bind(const struct ib_qp *qp, struct ib_mw *mw, u32 rkey, const struct ib_mw_bind_info *info,
 		 struct hca_send_wr *to);
 

@@ -11,51 +11,32 @@
 
 /* --- polling --- */
 
-static void take_wc(struct ib_wc *to, const struct hca_wc *from)
-{
-	struct ib_qp_priv *qp = from->user;
-
-	to->wr_id = from->wr_id;
-	to->status = (enum ib_wc_status)from->status;
-	to->opcode = (enum ib_wc_opcode)from->opcode;
-	to->vendor_err = from->vendor_err;
-	to->byte_len = from->byte_len;
-	to->qp = &qp->ib;
-	to->ex.imm_data = from->imm;
-	to->src_qp = from->src_qp;
-	to->slid = from->slid;
-	to->wc_flags = (int)from->wc_flags;
-	to->pkey_index = from->pkey_index;
-	to->sl = from->sl;
-	to->dlid_path_bits = from->dlid_path_bits;
-	to->port_num = 1;
-}
+/* A completion is laid out as the engine's, so that it is polled to where it goes; the last field is another one there. */
+#define SAME(a, b) _Static_assert(offsetof(struct ib_wc, a) == offsetof(struct hca_wc, b), "ib_wc is hca_wc")
+SAME(wr_id, wr_id);
+SAME(status, status);
+SAME(opcode, opcode);
+SAME(vendor_err, vendor_err);
+SAME(byte_len, byte_len);
+SAME(qp, user);
+SAME(ex, imm);
+SAME(src_qp, src_qp);
+SAME(slid, slid);
+SAME(wc_flags, wc_flags);
+SAME(pkey_index, pkey_index);
+SAME(sl, sl);
+SAME(dlid_path_bits, dlid_path_bits);
+SAME(port_num, qp_num);
+_Static_assert(sizeof(struct ib_wc) == sizeof(struct hca_wc), "ib_wc is hca_wc");
+_Static_assert(offsetof(struct ib_qp_priv, ib) == 0, "a queue pair's user is its struct ib_qp");
 
 int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc)
 {
-	struct hca_cq_ring *from = &ib_cq_of(cq)->cq.ring;
-	struct hca_wc some[BATCH];
-	int done = 0;
+	int i, n = hca_cq_ring_poll(&ib_cq_of(cq)->cq.ring, (struct hca_wc *)wc, num_entries);
 
-	if (num_entries == 1) {
-		done = hca_cq_ring_poll(from, some, 1);
-		if (done == 1)
-			take_wc(wc, some);
-		return done;
-	}
-	while (done < num_entries) {
-		int want = HCA_MIN(num_entries - done, BATCH);
-		int n = hca_cq_ring_poll(from, some, want);
-		int i;
-
-		if (n < 0)
-			return done ? done : n;
-		for (i = 0; i < n; i++)
-			take_wc(&wc[done++], &some[i]);
-		if (n < want)
-			break;
-	}
-	return done;
+	for (i = 0; i < n; i++)
+		wc[i].port_num = 1;
+	return n;
 }
 
 int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
@@ -228,7 +209,7 @@ int ib_resize_cq(struct ib_cq *cq, int cqe)
 
 	if (cqe <= 0 || cqe > cq->device->attrs.max_cqe)
 		return -EINVAL;
-	err = hca_cq_ring_resize(&ib_cq_of(cq)->cq.ring, (u32)cqe);
+	err = hca_cq_resize(&ib_cq_of(cq)->cq, (u32)cqe);
 	if (!err)
 		cq->cqe = cqe;
 	return err;

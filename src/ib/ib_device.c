@@ -71,7 +71,8 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
 	map = &dma_device->machine->map;
 	dev->virt = map->virt;
 	dev->pages = (uintptr_t)map->pages;
-	dev->inline_bytes = 0;
+	dev->single_base = 0;
+	dev->single_bytes = 0;
 	dev->ops_bytes = 0;
 	dev->sg_inline = 0;
 	dev->sg_no_walk = false;
@@ -87,10 +88,13 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
 	}
 	if (dev->style == IB_DMA_BY_OPS && dev->dma_ops && !dev->ledger)
 		dev->ops_bytes = (uintptr_t)map->low_bytes;
-	if (dev->style != IB_DMA_BY_OPS) {
+	if (!dev->dma_ops && !dev->ledger) {
+		dev->single_bytes = (uintptr_t)platform_linear(dma_device, &dev->single_base);
+	} else if (dev->style != IB_DMA_BY_OPS) {
 		dev->sg_inline = (uintptr_t)(map->low_bytes >> (PAGE_SHIFT - STRUCT_PAGE_SHIFT));
 		if (!dev->ledger) {
-			dev->inline_bytes = (uintptr_t)map->low_bytes;
+			dev->single_base = map->virt;
+			dev->single_bytes = (uintptr_t)map->low_bytes;
 			dev->sg_no_walk = dev->style == IB_DMA_VIRT || map->all_bytes == map->low_bytes;
 		}
 	}

@@ -53,6 +53,12 @@ static dma_addr_t map_with_ledger(struct ib_device *dev, const struct map_call *
 	return addr;
 }
 
+/* Is there nothing between the call and the platform? It checks for itself, as it may also be called directly. */
+static inline bool by_platform(const struct ib_device *dev)
+{
+	return !dev->dma_ops && !dev->ledger;
+}
+
 static inline dma_addr_t map_checked(struct ib_device *dev, const struct map_call *c)
 {
 	/* The platform's calls check for themselves, as they may also be called directly. */
@@ -65,8 +71,10 @@ static inline dma_addr_t map_checked(struct ib_device *dev, const struct map_cal
 	return backend_map(dev, c);
 }
 
-dma_addr_t ib_dma_map_single_long(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir,
-				  unsigned long attrs, hca_site_t site)
+/* Apart, with unmap_call(): what they keep on the stack is nothing that a call to the platform should pay for. */
+static __attribute__((noinline)) dma_addr_t map_single_call(struct ib_device *dev, void *ptr, size_t size,
+							    enum dma_data_direction dir, unsigned long attrs,
+							    hca_site_t site)
 {
 	struct map_call c = {
 		.kind = HCA_MAP_SINGLE,
@@ -79,6 +87,14 @@ dma_addr_t ib_dma_map_single_long(struct ib_device *dev, void *ptr, size_t size,
 	};
 
 	return map_checked(dev, &c);
+}
+
+dma_addr_t ib_dma_map_single_long(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir,
+				  unsigned long attrs, hca_site_t site)
+{
+	if (hca_likely(by_platform(dev)))
+		return platform_map(dev->dma_device, machine_ptr_offset(ib_machine(dev), ptr), size, (int)dir, attrs);
+	return map_single_call(dev, ptr, size, dir, attrs, site);
 }
 
 dma_addr_t ib_dma_map_page_long(struct ib_device *dev, struct page *page, unsigned long offset, size_t size,
@@ -111,8 +127,9 @@ static int judge_end(struct ib_device *dev, struct hca_mapping *m, hca_site_t si
 	return hca_ledger_end(dev->ledger, m, site);
 }
 
-void ib_dma_unmap_long(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
-		       unsigned long attrs, enum hca_map_kind kind, hca_site_t site)
+static __attribute__((noinline)) void unmap_call(struct ib_device *dev, dma_addr_t addr, size_t size,
+						 enum dma_data_direction dir, unsigned long attrs,
+						 enum hca_map_kind kind, hca_site_t site)
 {
 	struct hca_mapping m = { .kind = kind, .addr = addr, .size = size, .dir = (int)dir };
 
@@ -127,6 +144,15 @@ void ib_dma_unmap_long(struct ib_device *dev, dma_addr_t addr, size_t size, enum
 		dev->dma_ops->unmap_single(dev, addr, size, dir, attrs);
 	else
 		dev->dma_ops->unmap_page(dev, addr, size, dir, attrs);
+}
+
+void ib_dma_unmap_long(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		       unsigned long attrs, enum hca_map_kind kind, hca_site_t site)
+{
+	if (hca_likely(by_platform(dev)))
+		platform_unmap(dev->dma_device, addr, size, (int)dir, attrs);
+	else
+		unmap_call(dev, addr, size, dir, attrs, kind, site);
 }
 
 static int backend_map_sg(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
@@ -147,6 +173,18 @@ static int walk_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int 
 	if (err)
 		hca_ledger_report_list(dev->ledger, (u32)bad, (u32)HCA_MAX(nents, 0), (int)dir, site);
 	return err;
+}
+
+/* What the ledger knows a list by: a copy of the entries gives the same. */
+static u64 list_entries(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg = sgl;
+	u64 entries = 0;
+	int i;
+
+	for (i = 0; i < nents && sg; i++, sg = sg_next(sg))
+		entries = hca_ledger_entry(entries, sg_page(sg), sg->offset, sg->length);
+	return entries;
 }
 
 static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
@@ -177,7 +215,8 @@ static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, in
 		.addr = ib_sg_dma_address(dev, sgl),
 		.size = (u64)nents,
 		.dir = (int)dir,
-		.list = sgl,
+		.list = sg_page(sgl),
+		.entries = list_entries(sgl, nents),
 	};
 	hca_ledger_enter(dev->ledger, rec, &m, (u32)n, site);
 	if (dev->guard)
@@ -212,9 +251,13 @@ static void unguard_list(struct ib_device *dev, struct scatterlist *sgl, int nen
 void ib_dma_unmap_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			  unsigned long attrs, hca_site_t site)
 {
-	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = (u64)HCA_MAX(nents, 0), .dir = (int)dir, .list = sgl };
+	struct hca_mapping m = { .kind = HCA_MAP_LIST, .size = (u64)HCA_MAX(nents, 0), .dir = (int)dir };
 
 	m.addr = sgl ? ib_sg_dma_address(dev, sgl) : hca_dma_addr(0);
+	if (sgl && dev->ledger) {
+		m.list = sg_page(sgl);
+		m.entries = list_entries(sgl, nents);
+	}
 	if (judge_end(dev, &m, site) || !sgl)
 		return;
 	nents = (int)m.size;

@@ -15,15 +15,19 @@
 #define MAX_SITES 256
 #define SITE_LEN 128
 
+/* Reports of writes by one place in the program: a loop over a large buffer writes into each of its pages. */
+#define SITE_REPORTS 64u
+
 static struct guard_state {
 	u32 ready; /* atomic: 0, 1 while the lock is made, 2 */
 	struct hca_spinlock lock; /* everything below */
 	struct ib_device *first; /* linked by next_guard */
 	u32 nsites;
-	struct {
+	struct guard_site {
 		const void *code;
+		u32 reports;
 		char name[SITE_LEN];
-	} site[MAX_SITES];
+	} site[MAX_SITES + 1]; /* the last stands for all that found no room */
 } guards;
 
 /* Before the first device of all; nobody comes here otherwise. */
@@ -40,9 +44,13 @@ static void make_ready(void)
 void ib_guard_add(struct ib_device *dev)
 {
 	hca_irqflags_t flags;
+	u32 i;
 
 	make_ready();
 	hca_spin_lock(&guards.lock, flags);
+	/* Where nobody listened before, everybody may be heard again. */
+	for (i = 0; !guards.first && i <= MAX_SITES; i++)
+		guards.site[i].reports = 0;
 	dev->next_guard = guards.first;
 	guards.first = dev;
 	hca_spin_unlock(&guards.lock, flags);
@@ -127,34 +135,48 @@ static bool covers(void *ctx, hca_dma_addr_t addr, u64 len)
 }
 
 /* "function+0x1c (program)", or as much of it as the dynamic linker knows */
-static hca_site_t site_of(const void *code)
+static void name_site(struct guard_site *s)
 {
+	const void *code = s->code;
 	const char *file, *slash;
 	Dl_info info;
-	u32 i;
 
-	for (i = 0; i < guards.nsites; i++)
-		if (guards.site[i].code == code)
-			return guards.site[i].name;
-	if (guards.nsites == MAX_SITES)
-		return "some code";
-	guards.site[i].code = code;
-	guards.nsites++;
 	if (!dladdr(code, &info) || !info.dli_fname) {
-		hca_snprintf(guards.site[i].name, SITE_LEN, "code at %p", code);
-		return guards.site[i].name;
+		hca_snprintf(s->name, SITE_LEN, "code at %p", code);
+		return;
 	}
 	file = info.dli_fname;
 	for (slash = file; *slash; slash++)
 		if (*slash == '/')
 			file = slash + 1;
 	if (info.dli_sname)
-		hca_snprintf(guards.site[i].name, SITE_LEN, "%s+0x%lx (%s)", info.dli_sname,
+		hca_snprintf(s->name, SITE_LEN, "%s+0x%lx (%s)", info.dli_sname,
 			     (unsigned long)((uintptr_t)code - (uintptr_t)info.dli_saddr), file);
 	else
-		hca_snprintf(guards.site[i].name, SITE_LEN, "%s+0x%lx", file,
+		hca_snprintf(s->name, SITE_LEN, "%s+0x%lx", file,
 			     (unsigned long)((uintptr_t)code - (uintptr_t)info.dli_fbase));
-	return guards.site[i].name;
+}
+
+/* The lock is held. */
+static struct guard_site *site_of(const void *code)
+{
+	struct guard_site *s;
+	u32 i;
+
+	hca_spin_assert(&guards.lock);
+	for (i = 0; i < guards.nsites; i++)
+		if (guards.site[i].code == code)
+			return &guards.site[i];
+	s = &guards.site[i];
+	if (i == MAX_SITES) {
+		hca_snprintf(s->name, SITE_LEN, "some code");
+		return s;
+	}
+	guards.nsites++;
+	s->code = code;
+	s->reports = 0;
+	name_site(s);
+	return s;
 }
 
 /* A write may have hit pages of several devices' mappings: the first that has the byte is told. */
@@ -162,20 +184,30 @@ static void one_hit(void *ctx, u64 off, const void *code)
 {
 	struct machine *m = ctx;
 	struct hit h = { .off = off };
+	struct guard_site *site;
 	hca_irqflags_t flags;
-	hca_site_t site;
+	bool last = false;
 
 	hca_spin_lock(&guards.lock, flags);
 	site = site_of(code);
+	if (site->reports >= SITE_REPORTS) {
+		hca_spin_unlock(&guards.lock, flags);
+		return;
+	}
 	for (h.dev = guards.first; h.dev; h.dev = h.dev->next_guard)
 		if (ib_machine(h.dev) == m && hca_ledger_find_live(h.dev->ledger, covers, &h))
 			break;
-	if (h.dev)
+	if (h.dev) {
 		hca_fetch_add(&h.dev->guard_users, 1);
+		last = ++site->reports == SITE_REPORTS;
+	}
 	hca_spin_unlock(&guards.lock, flags);
 	if (!h.dev)
 		return;
-	hca_ledger_report_write(h.dev->ledger, h.addr, site);
+	hca_ledger_report_write(h.dev->ledger, h.addr, site->name);
+	if (last)
+		hca_log(HCA_LOG_WARN, "%s: further writes by %s into memory of devices aren't reported", m->name,
+			site->name);
 	hca_fetch_add(&h.dev->guard_users, (u32)-1);
 }
 

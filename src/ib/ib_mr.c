@@ -71,7 +71,7 @@ int ib_dealloc_pd(struct ib_pd *pd)
 	return 0;
 }
 
-/* --- regions --- */
+/* --- memory regions --- */
 
 static bool access_known(int access)
 {
@@ -91,21 +91,19 @@ static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const str
 	if (!mr)
 		goto give;
 	mr->room = attr->max_pages;
-	mr->pages = hca_alloc(sizeof(*mr->pages) + mr->room * sizeof(*mr->list), HCA_MAY_SLEEP);
-	if (!mr->pages)
+	mr->list = mr->room ? hca_alloc(mr->room * sizeof(*mr->list), HCA_MAY_SLEEP) : NULL;
+	if (mr->room && !mr->list)
 		goto free_mr;
-	mr->list = (u64 *)(mr->pages + 1);
-	err = hca_mr_create(&ib_pd_of(pd)->pd, attr, &mr->region);
+	err = hca_mr_create(&ib_pd_of(pd)->pd, attr, &mr->mr);
 	if (err)
-		goto free_pages;
-	mr->region->kept = mr->pages;
+		goto free_list;
 	mr->ib.device = device;
 	mr->ib.pd = pd;
 	mr->ib.type = type;
-	mr->ib.lkey = mr->ib.rkey = mr->region->key;
+	mr->ib.lkey = mr->ib.rkey = mr->mr->key;
 	return &mr->ib;
-free_pages:
-	hca_free(mr->pages);
+free_list:
+	hca_free(mr->list);
 free_mr:
 	hca_free(mr);
 give:
@@ -133,10 +131,11 @@ int ib_dereg_mr(struct ib_mr *ib)
 {
 	struct ib_device *device = ib->device;
 	struct ib_mr_priv *mr = ib_mr_of(ib);
-	int err = hca_mr_destroy(mr->region);
+	int err = hca_mr_destroy(mr->mr);
 
 	if (err)
 		return err;
+	hca_free(mr->list);
 	hca_free(mr);
 	ib_core_give(device, IB_OBJ_MR);
 	return 0;
@@ -145,7 +144,7 @@ int ib_dereg_mr(struct ib_mr *ib)
 /* --- lists of pages --- */
 
 /*
- * One more piece for the region. Pieces are whole pages but for the beginning of the first and the end of the last; one that goes
+ * One more piece for the MR. Pieces are whole pages but for the beginning of the first and the end of the last; one that goes
  * on where the last ended is part of it. Return: bytes of it that fit.
  */
 static u64 add_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
@@ -154,7 +153,7 @@ static u64 add_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
 	u64 left = len;
 
 	if (mr->ib.length) {
-		u64 end = mr->pages->npages ? (mr->list[mr->pages->npages - 1] & ~mask) + size : 0;
+		u64 end = mr->pages.npages ? (mr->list[mr->pages.npages - 1] & ~mask) + size : 0;
 		u64 filled = ((mr->list[0] & mask) + mr->ib.length) & mask;
 
 		if (filled) {
@@ -169,10 +168,10 @@ static u64 add_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
 			return 0;
 		}
 	}
-	while (left && mr->pages->npages < mr->room) {
+	while (left && mr->pages.npages < mr->room) {
 		u64 part = HCA_MIN(left, size - (addr & mask));
 
-		mr->list[mr->pages->npages++] = addr;
+		mr->list[mr->pages.npages++] = addr;
 		addr += part;
 		left -= part;
 	}
@@ -184,9 +183,9 @@ static void begin_list(struct ib_mr_priv *mr, unsigned int page_size)
 {
 	mr->ib.page_size = page_size;
 	mr->ib.length = 0;
-	*mr->pages = (struct hca_mr_pages){ .pages = mr->list };
-	while ((u64)1 << mr->pages->page_shift < page_size)
-		mr->pages->page_shift++;
+	mr->pages = (struct hca_mr_pages){ .pages = mr->list };
+	while ((u64)1 << mr->pages.page_shift < page_size)
+		mr->pages.page_shift++;
 }
 
 int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
@@ -217,7 +216,7 @@ int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigne
 	return i;
 }
 
-/* The pages that stay are listed once, and the region is valid from its birth. */
+/* The pages that stay are listed once, and the MR is valid from its birth. */
 static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npages)
 {
 	const u64 mask = MIN_PAGE - 1;
@@ -259,11 +258,11 @@ struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, in
 	for (i = 0; i < num; i++)
 		add_piece(mr, buf[i].addr, buf[i].size);
 	ib->iova = access & IB_ZERO_BASED ? 0 : *iova_start;
-	mr->pages->key = ib->lkey;
-	mr->pages->access = (u32)access;
-	mr->pages->iova = ib->iova;
-	mr->pages->length = ib->length;
-	err = hca_mr_register(mr->region, mr->pages);
+	mr->pages.key = ib->lkey;
+	mr->pages.access = (u32)access;
+	mr->pages.iova = ib->iova;
+	mr->pages.length = ib->length;
+	err = hca_mr_register(mr->mr, &mr->pages);
 	if (err) {
 		ib_dereg_mr(ib);
 		return ERR_PTR(err);

@@ -2,7 +2,7 @@
 /* Memory windows and fast memory regions of the kernel-style verbs. */
 #include "ib_core.h"
 
-/* --- windows --- */
+/* --- memory windows --- */
 
 struct ib_mw *ib_alloc_mw(struct ib_pd *pd, enum ib_mw_type type)
 {
@@ -19,13 +19,13 @@ struct ib_mw *ib_alloc_mw(struct ib_pd *pd, enum ib_mw_type type)
 	mw = hca_alloc(sizeof(*mw), HCA_MAY_SLEEP);
 	if (!mw)
 		goto give;
-	err = hca_mw_create(&device->core->hca, &ib_pd_of(pd)->pd, (enum hca_mw_type)type, &mw->window);
+	err = hca_mw_create(&device->core->hca, &ib_pd_of(pd)->pd, (enum hca_mw_type)type, &mw->mw);
 	if (err)
 		goto free_mw;
 	mw->ib.device = device;
 	mw->ib.pd = pd;
 	mw->ib.type = type;
-	mw->ib.rkey = mw->window->key;
+	mw->ib.rkey = mw->mw->key;
 	return &mw->ib;
 free_mw:
 	hca_free(mw);
@@ -39,7 +39,7 @@ int ib_dealloc_mw(struct ib_mw *ib)
 	struct ib_device *device = ib->device;
 	struct ib_mw_priv *mw = ib_mw_of(ib);
 
-	hca_mw_destroy(mw->window);
+	hca_mw_destroy(mw->mw);
 	hca_free(mw);
 	ib_core_give(device, IB_OBJ_MW);
 	return 0;
@@ -51,7 +51,7 @@ int ib_fill_bind(const struct ib_qp *qp, struct ib_mw *mw, u32 rkey, const struc
 	if (!mw || mw->device != qp->device || (info->mr && info->mr->device != qp->device) ||
 	    (!info->mr && info->length))
 		return -EINVAL;
-	to->bind.window = ib_mw_of(mw)->window;
+	to->bind.mw = ib_mw_of(mw)->mw;
 	to->bind.rkey = rkey;
 	to->bind.addr = info->addr;
 	to->bind.length = info->length;
@@ -65,6 +65,7 @@ int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, h
 	struct hca_send_wr wr = {
 		.wr_id = bind->wr_id, .opcode = HCA_WR_BIND_MW, .flags = (u32)bind->send_flags, .site = site
 	};
+	u32 before;
 	int err;
 
 	if (mw->type != IB_MW_TYPE_1)
@@ -72,10 +73,13 @@ int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, h
 	err = ib_fill_bind(qp, mw, 0, &bind->bind_info, &wr);
 	if (err)
 		return err;
-	wr.bind.rkey = hca_mw_next_key(wr.bind.window);
+	wr.bind.rkey = hca_mw_next_key(wr.bind.mw);
+	/* Its done() may run before the post returns, and tells others the key. */
+	before = mw->rkey;
+	mw->rkey = wr.bind.rkey;
 	err = hca_post_send(ib_qp_of(qp)->qp, &wr);
-	if (!err)
-		mw->rkey = wr.bind.rkey;
+	if (err)
+		mw->rkey = before;
 	return err;
 }
 

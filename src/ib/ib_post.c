@@ -5,6 +5,19 @@
 _Static_assert(sizeof(struct ib_sge) == sizeof(struct hca_sge), "ib_sge is hca_sge");
 _Static_assert(offsetof(struct ib_sge, lkey) == offsetof(struct hca_sge, lkey), "ib_sge is hca_sge");
 
+#define SAME(a, b) \
+	_Static_assert(offsetof(struct ib_send_wr, a) - offsetof(struct ib_send_wr, wr_id) == \
+			       offsetof(struct hca_send_wr, b), \
+		       "ib_send_wr is hca_send_wr")
+SAME(sg_list, sge);
+SAME(num_sge, num_sge);
+SAME(opcode, opcode);
+SAME(send_flags, flags);
+SAME(ex, imm);
+_Static_assert(offsetof(struct ib_send_wr, ex) + sizeof(u32) - offsetof(struct ib_send_wr, wr_id) <=
+		       offsetof(struct hca_send_wr, site),
+	       "ib_send_wr is hca_send_wr");
+
 static const struct hca_sge *sges(const struct ib_sge *list)
 {
 	return (const struct hca_sge *)list;
@@ -51,12 +64,12 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		if (!reg_wr(wr)->mr || reg_wr(wr)->mr->device != qp->device)
 			return -EINVAL;
 		mr = ib_mr_of(reg_wr(wr)->mr);
-		mr->pages->key = reg_wr(wr)->key;
-		mr->pages->access = (u32)reg_wr(wr)->access;
-		mr->pages->iova = mr->ib.iova;
-		mr->pages->length = mr->ib.length;
-		to->reg.region = mr->region;
-		to->reg.pages = mr->pages;
+		to->reg.mr = mr->mr;
+		to->reg.to = mr->pages;
+		to->reg.to.key = reg_wr(wr)->key;
+		to->reg.to.access = (u32)reg_wr(wr)->access;
+		to->reg.to.iova = mr->ib.iova;
+		to->reg.to.length = mr->ib.length;
 		return 0;
 	case IB_WR_BIND_MW:
 		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);
@@ -69,12 +82,8 @@ static int post_one(struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t si
 	struct hca_send_wr to;
 	int err;
 
-	to.wr_id = wr->wr_id;
-	to.sge = sges(wr->sg_list);
-	to.num_sge = (u32)wr->num_sge;
-	to.opcode = (enum hca_wr_opcode)wr->opcode;
-	to.flags = (u32)wr->send_flags;
-	to.imm = wr->ex.imm_data;
+	/* What all requests have is laid out as the engine's. */
+	hca_memcpy(&to, &wr->wr_id, offsetof(struct hca_send_wr, site));
 	to.site = site;
 	err = fill(qp, wr, &to);
 	return err ? err : hca_post_send(ib_qp_of(qp)->qp, &to);

@@ -102,6 +102,7 @@ int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_q
 		.qkey = a.qkey,
 		.rq_psn = a.rq_psn,
 		.sq_psn = a.sq_psn,
+		.sq_draining = a.sq_draining,
 		.dest_qp_num = a.dest_qp_num,
 		.qp_access_flags = (int)a.qp_access_flags,
 		.cap = p->cap,
@@ -140,6 +141,9 @@ static int check_init(const struct ib_pd *pd, const struct ib_qp_init_attr *a)
 		return -EINVAL;
 	if (a->srq && a->srq->device != dev)
 		return -EINVAL;
+	/* Management queue pairs belong to what speaks for the port, and that isn't a ULP. */
+	if (a->qp_type == IB_QPT_SMI || a->qp_type == IB_QPT_GSI)
+		return -EINVAL;
 	if (a->create_flags & ~(u32)IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK)
 		return -EINVAL;
 	return (u32)a->sq_sig_type > IB_SIGNAL_REQ_WR ? -EINVAL : 0;
@@ -166,7 +170,7 @@ static int make_qp(struct ib_qp_priv *p, struct ib_pd *pd, struct ib_qp_init_att
 
 	if (err)
 		return err;
-	a->cap.max_send_wr = p->qp->sq_size;
+	a->cap.max_send_wr = p->qp->sq.size;
 	a->cap.max_recv_wr = init.max_recv_wr;
 	a->cap.max_recv_sge = init.max_recv_sge;
 	p->cap = a->cap;
@@ -242,13 +246,13 @@ static void drained(struct ib_cq *cq, struct ib_wc *wc)
 /* No call of a done() of @cq is under way when this returns. Return: and nothing waits for one. */
 static bool cq_idle(struct ib_cq_priv *p)
 {
-	struct hca_eq *eq = &p->cq.hca->wire->eq;
+	struct hca_eq *eq = p->cq.hca->eq;
 	bool empty;
 
 	hca_eq_cancel(eq, &p->cq.event);
 	if (p->ib.poll_ctx != IB_POLL_SOFTIRQ)
 		ib_work_cancel(&p->work);
-	empty = hca_load_acquire(&p->cq.ring.head) == hca_load_acquire(&p->cq.ring.tail);
+	empty = !hca_cq_ring_waiting(&p->cq.ring);
 	/* What we may have taken away goes on. */
 	hca_cq_again(&p->cq);
 	hca_eq_run(eq);
@@ -278,7 +282,7 @@ static bool drain_begin(struct ib_qp *qp, struct ib_cq *cq)
 {
 	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
 
-	/* Nobody but us polls it, and what is in it would leave no room. */
+	/* Only we poll it, and what is in it would leave no room. */
 	if (cq->poll_ctx == IB_POLL_DIRECT)
 		ib_process_cq_direct(cq, -1);
 	return !ib_modify_qp(qp, &attr, IB_QP_STATE);
@@ -288,6 +292,7 @@ void ib_drain_sq(struct ib_qp *qp)
 {
 	struct drain d = { .cqe.done = drained };
 	struct hca_send_wr wr = { .wr_id = (u64)(uintptr_t)&d.cqe, .opcode = HCA_WR_SEND, .flags = HCA_SEND_SIGNALED };
+	u32 turns = 0;
 	int err;
 
 	if (!drain_begin(qp, qp->send_cq))
@@ -295,7 +300,7 @@ void ib_drain_sq(struct ib_qp *qp)
 	hca_completion_init(&d.done);
 	/* A queue that is full empties itself: it is being flushed. */
 	while ((err = hca_post_send(ib_qp_of(qp)->qp, &wr)) == -ENOMEM)
-		hca_pause();
+		hca_relax(&turns);
 	if (!HCA_WARN_ON(err))
 		wait_drained(qp->send_cq, &d);
 	hca_completion_destroy(&d.done);
@@ -308,7 +313,7 @@ void ib_drain_rq(struct ib_qp *qp)
 	if (!drain_begin(qp, qp->recv_cq))
 		return;
 	hca_completion_init(&d.done);
-	hca_rq_last(ib_qp_of(qp)->qp, (u64)(uintptr_t)&d.cqe);
+	hca_rx_last(ib_qp_of(qp)->qp, (u64)(uintptr_t)&d.cqe);
 	wait_drained(qp->recv_cq, &d);
 	hca_completion_destroy(&d.done);
 }

@@ -2,10 +2,10 @@
 /*
  * The contract between the core and its os layer.
  *
- * Need: everything that src/dma and src/hca (and, in the library, the rooms above
- * them) may ask of the place they run in. An os layer is a folder with a os_impl.h
- * and its sources: user/ (a process), test/ (a process whose clock, threads,
- * randomness and failures belong to the test), later kernel/. The core includes
+ * Need: everything that the core (src/dma, src/hca, src/transport, src/wire; in the library
+ * the rooms above it too) may ask of the place it runs in. An os layer is a folder with an
+ * os_impl.h and its sources: user/ (a process), test/ (a process whose clock, threads,
+ * randomness and failures belong to the test), kernel/ (a Linux module). The core includes
  * this header and our own, and no other.
  *
  *   types      u8..u64, s8..s64, bool, size_t, uintptr_t, NULL      hca_types.h
@@ -16,9 +16,11 @@
  *   exclusion  hca_spinlock (no sleep inside), hca_mutex (may sleep)
  *   waiting    hca_completion, with a timeout
  *   RCU        read sections, publish, wait for a grace period
- *   slots      hca_slot: a small number, mostly this CPU's or thread's own
+ *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, _leave: which threads are in what
+ *   contexts   hca_context: which thread of control runs, to tell a call from within a call
  *   pinning    hca_pin: nothing that may spin for us gets between us and this processor
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
+ *   work       hca_work: a callback once, soon, in a thread that may sleep and holds nothing
  *   chance     hca_random_u32
  *   words      hca_log; HCA_WARN_ON, HCA_ASSERT
  *
@@ -49,23 +51,31 @@
  *   hca_fetch_or(p, m) hca_fetch_and(p, m)         full order; the old value
  *   hca_mb()                                       full barrier
  *   hca_pause()                                    inside a wait that spins
+ *   hca_relax(turns)                               the same; turns, a u32 of the caller's that begins at 0, counts: the longer
+ *                                                  the wait lasts, the more is given up, up to sleeping where that is allowed
+ *   hca_mb_heavy()                                 the barrier that pairs with that of hca_slot_enter(); any context
  *
  *   struct hca_spinlock; hca_irqflags_t
- *   hca_spin_init(l); hca_spin_lock(l, flags); hca_spin_trylock(l, flags)
+ *   hca_spin_init(l); hca_spin_lock(l, flags)
  *   hca_spin_unlock(l, flags); hca_spin_assert(l)  flags is an lvalue of hca_irqflags_t
  *   struct hca_mutex; hca_mutex_init/lock/unlock/destroy(m); hca_mutex_assert(m)
  *   struct hca_completion; hca_completion_init/destroy(c)
- *   struct hca_timer
+ *   struct hca_timer; struct hca_work
  *
  *   hca_rcu_read_lock() hca_rcu_read_unlock()
- *   hca_rcu_deref(p) hca_rcu_assign(p, v)          p an lvalue holding the pointer
+ *   hca_rcu_deref(p)                               p an lvalue holding the pointer
  *
- *   hca_slot()                                     0 .. HCA_SLOTS-1
+ *   hca_slot()                                     0 .. HCA_SLOTS-1; a pinned thread keeps its slot
+ *   hca_slot_enter(p, slot) hca_slot_leave(p, slot)  count the thread, which is pinned, in and out of a u32 that threads of its slot
+ *                                                  alone change. After the enter comes a full barrier, as far as a thread can tell that
+ *                                                  makes a heavy one: cheap here, dear there. Before the leave, release order.
+ *   hca_context()                                  a uintptr_t that no other thread of control has at this moment; 0 where no
+ *                                                  consumer's code may be called (interrupts are off)
  *
  *   hca_pin_t; hca_pin(p) hca_unpin(p)             p an lvalue of hca_pin_t; they nest, and overlap.
  *      Until the unpin nothing else that could spin for this thread runs in its place: where contexts interrupt
  *      each other, or one that spins is never preempted, the os layer sees to it. Nothing sleeps meanwhile. Where
- *      whoever spins offers the processor (hca_pause()), there is nothing to do.
+ *      a spinning thread offers the processor (hca_pause()), there is nothing to do.
  */
 #include "os_impl.h"
 
@@ -93,7 +103,7 @@ void *hca_alloc(size_t size, unsigned int flags);
 /** hca_free() - give memory back; NULL is allowed. Any context. */
 void hca_free(void *mem);
 
-/** hca_complete() - wake everybody who waits on @c now or later. Any context. */
+/** hca_complete() - wake every thread that waits on @c now or later. Any context. */
 void hca_complete(struct hca_completion *c);
 
 /**
@@ -126,6 +136,21 @@ void hca_timer_stop(struct hca_timer *t);
 
 /** hca_timer_destroy() - stop, and wait for a callback that is running. May sleep; not from the callback. */
 void hca_timer_destroy(struct hca_timer *t);
+
+/**
+ * hca_work_init() - work that isn't queued
+ * @fn: called with @arg in a thread of the os layer's that may sleep, holds nothing and is never inside another call of
+ *	ours; never twice at once for one work
+ *
+ * Return: 0 or -ENOMEM. hca_work_destroy() ends it.
+ */
+int hca_work_init(struct hca_work *w, void (*fn)(void *arg), void *arg);
+
+/** hca_work_start() - call @fn once from now on; a start while it runs is another call. Any context. */
+void hca_work_start(struct hca_work *w);
+
+/** hca_work_destroy() - no call begins after this, and none is under way when it returns. May sleep; not from @fn. */
+void hca_work_destroy(struct hca_work *w);
 
 /** hca_random_u32() - an unpredictable number (the test os layer: the next one of its seed) */
 u32 hca_random_u32(void);

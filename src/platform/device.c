@@ -63,6 +63,12 @@ static int refuse(struct device *dev, u32 kind, const char *what, hca_dma_addr_t
 	return err;
 }
 
+/* Apart, so that an unmap which is right keeps nothing for it. */
+static __attribute__((noinline)) int refuse_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, int err)
+{
+	return refuse(dev, LOGGED_UNMAP, "unmap", addr, size, dir, err);
+}
+
 static bool fill_device(struct device *dev, const struct device_attr *a)
 {
 	const struct machine *m = dev->machine;
@@ -117,14 +123,31 @@ void device_destroy(struct device *dev)
 
 /* --- one range --- */
 
+u64 platform_linear(const struct device *dev, u64 *base)
+{
+	const struct machine *m = dev->machine;
+
+	*base = m->bus_base;
+	if (m->ops != &platform_direct || dev->dma_mask < m->bus_base)
+		return 0;
+	return HCA_MIN(m->map.low_bytes, dev->dma_mask - m->bus_base + 1);
+}
+
+/* Is a range one that hca_dma_check() has nothing against? */
+static inline bool fits(const struct hca_dma_space *sp, u64 off, u64 size, int dir)
+{
+	u64 end = off < sp->low ? sp->low : sp->all;
+
+	return hca_likely(off < sp->all && size - 1 < end - off && (unsigned int)dir < HCA_DMA_NONE);
+}
+
 hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs)
 {
 	const struct machine *m = dev->machine;
 	hca_dma_addr_t addr;
-	int err = hca_dma_check(&m->space, off, size, dir);
 
-	if (hca_unlikely(err))
-		return hca_dma_error(err);
+	if (!fits(&m->space, off, size, dir))
+		return hca_dma_error(hca_dma_check(&m->space, off, size, dir));
 	addr = m->ops->map(dev, off, size, dir, attrs);
 	if (hca_likely(!hca_dma_errno(addr)))
 		count_one(&count_here(dev)->maps);
@@ -133,12 +156,13 @@ hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsi
 
 int platform_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs)
 {
-	int err = -EINVAL;
+	int err;
 
-	if (hca_likely(size && hca_dma_dir_valid(dir) && !hca_dma_errno(addr)))
-		err = dev->machine->ops->unmap(dev, addr, size, dir, attrs);
+	if (hca_unlikely(!size || (unsigned int)dir >= HCA_DMA_NONE || hca_dma_errno(addr)))
+		return refuse_unmap(dev, addr, size, dir, -EINVAL);
+	err = dev->machine->ops->unmap(dev, addr, size, dir, attrs);
 	if (hca_unlikely(err))
-		return refuse(dev, LOGGED_UNMAP, "unmap", addr, size, dir, err);
+		return refuse_unmap(dev, addr, size, dir, err);
 	count_one(&count_here(dev)->unmaps);
 	return 0;
 }

@@ -55,11 +55,11 @@ static int direct_sync(struct device *dev, hca_dma_addr_t addr, u64 size, int di
 int linear_alloc(struct device *dev, u64 size, gfp_t gfp, void **cpu, hca_dma_addr_t *handle)
 {
 	unsigned int order = page_order(size);
-	struct page *page = machine_alloc_pages(dev->machine, (gfp & ~__GFP_HIGHMEM) | __GFP_ZERO, order);
+	struct page *page = page_alloc_below(dev->machine, gfp | __GFP_ZERO, order, dev->dma_mask);
 	u64 off;
 
 	if (!page)
-		return -ENOMEM;
+		return linear_reaches(dev, dev->machine->reserved, PAGE_SIZE) ? -ENOMEM : -EIO;
 	off = machine_page_offset(dev->machine, page, 0);
 	if (!linear_reaches(dev, off, size)) {
 		__free_pages(page, order);

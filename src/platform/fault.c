@@ -29,7 +29,7 @@ int fault_record(struct device *dev, hca_dma_addr_t addr, enum hca_mem_op access
 	f->serial = m->fault_serial;
 	hca_memcpy(f->device, dev->name, sizeof(f->device));
 	f->addr = addr;
-	f->access = (int)access;
+	f->access = (int)((u32)access >> HCA_MEM_OP_SHIFT);
 	f->reason = reason;
 	f->time_ns = now;
 	hca_spin_unlock(&m->fault_lock, flags);

@@ -4,9 +4,9 @@
  * catches. src/ib says which ranges; a fault handler notes who wrote and lets the
  * write happen: it's a report, not a punishment.
  *
- * The one file above the port that speaks to the system, because a fault is a
+ * The one file above the os layer that speaks to the system, because a fault is a
  * signal here. The handler may run at any instruction of any thread: it takes no
- * lock, allocates nothing, and leaves alone whatever isn't its own. Of the port it
+ * lock, allocates nothing, and leaves alone whatever isn't its own. Of the os layer it
  * calls hca_arena_protect() alone; its atomics are the compiler's, because an os layer
  * may do more in its own than a handler can.
  */
@@ -23,6 +23,8 @@ enum { HIT_FREE, HIT_BUSY, HIT_FULL };
 
 struct guard_hits {
 	u32 lost; /* atomic */
+	u32 gave_up; /* atomic: how often all of low memory was made writable, for want of mappings */
+	u32 said; /* what was logged, once each; guard_lock's */
 	struct {
 		u32 state; /* atomic; what follows belongs to whoever made it BUSY */
 		u64 off;
@@ -82,6 +84,25 @@ static void note_hit(struct guard_hits *hits, u64 off, const void *code)
 	__atomic_fetch_add(&hits->lost, 1, __ATOMIC_RELAXED);
 }
 
+enum { SAID_LOST = 1, SAID_UNSEEN = 2 };
+
+/*
+ * Makes pages writable. A range with another protection than its neighbours is a mapping of its own to the host, which
+ * has a limit of them (vm.max_map_count): where one page can't be had, all of low memory can, as that only joins
+ * mappings. What is guarded then isn't seen any more until it is guarded again; but nobody dies of it.
+ */
+static bool allow(struct machine *m, void *at, u64 bytes)
+{
+	struct guard_hits *hits = m->guard_hits;
+
+	if (!hca_arena_protect(at, (size_t)bytes, HCA_PROT_RW))
+		return true;
+	if (hca_arena_protect((void *)m->map.virt, (size_t)m->map.low_bytes, HCA_PROT_RW))
+		return false;
+	__atomic_fetch_add(&hits->gave_up, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
 static bool let_write(struct machine *m, u64 off, const void *code)
 {
 	struct page *page = &m->map.pages[off >> PAGE_SHIFT];
@@ -89,13 +110,13 @@ static bool let_write(struct machine *m, u64 off, const void *code)
 
 	if (__atomic_load_n(&page->guards, __ATOMIC_ACQUIRE)) {
 		note_hit(m->guard_hits, off, code);
-		return !hca_arena_protect(at, PAGE_SIZE, HCA_PROT_RW);
+		return allow(m, at, PAGE_SIZE);
 	}
 	/*
 	 * Another thread is just giving the page back, or has while we got here: no hit. If it is guarded once more
 	 * in the meantime, the write faults again and is one.
 	 */
-	if (hca_arena_protect(at, PAGE_SIZE, HCA_PROT_RW))
+	if (!allow(m, at, PAGE_SIZE))
 		return false;
 	if (__atomic_load_n(&page->guards, __ATOMIC_ACQUIRE))
 		hca_arena_protect(at, PAGE_SIZE, HCA_PROT_READ);
@@ -123,25 +144,29 @@ static bool ours(const siginfo_t *info, const ucontext_t *uc)
 	return done;
 }
 
-/* As if we weren't there. */
+/* As if we weren't there. SIG_DFL and SIG_IGN are no functions, whatever the flags beside them say. */
 static void pass_on(int sig, siginfo_t *info, void *uc)
 {
 	const struct sigaction *old = &takeover.old;
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	bool sent = info->si_code <= 0; /* by kill() and the like: it doesn't come again by itself */
 
-	if (old->sa_flags & SA_SIGINFO) {
-		old->sa_sigaction(sig, info, uc);
-	} else if (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN) {
+	if (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN) {
 		/* A fault can't be ignored: the kernel would kill us just the same. */
 		if (sent && old->sa_handler == SIG_IGN)
 			return;
 		sigaction(sig, &dfl, NULL);
 		if (sent)
 			raise(sig);
-	} else {
-		old->sa_handler(sig);
+		return;
 	}
+	/* Its owner wanted it once, and the default from then on. */
+	if (old->sa_flags & (int)SA_RESETHAND)
+		sigaction(sig, &dfl, NULL);
+	if (old->sa_flags & SA_SIGINFO)
+		old->sa_sigaction(sig, info, uc);
+	else
+		old->sa_handler(sig);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *uc)
@@ -262,14 +287,31 @@ static bool count_page(struct page *page, enum guard_how how)
 	return !now != !old;
 }
 
-static void protect_pages(struct machine *m, u64 first, u64 end, enum guard_how how)
+/* Once a machine and kind, so that a host without room doesn't fill the log. guard_lock is held. */
+static bool first_time(struct machine *m, u32 what)
 {
-	enum hca_prot prot = how == GUARD_MAP || how == GUARD_TO_DEVICE ? HCA_PROT_READ : HCA_PROT_RW;
-	void *at = machine_offset_virt(m, first << PAGE_SHIFT);
+	struct guard_hits *hits = m->guard_hits;
+	bool first = !(hits->said & what);
 
 	hca_spin_assert(&m->guard_lock);
-	if (first < end && hca_arena_protect(at, (size_t)((end - first) << PAGE_SHIFT), prot))
-		hca_log(HCA_LOG_WARN, "%s: the host refuses to protect memory; writes into it go unseen", m->name);
+	hits->said |= what;
+	return first;
+}
+
+static void protect_pages(struct machine *m, u64 first, u64 end, enum guard_how how)
+{
+	bool guard = how == GUARD_MAP || how == GUARD_TO_DEVICE;
+	void *at = machine_offset_virt(m, first << PAGE_SHIFT);
+	u64 bytes = (end - first) << PAGE_SHIFT;
+
+	hca_spin_assert(&m->guard_lock);
+	if (first >= end)
+		return;
+	if (guard ? !hca_arena_protect(at, (size_t)bytes, HCA_PROT_READ) : allow(m, at, bytes))
+		return;
+	if (first_time(m, SAID_UNSEEN))
+		hca_log(HCA_LOG_WARN, "%s: the host refuses to protect memory; writes into some of it go unseen",
+			m->name);
 }
 
 void guard_range(struct machine *m, u64 off, u64 len, enum guard_how how)
@@ -295,8 +337,9 @@ void guard_range(struct machine *m, u64 off, u64 len, enum guard_how how)
 void guard_take_hits(struct machine *m, void (*hit)(void *ctx, u64 off, const void *code), void *ctx)
 {
 	struct guard_hits *hits = m->guard_hits;
+	u32 i, lost, gave_up;
+	hca_irqflags_t flags;
 	const void *code;
-	u32 i, lost;
 	u64 off;
 
 	if (!m->guard)
@@ -310,8 +353,20 @@ void guard_take_hits(struct machine *m, void (*hit)(void *ctx, u64 off, const vo
 		hca_store_release(&hits->hit[i].state, HIT_FREE);
 		hit(ctx, off, code);
 	}
-	lost = hca_xchg(&hits->lost, 0);
+	lost = hca_load(&hits->lost);
+	gave_up = hca_load(&hits->gave_up);
+	if (hca_likely(!lost && !gave_up))
+		return;
+	hca_spin_lock(&m->guard_lock, flags);
+	lost = lost && first_time(m, SAID_LOST) ? lost : 0;
+	gave_up = gave_up && first_time(m, SAID_UNSEEN) ? gave_up : 0;
+	hca_spin_unlock(&m->guard_lock, flags);
 	if (lost)
-		hca_log(HCA_LOG_WARN, "%s: %u CPU writes into device memory weren't noted, for want of room", m->name,
-			lost);
+		hca_log(HCA_LOG_WARN,
+			"%s: %u CPU writes into device memory weren't noted, for want of room; further ones aren't counted",
+			m->name, lost);
+	if (gave_up)
+		hca_log(HCA_LOG_WARN,
+			"%s: the host has no more mappings (vm.max_map_count); writes into memory that was guarded go unseen",
+			m->name);
 }

@@ -7,7 +7,8 @@
  *
  * Strict: when unmap returns, the device can't reach the memory any more. Lazy: unmap
  * clears the page table and no more; a device may reach the memory through the IOTLB
- * until the next flush, and until then nobody else gets the addresses.
+ * until the next flush, and until then nobody else gets the addresses. A flush comes
+ * when a slot's queue is full, and by a timer IOMMU_LAZY_NS after the unmap at the latest.
  */
 #include "iommu.h"
 
@@ -17,10 +18,9 @@
 /* Mappings of more pages than this are invalidated by flushing the IOTLB. */
 #define FORGET_MAX 64u
 
-/* An unmap in so many looks at the clock. */
-#define CLOCK_EVERY 32u
-
-_Static_assert((int)IOPTE_READ == HCA_MEM_READ && (int)IOPTE_WRITE == HCA_MEM_WRITE, "compared with each other");
+_Static_assert((int)IOPTE_READ == HCA_MEM_READ >> HCA_MEM_OP_SHIFT &&
+		       (int)IOPTE_WRITE == HCA_MEM_WRITE >> HCA_MEM_OP_SHIFT,
+	       "compared with each other");
 _Static_assert(HUGE_PAGES == IOVA_CHUNK && HUGE_SIZE == (u64)HUGE_PAGES << 12, "a chunk is what a leaf covers");
 
 static int iommu_init(struct machine *m, const struct machine_attr *attr)
@@ -81,6 +81,8 @@ static u64 place_aperture(const struct machine *m, u64 end, u64 *bytes)
 	return base;
 }
 
+static void flush_due(void *arg);
+
 static int domain_init(struct iommu_domain *d, struct device *dev)
 {
 	struct machine *m = dev->machine;
@@ -100,16 +102,22 @@ static int domain_init(struct iommu_domain *d, struct device *dev)
 	iommu_tlb_init(&d->tlb);
 	for (i = 0; i < HCA_SLOTS; i++)
 		hca_spin_init(&d->slot[i].queue_lock);
-	if (d->lazy) {
-		d->queue = hca_alloc(HCA_SLOTS * IOMMU_QUEUE * sizeof(*d->queue), HCA_MAY_SLEEP);
-		if (!d->queue)
-			return -ENOMEM;
-	}
-	if (iova_init(&d->iova, base >> PAGE_SHIFT, (u32)(bytes / HUGE_SIZE))) {
-		hca_free(d->queue);
+	if (iova_init(&d->iova, base >> PAGE_SHIFT, (u32)(bytes / HUGE_SIZE),
+		      (dev->seg_boundary_mask + 1) >> PAGE_SHIFT))
 		return -ENOMEM;
-	}
+	if (!d->lazy)
+		return 0;
+	d->queue = hca_alloc(HCA_SLOTS * IOMMU_QUEUE * sizeof(*d->queue), HCA_MAY_SLEEP);
+	if (!d->queue)
+		goto fini_iova;
+	if (hca_timer_init(&d->timer, flush_due, d))
+		goto free_queue;
 	return 0;
+free_queue:
+	hca_free(d->queue);
+fini_iova:
+	iova_fini(&d->iova);
+	return -ENOMEM;
 }
 
 static int iommu_attach(struct device *dev)
@@ -133,6 +141,8 @@ static void iommu_detach(struct device *dev)
 	struct iommu_domain *d = dev->platform;
 
 	dev->platform = NULL;
+	if (d->lazy)
+		hca_timer_destroy(&d->timer);
 	iommu_table_fini(&d->table);
 	iova_fini(&d->iova);
 	hca_free(d->queue);
@@ -193,12 +203,11 @@ static void queue_push(struct iommu_domain *d, unsigned int slot, u64 vpn, u64 p
 	r = &d->queue[slot * IOMMU_QUEUE + s->queued];
 	r->page = iova_relative(&d->iova, vpn);
 	r->pages = (u32)pages;
-	if (hca_unlikely(!s->queued))
-		s->since = hca_now_ns();
 	hca_store(&s->queued, s->queued + 1);
-	if (hca_unlikely(!(++s->unmaps % CLOCK_EVERY)) && hca_now_ns() - s->since > IOMMU_LAZY_NS)
-		queue_flush(d, slot);
 	hca_spin_unlock(&s->queue_lock, flags);
+	/* The timer's callback takes this lock after it has cleared the word: it has found our entry, or we find it cleared. */
+	if (hca_unlikely(!hca_load(&d->timer_on)) && !hca_cmpxchg(&d->timer_on, 0, 1))
+		hca_timer_start(&d->timer, hca_now_ns() + IOMMU_LAZY_NS);
 }
 
 static void iommu_flush(struct device *dev)
@@ -214,18 +223,26 @@ static void iommu_flush(struct device *dev)
 	}
 }
 
+static void flush_due(void *arg)
+{
+	struct iommu_domain *d = arg;
+
+	hca_store(&d->timer_on, 0);
+	iommu_flush(d->dev);
+}
+
 /* --- mapping --- */
 
-u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, u64 boundary, u32 lead)
+u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, bool bounded, u32 lead)
 {
-	u64 vpn = iova_alloc(&d->iova, slot, pages, boundary, lead);
+	u64 vpn = iova_alloc(&d->iova, slot, pages, bounded, lead);
 	int i;
 
 	/* More than once: what was drained may have gone to others, and what they gave back meanwhile is kept aside again. */
 	for (i = 0; i < 3 && hca_unlikely(vpn == IOVA_NONE); i++) {
 		iommu_flush(d->dev);
 		iova_drain(&d->iova);
-		vpn = iova_alloc(&d->iova, slot, pages, boundary, lead);
+		vpn = iova_alloc(&d->iova, slot, pages, bounded, lead);
 	}
 	return vpn;
 }
@@ -246,11 +263,11 @@ static hca_dma_addr_t map_range(struct iommu_domain *d, u64 off, u64 size, u32 b
 	iopte_t *e;
 
 	if (hca_unlikely(lead))
-		vpn = iova_alloc(&d->iova, slot, pages, 0, lead);
+		vpn = iova_alloc(&d->iova, slot, pages, false, lead);
 	if (hca_likely(vpn == IOVA_NONE))
-		vpn = iommu_addresses(d, slot, pages, 0, 0);
+		vpn = iommu_addresses(d, slot, pages, false, 0);
 	if (hca_unlikely(vpn == IOVA_NONE))
-		return hca_dma_error(-ENOSPC);
+		return hca_dma_error(iommu_no_addresses(d, pages));
 	if (hca_likely(pages == 1)) {
 		e = iommu_table_page(&d->table, vpn);
 		if (hca_likely(e)) {

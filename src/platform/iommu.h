@@ -16,13 +16,13 @@
 
 #define IOMMU_WINDOWS 4u /* windows that a thread may have open on one device */
 #define IOMMU_QUEUE 256u /* unmaps put off, a slot */
-#define IOMMU_LAZY_NS 10000000ull
+#define IOMMU_LAZY_NS \
+	10000000ull /* how long an unmap may be put off: as long as Linux's drivers/iommu/dma-iommu.c has it */
 
 /*
  * struct iommu_slot - a thread's own, mostly
  * @cell: odd while a window is open: odd and even numbers alternate, so that whoever waits for a window doesn't
  *	wait for the next one too
- * @since: hca_now_ns() when the queue's oldest entry came in
  *
  * Counters are written by the slot's thread without a lock; where threads share a slot, one may get lost.
  */
@@ -31,11 +31,8 @@ struct iommu_slot {
 	u64 hits HCA_ALIGNED(8);
 	u64 misses HCA_ALIGNED(8);
 
-	struct hca_spinlock queue_lock HCA_ALIGNED(2 *
-						   HCA_CACHE_LINE); /* queued, unmaps, since, and the slot's queue */
+	struct hca_spinlock queue_lock HCA_ALIGNED(2 * HCA_CACHE_LINE); /* queued, and the slot's queue */
 	u32 queued;
-	u32 unmaps;
-	u64 since;
 	u64 invalidations HCA_ALIGNED(8);
 	u64 flushes HCA_ALIGNED(8);
 } HCA_ALIGNED(2 * HCA_CACHE_LINE);
@@ -47,6 +44,8 @@ struct iommu_domain {
 	bool lazy;
 	u64 limit; /* the highest address that may have a mapping and that the device can send */
 	struct iova_range *queue; /* lazy only: [HCA_SLOTS][IOMMU_QUEUE] */
+	struct hca_timer timer; /* lazy only: flushes what no later unmap comes to flush */
+	u32 timer_on; /* atomic: it will flush whatever is in a queue now */
 
 	u32 top HCA_ALIGNED(8); /* atomic: no slot from here on ever had a window */
 	u32 crowd HCA_ALIGNED(2 * HCA_CACHE_LINE); /* atomic: windows that found no cell */
@@ -79,7 +78,13 @@ static inline u64 iommu_pages(u64 off, u64 size)
 /* --- iommu.c --- */
 
 /** iommu_addresses() - as iova_alloc(), but doesn't give up before everything put off or kept aside was given back */
-u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, u64 boundary, u32 lead);
+u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, bool bounded, u32 lead);
+
+/** iommu_no_addresses() - the errno where there are none for @pages pages: is a retry worth it? */
+static inline int iommu_no_addresses(const struct iommu_domain *d, u64 pages)
+{
+	return pages > (u64)d->iova.chunks * IOVA_CHUNK ? -EINVAL : -ENOSPC;
+}
 
 /** iommu_end() - end the mapping that begins in the page of @addr, if its IOPTE_COHERENT is @coherent. Return: its pages, or 0 for none. */
 u64 iommu_end(struct iommu_domain *d, u64 addr, u32 coherent);

@@ -5,7 +5,7 @@
  * transfer; it must never take a lock on its way to memory, nor sleep.
  *
  * A window is announced in a cell of its thread's slot, with a full barrier, before
- * anything is looked up. Who takes a mapping away clears its entries, and after a
+ * anything is looked up. The thread that takes a mapping away clears its entries, and after a
  * full barrier looks at the cells: either it finds the announcement and waits, or
  * the window finds no mapping.
  */
@@ -136,7 +136,7 @@ static int refuse(struct device *dev, u64 addr, enum hca_mem_op access, u64 pte)
 		why = FAULT_BEYOND_MASK;
 	else if (!pte)
 		why = FAULT_NOT_MAPPED;
-	else if (access & IOPTE_READ && !(pte & IOPTE_READ))
+	else if (access & HCA_MEM_READ && !(pte & IOPTE_READ))
 		why = FAULT_NO_READ;
 	return fault_record(dev, hca_dma_addr(addr), access, why);
 }
@@ -160,6 +160,7 @@ static inline u64 resolve(struct iommu_domain *d, struct tally *t, u64 addr, u64
 
 int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, struct hca_mem_view *w)
 {
+	u32 bits = (u32)access >> HCA_MEM_OP_SHIFT; /* of an entry */
 	struct iommu_domain *d = dev->platform;
 	unsigned int slot = hca_slot();
 	struct iommu_slot *s = &d->slot[slot];
@@ -170,12 +171,12 @@ int iommu_open(struct device *dev, hca_dma_addr_t addr, u64 len, enum hca_mem_op
 	if (hca_unlikely(a > d->limit))
 		return refuse(dev, a, access, 0);
 	cell = announce(d, slot);
-	pte = resolve(d, &t, a, &len, (u32)access);
+	pte = resolve(d, &t, a, &len, bits);
 	if (hca_likely(t.hits))
 		iommu_count(&s->hits, t.hits);
 	if (hca_unlikely(t.misses))
 		iommu_count(&s->misses, t.misses);
-	if (hca_unlikely((u32)access & ~(u32)pte)) {
+	if (hca_unlikely(bits & ~(u32)pte)) {
 		withdraw(d, cell);
 		return refuse(dev, a, access, pte);
 	}

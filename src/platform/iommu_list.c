@@ -36,15 +36,15 @@ static bool crosses(const struct layout *l, u64 start, u64 len)
  */
 static u64 layout_next(struct layout *l, const struct scatterlist *sg, bool *joins)
 {
-	u64 start = l->at + sg->offset, step = HCA_MAX(l->boundary, (u64)PAGE_SIZE);
+	u64 in = sg->offset % PAGE_SIZE, start = l->at + in, step = HCA_MAX(l->boundary, (u64)PAGE_SIZE);
 
 	if (hca_unlikely(crosses(l, start, sg->length))) {
-		start = (l->at + step - 1) / step * step + sg->offset;
+		start = (l->at + step - 1) / step * step + in;
 		if (crosses(l, start, sg->length))
 			return ~0ull;
 	}
-	*joins = SG_CAN_MERGE && l->len && start == l->start + l->len && !sg->offset &&
-		 l->len + sg->length <= l->max_seg && !crosses(l, l->start, l->len + sg->length);
+	*joins = SG_CAN_MERGE && l->len && start == l->start + l->len && !in && l->len + sg->length <= l->max_seg &&
+		 !crosses(l, l->start, l->len + sg->length);
 	if (*joins) {
 		l->len += sg->length;
 	} else {
@@ -117,9 +117,9 @@ int iommu_map_list(struct device *dev, struct scatterlist *sgl, int nents, int d
 	if (!pages)
 		return -EINVAL;
 	/* A block aligned to the boundary, or within one multiple of it, can be laid out as if it began at 0. */
-	vpn = iommu_addresses(d, slot, pages, (dev->seg_boundary_mask + 1) >> PAGE_SHIFT, 0);
+	vpn = iommu_addresses(d, slot, pages, true, 0);
 	if (vpn == IOVA_NONE)
-		return -ENOSPC;
+		return iommu_no_addresses(d, pages);
 	/* As if no entry got a 2 MiB leaf: one look for each 2 MiB of the block, and a table more at worst. */
 	if (iommu_table_prepare(&d->table, vpn, vpn + 1, pages)) {
 		iova_free(&d->iova, slot, vpn, pages);

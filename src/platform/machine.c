@@ -112,6 +112,7 @@ static void *show_all(const struct machine *m, u64 bytes)
 	return at;
 }
 
+/* What the host says is what the caller hears: beyond ulimit -f is -EFBIG, no descriptor left -EMFILE. */
 static int arena_init(struct machine *m)
 {
 	void *low;
@@ -121,7 +122,7 @@ static int arena_init(struct machine *m)
 		return -ENOMEM;
 	m->arena = hca_arena_open(m->name, m->map.all_bytes);
 	if (m->arena < 0)
-		return -ENOMEM;
+		return m->arena;
 	low = show_all(m, m->map.low_bytes);
 	if (!low)
 		goto close;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The page allocator: buddies of 2^order pages in two zones, low and high memory.
- * Called by everybody who wants a page; the machine's platform among them.
+ * The page allocator: buddies of 2^order pages in zones: high memory, and low memory
+ * divided by what devices reach. Called by everybody who wants a page; the machine's
+ * platform among them. As in Linux, who doesn't care gets the memory that the fewest
+ * devices reach, so that the rest is there for those that reach no other.
  *
  * A struct page is written when its page is first handed out or begins a block,
  * never before, so that a large machine costs no memory until it's used. What is
@@ -23,7 +25,7 @@ static u64 first_pfn(const struct machine *m)
 	return m->map.phys >> PAGE_SHIFT;
 }
 
-static void link_block(struct machine *m, int zone, u32 at, unsigned int order)
+static void link_block(struct machine *m, u32 zone, u32 at, unsigned int order)
 {
 	struct page_zone *z = &m->zone[zone];
 	struct page *page = &m->map.pages[at];
@@ -53,7 +55,7 @@ static void unlink_block(struct machine *m, u32 at)
 }
 
 /* The largest blocks that fit, the highest first, so that the lowest is the first to be handed out. */
-static void zone_init(struct machine *m, int zone, u64 first, u64 end)
+static void zone_init(struct machine *m, u32 zone, u64 first, u64 end)
 {
 	struct page_zone *z = &m->zone[zone];
 	u64 pfn0 = first_pfn(m);
@@ -73,17 +75,41 @@ static void zone_init(struct machine *m, int zone, u64 first, u64 end)
 	}
 }
 
+/* The bus address of a page's first byte, on a linear bus. */
+static u64 page_bus(const struct machine *m, u64 at)
+{
+	return m->bus_base + (at << PAGE_SHIFT);
+}
+
+/* The page, after @at, at which a zone that begins there ends. */
+static u64 zone_end(const struct machine *m, u64 at, u64 low)
+{
+	u64 bus = page_bus(m, at), power;
+
+	if (m->ops == &platform_iommu) /* its devices reach all that is mapped */
+		return low;
+	power = 1ull << (63 - __builtin_clzll(bus));
+	return HCA_MIN(low, at + ((2 * power - bus) >> PAGE_SHIFT));
+}
+
 int page_init(struct machine *m)
 {
 	u64 all = m->map.all_bytes >> PAGE_SHIFT;
 	u64 low = m->map.low_bytes >> PAGE_SHIFT;
+	u64 at, end;
 
 	_Static_assert(sizeof(struct page) == 1 << STRUCT_PAGE_SHIFT, "page_index() shifts by this");
 	m->map.pages = hca_alloc((size_t)(all << STRUCT_PAGE_SHIFT), HCA_MAY_SLEEP);
 	if (!m->map.pages)
 		return -ENOMEM;
-	zone_init(m, ZONE_LOW, m->reserved >> PAGE_SHIFT, low);
-	zone_init(m, ZONE_HIGH, low, all);
+	m->high_zone = 0;
+	for (at = m->reserved >> PAGE_SHIFT; at < low; at = end) {
+		end = zone_end(m, at, low);
+		/* Addresses end at 2^53, and none is below 256 MiB. */
+		HCA_ASSERT(m->high_zone < ZONES_MAX - 1);
+		zone_init(m, m->high_zone++, at, end);
+	}
+	zone_init(m, m->high_zone, low, all);
 	return 0;
 }
 
@@ -111,7 +137,7 @@ static struct page *name_page(const struct machine *m, u64 at)
 	return page;
 }
 
-static u32 take_block(struct machine *m, int zone, unsigned int order)
+static u32 take_block(struct machine *m, u32 zone, unsigned int order)
 {
 	struct page_zone *z = &m->zone[zone];
 	unsigned int o = order;
@@ -144,30 +170,59 @@ static void zero_block(struct machine *m, u32 at, unsigned int order)
 	hca_memset(machine_bus_ptr(m, off), 0, (size_t)bytes);
 }
 
-struct page *machine_alloc_pages(struct machine *m, gfp_t gfp, unsigned int order)
+/* The pages of a block that was just taken, or NULL for none. */
+static struct page *hand_out(struct machine *m, u32 at, gfp_t gfp, unsigned int order)
 {
-	u32 at = NO_PAGE;
-	hca_irqflags_t flags;
 	u32 i;
 
-	if (!m || order > MACHINE_MAX_ORDER)
-		return NULL;
-	hca_spin_lock(&m->pages_lock, flags);
-	if (gfp & __GFP_HIGHMEM)
-		at = take_block(m, ZONE_HIGH, order);
-	if (at == NO_PAGE)
-		at = take_block(m, ZONE_LOW, order);
-	hca_spin_unlock(&m->pages_lock, flags);
 	if (at == NO_PAGE)
 		return NULL;
 	for (i = 0; i < 1u << order; i++)
 		name_page(m, (u64)at + i);
-	/* Who freed it may have left it to a device; the new owner has not. */
+	/* The last owner may have left it to a device; the new owner has not. */
 	if (m->guard)
 		guard_range(m, (u64)at << PAGE_SHIFT, (u64)PAGE_SIZE << order, GUARD_TO_CPU);
 	if (gfp & __GFP_ZERO)
 		zero_block(m, at, order);
 	return &m->map.pages[at];
+}
+
+struct page *machine_alloc_pages(struct machine *m, gfp_t gfp, unsigned int order)
+{
+	u32 at = NO_PAGE, zone;
+	hca_irqflags_t flags;
+
+	if (!m || order > MACHINE_MAX_ORDER)
+		return NULL;
+	hca_spin_lock(&m->pages_lock, flags);
+	if (gfp & __GFP_HIGHMEM)
+		at = take_block(m, m->high_zone, order);
+	for (zone = m->high_zone; zone-- && at == NO_PAGE;)
+		at = take_block(m, zone, order);
+	hca_spin_unlock(&m->pages_lock, flags);
+	return hand_out(m, at, gfp, order);
+}
+
+struct page *page_alloc_below(struct machine *m, gfp_t gfp, unsigned int order, u64 most)
+{
+	u32 at = NO_PAGE, zone, partly = ZONES_MAX;
+	const struct page_zone *z;
+	hca_irqflags_t flags;
+
+	if (order > MACHINE_MAX_ORDER)
+		return NULL;
+	hca_spin_lock(&m->pages_lock, flags);
+	for (zone = m->high_zone; zone-- && at == NO_PAGE;) {
+		z = &m->zone[zone];
+		if (page_bus(m, z->first + z->pages) - 1 <= most)
+			at = take_block(m, zone, order);
+		else if (page_bus(m, z->first) <= most)
+			partly = zone;
+	}
+	if (at == NO_PAGE && partly != ZONES_MAX)
+		at = take_block(m, partly, order);
+	hca_spin_unlock(&m->pages_lock, flags);
+	return hand_out(m, at, gfp, order);
 }
 
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
@@ -190,7 +245,7 @@ static u32 free_buddy(const struct machine *m, const struct page_zone *z, u32 at
 
 static void give_block(struct machine *m, u32 at, unsigned int order)
 {
-	int zone = m->map.pages[at].zone;
+	u32 zone = m->map.pages[at].zone;
 	u32 buddy;
 
 	hca_spin_assert(&m->pages_lock);
@@ -235,10 +290,12 @@ void __free_pages(struct page *page, unsigned int order)
 u64 machine_free_pages(struct machine *m)
 {
 	hca_irqflags_t flags;
-	u64 n;
+	u64 n = 0;
+	u32 zone;
 
 	hca_spin_lock(&m->pages_lock, flags);
-	n = m->zone[ZONE_LOW].free + m->zone[ZONE_HIGH].free;
+	for (zone = 0; zone <= m->high_zone; zone++)
+		n += m->zone[zone].free;
 	hca_spin_unlock(&m->pages_lock, flags);
 	return n;
 }

@@ -71,7 +71,11 @@ struct page_zone {
 	u32 head[MACHINE_MAX_ORDER + 1];
 };
 
-enum { ZONE_LOW, ZONE_HIGH, ZONES };
+/*
+ * Low memory is divided where its bus addresses pass a power of two: a device whose mask is DMA_BIT_MASK(n) reaches a
+ * zone wholly or not at all. Zones ascend; the last is high memory, which may be empty.
+ */
+#define ZONES_MAX 32u
 
 /*
  * struct machine - @map comes first, so that a page leads to its machine.
@@ -93,7 +97,8 @@ struct machine {
 	void *platform; /* the platform's own */
 
 	struct hca_spinlock pages_lock; /* zones, and in struct page all but map and guards */
-	struct page_zone zone[ZONES];
+	struct page_zone zone[ZONES_MAX];
+	u32 high_zone; /* constant: how many zones low memory has, and so the number of the high one */
 
 	struct hca_spinlock kmap_lock; /* kmap_used */
 	u8 *kmap_window;
@@ -123,15 +128,24 @@ static inline u64 machine_ptr_offset(const struct machine *m, const void *ptr)
 	return off < m->map.low_bytes ? off : NO_MEMORY_HERE;
 }
 
-/** machine_page_offset() - arena offset of a byte of a page; NO_MEMORY_HERE for a page of elsewhere or an offset past it */
+/**
+ * machine_page_offset() - arena offset of a byte of a page, or of the pages that follow it
+ *
+ * Return: NO_MEMORY_HERE, or any offset of @all_bytes or more, for a page of elsewhere, for an offset past the arena,
+ * and for one that leads out of low memory.
+ */
 static inline u64 machine_page_offset(const struct machine *m, const struct page *page, u64 offset)
 {
 	uintptr_t at = (uintptr_t)page - (uintptr_t)m->map.pages;
+	u64 off = (u64)at << (PAGE_SHIFT - STRUCT_PAGE_SHIFT);
 
-	if (at >= m->map.all_bytes >> (PAGE_SHIFT - STRUCT_PAGE_SHIFT) || at & ((1u << STRUCT_PAGE_SHIFT) - 1) ||
-	    offset >= PAGE_SIZE)
+	if (hca_unlikely(at >= m->map.all_bytes >> (PAGE_SHIFT - STRUCT_PAGE_SHIFT) ||
+			 at & ((1u << STRUCT_PAGE_SHIFT) - 1)))
 		return NO_MEMORY_HERE;
-	return ((u64)at << (PAGE_SHIFT - STRUCT_PAGE_SHIFT)) + offset;
+	if (hca_unlikely(offset >= PAGE_SIZE) &&
+	    (offset >= m->map.all_bytes || (off < m->map.low_bytes && off + offset >= m->map.low_bytes)))
+		return NO_MEMORY_HERE;
+	return off + offset;
 }
 
 /** machine_offset_virt() - virtual address of an arena offset, NULL in high memory */
@@ -155,6 +169,13 @@ struct machine *machine_at(const void *ptr, enum machine_part *part);
 /* --- page.c --- */
 int page_init(struct machine *m);
 void page_fini(struct machine *m);
+
+/**
+ * page_alloc_below() - as machine_alloc_pages(), of low memory at bus addresses up to @most, for buses that are linear
+ *
+ * Where @most lies inside a zone, and nothing is free below it, the pages may be beyond: the caller looks.
+ */
+struct page *page_alloc_below(struct machine *m, gfp_t gfp, unsigned int order, u64 most);
 
 /** page_free_block() - as __free_pages(), quietly. Return: 0; -EINVAL for what isn't the first page of an allocation of that order. */
 int page_free_block(struct page *page, unsigned int order);
@@ -243,6 +264,10 @@ static inline void sg_set_mapped(struct scatterlist *sg, hca_dma_addr_t addr, un
 /* --- device.c: the bodies behind dma_map_*(), by arena offset and with the errno kept --- */
 hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);
 int platform_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs);
+
+/** platform_linear() - bytes at the start of low memory whose bus addresses are *@base and up, and need no mapping; 0: none */
+u64 platform_linear(const struct device *dev, u64 *base);
+
 int platform_map_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 int platform_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 

@@ -77,18 +77,18 @@ int hca_memcmp(const void *a, const void *b, size_t bytes);
 #define hca_fetch_and(p, m) __atomic_fetch_and(p, m, __ATOMIC_SEQ_CST)
 #define hca_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define hca_pause() __asm__ volatile("" ::: "memory")
+void hca_relax(u32 *turns);
+void hca_mb_heavy(void);
 
 struct hca_spinlock {
 	int held;
 };
 typedef unsigned long hca_irqflags_t;
 hca_irqflags_t hca_bare_lock(struct hca_spinlock *l);
-bool hca_bare_trylock(struct hca_spinlock *l, hca_irqflags_t *flags);
 void hca_spin_init(struct hca_spinlock *l);
 void hca_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags);
-void hca_spin_assert(struct hca_spinlock *l);
+void hca_spin_assert(const struct hca_spinlock *l);
 #define hca_spin_lock(l, flags) ((flags) = hca_bare_lock(l))
-#define hca_spin_trylock(l, flags) hca_bare_trylock(l, &(flags))
 
 struct hca_mutex {
 	int held;
@@ -97,7 +97,7 @@ void hca_mutex_init(struct hca_mutex *m);
 void hca_mutex_lock(struct hca_mutex *m);
 void hca_mutex_unlock(struct hca_mutex *m);
 void hca_mutex_destroy(struct hca_mutex *m);
-void hca_mutex_assert(struct hca_mutex *m);
+void hca_mutex_assert(const struct hca_mutex *m);
 
 struct hca_completion {
 	int done;
@@ -113,9 +113,16 @@ struct hca_timer {
 void hca_rcu_read_lock(void);
 void hca_rcu_read_unlock(void);
 #define hca_rcu_deref(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
-#define hca_rcu_assign(p, v) __atomic_store_n(&(p), v, __ATOMIC_RELEASE)
+
+struct hca_work {
+	void (*fn)(void *arg);
+	void *arg;
+};
 
 unsigned int hca_slot(void);
+void hca_slot_enter(u32 *p, unsigned int slot);
+void hca_slot_leave(u32 *p, unsigned int slot);
+uintptr_t hca_context(void);
 
 typedef unsigned long hca_pin_t;
 hca_pin_t hca_bare_pin(void);

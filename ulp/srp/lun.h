@@ -16,13 +16,18 @@
 struct lun;
 
 #define LUN_SERIAL_LEN 16
+#define LUN_COMPARE_MAX 4096u
 
 /**
- * struct lun_ops - what a medium can do; no entry may be NULL
+ * struct lun_ops - what a medium can do; no entry but @pread_now may be NULL
  * @pread: up to @len bytes at byte @at. Return: bytes, 0 at the end of the medium, or -errno
  * @pwrite: likewise, the other way
+ * @pread_now: pread for bytes that are in memory. Return: likewise, perhaps fewer; -EAGAIN: it would wait for a device;
+ *        -EOPNOTSUPP: it never knows. NULL: the same
  * @zero: make a range read as zeros; @punch: and give its space back. Return: 0, or -errno, of which
  *        -EOPNOTSUPP leaves it to the caller to write zeros
+ * @extent: @len is at most the bytes from @at to the end, and becomes how many of them, at least one, are alike:
+ *          a @hole that takes no space and reads as zeros, or data. Return: 0 or -errno
  * @sync: what was written survives a power cut. Return: 0 or -errno
  * @check: is the medium what it was when it was opened? Return: 0, -ENOENT if it was removed, -ENODATA if
  *         it became shorter, or another -errno
@@ -34,8 +39,10 @@ struct lun;
  */
 struct lun_ops {
 	ssize_t (*pread)(struct lun *lun, void *buf, size_t len, u64 at);
+	ssize_t (*pread_now)(struct lun *lun, void *buf, size_t len, u64 at);
 	ssize_t (*pwrite)(struct lun *lun, const void *buf, size_t len, u64 at);
 	int (*zero)(struct lun *lun, u64 at, u64 len, bool punch);
+	int (*extent)(struct lun *lun, u64 at, u64 *len, bool *hole);
 	int (*sync)(struct lun *lun);
 	int (*check)(struct lun *lun);
 	void (*close)(struct lun *lun);
@@ -51,12 +58,14 @@ struct lun_ops {
  * @fd: lun_file.c's: the file
  * @named: lun_file.c's: the file had a name when it was opened
  * @regular: lun_file.c's: a file, not a block device
+ * @waits: lun_read_now() needn't be tried; atomic
  * @mem: lun_ram.c's
+ * @change_lock: shared by those who change bytes; held alone from the comparison to the write of lun_compare_and_write()
  * @sync_lock: held around a sync and what it leaves in the two below
- * @sync_errors: how many syncs have failed
+ * @sync_errors: how many syncs have failed; atomic
  * @sync_errno: how the last of them failed
  *
- * All but the last two stay as they are while the medium is open.
+ * All but the locks, @waits and the last two stay as they are while the medium is open.
  */
 struct lun {
 	const struct lun_ops *ops;
@@ -68,8 +77,10 @@ struct lun {
 
 	int fd;
 	bool named, regular;
+	bool waits;
 	u8 *mem;
 
+	pthread_rwlock_t change_lock;
 	pthread_mutex_t sync_lock;
 	u32 sync_errors;
 	int sync_errno;
@@ -111,6 +122,9 @@ void lun_close(struct lun *lun);
  */
 int lun_read(struct lun *lun, void *buf, size_t len, u64 at, size_t *done);
 
+/** lun_read_now() - all of a range, if that needs no wait. Return: false: it may, or there is an error; ask lun_read() */
+bool lun_read_now(struct lun *lun, void *buf, size_t len, u64 at);
+
 /**
  * lun_write() - all of a range
  *
@@ -128,6 +142,24 @@ int lun_write(struct lun *lun, const void *buf, size_t len, u64 at, size_t *done
 int lun_zero(struct lun *lun, u64 at, u64 len, bool punch);
 
 /**
+ * lun_compare_and_write() - write a range if it says what is expected; nobody writes in between
+ * @expected, @new: @len bytes each, at most LUN_COMPARE_MAX
+ * @diff: set to the first byte that differs, if one does
+ *
+ * Return: as lun_write(), and -EILSEQ if a byte differs: then nothing was written
+ */
+int lun_compare_and_write(struct lun *lun, const u8 *expected, const u8 *new, size_t len, u64 at, size_t *diff);
+
+/**
+ * lun_extent() - does a range take space?
+ * @len: bytes that are asked about, whole blocks; becomes how many of them are alike, whole blocks too
+ * @hole: set: they take none, and read as zeros
+ *
+ * Return: as lun_write()
+ */
+int lun_extent(struct lun *lun, u64 at, u64 *len, bool *hole);
+
+/**
  * lun_sync() - what was written is on stable storage
  * @seen: a caller's own count, 0 at first: how many failed syncs it knows of
  *
@@ -138,7 +170,7 @@ int lun_zero(struct lun *lun, u64 at, u64 len, bool punch);
  */
 int lun_sync(struct lun *lun, u32 *seen);
 
-/** lun_sync_errors() - where a new caller of lun_sync() begins to count */
+/** lun_sync_errors() - how many syncs have failed: where a new caller of lun_sync() begins to count. Never waits. */
 u32 lun_sync_errors(struct lun *lun);
 
 /** lun_check() - is the medium still there, and whole? Return: see struct lun_ops */

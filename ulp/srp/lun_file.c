@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lun.h"
@@ -21,6 +22,17 @@ static ssize_t file_pread(struct lun *lun, void *buf, size_t len, u64 at)
 	ssize_t n = pread(lun->fd, buf, len, (off_t)at);
 
 	return n < 0 ? -errno : n;
+}
+
+/* From the page cache. */
+static ssize_t file_pread_now(struct lun *lun, void *buf, size_t len, u64 at)
+{
+	struct iovec to = { .iov_base = buf, .iov_len = len };
+	ssize_t n = preadv2(lun->fd, &to, 1, (off_t)at, RWF_NOWAIT);
+
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EOPNOTSUPP;
 }
 
 static ssize_t file_pwrite(struct lun *lun, const void *buf, size_t len, u64 at)
@@ -51,6 +63,20 @@ static int file_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	}
 }
 
+/* What can't tell its holes has none. The file's offset, which this moves, is nobody's. */
+static int file_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	off_t data = lseek(lun->fd, (off_t)at, SEEK_DATA), end;
+
+	*hole = data < 0 ? errno == ENXIO : (u64)data > at;
+	if (data < 0 && !*hole)
+		return errno == EINVAL || errno == EOPNOTSUPP ? 0 : -errno;
+	end = *hole ? data : lseek(lun->fd, (off_t)at, SEEK_HOLE);
+	if (end > 0 && (u64)end > at && (u64)end - at < *len)
+		*len = (u64)end - at;
+	return 0;
+}
+
 static int file_sync(struct lun *lun)
 {
 	return fdatasync(lun->fd) ? -errno : 0;
@@ -77,8 +103,10 @@ static void file_close(struct lun *lun)
 
 static const struct lun_ops file_ops = {
 	.pread = file_pread,
+	.pread_now = file_pread_now,
 	.pwrite = file_pwrite,
 	.zero = file_zero,
+	.extent = file_extent,
 	.sync = file_sync,
 	.check = file_check,
 	.close = file_close,

@@ -26,6 +26,15 @@ static int ram_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	return 0;
 }
 
+static int ram_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
+{
+	(void)lun;
+	(void)at;
+	(void)len;
+	*hole = false;
+	return 0;
+}
+
 static int ram_nothing_to_do(struct lun *lun)
 {
 	(void)lun;
@@ -41,6 +50,7 @@ static const struct lun_ops ram_ops = {
 	.pread = ram_pread,
 	.pwrite = ram_pwrite,
 	.zero = ram_zero,
+	.extent = ram_extent,
 	.sync = ram_nothing_to_do,
 	.check = ram_nothing_to_do,
 	.close = ram_close,

@@ -13,6 +13,7 @@ void scsi_device_init(struct scsi_device *dev, struct lun *lun)
 	dev->shift = lun->block_size == 512 ? 9 : 12;
 	dev->max_blocks = UINT32_MAX >> dev->shift; /* SRP counts bytes in 32 bits */
 	dev->modes = SCSI_MODE_WCE;
+	pthread_mutex_init(&dev->reservations.lock, NULL);
 }
 
 void scsi_device_reset(struct scsi_device *dev)
@@ -29,6 +30,13 @@ void scsi_nexus_init(struct scsi_nexus *nexus, struct scsi_device *dev)
 	nexus->mode_changes = scsi_load(&dev->mode_changes);
 	nexus->resets = scsi_load(&dev->resets);
 	nexus->sync_errors = lun_sync_errors(dev->lun);
+	memset(nexus->port, 0, SCSI_PORT_LEN);
+	put_be(nexus->port, 4, __atomic_add_fetch(&dev->nexuses, 1, __ATOMIC_RELAXED));
+}
+
+void scsi_nexus_name(struct scsi_nexus *nexus, const u8 port[SCSI_PORT_LEN])
+{
+	memcpy(nexus->port, port, SCSI_PORT_LEN);
 }
 
 /* Has a count moved since the nexus last looked? Of several threads that ask at once, one is told. */
@@ -47,17 +55,19 @@ u16 scsi_attention(struct scsi_nexus *nexus)
 	if (scsi_load(&nexus->power_on) && __atomic_exchange_n(&nexus->power_on, 0, __ATOMIC_ACQ_REL)) {
 		news(&nexus->resets, &dev->resets);
 		news(&nexus->mode_changes, &dev->mode_changes);
+		scsi_reservation_attention(nexus);
 		return SCSI_ASC_POWER_ON;
 	}
 	if (news(&nexus->resets, &dev->resets)) {
 		news(&nexus->mode_changes, &dev->mode_changes);
 		return SCSI_ASC_RESET;
 	}
-	return news(&nexus->mode_changes, &dev->mode_changes) ? SCSI_ASC_MODE_CHANGED : 0;
+	return news(&nexus->mode_changes, &dev->mode_changes) ? SCSI_ASC_MODE_CHANGED :
+								scsi_reservation_attention(nexus);
 }
 
-/* SAM-4 4.6: peripheral device or flat space addressing, first level, number 0. */
-static bool is_lun_0(const u8 *lun)
+/* First level, number 0. */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN])
 {
 	return !(get_be(lun, SCSI_LUN_LEN) & ~(0x40ull << 56));
 }
@@ -67,6 +77,8 @@ static bool refuse(struct scsi_cmd *cmd)
 {
 	const struct scsi_op *op = cmd->op;
 
+	if (scsi_reservation_conflicts(cmd))
+		return scsi_conflict(cmd);
 	if (op->flags & OP_MEDIUM && scsi_load(&cmd->dev->stopped))
 		return scsi_fail(cmd, SCSI_NOT_READY, SCSI_ASC_STOPPED);
 	if (op->flags & OP_CHANGES && cmd->dev->lun->read_only)
@@ -93,7 +105,7 @@ static void check(struct scsi_cmd *cmd, const u8 *lun)
 	u32 flags = cmd->op ? cmd->op->flags : 0;
 	u16 attention;
 
-	cmd->absent = !is_lun_0(lun);
+	cmd->absent = !scsi_lun_exists(lun);
 	if (cmd->absent && !(flags & OP_ANY_LUN)) {
 		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LUN);
 		return;
@@ -125,8 +137,37 @@ void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCS
 	cmd->expect = cmd->length;
 }
 
+bool scsi_only_looks(const struct scsi_cmd *cmd)
+{
+	if (cmd->status != SCSI_GOOD)
+		return true;
+	return cmd->op->kind == KIND_REPLY || cmd->op->kind == KIND_READ || cmd->op->kind == KIND_VERIFY ||
+	       cmd->op->finish == scsi_sync_cache || cmd->op->finish == scsi_test_unit;
+}
+
+/* Can the command be done with so many bytes from the initiator? */
+static bool is_enough(const struct scsi_cmd *cmd, u64 bytes)
+{
+	switch (cmd->op->kind) {
+	case KIND_WRITE:
+	case KIND_WRITE_VERIFY:
+		return bytes >= cmd->length || !(bytes & ((1u << cmd->dev->shift) - 1));
+	case KIND_VERIFY:
+		return bytes >= cmd->length;
+	case KIND_WRITE_SAME:
+	case KIND_COMPARE_AND_WRITE:
+		return bytes == cmd->length;
+	default: /* lists know their own length */
+		return true;
+	}
+}
+
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes)
 {
+	if (cmd->phase == SCSI_DATA_OUT && !is_enough(cmd, bytes)) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_UNIT_FIELD);
+		bytes = 0;
+	}
 	if (bytes < cmd->expect)
 		cmd->expect = bytes;
 }
@@ -146,7 +187,7 @@ u8 scsi_finish(struct scsi_cmd *cmd, u8 sense[SCSI_SENSE_MAX], u32 *sense_len)
 		else if (cmd->op->finish)
 			cmd->op->finish(cmd);
 	}
-	if (cmd->status != SCSI_GOOD)
+	if (cmd->status == SCSI_CHECK_CONDITION)
 		*sense_len = scsi_sense_encode(&cmd->sense, scsi_load(&cmd->dev->modes) & SCSI_MODE_D_SENSE, sense);
 	return cmd->status;
 }

@@ -28,12 +28,13 @@
 
 #define SCSI_LUN_LEN 8
 #define SCSI_CDB_MAX 16
-#define SCSI_BUF 4096 /* what a caller lends each command */
+#define SCSI_BUF 8192 /* what a caller lends each command: COMPARE AND WRITE of a block of 4,096 bytes needs so much */
 #define SCSI_SENSE_MAX 32
 
 enum scsi_status {
 	SCSI_GOOD = 0x00,
 	SCSI_CHECK_CONDITION = 0x02,
+	SCSI_RESERVATION_CONFLICT = 0x18, /* has no sense data */
 };
 
 enum scsi_key {
@@ -53,6 +54,7 @@ enum scsi_key {
 #define SCSI_ASC_STOPPED 0x0402 /* initializing command required */
 #define SCSI_ASC_INTERVENTION 0x0403 /* manual intervention required */
 #define SCSI_ASC_WRITE_ERROR 0x0c00
+#define SCSI_ASC_UNIT_FIELD 0x0e03 /* invalid field in command information unit */
 #define SCSI_ASC_READ_ERROR 0x1100
 #define SCSI_ASC_LIST_LENGTH 0x1a00
 #define SCSI_ASC_MISCOMPARE 0x1d00
@@ -61,15 +63,20 @@ enum scsi_key {
 #define SCSI_ASC_CDB_FIELD 0x2400
 #define SCSI_ASC_LUN 0x2500
 #define SCSI_ASC_LIST_FIELD 0x2600
+#define SCSI_ASC_RELEASE 0x2604 /* invalid release of persistent reservation */
 #define SCSI_ASC_WRITE_PROTECTED 0x2700
 #define SCSI_ASC_NO_SPACE 0x2707
 #define SCSI_ASC_POWER_ON 0x2900
 #define SCSI_ASC_RESET 0x2903
 #define SCSI_ASC_MODE_CHANGED 0x2a01
+#define SCSI_ASC_RESERVATIONS_PREEMPTED 0x2a03
+#define SCSI_ASC_RESERVATIONS_RELEASED 0x2a04
+#define SCSI_ASC_REGISTRATIONS_PREEMPTED 0x2a05
 #define SCSI_ASC_SAVING 0x3900
 #define SCSI_ASC_NO_MEDIUM 0x3a00
 #define SCSI_ASC_INTERNAL 0x4400
 #define SCSI_ASC_DATA_PHASE 0x4b00
+#define SCSI_ASC_REGISTRANTS 0x5504 /* insufficient registration resources */
 
 /**
  * struct scsi_sense - what went wrong, before it has a format
@@ -99,21 +106,57 @@ struct scsi_sense {
  */
 u32 scsi_sense_encode(const struct scsi_sense *s, bool descriptor, u8 out[SCSI_SENSE_MAX]);
 
+#define SCSI_PORT_LEN 16
+#define SCSI_REGISTRANTS 64
+
+/**
+ * struct scsi_registrant - an initiator port that has registered a key, or that has yet to hear that it lost its
+ * @port: its identifier
+ * @key: 0: it isn't registered any more
+ * @attention: what it is to be told; 0: nothing
+ */
+struct scsi_registrant {
+	u8 port[SCSI_PORT_LEN];
+	u64 key;
+	u16 attention;
+};
+
+/**
+ * struct scsi_reservations - persistent reservations (SPC-4 5.13); they outlive resets and connections, but not the device
+ * @type: of the reservation, SPC-4 table 67; 0: there is none. Changed under the lock, read without.
+ * @news: registrants that are to be told something; likewise
+ * @generation: PRGENERATION
+ * @holder: who has it, unless it is all registrants'
+ */
+struct scsi_reservations {
+	u32 type;
+	u32 news;
+
+	pthread_mutex_t lock; /* what follows */
+	u32 generation;
+	const struct scsi_registrant *holder;
+	struct scsi_registrant registrants[SCSI_REGISTRANTS];
+};
+
 /**
  * struct scsi_device - the device server of one medium; shared by all connections
  * @modes: the mode parameters that can be changed, SCSI_MODE_*
  * @mode_changes, @resets: how often; connections that see a new number tell their initiator
  * @stopped: by START STOP UNIT
+ * @nexuses: how many there have been
  */
 struct scsi_device {
 	struct lun *lun;
 	u32 max_blocks; /* of one command */
 	u32 shift; /* log2 of the block size */
 
-	u32 modes; /* these four are only touched atomically */
+	u32 modes; /* these five are only touched atomically */
 	u32 mode_changes;
 	u32 resets;
 	u32 stopped;
+	u32 nexuses;
+
+	struct scsi_reservations reservations;
 };
 
 #define SCSI_MODE_WCE 1u /* writes may stay in the cache */
@@ -130,7 +173,11 @@ struct scsi_nexus {
 	u32 mode_changes; /* those of the device that the initiator knows of */
 	u32 resets;
 	u32 sync_errors; /* for lun_sync() */
+	u8 port[SCSI_PORT_LEN]; /* the initiator port */
 };
+
+/** scsi_lun_exists() - is it logical unit 0, by peripheral device or flat space addressing (SAM-4 4.6)? Also for task management */
+bool scsi_lun_exists(const u8 lun[SCSI_LUN_LEN]);
 
 /** scsi_device_init() - @lun must stay open as long as the device is used */
 void scsi_device_init(struct scsi_device *dev, struct lun *lun);
@@ -140,6 +187,12 @@ void scsi_device_reset(struct scsi_device *dev);
 
 /** scsi_nexus_init() - a new connection: its first command meets the power-on unit attention */
 void scsi_nexus_init(struct scsi_nexus *nexus, struct scsi_device *dev);
+
+/**
+ * scsi_nexus_name() - it belongs to this initiator port; without, it is a port of its own
+ * @port: by which a later connection finds its registration again
+ */
+void scsi_nexus_name(struct scsi_nexus *nexus, const u8 port[SCSI_PORT_LEN]);
 
 /** enum scsi_phase - who moves what after scsi_begin(); see the head of this file */
 enum scsi_phase {
@@ -158,7 +211,7 @@ struct scsi_op;
  * @length: bytes that the command asks to move, exactly
  * @expect: those that will be, after scsi_limit()
  * @moved: those that were
- * @status: an enum scsi_status; CHECK_CONDITION as soon as it is certain
+ * @status: an enum scsi_status; not GOOD as soon as that is certain
  * @absent: for a logical unit that doesn't exist
  *
  * Callers read phase, length, expect and status, and write nothing.
@@ -193,12 +246,24 @@ bool scsi_parse(struct scsi_cmd *cmd, struct scsi_device *dev, const u8 *cdb, u3
  * @lun: the eight bytes of SAM; only logical unit 0 exists
  * @buf: SCSI_BUF bytes that belong to the command until it is finished
  *
- * Never waits for the medium. cmd->length is exact afterwards, also of a reply.
+ * Waits for the medium only if scsi_begin_waits() says so. cmd->length is exact afterwards, also of a reply.
  */
 void scsi_begin(struct scsi_cmd *cmd, struct scsi_nexus *nexus, const u8 lun[SCSI_LUN_LEN], const u8 *cdb, u32 len,
 		u8 *buf);
 
-/** scsi_limit() - no more than @bytes can be moved: the initiator's buffer is smaller than its CDB says */
+/** scsi_begin_waits() - may scsi_begin() wait for the medium with this CDB? Such a command only looks. */
+bool scsi_begin_waits(const u8 *cdb, u32 len);
+
+/** scsi_only_looks() - a command that was begun: it changes neither the medium nor the device, at whatever point it is left */
+bool scsi_only_looks(const struct scsi_cmd *cmd);
+
+/**
+ * scsi_limit() - the initiator has room for @bytes, or sends them, whatever its CDB says
+ *
+ * No more than that is moved. A command that can't be done with so many bytes fails here, before any is moved, with
+ * ILLEGAL REQUEST and INVALID FIELD IN COMMAND INFORMATION UNIT: a write whose last block would be half a new one, a
+ * comparison of less than all blocks, a WRITE SAME or COMPARE AND WRITE with too few bytes or too many. Call it once.
+ */
 void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
 
 /**
@@ -209,12 +274,19 @@ void scsi_limit(struct scsi_cmd *cmd, u64 bytes);
  */
 bool scsi_read(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
 
+/**
+ * scsi_read_now() - scsi_read(), and later scsi_finish(), if neither has to wait for the medium
+ *
+ * Return: true; or false, and nothing has happened: scsi_read() is to be called where waiting is no harm
+ */
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
+
 /** scsi_write() - a piece of a command in SCSI_DATA_OUT: written, compared or put by. Return: as scsi_read() */
 bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len);
 
 /**
  * scsi_finish() - do what is left, and end the command; may wait for the medium
- * @sense: filled if the status is not GOOD
+ * @sense: filled if the status is CHECK CONDITION
  * @sense_len: set to the bytes of it, or to 0
  *
  * Every byte that was expected must have been moved; else the command fails with ABORTED COMMAND.

@@ -61,6 +61,7 @@ static u32 page_identification(const struct lun *lun, u8 *b)
 static u32 page_limits(const struct lun *lun, u8 *b)
 {
 	b[0] = 1; /* WSNZ */
+	b[1] = (u8)(lun->read_only ? 0 : SCSI_COMPARE_MAX / lun->block_size);
 	put_be(b + 2, 2, 4096 / lun->block_size); /* optimal granularity: a page of the cache */
 	put_be(b + 4, 4, UINT32_MAX / lun->block_size);
 	put_be(b + 8, 4, (1u << 20) / lun->block_size); /* optimal length */

@@ -69,7 +69,7 @@ u32 scsi_mode_sense(struct scsi_cmd *cmd)
 
 	if (control == SAVED)
 		return scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_SAVING);
-	if (sub && (sub != 0xff || code != ALL_PAGES))
+	if (sub && sub != 0xff) /* SPC-4 6.11: FFh asks for all subpages; page 0 is the only one of each page */
 		return scsi_fail_field(cmd, SCSI_ASC_CDB_FIELD, 3, 0xff);
 	if (!(cmd->cdb[1] & 0x08)) /* DBD */
 		descriptors = put_block_descriptor(cmd->dev, is_long, b + n);

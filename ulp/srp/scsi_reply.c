@@ -119,12 +119,10 @@ u32 scsi_report_opcodes(struct scsi_cmd *cmd)
 	case 2:
 		if (op && !has)
 			return scsi_fail_field(cmd, SCSI_ASC_CDB_FIELD, 2, 0x07);
-		if (has && op->action != action)
-			op = NULL;
+		op = op ? scsi_op_action(op, action) : NULL;
 		break;
 	case 3:
-		if (op && action != op->action)
-			op = NULL;
+		op = op ? scsi_op_action(op, action) : NULL;
 		break;
 	default:
 		return scsi_fail_field(cmd, SCSI_ASC_CDB_FIELD, 2, 0x07);

@@ -65,6 +65,12 @@ bool scsi_fail(struct scsi_cmd *cmd, u8 key, u16 asc)
 	return false;
 }
 
+bool scsi_conflict(struct scsi_cmd *cmd)
+{
+	cmd->status = SCSI_RESERVATION_CONFLICT;
+	return false;
+}
+
 bool scsi_fail_field(struct scsi_cmd *cmd, u16 asc, u32 at, u8 mask)
 {
 	struct scsi_sense *s = &cmd->sense;

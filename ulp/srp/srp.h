@@ -29,8 +29,8 @@
  * @cm: NULL: srp_cm_local()
  * @name: what initiators connect to; copied
  * @port_id: its SRP target port identifier; all 0: made of the adapter's GUID
- * @poll: IB_POLL_SOFTIRQ: commands are done in the threads of the initiators; IB_POLL_WORKQUEUE: in one of
- *	the library's. IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ.
+ * @poll: IB_POLL_SOFTIRQ: commands are taken in hand in the threads of the initiators; IB_POLL_WORKQUEUE: in one of
+ *	the library's. IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ. The medium is the workers' in any case.
  * @depth: commands that one channel may have under way; default 32
  * @max_channels: of all initiators together; default 64
  * @max_iu: bytes of an IU from an initiator; default 1,092 (64 descriptors in the IU), at least 64
@@ -38,6 +38,8 @@
  *	of the second level. A channel that doesn't get so much memory takes less, down to 64 KiB.
  * @buffers: such pieces that one channel has under way; default 1
  * @max_table: descriptors of an indirect table; default 1,024
+ * @workers: threads in which all channels' commands wait for the medium; default 8, at most 1,024. A channel that has none of
+ *	its commands there gets a thread beyond these, so its data never waits for other channels' slow commands.
  * @no_indirect: refuse logins that need indirect descriptors
  */
 struct srp_target_attr {
@@ -53,6 +55,7 @@ struct srp_target_attr {
 	u32 chunk;
 	u32 buffers;
 	u32 max_table;
+	u32 workers;
 	bool no_indirect;
 };
 
@@ -95,6 +98,9 @@ void srp_target_get_stats(struct srp_target *t, struct srp_target_stats *st);
 
 /* --- the initiator --- */
 
+/* For timeout_ms: slow is not failed. */
+#define SRP_NO_TIMEOUT (~0u)
+
 /** enum srp_memory - by what key the target reaches a request's bytes */
 enum srp_memory {
 	SRP_MEMORY_FAST, /* fast registration: a key for this request alone, void when it's done */
@@ -120,13 +126,14 @@ struct srp_initiator;
  * @channels: queue pairs; default 1. Threads that use channels of their own don't meet.
  * @depth: requests of a channel that are under way at once; default 32; the target's limit counts too
  * @memory: see enum srp_memory
- * @max_sg: descriptors of a request; default 512. With SRP_MEMORY_FAST a channel has so many regions and @depth more.
- * @max_pages: pages of 4,096 bytes of one region; default 256
+ * @max_sg: descriptors of a request; default 512. With SRP_MEMORY_FAST a channel has so many MRs and @depth more.
+ * @max_pages: pages of 4,096 bytes of one MR; default 256
  * @iu_descs: descriptors in a command's IU; a longer table is left to be fetched; default 26, so that a command can be sent inline
  * @poll: IB_POLL_SOFTIRQ or _WORKQUEUE; IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ
  * @no_invalidate: don't ask the target to invalidate keys with its response
- * @timeout_ms: of a request; default 30,000
+ * @timeout_ms: of a request, from srp_submit() on; default 30,000; SRP_NO_TIMEOUT: it may take as long as it likes
  * @abort_ms: of a task management function; default 5,000
+ * @login_ms: of a login; default 5,000. One that ends older channels waits for what these have with the medium.
  * @reconnect_ms: when the connection is lost, try to come back so often; 0: only by srp_reconnect()
  * @state: hears of changes, from the initiator's thread; must not call srp_initiator_destroy() or srp_reconnect()
  * @event: hears of asynchronous events by their sense data; any thread
@@ -148,6 +155,7 @@ struct srp_initiator_attr {
 	bool no_invalidate;
 	u32 timeout_ms;
 	u32 abort_ms;
+	u32 login_ms;
 	u32 reconnect_ms;
 	void (*state)(void *ctx, struct srp_initiator *ini, enum srp_state state);
 	void (*event)(void *ctx, const u8 *sense, u32 len);
@@ -169,14 +177,16 @@ enum srp_request_flags {
  * @timeout_ms: 0: the initiator's
  * @flags: enum srp_request_flags
  * @done: called once, in any thread, when the list is unmapped and nobody uses it any more. May submit; must not wait.
+ *	Never from within another done().
  * @ctx: the caller's
  *
  * @error: 0: the target has answered, and the rest means something; -EIO: connection lost; -ETIMEDOUT: it took too
- *	long and was aborted; -ECANCELED: aborted; -ENOMEM, -ENOSPC: the list can't be mapped now; -EINVAL, -EMSGSIZE: it
- *	can't ever; -EPROTO: the target found the IU invalid, or answered nonsense
+ *	long and was aborted; -ECANCELED: aborted; -ENOMEM, -ENOSPC: the list can't be mapped now; -EINVAL, -EMSGSIZE, or
+ *	another that the mapping says: it can't ever; -EPROTO: the target found the IU invalid, or answered nonsense
  * @status: SCSI status
  * @moved: bytes that were moved: @len less the residual
- * @residual: bytes that weren't; below 0: so many more the command would have moved
+ * @residual: bytes that weren't; below 0: so many more the command would have moved. Without a list: the command's.
+ * @other_residual: of the other direction than the list's: below 0: so many bytes the command would have moved that way
  * @sense, @sense_len: with CHECK CONDITION
  */
 struct srp_request {
@@ -197,10 +207,12 @@ struct srp_request {
 	u8 sense_len;
 	u32 moved;
 	s64 residual;
+	s64 other_residual;
 	u8 sense[SRP_SENSE_MAX];
 
 	/* the initiator's */
 	struct srp_request *next;
+	u64 expires;
 	u32 tries;
 };
 
@@ -210,7 +222,7 @@ struct srp_initiator_stats {
 	u64 bytes_in; /* from the target */
 	u64 bytes_out;
 	u64 mapped; /* lists */
-	u64 registered; /* regions */
+	u64 registered; /* MRs */
 	u64 invalidated_by_target;
 	u64 direct, indirect, partial; /* commands by what they carried */
 	u64 bad_responses; /* unknown tags and garbage */
@@ -235,6 +247,9 @@ int srp_initiator_connect(const struct srp_initiator_attr *attr, struct srp_init
 
 /** srp_initiator_destroy() - log out; what is under way ends with -EIO before this returns. May sleep. Not from a done callback. */
 void srp_initiator_destroy(struct srp_initiator *ini);
+
+/** srp_max_entry() - bytes of the longest entry that a request's list may have with this adapter; a longer one is -EMSGSIZE */
+size_t srp_max_entry(const struct ib_device *dev);
 
 /** srp_initiator_channel() - @n: from 0, modulo their number; stays the same over reconnections */
 struct srp_channel *srp_initiator_channel(struct srp_initiator *ini, u32 n);

@@ -23,6 +23,17 @@ void ini_lost(struct srp_initiator *ini, const char *why)
 	pthread_mutex_unlock(&ini->lock);
 }
 
+void ini_refuse(struct srp_initiator *ini, struct srp_request *req)
+{
+	req->error = -EIO;
+	req->next = NULL;
+	pthread_mutex_lock(&ini->lock);
+	*ini->refused_last = req;
+	ini->refused_last = &req->next;
+	pthread_cond_signal(&ini->wake);
+	pthread_mutex_unlock(&ini->lock);
+}
+
 void ini_wait(struct srp_initiator *ini, pthread_cond_t *cond, u64 until)
 {
 	struct timespec t = { .tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000 };
@@ -74,37 +85,53 @@ static int up(struct srp_initiator *ini)
 
 /* --- the thread --- */
 
-static int do_wanted(struct srp_initiator *ini, enum ini_want want)
+static int do_wanted(struct srp_initiator *ini, const struct ini_ask *ask)
 {
 	int err;
 
-	switch (want) {
+	switch (ask->what) {
 	case INI_CONNECT:
 		down(ini);
 		err = up(ini);
 		set_state(ini, err ? SRP_STATE_LOST : SRP_STATE_LIVE);
 		return err;
 	case INI_ABORT:
-		return ini_abort(ini->want_ch, ini->want_req, -ECANCELED);
-	case INI_RESET:
-		return ini_reset(ini->want_ch, ini->want_lun, -ECANCELED);
+		return ini_abort(ask->ch, ask->req, -ECANCELED);
 	default:
-		return 0;
+		return ini_reset(ask->ch, ask->lun, -ECANCELED);
 	}
 }
 
-/* The lock is held before and after. */
+/* The oldest question. The lock is held before and after. */
 static void serve(struct srp_initiator *ini)
 {
-	enum ini_want want = ini->want;
+	struct ini_ask *ask = ini->asks;
 	int err;
 
+	ini->asks = ask->next;
+	if (!ini->asks)
+		ini->asks_last = &ini->asks;
 	pthread_mutex_unlock(&ini->lock);
-	err = do_wanted(ini, want);
+	err = do_wanted(ini, ask);
 	pthread_mutex_lock(&ini->lock);
-	ini->want = INI_NOTHING;
-	ini->result = err;
+	ask->result = err;
+	ask->answered = true;
 	pthread_cond_broadcast(&ini->done);
+}
+
+/* Ends the requests that are in the list now; what their done() submits waits for the next turn. The lock is held before and after. */
+static void end_refused(struct srp_initiator *ini)
+{
+	struct srp_request *req, *next = ini->refused;
+
+	ini->refused = NULL;
+	ini->refused_last = &ini->refused;
+	pthread_mutex_unlock(&ini->lock);
+	while ((req = next)) {
+		next = req->next;
+		ini_done(req);
+	}
+	pthread_mutex_lock(&ini->lock);
 }
 
 /* It is 0 until the first login has succeeded. */
@@ -139,57 +166,52 @@ static void *run(void *arg)
 	u64 next = srp_now_ms() + ini->tick_ms, retry = 0;
 
 	pthread_mutex_lock(&ini->lock);
-	while (ini->want != INI_STOP) {
+	/* Questions are answered also when the initiator ends. */
+	while (!ini->stop || ini->asks) {
 		u64 now = srp_now_ms();
 
+		if (ini->refused)
+			end_refused(ini);
 		if (__atomic_load_n(&ini->lost, __ATOMIC_ACQUIRE)) {
 			pthread_mutex_unlock(&ini->lock);
 			down(ini);
 			set_state(ini, SRP_STATE_LOST);
 			retry = srp_now_ms() + SRP_MIN(reconnect_ms(ini), 10u);
 			pthread_mutex_lock(&ini->lock);
-		} else if (ini->want) {
+		} else if (ini->asks) {
 			serve(ini);
 		} else if (now >= next) {
 			pthread_mutex_unlock(&ini->lock);
 			next = tick(ini, now, &retry);
 			pthread_mutex_lock(&ini->lock);
-		} else {
+		} else if (!ini->refused) {
 			ini_wait(ini, &ini->wake, next);
 		}
 	}
 	pthread_mutex_unlock(&ini->lock);
 	down(ini);
+	pthread_mutex_lock(&ini->lock);
+	while (ini->refused)
+		end_refused(ini);
+	pthread_mutex_unlock(&ini->lock);
 	return NULL;
 }
 
-/* Asks the thread, and waits. The lock is held. */
-static int want(struct srp_initiator *ini, enum ini_want what, struct srp_channel *ch, struct srp_request *req,
-		const u8 *lun)
-{
-	while (ini->want)
-		pthread_cond_wait(&ini->done, &ini->lock);
-	ini->want = what;
-	ini->want_ch = ch;
-	ini->want_req = req;
-	if (lun)
-		memcpy(ini->want_lun, lun, SCSI_LUN_LEN);
-	ini->result = -EINPROGRESS;
-	pthread_cond_signal(&ini->wake);
-	while (ini->want == what && ini->result == -EINPROGRESS)
-		pthread_cond_wait(&ini->done, &ini->lock);
-	return ini->result;
-}
-
+/* Asks the thread, and waits. Each question has its own answer, and its turn. */
 static int ask(struct srp_initiator *ini, enum ini_want what, struct srp_channel *ch, struct srp_request *req,
 	       const u8 *lun)
 {
-	int err;
+	struct ini_ask a = { .what = what, .ch = ch, .req = req, .lun = lun };
 
 	pthread_mutex_lock(&ini->lock);
-	err = want(ini, what, ch, req, lun);
+	*ini->asks_last = &a;
+	/* cppcheck-suppress autoVariables // the thread has taken it off when it answers, and we wait for that */
+	ini->asks_last = &a.next;
+	pthread_cond_signal(&ini->wake);
+	while (!a.answered)
+		pthread_cond_wait(&ini->done, &ini->lock);
 	pthread_mutex_unlock(&ini->lock);
-	return err;
+	return a.result;
 }
 
 /* --- life --- */
@@ -225,6 +247,7 @@ static int set_defaults(struct srp_initiator *ini, const struct srp_initiator_at
 	a->poll = a->poll ? a->poll : IB_POLL_SOFTIRQ;
 	a->timeout_ms = a->timeout_ms ? a->timeout_ms : 30000;
 	a->abort_ms = a->abort_ms ? a->abort_ms : 5000;
+	a->login_ms = a->login_ms ? a->login_ms : 5000;
 	if (a->channels > MAX_CHANNELS || a->depth > 1024 || a->max_sg > 65536 || a->max_pages > 256 ||
 	    a->iu_descs > 255 || a->memory > SRP_MEMORY_ALL)
 		return -EINVAL;
@@ -286,6 +309,8 @@ int srp_initiator_connect(const struct srp_initiator_attr *attr, struct srp_init
 		ini->channels[i].index = i;
 		ini->channels[i].pending_last = &ini->channels[i].pending;
 	}
+	ini->asks_last = &ini->asks;
+	ini->refused_last = &ini->refused;
 	ini->state = SRP_STATE_LOST;
 	ini->attr.reconnect_ms = 0;
 	err = start(ini);
@@ -310,9 +335,7 @@ free_ini:
 void srp_initiator_destroy(struct srp_initiator *ini)
 {
 	pthread_mutex_lock(&ini->lock);
-	while (ini->want)
-		pthread_cond_wait(&ini->done, &ini->lock);
-	ini->want = INI_STOP;
+	ini->stop = true;
 	pthread_cond_signal(&ini->wake);
 	pthread_mutex_unlock(&ini->lock);
 	pthread_join(ini->thread, NULL);

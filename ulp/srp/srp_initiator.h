@@ -24,7 +24,7 @@
 #define INI_RESERVE 1
 #define INI_ATTENTIONS 3u
 
-/** struct ini_mr - a region for fast registration, with the requests that make it valid and void */
+/** struct ini_mr - an MR for fast registration, with the requests that make it valid and void */
 struct ini_mr {
 	struct ini_mr *next;
 	struct ib_mr *mr;
@@ -41,9 +41,9 @@ enum ini_slot_state {
 
 /**
  * struct srp_slot - a request under way
- * @state, @tag, @expires: under the channel's lock; @expires: in ticks of the initiator's thread
+ * @state, @tag: under the channel's lock
  * @sending: a request of ours that isn't inline hasn't completed: its bytes must stay; under the lock
- * @mrs: registered regions; @fmrs: mapped ones; with @n_descs
+ * @mrs: registered MRs; @fmrs: mapped ones; with @n_descs
  * @mapped: entries of the mapped list; 0: not mapped
  * @table, @table_dma: room for max_sg descriptors
  * @iu: room for an IU
@@ -57,7 +57,6 @@ struct srp_slot {
 	u64 tag;
 	u32 index;
 	u32 state;
-	u64 expires;
 	bool sending;
 	bool retry; /* a unit attention: send it again */
 
@@ -119,6 +118,7 @@ struct srp_channel {
 	u32 n_recvs;
 	struct srp_mem recv_mem, iu_mem, table_mem;
 	u32 table_key;
+	size_t max_entry;
 	struct ib_mr *table_mr;
 	struct ini_mr *mrs;
 	struct ib_fmr_pool *fmr_pool;
@@ -134,11 +134,20 @@ struct srp_channel {
 
 /** enum ini_want - what the thread is asked for */
 enum ini_want {
-	INI_NOTHING,
 	INI_CONNECT, /* end what there is, and log in */
 	INI_ABORT,
 	INI_RESET,
-	INI_STOP,
+};
+
+/** struct ini_ask - a question to the thread, with room for its answer; the asker's memory, under the initiator's lock */
+struct ini_ask {
+	struct ini_ask *next;
+	enum ini_want what;
+	struct srp_channel *ch;
+	struct srp_request *req;
+	const u8 *lun;
+	bool answered;
+	int result;
 };
 
 /**
@@ -146,6 +155,8 @@ enum ini_want {
  * @lost: the connection is worth nothing; atomic, as handlers set it
  * @closing: it is being taken down, and what breaks is no news; atomic
  * @tick: of the thread's clock; atomic
+ * @asks: in the order in which they came
+ * @refused: requests that done callbacks submitted when there was no connection: the thread ends them
  */
 struct srp_initiator {
 	struct srp_initiator_attr attr;
@@ -161,11 +172,9 @@ struct srp_initiator {
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* the thread */
 	pthread_cond_t done; /* who waits for it, or it for an answer */
-	enum ini_want want;
-	int result; /* of what was wanted; -EINPROGRESS */
-	struct srp_channel *want_ch;
-	struct srp_request *want_req;
-	u8 want_lun[SCSI_LUN_LEN];
+	struct ini_ask *asks, **asks_last;
+	struct srp_request *refused, **refused_last;
+	bool stop;
 	u32 state; /* enum srp_state; atomic */
 	u64 n_timeouts, n_aborts, n_lun_resets, n_reconnects;
 };
@@ -173,6 +182,8 @@ struct srp_initiator {
 /* --- srp_initiator.c --- */
 /** ini_lost() - the connection broke: the thread will see to it. Any context. */
 void ini_lost(struct srp_initiator *ini, const char *why);
+/** ini_refuse() - the request ends with -EIO, from the thread. Any context. */
+void ini_refuse(struct srp_initiator *ini, struct srp_request *req);
 /** ini_wait() - for a condition, with the initiator's lock held, until srp_now_ms() is @until at most */
 void ini_wait(struct srp_initiator *ini, pthread_cond_t *cond, u64 until);
 
@@ -188,8 +199,8 @@ void ini_memory_drop(struct srp_channel *ch);
 /**
  * ini_map() - the request's list becomes descriptors in the slot's table
  *
- * Regions in s->mrs are to be registered before the command goes: their reg.wr are chained.
- * Return: 0; -EAGAIN: regions are short, until other requests end; -EMSGSIZE, -EINVAL, -ENOMEM, -EIO. ini_unmap() undoes what was
+ * MRs in s->mrs are to be registered before the command goes: their reg.wr are chained.
+ * Return: 0; -EAGAIN: MRs are short, until other requests end; -EMSGSIZE, -EINVAL, -ENOMEM, -EIO. ini_unmap() undoes what was
  * done in any case.
  */
 int ini_map(struct srp_slot *s);
@@ -207,6 +218,14 @@ int ini_recv_post(struct ini_recv *r);
 void ini_end(struct srp_slot *s);
 /** ini_invalidated() - done() of s->inv_cqe: the request ends */
 void ini_invalidated(struct ib_cq *cq, struct ib_wc *wc);
+/**
+ * ini_done() - the request is over: its done() is called, now or, from within another done(), when that has returned
+ *
+ * So a done() that submits again what ends at once is a loop, and no recursion.
+ */
+void ini_done(struct srp_request *req);
+/** ini_in_done() - is this thread inside a done()? */
+bool ini_in_done(void);
 /** ini_pump() - send what waits, if it can be */
 void ini_pump(struct srp_channel *ch);
 /** ini_fail_pending() - requests that wait for a slot end with @error */

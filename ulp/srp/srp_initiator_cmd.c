@@ -88,10 +88,41 @@ static struct srp_request *queue_take(struct srp_channel *ch)
 	return req;
 }
 
+/* Of this thread: it is inside a done(), and these ended meanwhile. */
+static __thread struct {
+	bool inside;
+	struct srp_request *first, **last;
+} ends;
+
+bool ini_in_done(void)
+{
+	return ends.inside;
+}
+
+void ini_done(struct srp_request *req)
+{
+	req->next = NULL;
+	if (ends.inside) {
+		*ends.last = req;
+		ends.last = &req->next;
+		return;
+	}
+	ends.inside = true;
+	ends.first = req;
+	ends.last = &req->next;
+	while ((req = ends.first)) {
+		ends.first = req->next;
+		if (!ends.first)
+			ends.last = &ends.first;
+		req->done(req);
+	}
+	ends.inside = false;
+}
+
 static void end(struct srp_request *req, int error)
 {
 	req->error = error;
-	req->done(req);
+	ini_done(req);
 }
 
 static u32 encode(struct srp_slot *s)
@@ -172,14 +203,6 @@ static void post(struct srp_slot *s, u32 len)
 		ini_lost(ch->ini, "a command can't be posted");
 }
 
-static void set_expiry(struct srp_slot *s)
-{
-	struct srp_initiator *ini = s->ch->ini;
-	u32 ms = s->req->timeout_ms ? s->req->timeout_ms : ini->attr.timeout_ms;
-
-	s->expires = __atomic_load_n(&ini->tick, __ATOMIC_RELAXED) + ms / ini->tick_ms + 1;
-}
-
 /* What takes the slot back again. Return: false: the request is queued again, and nothing is to be sent before others end. */
 static bool unsend(struct srp_slot *s, int err)
 {
@@ -209,7 +232,6 @@ static bool send(struct srp_slot *s)
 	bool go_on = true;
 	u32 len = 0;
 
-	set_expiry(s);
 	if (!err && s->n_descs > 1 && !(ch->rsp.formats & SRP_FMT_INDIRECT))
 		err = -EMSGSIZE;
 	if (!err) {
@@ -265,12 +287,23 @@ static int check(const struct srp_request *req)
 	return req->sgl && req->nents && req->len ? 0 : -EINVAL;
 }
 
+/* Time runs from here on, also while the request waits for its turn. */
+static void set_expiry(struct srp_initiator *ini, struct srp_request *req)
+{
+	u32 ms = req->timeout_ms ? req->timeout_ms : ini->attr.timeout_ms;
+
+	req->expires = ms == SRP_NO_TIMEOUT ? ~0ull :
+					      __atomic_load_n(&ini->tick, __ATOMIC_RELAXED) + ms / ini->tick_ms + 1;
+}
+
 void srp_submit(struct srp_channel *ch, struct srp_request *req)
 {
 	struct srp_slot *s = NULL;
 	int err = check(req);
 
+	set_expiry(ch->ini, req);
 	req->tries = 0;
+	req->other_residual = 0;
 	req->status = 0;
 	req->sense_len = 0;
 	req->moved = 0;
@@ -288,7 +321,9 @@ void srp_submit(struct srp_channel *ch, struct srp_request *req)
 			queue_last(ch, req);
 	}
 	srp_unlock(&ch->lock);
-	if (err)
+	if (err && ini_in_done())
+		ini_refuse(ch->ini, req);
+	else if (err)
 		end(req, err);
 	else if (s && !send(s))
 		ini_pump(ch);
@@ -326,7 +361,7 @@ void ini_end(struct srp_slot *s)
 	if (more)
 		ini_pump(ch);
 	if (!retry)
-		req->done(req);
+		ini_done(req);
 }
 
 static bool is_attention(const struct srp_rsp *rsp)
@@ -347,13 +382,17 @@ static bool is_attention(const struct srp_rsp *rsp)
 static void fill(struct srp_slot *s, const struct srp_rsp *rsp)
 {
 	struct srp_request *req = s->req;
+	bool out;
 
 	req->error = rsp->has_code && rsp->code != SRP_RSP_OK ? -EPROTO : 0;
 	req->status = rsp->status;
 	req->sense_len = (u8)SRP_MIN(rsp->sense_len, SRP_SENSE_MAX);
 	if (req->sense_len)
 		memcpy(req->sense, rsp->sense, req->sense_len);
-	req->residual = req->dir == DMA_TO_DEVICE ? rsp->out_residual : rsp->in_residual;
+	/* Without a list, the direction is the command's: the target has counted what it would have moved. */
+	out = req->dir == DMA_NONE ? rsp->out_residual != 0 : req->dir == DMA_TO_DEVICE;
+	req->residual = out ? rsp->out_residual : rsp->in_residual;
+	req->other_residual = out ? rsp->in_residual : rsp->out_residual;
 	req->moved = req->dir == DMA_NONE || req->residual >= req->len ? 0 :
 		     req->residual > 0				       ? req->len - (u32)req->residual :
 									 req->len;

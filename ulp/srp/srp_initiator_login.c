@@ -6,7 +6,6 @@
 
 #include "srp_initiator.h"
 
-#define LOGIN_MS 5000u
 #define IU_FIXED (sizeof(struct srp_wire_cmd) + SRP_CDB_MAX - 16 + SRP_TABLE_BYTES)
 
 /* --- what a channel has --- */
@@ -204,7 +203,7 @@ static void on_event(void *ctx, const struct srp_cm_event *ev)
 static int wait_answer(struct srp_channel *ch)
 {
 	struct srp_initiator *ini = ch->ini;
-	u64 until = srp_now_ms() + LOGIN_MS;
+	u64 until = srp_now_ms() + ini->attr.login_ms;
 	int err;
 
 	pthread_mutex_lock(&ini->lock);

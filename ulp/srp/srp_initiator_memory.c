@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SRP initiator: how the target reaches a request's bytes. The list is mapped for
- * the adapter, and then named by keys: one of the whole memory, or regions
+ * the adapter, and then named by keys: one of the whole memory, or MRs
  * made for this request. What was mapped here is unmapped here, once, when no key
  * leads to it any more.
  */
@@ -248,18 +248,53 @@ static void fmrs_put(struct srp_slot *s)
 
 /* --- a request --- */
 
+size_t srp_max_entry(const struct ib_device *dev)
+{
+	size_t most = ib_dma_max_seg_size(dev), mapping;
+
+	if (dev->dma_ops)
+		return most;
+	mapping = dma_max_mapping_size(dev->dma_device);
+	return SRP_MIN(most, mapping);
+}
+
+/* No entry is longer than the adapter can ever map: that is no matter of a retry. */
+static int check_entries(const struct srp_channel *ch, const struct srp_request *req)
+{
+	const struct scatterlist *sg = req->sgl;
+	u32 i;
+
+	for (i = 0; i < req->nents && sg; i++, sg = sg_next((struct scatterlist *)sg))
+		if (sg->length > ch->max_entry)
+			return -EMSGSIZE;
+	return 0;
+}
+
+static int map_list(struct srp_slot *s)
+{
+	struct srp_request *req = s->req;
+	struct sg_table sgt = { .sgl = req->sgl, .nents = req->nents, .orig_nents = req->nents };
+	int err = s->ch->max_entry < UINT32_MAX ? check_entries(s->ch, req) : 0;
+
+	if (!err)
+		err = ib_dma_map_sgtable_attrs(s->ch->ini->attr.device, &sgt, req->dir, 0);
+	if (!err)
+		s->mapped = (int)sgt.nents;
+	return err;
+}
+
 int ini_map(struct srp_slot *s)
 {
 	struct srp_request *req = s->req;
-	int n;
+	int n, err;
 
 	s->n_descs = 0;
 	if (req->dir == DMA_NONE)
 		return 0;
-	n = ib_dma_map_sg(s->ch->ini->attr.device, req->sgl, (int)req->nents, req->dir);
-	if (n <= 0)
-		return -ENOMEM;
-	s->mapped = n;
+	err = map_list(s);
+	if (err)
+		return err;
+	n = s->mapped;
 	switch (s->ch->ini->attr.memory) {
 	case SRP_MEMORY_FAST:
 		return map_fast(s, req->sgl, n);
@@ -370,6 +405,8 @@ static int make_tables(struct srp_channel *ch)
 int ini_memory_make(struct srp_channel *ch)
 {
 	int err = make_tables(ch);
+
+	ch->max_entry = srp_max_entry(ch->ini->attr.device);
 
 	if (!err && ch->ini->attr.memory == SRP_MEMORY_FAST)
 		err = make_mrs(ch);

@@ -209,7 +209,7 @@ int ini_abort(struct srp_channel *ch, struct srp_request *req, int error)
 
 	if (unqueue(ch, req)) {
 		req->error = error;
-		req->done(req);
+		ini_done(req);
 		return 0;
 	}
 	/* Found when nobody is sending: so it was posted, and the function goes behind it. */
@@ -275,7 +275,7 @@ static struct srp_request *expired(struct srp_channel *ch, u64 tick, u8 *lun)
 	for (i = 0; i < ch->n_slots && !req; i++) {
 		struct srp_slot *s = &ch->slots[i];
 
-		if (s->state == INI_SENT && s->expires <= tick) {
+		if (s->state == INI_SENT && s->req->expires <= tick) {
 			req = s->req;
 			memcpy(lun, req->lun, SCSI_LUN_LEN);
 		}
@@ -306,6 +306,35 @@ static void escalate(struct srp_channel *ch, struct srp_request *req, const u8 *
 		ini_lost(ini, "the target answers neither commands nor task management");
 }
 
+/* A request whose time was over before its turn came. Return: NULL if there is none */
+static struct srp_request *expired_in_queue(struct srp_channel *ch, u64 tick)
+{
+	struct srp_request **at, *req;
+
+	srp_lock(&ch->lock);
+	for (at = &ch->pending; *at && (*at)->expires > tick; at = &(*at)->next)
+		;
+	req = *at;
+	if (req) {
+		*at = req->next;
+		if (!*at)
+			ch->pending_last = at;
+	}
+	srp_unlock(&ch->lock);
+	return req;
+}
+
+static void end_queued(struct srp_channel *ch, u64 tick)
+{
+	struct srp_request *req;
+
+	while ((req = expired_in_queue(ch, tick))) {
+		count(ch->ini, &ch->ini->n_timeouts);
+		req->error = -ETIMEDOUT;
+		ini_done(req);
+	}
+}
+
 void ini_check_timeouts(struct srp_initiator *ini)
 {
 	u64 tick = __atomic_load_n(&ini->tick, __ATOMIC_RELAXED);
@@ -314,6 +343,7 @@ void ini_check_timeouts(struct srp_initiator *ini)
 	u32 i;
 
 	for (i = 0; i < ini->attr.channels; i++) {
+		end_queued(&ini->channels[i], tick);
 		while (!__atomic_load_n(&ini->lost, __ATOMIC_ACQUIRE) && (req = expired(&ini->channels[i], tick, lun)))
 			escalate(&ini->channels[i], req, lun);
 	}

@@ -42,7 +42,7 @@ enum srp_format {
 #define SRP_MULTICHAN_MULTI 0x01u /* keep them */
 /*
  * A reserved bit that we give a meaning, in a request and its response: the target ends a command whose data has one
- * key alone with a send that invalidates it. Who doesn't know the bit leaves it clear.
+ * key alone with a send that invalidates it. An end that doesn't know the bit leaves it clear.
  */
 #define SRP_LOGIN_INVALIDATE 0x40u
 
@@ -70,6 +70,13 @@ enum srp_logout {
 	SRP_LOGOUT_OUT_FORMAT = 6, /* data-out format not supported */
 	SRP_LOGOUT_IN_FORMAT = 7,
 	SRP_LOGOUT_LENGTH = 8, /* an IU of the wrong length */
+};
+
+/* Task attributes (SAM-4 8.6). */
+enum srp_attr {
+	SRP_SIMPLE = 0,
+	SRP_HEAD_OF_QUEUE = 1,
+	SRP_ORDERED = 2,
 };
 
 enum srp_function {

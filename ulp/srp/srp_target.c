@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SRP target: its life, its thread, and the ends of channels. The thread alone
- * answers logins and frees channels; others tell it what there is to do.
+ * answers logins and frees channels; others tell it what there is to do. A channel ends by its own work, in a thread of the
+ * pool, so the end of one never waits for that of another.
  */
-#include <unistd.h>
-
-#include <signal.h>
-
 #include "srp_target.h"
 
 /* What comes from us without being asked for. Its bytes are in the request once this returns. */
@@ -77,7 +74,7 @@ void tgt_credit(struct tgt_channel *ch)
 	struct srp_wire_word iu;
 	u32 owed;
 
-	if (ch->taken || __atomic_load_n(&ch->tms, __ATOMIC_RELAXED) || !__atomic_load_n(&ch->owed, __ATOMIC_RELAXED) ||
+	if (ch->taken || ch->tms || !__atomic_load_n(&ch->owed, __ATOMIC_RELAXED) ||
 	    __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_LIVE ||
 	    __atomic_exchange_n(&ch->ours, 1, __ATOMIC_RELAXED))
 		return;
@@ -86,11 +83,6 @@ void tgt_credit(struct tgt_channel *ch)
 	srp_word_encode(&iu, sizeof(iu), SRP_CRED_REQ, new_tag(ch->t), owed);
 	if (post_ours(ch, &iu, sizeof(iu), &ch->ours_cqe))
 		tgt_fail(ch);
-}
-
-static void pause_ms(u32 ms)
-{
-	usleep(ms * 1000);
 }
 
 static void unlink_channel(struct tgt_channel *ch)
@@ -119,23 +111,46 @@ static void keep_stats(struct tgt_channel *ch)
 	s->logouts++;
 }
 
-void tgt_take_down(struct tgt_channel *ch)
+/* The last event: no completion comes any more. What is with the medium is forgotten when it comes back. */
+static void ended(struct tgt_event *ev)
 {
-	struct srp_target *t = ch->t;
+	struct tgt_channel *ch = srp_container_of(ev, struct tgt_channel, end_ev);
 	u32 i;
 
-	__atomic_store_n(&ch->state, TGT_DEAD, __ATOMIC_RELEASE);
+	ch->held = NULL;
+	ch->held_last = &ch->held;
+	ch->n_held = 0;
+	ch->waiting = NULL;
+	ch->waiting_last = &ch->waiting;
+	tgt_data_sweep(ch);
+	for (i = 0; i < ch->n_cmds; i++)
+		if (!__atomic_load_n(&ch->cmds[i].in_job, __ATOMIC_RELAXED))
+			tgt_forget(&ch->cmds[i]);
+	tgt_forget_tms(ch);
+}
+
+/* The first half of a channel's end. It waits for the channel's own completions, and for no medium. */
+static void end_channel(struct tgt_channel *ch)
+{
 	/* From here on no task management function marks its commands. */
 	unlink_channel(ch);
-	t->cm->ops->disconnect(ch->conn);
+	ch->t->cm->ops->disconnect(ch->conn);
 	ib_drain_qp(ch->qp.qp);
-	for (i = 0; i < ch->n_cmds; i++) {
-		if (tgt_aborted(&ch->cmds[i]))
-			tgt_aborter_done(ch->cmds[i].aborter);
-	}
-	/* Its own functions may wait for commands of other channels; whoever ends the last of these answers here. */
-	while (__atomic_load_n(&ch->tm_refs, __ATOMIC_ACQUIRE))
-		pause_ms(1);
+	tgt_event(ch, &ch->end_ev, ended);
+	tgt_put(ch);
+}
+
+static void end_job(struct tgt_job *job)
+{
+	end_channel(job->ch);
+}
+
+/* The second half, from the thread: no references remain. */
+static void free_channel(struct tgt_channel *ch)
+{
+	struct srp_target *t = ch->t;
+
+	/* What was posted after the first drain. */
 	ib_drain_qp(ch->qp.qp);
 	t->cm->ops->close(ch->conn);
 	pthread_mutex_lock(&t->lock);
@@ -183,78 +198,143 @@ static struct tgt_login *next_login(struct srp_target *t)
 	return l;
 }
 
+/* A channel that has died, or that is to get a T_LOGOUT. The lock is held. */
 static struct tgt_channel *next_channel(struct srp_target *t)
 {
 	struct tgt_channel *ch;
 
 	for (ch = t->channels; ch; ch = ch->next) {
-		if (ch->kick || __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) == TGT_DEAD)
+		if (tgt_dead(ch) ? !ch->ending : ch->kick)
 			return ch;
 	}
 	return NULL;
 }
 
-/* To the first channel of each nexus, unless we have asked it something already. The lock is not held. */
-static void send_event(struct srp_target *t, const u8 *sense, u32 len)
+/* One that hasn't heard of the event: the first channel of a nexus, unless we have asked it something already. The lock is held. */
+static struct tgt_channel *next_listener(struct srp_target *t)
 {
-	u8 iu[sizeof(struct srp_wire_aer_req) + sizeof(t->event)];
-	struct srp_aer_req req = { .sense = sense, .sense_len = len };
 	struct tgt_channel *ch, *before;
-	u32 n;
 
 	for (ch = t->channels; ch; ch = ch->next) {
+		if (ch->event_number == t->event_number)
+			continue;
+		ch->event_number = t->event_number;
 		for (before = t->channels; before != ch && before->nexus != ch->nexus; before = before->next)
 			;
 		if (before != ch || __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_LIVE ||
 		    __atomic_exchange_n(&ch->ours, 1, __ATOMIC_RELAXED))
 			continue;
-		ch->ours_cqe.done = ours_done;
-		req.tag = new_tag(t);
-		n = srp_aer_req_encode(iu, sizeof(iu), &req);
-		if (post_ours(ch, iu, n, &ch->ours_cqe))
-			tgt_fail(ch);
+		tgt_get(ch);
+		return ch;
 	}
+	return NULL;
+}
+
+static void send_event(struct srp_target *t, struct tgt_channel *ch, const u8 *sense, u32 len)
+{
+	u8 iu[sizeof(struct srp_wire_aer_req) + sizeof(t->event)];
+	struct srp_aer_req req = { .tag = new_tag(t), .sense = sense, .sense_len = len };
+	u32 n;
+
+	ch->ours_cqe.done = ours_done;
+	n = srp_aer_req_encode(iu, sizeof(iu), &req);
+	if (post_ours(ch, iu, n, &ch->ours_cqe))
+		tgt_fail(ch);
+	tgt_put(ch);
+}
+
+/* The lock is held before and after, and given up between. */
+static void tell_event(struct srp_target *t)
+{
+	struct tgt_channel *ch;
+	u8 sense[sizeof(t->event)];
+	u32 len = t->event_len;
+
+	t->event_len = 0;
+	t->event_number++;
+	memcpy(sense, t->event, len);
+	while ((ch = next_listener(t))) {
+		pthread_mutex_unlock(&t->lock);
+		send_event(t, ch, sense, len);
+		pthread_mutex_lock(&t->lock);
+	}
+}
+
+/* Likewise. */
+static void see_to_channel(struct srp_target *t, struct tgt_channel *ch)
+{
+	bool kick = ch->kick && !tgt_dead(ch);
+
+	ch->kick = false;
+	if (kick)
+		tgt_get(ch);
+	else
+		ch->ending = true;
+	pthread_mutex_unlock(&t->lock);
+	if (kick) {
+		tgt_logout(ch, SRP_LOGOUT_NONE);
+		tgt_put(ch);
+	} else if (!tgt_urgent(ch, &ch->end_job, end_job)) {
+		end_channel(ch);
+	}
+	pthread_mutex_lock(&t->lock);
+}
+
+/* Likewise. */
+static void bury(struct srp_target *t)
+{
+	struct tgt_channel *ch = t->ended;
+
+	t->ended = ch->next;
+	pthread_mutex_unlock(&t->lock);
+	free_channel(ch);
+	pthread_mutex_lock(&t->lock);
+	/* Logins that waited for this end look again, before later ones do. */
+	*t->parked_last = t->logins;
+	if (!t->logins)
+		t->logins_last = t->parked ? t->parked_last : &t->logins;
+	t->logins = t->parked;
+	t->parked = NULL;
+	t->parked_last = &t->parked;
 }
 
 /* One thing to do. The lock is held before and after. Return: false if there is none. */
 static bool work(struct srp_target *t)
 {
-	struct tgt_login *l = next_login(t);
 	struct tgt_channel *ch = next_channel(t);
-	u8 sense[sizeof(t->event)];
-	u32 len = t->event_len;
-	bool kick = false;
+	struct tgt_login *l;
 
-	if (!l && !ch && !len)
+	if (t->event_len) {
+		tell_event(t);
+		return true;
+	}
+	if (ch) {
+		see_to_channel(t, ch);
+		return true;
+	}
+	if (t->ended) {
+		bury(t);
+		return true;
+	}
+	l = next_login(t);
+	if (!l)
 		return false;
-	t->event_len = 0;
-	memcpy(sense, t->event, len);
-	if (ch && ch->kick) {
-		kick = true;
-		ch->kick = false;
-	}
 	pthread_mutex_unlock(&t->lock);
-	if (len)
-		send_event(t, sense, len);
-	if (kick)
-		tgt_logout(ch, SRP_LOGOUT_NONE);
-	else if (ch)
-		tgt_take_down(ch);
-	if (l) {
-		tgt_login(t, l);
-		srp_free(l);
-	}
+	tgt_login(t, l);
 	pthread_mutex_lock(&t->lock);
 	return true;
 }
 
-/* The lock is held; the channels are taken down when it isn't. */
-static void end_all(struct srp_target *t)
+/* The lock is held. Return: false: everything has ended. */
+static bool end_all(struct srp_target *t)
 {
 	struct tgt_channel *ch;
 
-	for (ch = t->channels; ch; ch = ch->next)
+	for (ch = t->channels; ch; ch = ch->next) {
 		__atomic_store_n(&ch->state, TGT_DEAD, __ATOMIC_RELEASE);
+		ch->kick = false;
+	}
+	return t->n_channels;
 }
 
 static void *run(void *arg)
@@ -265,28 +345,13 @@ static void *run(void *arg)
 	for (;;) {
 		if (work(t))
 			continue;
-		if (!t->stop)
-			pthread_cond_wait(&t->wake, &t->lock);
-		else if (t->channels)
-			end_all(t);
-		else
+		if (t->stop && !end_all(t))
 			break;
+		if (!next_channel(t))
+			pthread_cond_wait(&t->wake, &t->lock);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return NULL;
-}
-
-/* Signals are the program's, not this thread's. */
-static int start(struct srp_target *t)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = pthread_create(&t->thread, NULL, run, t);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
 }
 
 static void stop(struct srp_target *t)
@@ -314,6 +379,9 @@ static int set_defaults(struct srp_target_attr *a, struct srp_target *t)
 	a->chunk = a->chunk ? a->chunk : 1u << 20;
 	a->buffers = a->buffers ? a->buffers : 1;
 	a->max_table = a->max_table ? a->max_table : 1024;
+	a->workers = a->workers ? a->workers : 8;
+	if (a->workers > 1024 || a->max_channels > 4096)
+		return -EINVAL;
 	if (a->depth > 1024 || a->max_iu < 64 || a->max_iu > 65536 || a->chunk % 4096 || a->chunk > 64u << 20 ||
 	    a->buffers > 64 || a->max_table > 65536)
 		return -EINVAL;
@@ -340,11 +408,15 @@ int srp_target_create(const struct srp_target_attr *attr, struct srp_target **ou
 	if (err)
 		goto free_target;
 	t->logins_last = &t->logins;
-	pthread_mutex_init(&t->lock, NULL);
-	pthread_cond_init(&t->wake, NULL);
-	err = start(t);
+	t->parked_last = &t->parked;
+	err = tgt_pool_make(&t->pool, a.workers, a.max_channels);
 	if (err)
 		goto free_target;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->wake, NULL);
+	err = tgt_thread(&t->thread, run, t);
+	if (err)
+		goto drop_pool;
 	err = t->cm->ops->listen(t->cm, t->name, on_request, t);
 	if (err)
 		goto stop_thread;
@@ -352,6 +424,10 @@ int srp_target_create(const struct srp_target_attr *attr, struct srp_target **ou
 	return 0;
 stop_thread:
 	stop(t);
+drop_pool:
+	tgt_pool_drop(&t->pool);
+	pthread_cond_destroy(&t->wake);
+	pthread_mutex_destroy(&t->lock);
 free_target:
 	srp_free(t);
 	return err;
@@ -361,6 +437,7 @@ void srp_target_destroy(struct srp_target *t)
 {
 	t->cm->ops->unlisten(t->cm, t->name);
 	stop(t);
+	tgt_pool_drop(&t->pool);
 	pthread_cond_destroy(&t->wake);
 	pthread_mutex_destroy(&t->lock);
 	srp_free(t);

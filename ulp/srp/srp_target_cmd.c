@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SRP target: information units as they come, commands to the device server, and
- * responses. All of it runs in the channel's completion handler.
+ * responses. All of it runs in the channel's events.
  */
 #include "srp_target.h"
 
@@ -16,7 +16,7 @@ int tgt_recv_post(struct tgt_recv *r)
 
 static void recv_put(struct tgt_recv *r)
 {
-	if (r && tgt_recv_post(r))
+	if (r && !tgt_dead(r->ch) && tgt_recv_post(r))
 		tgt_fail(r->ch);
 }
 
@@ -59,35 +59,37 @@ void tgt_drop(struct tgt_cmd *c)
 {
 	struct tgt_channel *ch = c->ch;
 	struct tgt_area *a = tgt_area_take(c);
-	struct tgt_cmd *by = c->aborter;
 
 	recv_put(c->recv);
 	c->recv = NULL;
 	ch->taken--;
 	__atomic_fetch_add(&ch->owed, 1, __ATOMIC_RELAXED);
 	srp_count(&ch->n_aborted, 1);
-	__atomic_store_n(&c->state, c->state & ~(TGT_STATES - 1u), __ATOMIC_RELEASE);
+	tgt_abort_done(c);
 	cmd_put(c);
-	tgt_aborter_done(by);
 	tgt_area_give(ch, a);
+	tgt_release(ch);
 	tgt_credit(ch);
+}
+
+void tgt_forget(struct tgt_cmd *c)
+{
+	if (cmd_settle(c) || !tgt_aborted(c))
+		return;
+	srp_count(&c->ch->n_aborted, 1);
+	tgt_abort_done(c);
 }
 
 /* --- responses --- */
 
 /* Those before it in the queue were done before it. */
-static void sent(struct ib_cq *cq, struct ib_wc *wc)
+static void sent_up_to(struct tgt_event *ev)
 {
-	struct tgt_cmd *last = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+	struct tgt_cmd *last = srp_container_of(ev, struct tgt_cmd, ev);
 	struct tgt_channel *ch = last->ch;
 	struct tgt_area *a;
 	struct tgt_cmd *c;
 
-	(void)cq;
-	if (wc->status) {
-		tgt_fail(ch);
-		return;
-	}
 	do {
 		c = ch->flying;
 		ch->flying = c->next;
@@ -97,6 +99,17 @@ static void sent(struct ib_cq *cq, struct ib_wc *wc)
 		cmd_put(c);
 		tgt_area_give(ch, a);
 	} while (c != last);
+}
+
+static void sent(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct tgt_cmd *last = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+
+	(void)cq;
+	if (wc->status)
+		tgt_fail(last->ch);
+	else
+		tgt_event(last->ch, &last->ev, sent_up_to);
 }
 
 static void fly(struct tgt_cmd *c)
@@ -111,7 +124,9 @@ static void fly(struct tgt_cmd *c)
 
 static void residuals(const struct tgt_cmd *c, struct srp_rsp *rsp)
 {
-	s64 res = (s64)c->data.len - (s64)(rsp->status == SCSI_GOOD ? c->scsi.length : c->scsi.moved);
+	/* What scsi_limit() refuses would have moved all of its length. */
+	bool whole = rsp->status == SCSI_GOOD || !c->scsi.expect;
+	s64 res = (s64)c->data.len - (s64)(whole ? c->scsi.length : c->scsi.moved);
 
 	if (c->scsi.phase == SCSI_NO_DATA)
 		res = c->data.len;
@@ -170,20 +185,18 @@ static bool post_response(struct tgt_cmd *c, struct srp_rsp *rsp, struct ib_rdma
 void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 {
 	struct tgt_channel *ch = c->ch;
-	u8 sense[SCSI_SENSE_MAX];
-	struct srp_rsp rsp = { .tag = c->tag, .sense = sense };
+	struct srp_rsp rsp = { .tag = c->tag, .sense = c->sense };
 	struct tgt_area *a = NULL;
 
-	/* What it changes at its end, it changes before it can be too late to abort it. */
-	if (tgt_aborted(c)) {
-		tgt_drop(c);
-		return;
-	}
-	rsp.status = scsi_finish(&c->scsi, sense, &rsp.sense_len);
+	/* What needed the medium has been finished by a worker. */
+	if (!c->finished)
+		tgt_finish(c);
 	if (!cmd_settle(c)) {
 		tgt_drop(c);
 		return;
 	}
+	rsp.status = c->status;
+	rsp.sense_len = c->sense_len;
 	residuals(c, &rsp);
 	if (!n)
 		a = tgt_area_take(c);
@@ -192,6 +205,7 @@ void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 	srp_count(c->in ? &ch->n_bytes_in : &ch->n_bytes_out, c->scsi.moved);
 	post_response(c, &rsp, wrs, n);
 	tgt_area_give(ch, a);
+	tgt_release(ch);
 }
 
 /* --- refusals --- */
@@ -211,6 +225,7 @@ static void refuse(struct tgt_channel *ch, struct tgt_recv *r, u64 tag, u8 code)
 	c->area = NULL;
 	recv_put(r);
 	post_response(c, &rsp, NULL, 0);
+	tgt_release(ch);
 }
 
 void tgt_refuse(struct tgt_cmd *c)
@@ -230,6 +245,7 @@ void tgt_refuse(struct tgt_cmd *c)
 	c->key = 0;
 	post_response(c, &rsp, NULL, 0);
 	tgt_area_give(ch, a);
+	tgt_release(ch);
 }
 
 /* --- commands --- */
@@ -254,6 +270,93 @@ static void choose_data(struct tgt_cmd *c, const struct srp_cmd *iu)
 			 0;
 }
 
+/* Commands in hand that are not held, without this one. */
+static u32 others(const struct tgt_cmd *c, u32 itself)
+{
+	return c->ch->taken - c->ch->n_held - itself;
+}
+
+/* May a held command begin? An ORDERED command begins when nothing is in hand, and is alone until its end. */
+static bool may_begin(const struct tgt_cmd *c)
+{
+	return !others(c, 0) || (c->attr != SRP_ORDERED && !c->ch->ordered);
+}
+
+/* Must a command that has just come wait for others? A HEAD OF QUEUE command never waits. */
+static bool must_hold(const struct tgt_cmd *c)
+{
+	struct tgt_channel *ch = c->ch;
+	bool alone = !others(c, 1);
+
+	if (c->attr == SRP_HEAD_OF_QUEUE)
+		return false;
+	if (!ch->held && (alone || (c->attr != SRP_ORDERED && !ch->ordered))) {
+		ch->ordered = c->attr == SRP_ORDERED;
+		return false;
+	}
+	return true;
+}
+
+static void hold(struct tgt_cmd *c)
+{
+	struct tgt_channel *ch = c->ch;
+
+	c->next = NULL;
+	*ch->held_last = c;
+	ch->held_last = &c->next;
+	ch->n_held++;
+}
+
+static void begun(struct tgt_cmd *c, const struct srp_cmd *iu)
+{
+	choose_data(c, iu);
+	scsi_limit(&c->scsi, c->data.len);
+	c->only_looks = scsi_only_looks(&c->scsi);
+	tgt_data_begin(c);
+}
+
+static void begun_with_medium(struct tgt_event *ev)
+{
+	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
+	struct srp_cmd iu;
+
+	__atomic_store_n(&c->in_job, 0, __ATOMIC_SEQ_CST);
+	if (tgt_dead(c->ch)) {
+		tgt_forget(c);
+	} else if (tgt_aborted(c)) {
+		tgt_drop(c);
+	} else {
+		srp_cmd_decode(c->recv->iu, c->recv->len, &iu);
+		begun(c, &iu);
+	}
+}
+
+/* In a worker. */
+static void begin_with_medium(struct tgt_job *job)
+{
+	struct tgt_cmd *c = srp_container_of(job, struct tgt_cmd, job);
+	struct srp_cmd iu;
+
+	if (!tgt_aborted(c)) {
+		/* It was good when it came. */
+		srp_cmd_decode(c->recv->iu, c->recv->len, &iu);
+		scsi_begin(&c->scsi, &c->ch->nexus->scsi, iu.lun, iu.cdb, iu.cdb_len, c->buf);
+	}
+	tgt_event(c->ch, &c->ev, begun_with_medium);
+}
+
+static void begin(struct tgt_cmd *c, const struct srp_cmd *iu)
+{
+	if (scsi_begin_waits(iu->cdb, iu->cdb_len)) {
+		c->only_looks = true;
+		__atomic_store_n(&c->in_job, 1, __ATOMIC_SEQ_CST);
+		tgt_job(c->ch, &c->job, begin_with_medium);
+		return;
+	}
+	scsi_begin(&c->scsi, &c->ch->nexus->scsi, iu->lun, iu->cdb, iu->cdb_len, c->buf);
+	begun(c, iu);
+}
+
 static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 {
 	struct srp_cmd iu;
@@ -276,15 +379,58 @@ static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	__atomic_store_n(&c->tag, iu.tag, __ATOMIC_RELAXED);
 	c->recv = r;
 	c->area = NULL;
-	c->failed = false;
+	c->finished = false;
+	c->attr = iu.attr;
 	cmd_activate(c);
-	scsi_begin(&c->scsi, &ch->nexus->scsi, iu.lun, iu.cdb, iu.cdb_len, c->buf);
-	choose_data(c, &iu);
-	scsi_limit(&c->scsi, c->data.len);
-	if (c->scsi.status != SCSI_GOOD || !c->scsi.expect || c->scsi.phase == SCSI_NO_DATA)
-		tgt_respond(c, NULL, 0);
+	if (must_hold(c))
+		hold(c);
 	else
-		tgt_data_begin(c);
+		begin(c, &iu);
+}
+
+/* --- task attributes (SAM-4 8.6) --- */
+
+void tgt_release(struct tgt_channel *ch)
+{
+	struct srp_cmd iu;
+	struct tgt_cmd *c;
+
+	/* Those that end at once come here again. */
+	if (!ch->held || ch->releasing)
+		return;
+	ch->releasing = true;
+	while ((c = ch->held) && !tgt_dead(ch) && may_begin(c)) {
+		ch->held = c->next;
+		if (!ch->held)
+			ch->held_last = &ch->held;
+		ch->n_held--;
+		ch->ordered = c->attr == SRP_ORDERED;
+		/* It was good when it came. */
+		srp_cmd_decode(c->recv->iu, c->recv->len, &iu);
+		if (tgt_aborted(c))
+			tgt_drop(c);
+		else
+			begin(c, &iu);
+	}
+	ch->releasing = false;
+}
+
+void tgt_held_sweep(struct tgt_channel *ch)
+{
+	struct tgt_cmd **at = &ch->held, *c;
+
+	while ((c = *at)) {
+		if (!tgt_aborted(c)) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		if (!*at)
+			ch->held_last = at;
+		ch->n_held--;
+		tgt_drop(c);
+		at = &ch->held;
+	}
 }
 
 /* --- what comes --- */
@@ -304,9 +450,9 @@ static void answer(struct tgt_channel *ch, struct tgt_recv *r)
 /* A request takes a credit. Return: false: there was none, and that is the end of the channel. */
 static bool take_credit(struct tgt_channel *ch)
 {
-	u32 tms = __atomic_load_n(&ch->tms, __ATOMIC_RELAXED), owed = __atomic_load_n(&ch->owed, __ATOMIC_RELAXED);
+	u32 owed = __atomic_load_n(&ch->owed, __ATOMIC_RELAXED);
 
-	if (ch->taken + tms + owed < ch->t->attr.depth + 1) {
+	if (ch->taken + ch->tms + owed < ch->t->attr.depth + 1) {
 		ch->taken++;
 		return true;
 	}
@@ -351,6 +497,14 @@ static void dispatch(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	tgt_logout(ch, len < sizeof(struct srp_wire_plain) ? SRP_LOGOUT_LENGTH : SRP_LOGOUT_TYPE);
 }
 
+static void received(struct tgt_event *ev)
+{
+	struct tgt_recv *r = srp_container_of(ev, struct tgt_recv, ev);
+
+	if (__atomic_load_n(&r->ch->state, __ATOMIC_ACQUIRE) == TGT_LIVE)
+		dispatch(r->ch, r, r->len);
+}
+
 void tgt_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct tgt_recv *r = srp_container_of(wc->wr_cqe, struct tgt_recv, cqe);
@@ -360,6 +514,6 @@ void tgt_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 		tgt_fail(r->ch);
 		return;
 	}
-	if (__atomic_load_n(&r->ch->state, __ATOMIC_ACQUIRE) == TGT_LIVE)
-		dispatch(r->ch, r, wc->byte_len);
+	r->len = wc->byte_len;
+	tgt_event(r->ch, &r->ev, received);
 }

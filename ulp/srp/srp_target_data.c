@@ -5,13 +5,15 @@
  * goes on when the RDMA requests of the one before have completed; the last one of a
  * read leaves together with the response.
  *
- * Runs in the channel's completion handler. Nothing waits: a command that needs a
+ * Runs in the channel's events, but for with_medium(). Nothing waits: a command that needs a
  * buffer which isn't free is put into a queue.
  */
 #include "srp_target.h"
 
 static void step(struct tgt_cmd *c);
 static void go_on(struct tgt_cmd *c);
+static void move(struct tgt_cmd *c);
+static void medium_done(struct tgt_event *ev);
 
 /* --- areas --- */
 
@@ -41,8 +43,8 @@ void tgt_area_give(struct tgt_channel *ch, struct tgt_area *a)
 		return;
 	a->next = ch->free_areas;
 	ch->free_areas = a;
-	/* Who goes on may end at once and come here again; and one that was aborted takes none. */
-	while (ch->free_areas && (w = ch->waiting) && __atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != TGT_DEAD) {
+	/* A command that goes on may end at once and come here again; one that was aborted takes none. */
+	while (ch->free_areas && (w = ch->waiting) && !tgt_dead(ch)) {
 		ch->waiting = w->next;
 		if (!ch->waiting)
 			ch->waiting_last = &ch->waiting;
@@ -140,17 +142,78 @@ static void move(struct tgt_cmd *c)
 	tgt_respond(c, &b.wr[0], b.n);
 }
 
-/* --- pieces --- */
+/* --- the medium --- */
 
-static void moved(struct ib_cq *cq, struct ib_wc *wc)
+void tgt_finish(struct tgt_cmd *c)
 {
-	struct tgt_cmd *c = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+	c->status = scsi_finish(&c->scsi, c->sense, &c->sense_len);
+	c->finished = true;
+}
 
-	(void)cq;
-	if (wc->status) {
-		tgt_fail(c->ch);
+static bool last_piece(const struct tgt_cmd *c)
+{
+	return c->piece_at + c->piece_len >= c->scsi.expect;
+}
+
+/* In a worker. A command that was aborted leaves the medium alone. */
+static void with_medium(struct tgt_job *job)
+{
+	struct tgt_cmd *c = srp_container_of(job, struct tgt_cmd, job);
+
+	c->failed = false;
+	if (!tgt_aborted(c)) {
+		if (c->scsi.expect && c->scsi.phase == SCSI_DATA_IN)
+			c->failed = !scsi_read(&c->scsi, c->piece_at, c->piece, c->piece_len);
+		else if (c->scsi.expect && c->scsi.phase == SCSI_DATA_OUT)
+			c->failed = !scsi_write(&c->scsi, c->piece_at, c->piece, c->piece_len);
+		/* What it changes at its end, it changes before it can be too late to abort it. */
+		if (c->failed || !c->scsi.expect || last_piece(c))
+			tgt_finish(c);
+	}
+	tgt_event(c->ch, &c->ev, medium_done);
+}
+
+static void to_medium(struct tgt_cmd *c)
+{
+	__atomic_store_n(&c->in_job, 1, __ATOMIC_SEQ_CST);
+	tgt_job(c->ch, &c->job, with_medium);
+}
+
+static void medium_done(struct tgt_event *ev)
+{
+	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
+
+	/* A function that marks the command from here on waits for it. A mark that was set before is seen below. */
+	__atomic_store_n(&c->in_job, 0, __ATOMIC_SEQ_CST);
+	if (tgt_dead(c->ch)) {
+		tgt_forget(c);
 		return;
 	}
+	if (tgt_aborted(c)) {
+		tgt_drop(c);
+		return;
+	}
+	if (c->failed || !c->scsi.expect) {
+		tgt_respond(c, NULL, 0);
+		return;
+	}
+	if (c->scsi.phase == SCSI_DATA_IN) {
+		move(c);
+		return;
+	}
+	c->piece_at += c->piece_len;
+	if (c->finished)
+		tgt_respond(c, NULL, 0);
+	else
+		step(c);
+}
+
+/* --- pieces --- */
+
+static void piece_moved(struct tgt_event *ev)
+{
+	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
+
 	if (tgt_aborted(c)) {
 		tgt_drop(c);
 		return;
@@ -159,8 +222,8 @@ static void moved(struct ib_cq *cq, struct ib_wc *wc)
 		move(c);
 		return;
 	}
-	if (!c->in && !scsi_write(&c->scsi, c->piece_at, c->piece, c->piece_len)) {
-		tgt_respond(c, NULL, 0);
+	if (!c->in) {
+		to_medium(c);
 		return;
 	}
 	c->piece_at += c->piece_len;
@@ -168,6 +231,27 @@ static void moved(struct ib_cq *cq, struct ib_wc *wc)
 		step(c);
 	else
 		tgt_respond(c, NULL, 0);
+}
+
+static void moved(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct tgt_cmd *c = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+
+	(void)cq;
+	if (wc->status)
+		tgt_fail(c->ch);
+	else
+		tgt_event(c->ch, &c->ev, piece_moved);
+}
+
+/* What the page cache has needs no worker. */
+static bool read_now(struct tgt_cmd *c)
+{
+	if (!scsi_read_now(&c->scsi, c->piece_at, c->piece, c->piece_len))
+		return false;
+	if (last_piece(c))
+		tgt_finish(c);
+	return true;
 }
 
 /* The next piece; there is one. */
@@ -189,25 +273,19 @@ static void step(struct tgt_cmd *c)
 		c->piece_dma = c->small_dma;
 		c->piece_len = left;
 	}
-	if (c->scsi.phase == SCSI_DATA_IN && !scsi_read(&c->scsi, c->piece_at, c->piece, c->piece_len))
-		tgt_respond(c, NULL, 0);
-	else
+	if (c->scsi.phase != SCSI_DATA_IN || read_now(c))
 		move(c);
+	else
+		to_medium(c);
 }
 
 /* --- tables --- */
 
-static void table_done(struct ib_cq *cq, struct ib_wc *wc)
+static void table_fetched(struct tgt_event *ev)
 {
-	struct tgt_cmd *c = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
-	bool in = c->scsi.phase != SCSI_DATA_OUT;
+	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
 
-	(void)cq;
-	c->in = in;
-	if (wc->status) {
-		tgt_fail(c->ch);
-		return;
-	}
+	c->in = c->scsi.phase != SCSI_DATA_OUT;
 	if (tgt_aborted(c)) {
 		tgt_drop(c);
 		return;
@@ -218,6 +296,17 @@ static void table_done(struct ib_cq *cq, struct ib_wc *wc)
 		tgt_refuse(c);
 	else
 		step(c);
+}
+
+static void table_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct tgt_cmd *c = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
+
+	(void)cq;
+	if (wc->status)
+		tgt_fail(c->ch);
+	else
+		tgt_event(c->ch, &c->ev, table_fetched);
 }
 
 static void fetch_table(struct tgt_cmd *c)
@@ -247,5 +336,36 @@ static void go_on(struct tgt_cmd *c)
 void tgt_data_begin(struct tgt_cmd *c)
 {
 	c->piece_at = 0;
-	go_on(c);
+	if (c->scsi.status != SCSI_GOOD || (c->scsi.phase == SCSI_REPLY && !c->scsi.expect))
+		tgt_respond(c, NULL, 0);
+	else if (c->scsi.phase == SCSI_NO_DATA || !c->scsi.expect)
+		to_medium(c);
+	else
+		go_on(c);
+}
+
+void tgt_data_sweep(struct tgt_channel *ch)
+{
+	bool dead = tgt_dead(ch);
+	struct tgt_cmd **at, *c;
+	u32 i;
+
+	for (i = 0; i < ch->n_cmds; i++) {
+		c = &ch->cmds[i];
+		if (__atomic_load_n(&c->in_job, __ATOMIC_RELAXED) && (dead || tgt_aborted(c)) &&
+		    tgt_job_cancel(ch, &c->job))
+			medium_done(&c->ev);
+	}
+	if (dead)
+		return;
+	at = &ch->waiting;
+	while ((c = *at)) {
+		if (!tgt_aborted(c)) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		tgt_drop(c);
+	}
+	ch->waiting_last = at;
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SRP target: logins (SRP r16a 5 and 6.2). From the target's thread, one after the
- * other; so what a login ends has ended when it is answered.
+ * other. A login that ends older channels is parked until they are gone, so what it ends has ended when it is answered,
+ * and other initiators' logins don't wait for it.
  */
 #include "srp_target.h"
+
+/* No reason: the login waits for the end of what it ends. */
+#define PARKED 1u
 
 /* --- a channel's memory --- */
 
@@ -153,6 +157,10 @@ static int channel_make(struct srp_target *t, struct tgt_nexus *n, const struct 
 	ch->nexus = n;
 	ch->max_iu = req->it_iu_len;
 	ch->invalidate = req->flags & SRP_LOGIN_INVALIDATE;
+	ch->refs = 1;
+	ch->events_last = &ch->events;
+	ch->jobs_last = &ch->jobs;
+	ch->held_last = &ch->held;
 	ch->waiting_last = &ch->waiting;
 	ch->flying_last = &ch->flying;
 	err = make_recvs(ch);
@@ -185,21 +193,41 @@ static struct tgt_nexus *find_nexus(struct srp_target *t, const u8 *port_id)
 	return n;
 }
 
-/* The older channels of this initiator port go, and with them the nexus. Return: there were some. */
-static bool end_nexus(struct srp_target *t, const u8 *port_id)
+/* A channel of a nexus that has not been told to go. The lock is held. */
+static struct tgt_channel *next_of(struct srp_target *t, const struct tgt_nexus *n)
 {
-	struct tgt_channel *ch, *next;
-	bool any = false;
+	struct tgt_channel *ch;
 
-	for (ch = t->channels; ch; ch = next) {
-		next = ch->next;
-		if (memcmp(ch->nexus->port_id, port_id, SRP_PORT_ID) != 0)
-			continue;
+	for (ch = t->channels; ch && (ch->nexus != n || tgt_dead(ch)); ch = ch->next)
+		;
+	if (ch)
+		tgt_get(ch);
+	return ch;
+}
+
+/*
+ * The older channels of this initiator port go, and with them the nexus. The lock is held, and given up between.
+ * Return: there were some; when they are gone the login is looked at again
+ */
+static bool end_nexus(struct srp_target *t, struct tgt_login *l, const u8 *port_id)
+{
+	struct tgt_nexus *n = find_nexus(t, port_id);
+	struct tgt_channel *ch;
+
+	if (!n)
+		return false;
+	l->others = SRP_MULTICHAN_ENDED;
+	l->next = NULL;
+	*t->parked_last = l;
+	t->parked_last = &l->next;
+	while ((ch = next_of(t, n))) {
+		pthread_mutex_unlock(&t->lock);
 		tgt_logout(ch, SRP_LOGOUT_RELOGIN);
-		tgt_take_down(ch);
-		any = true;
+		tgt_fail(ch);
+		tgt_put(ch);
+		pthread_mutex_lock(&t->lock);
 	}
-	return any;
+	return true;
 }
 
 /* The lock is held. */
@@ -213,6 +241,7 @@ static struct tgt_nexus *join_nexus(struct srp_target *t, const u8 *port_id)
 			return NULL;
 		memcpy(n->port_id, port_id, SRP_PORT_ID);
 		scsi_nexus_init(&n->scsi, t->attr.scsi);
+		scsi_nexus_name(&n->scsi, port_id);
 		n->next = t->nexuses;
 		t->nexuses = n;
 		t->n_nexuses++;
@@ -304,20 +333,21 @@ static void accept_login(struct srp_target *t, struct tgt_channel *ch, struct sr
 		tgt_fail(ch);
 }
 
-static enum srp_reject answer(struct srp_target *t, struct tgt_login *l, const struct srp_login_req *req)
+/* Return: 0; SRP_REJ_LIMIT or _RESOURCES; or PARKED */
+static u32 answer(struct srp_target *t, struct tgt_login *l, const struct srp_login_req *req)
 {
-	u8 others = SRP_MULTICHAN_NONE;
+	bool single = (req->flags & SRP_MULTICHAN_MASK) == SRP_MULTICHAN_SINGLE;
 	struct tgt_nexus *n;
 	struct tgt_channel *ch;
 	u32 room;
 
-	if ((req->flags & SRP_MULTICHAN_MASK) == SRP_MULTICHAN_SINGLE) {
-		if (end_nexus(t, req->initiator_port))
-			others = SRP_MULTICHAN_ENDED;
-	} else if (find_nexus(t, req->initiator_port)) {
-		others = SRP_MULTICHAN_KEPT;
-	}
 	pthread_mutex_lock(&t->lock);
+	if (single && end_nexus(t, l, req->initiator_port)) {
+		pthread_mutex_unlock(&t->lock);
+		return PARKED;
+	}
+	if (!single && find_nexus(t, req->initiator_port))
+		l->others = SRP_MULTICHAN_KEPT;
 	room = t->attr.max_channels - t->n_channels;
 	n = room ? join_nexus(t, req->initiator_port) : NULL;
 	pthread_mutex_unlock(&t->lock);
@@ -329,22 +359,25 @@ static enum srp_reject answer(struct srp_target *t, struct tgt_login *l, const s
 		pthread_mutex_unlock(&t->lock);
 		return SRP_REJ_RESOURCES;
 	}
-	accept_login(t, ch, l->conn, req, others);
+	accept_login(t, ch, l->conn, req, l->others);
 	return 0;
 }
 
 void tgt_login(struct srp_target *t, struct tgt_login *l)
 {
 	struct srp_login_req req;
-	enum srp_reject reason = SRP_REJ_CHANNEL;
+	u32 reason = SRP_REJ_CHANNEL;
 
 	if (!srp_login_req_decode(l->data, l->len, &req)) {
 		reason = t->stop ? SRP_REJ_RESOURCES : check(t, &req);
 		if (!reason)
 			reason = answer(t, l, &req);
 	}
+	if (reason == PARKED)
+		return;
 	if (reason) {
 		srp_log("target %s: a login is rejected, reason 0x%x", t->name, reason);
-		tgt_login_reject(t, l->conn, req.tag, reason);
+		tgt_login_reject(t, l->conn, req.tag, (enum srp_reject)reason);
 	}
+	srp_free(l);
 }

@@ -2,22 +2,31 @@
 /*
  * The SRP target: task management (SRP r16a 6.7, SAM-4 7). A function marks the
  * commands that it ends, wherever they are, and is answered when all of them have
- * been dropped: after the answer no byte of them moves any more.
+ * been dropped, those that an earlier function has marked included: after the answer no byte of them moves any more.
  */
 #include "srp_target.h"
 
-static void answered(struct ib_cq *cq, struct ib_wc *wc)
+/* --- answers --- */
+
+static void answered(struct tgt_event *ev)
+{
+	struct tgt_cmd *tm = srp_container_of(ev, struct tgt_cmd, ev);
+
+	tm->next = tm->ch->free;
+	tm->ch->free = tm;
+}
+
+static void answer_sent(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct tgt_cmd *tm = srp_container_of(wc->wr_cqe, struct tgt_cmd, cqe);
 
 	(void)cq;
 	if (wc->status)
 		tgt_fail(tm->ch);
-	tm->next = tm->ch->free;
-	tm->ch->free = tm;
+	else
+		tgt_event(tm->ch, &tm->ev, answered);
 }
 
-/* In any thread: that of the last command that was waited for. */
 static void reply(struct tgt_cmd *tm)
 {
 	u8 iu[SRP_TI_IU];
@@ -34,68 +43,184 @@ static void reply(struct tgt_cmd *tm)
 
 	if (tm->tm.function == SRP_LUN_RESET && tm->tm_code == SRP_RSP_OK)
 		scsi_device_reset(ch->t->attr.scsi);
-	__atomic_fetch_sub(&ch->tms, 1, __ATOMIC_RELAXED);
+	if (tgt_dead(ch))
+		return;
+	ch->tms--;
 	rsp.delta = 1 + (s32)__atomic_exchange_n(&ch->owed, 0, __ATOMIC_RELAXED);
 	sge.length = srp_rsp_encode(iu, sizeof(iu), &rsp);
-	tm->cqe.done = answered;
+	tm->cqe.done = answer_sent;
 	if (ib_post_send(ch->qp.qp, &wr, NULL))
 		tgt_fail(ch);
-	/* The last touch: the channel may go now. */
-	__atomic_fetch_sub(&ch->tm_refs, 1, __ATOMIC_RELEASE);
 }
 
-void tgt_aborter_done(struct tgt_cmd *tm)
+static void waited(struct tgt_event *ev)
 {
-	if (!__atomic_sub_fetch(&tm->waits, 1, __ATOMIC_ACQ_REL))
+	reply(srp_container_of(ev, struct tgt_cmd, ev));
+}
+
+/* Functions that wait no more; each was in the target's list, and has a reference. */
+static void finish(struct tgt_cmd *tms)
+{
+	struct tgt_cmd *tm;
+
+	while ((tm = tms)) {
+		struct tgt_channel *ch = tm->ch;
+
+		tms = tm->tm_next;
+		tgt_event(ch, &tm->ev, waited);
+		tgt_put(ch);
+	}
+}
+
+/* --- marks --- */
+
+static bool is_meant(const struct tgt_cmd *tm, const struct tgt_cmd *c)
+{
+	switch (tm->tm.function) {
+	case SRP_ABORT_TASK:
+		return c->ch->nexus == tm->ch->nexus && __atomic_load_n(&c->tag, __ATOMIC_RELAXED) == tm->tm.task_tag;
+	case SRP_ABORT_TASK_SET:
+		return c->ch->nexus == tm->ch->nexus;
+	default:
+		return true;
+	}
+}
+
+/*
+ * Marks a command, if it is in hand and the function means it. The function also waits for a command that an earlier function
+ * has marked. It doesn't wait for a command that only looks and is with the medium: that moves nothing any more.
+ * The target's lock is held.
+ * Return: it was marked now
+ */
+static bool mark(struct tgt_cmd *c, struct tgt_cmd *tm)
+{
+	u32 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
+	bool now = false;
+
+	if (!is_meant(tm, c))
+		return false;
+	if ((state & (TGT_STATES - 1)) == TGT_ACTIVE) {
+		now = __atomic_compare_exchange_n(&c->state, &state, state - TGT_ACTIVE + TGT_ABORTED, false,
+						  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		if (!now)
+			return false;
+		c->marked = tm->tm_number;
+		/* Its job's end looks for the mark after it has cleared this. */
+		c->quiet = __atomic_load_n(&c->in_job, __ATOMIC_SEQ_CST) && c->only_looks;
+	} else if ((state & (TGT_STATES - 1)) != TGT_ABORTED) {
+		return false;
+	}
+	tm->waits += !c->quiet;
+	return now;
+}
+
+static void swept(struct tgt_event *ev)
+{
+	struct tgt_channel *ch = srp_container_of(ev, struct tgt_channel, sweep_ev);
+
+	__atomic_store_n(&ch->sweep, 0, __ATOMIC_SEQ_CST);
+	tgt_data_sweep(ch);
+	if (!tgt_dead(ch))
+		tgt_held_sweep(ch);
+}
+
+/* The target's lock is held. Return: the channels that have something to drop, with a reference each. */
+static struct tgt_channel *mark_all(struct tgt_cmd *tm)
+{
+	struct srp_target *t = tm->ch->t;
+	struct tgt_channel *ch, *sweep = NULL;
+	bool any;
+	u32 i;
+
+	for (ch = t->channels; ch; ch = ch->next) {
+		any = false;
+		for (i = 0; i < ch->n_cmds; i++)
+			any |= mark(&ch->cmds[i], tm);
+		if (!any || __atomic_exchange_n(&ch->sweep, 1, __ATOMIC_SEQ_CST))
+			continue;
+		tgt_get(ch);
+		ch->sweep_next = sweep;
+		sweep = ch;
+	}
+	return sweep;
+}
+
+/* Marks what the function ends, and answers it when all of that has been dropped. */
+static void end_commands(struct tgt_cmd *tm)
+{
+	struct tgt_channel *ch, *sweep;
+	struct srp_target *t = tm->ch->t;
+	u32 waits;
+
+	pthread_mutex_lock(&t->lock);
+	tm->tm_number = ++t->tm_number;
+	tm->waits = 0;
+	sweep = mark_all(tm);
+	waits = tm->waits;
+	if (waits) {
+		tm->tm_next = t->tms;
+		t->tms = tm;
+		tgt_get(tm->ch);
+	}
+	pthread_mutex_unlock(&t->lock);
+	while ((ch = sweep)) {
+		sweep = ch->sweep_next;
+		tgt_event(ch, &ch->sweep_ev, swept);
+		tgt_put(ch);
+	}
+	if (!waits)
 		reply(tm);
 }
 
-/* One command, if it is in hand and the one that is meant. The target's lock is held: no other function marks now. */
-static void mark(struct tgt_cmd *c, struct tgt_cmd *tm, const u64 *tag)
+void tgt_abort_done(struct tgt_cmd *c)
 {
-	u32 state = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
-
-	if ((state & (TGT_STATES - 1)) != TGT_ACTIVE || (tag && __atomic_load_n(&c->tag, __ATOMIC_RELAXED) != *tag))
-		return;
-	__atomic_store_n(&c->aborter, tm, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&tm->waits, 1, __ATOMIC_RELAXED);
-	if (!__atomic_compare_exchange_n(&c->state, &state, state - TGT_ACTIVE + TGT_ABORTED, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED))
-		__atomic_fetch_sub(&tm->waits, 1, __ATOMIC_RELAXED);
-}
-
-static void mark_all(struct tgt_cmd *tm, bool everybody, const u64 *tag)
-{
-	struct srp_target *t = tm->ch->t;
-	struct tgt_channel *ch;
-	u32 i;
+	struct srp_target *t = c->ch->t;
+	struct tgt_cmd **at, *tm, *done = NULL;
 
 	pthread_mutex_lock(&t->lock);
-	for (ch = t->channels; ch; ch = ch->next) {
-		if (!everybody && ch->nexus != tm->ch->nexus)
+	for (at = &t->tms; (tm = *at);) {
+		if (c->quiet || tm->tm_number < c->marked || !is_meant(tm, c) || --tm->waits) {
+			at = &tm->tm_next;
 			continue;
-		for (i = 0; i < ch->n_cmds; i++)
-			mark(&ch->cmds[i], tm, tag);
+		}
+		*at = tm->tm_next;
+		tm->tm_next = done;
+		done = tm;
 	}
+	__atomic_store_n(&c->state, c->state & ~(TGT_STATES - 1u), __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&t->lock);
+	finish(done);
 }
 
-static u8 carry_out(struct tgt_cmd *tm)
+void tgt_forget_tms(struct tgt_channel *ch)
 {
-	static const u8 lun0[SCSI_LUN_LEN];
+	struct srp_target *t = ch->t;
+	struct tgt_cmd **at, *tm, *done = NULL;
 
-	if (memcmp(tm->tm.lun, lun0, sizeof(lun0)) != 0)
+	pthread_mutex_lock(&t->lock);
+	for (at = &t->tms; (tm = *at);) {
+		if (tm->ch != ch) {
+			at = &tm->tm_next;
+			continue;
+		}
+		*at = tm->tm_next;
+		tm->tm_next = done;
+		done = tm;
+	}
+	pthread_mutex_unlock(&t->lock);
+	finish(done);
+}
+
+/* Return: SRP_RSP_OK: it is to be carried out */
+static u8 check(const struct srp_tsk_mgmt *tm)
+{
+	if (!scsi_lun_exists(tm->lun))
 		return SRP_RSP_FAILED;
-	switch (tm->tm.function) {
+	switch (tm->function) {
 	case SRP_ABORT_TASK:
-		mark_all(tm, false, &tm->tm.task_tag);
-		return SRP_RSP_OK;
 	case SRP_ABORT_TASK_SET:
-		mark_all(tm, false, NULL);
-		return SRP_RSP_OK;
 	case SRP_CLEAR_TASK_SET:
 	case SRP_LUN_RESET:
-		mark_all(tm, true, NULL);
 		return SRP_RSP_OK;
 	default:
 		return SRP_RSP_NOT_SUPPORTED;
@@ -116,11 +241,12 @@ void tgt_task_mgmt(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	srp_count(bad ? &ch->n_bad : &ch->n_task_mgmt, 1);
 	if (tgt_recv_post(r))
 		tgt_fail(ch);
-	/* The credit is counted elsewhere from here on: the answer may come from another thread. */
-	__atomic_fetch_add(&ch->tm_refs, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&ch->tms, 1, __ATOMIC_RELAXED);
+	/* Its credit is counted here until it is answered: its answer brings other commands' credits, too. */
+	ch->tms++;
 	ch->taken--;
-	tm->waits = 1;
-	tm->tm_code = bad ? SRP_RSP_INVALID_FIELDS : carry_out(tm);
-	tgt_aborter_done(tm);
+	tm->tm_code = bad ? SRP_RSP_INVALID_FIELDS : check(&tm->tm);
+	if (tm->tm_code == SRP_RSP_OK)
+		end_commands(tm);
+	else
+		reply(tm);
 }

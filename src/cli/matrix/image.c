@@ -119,20 +119,61 @@ int image_read(const struct image *img, u64 at, void *buf, u32 len, struct why *
 	return 0;
 }
 
-int copy_create(struct why *why)
+static const char *scratch_dir(void)
 {
 	const char *dir = getenv("TMPDIR");
-	char path[4096];
-	int fd;
 
-	if (!dir || !*dir)
-		dir = "/tmp";
+	return dir && *dir ? dir : "/tmp";
+}
+
+int scratch_full(u64 bytes, int err, struct why *why)
+{
+	const char *what = err == -EFBIG ? "may not hold" : "has no room for";
+
+	return why_set(why, err, "%s %s a file of %llu bytes (%s); set TMPDIR to a folder that has", scratch_dir(),
+		       what, (unsigned long long)bytes, strerror(-err));
+}
+
+/* A file that never has a name; where the file system can't do that, one that has it for a moment. */
+static int open_nameless(const char *dir)
+{
+	char path[4096];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+		return fd;
 	snprintf(path, sizeof(path), "%s/softhca-XXXXXX", dir);
 	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return why_set(why, -errno, "no temporary file in %s: %s", dir, strerror(errno));
-	unlink(path);
+	if (fd >= 0)
+		unlink(path);
 	return fd;
+}
+
+/* Room for all of it now, as far as the file system can promise that: a full disk is known before the work. */
+static int reserve(int fd, u64 bytes)
+{
+	while (fallocate(fd, 0, 0, (off_t)bytes)) {
+		if (errno == EOPNOTSUPP || errno == ENOSYS)
+			return ftruncate(fd, (off_t)bytes) ? -errno : 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+int scratch_create(u64 bytes, struct why *why)
+{
+	int fd = open_nameless(scratch_dir()), err;
+
+	if (fd < 0)
+		return why_set(why, -errno,
+			       "no temporary file in %s: %s; set TMPDIR to a folder with room for %llu bytes",
+			       scratch_dir(), strerror(errno), (unsigned long long)bytes);
+	err = bytes ? reserve(fd, bytes) : 0;
+	if (!err)
+		return fd;
+	close(fd);
+	return scratch_full(bytes, err, why);
 }
 
 int copy_write_at(int fd, u64 at, const void *buf, u32 len, struct why *why)
@@ -145,10 +186,11 @@ int copy_write_at(int fd, u64 at, const void *buf, u32 len, struct why *why)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+			return scratch_full(pos + len, -errno, why);
 		if (n <= 0)
-			return why_set(why, n ? -errno : -EIO,
-				       "writing the copy at byte %llu: %s; TMPDIR says where it is",
-				       (unsigned long long)pos, strerror(n ? errno : EIO));
+			return why_set(why, n ? -errno : -EIO, "writing the copy at byte %llu in %s: %s",
+				       (unsigned long long)pos, scratch_dir(), strerror(n ? errno : EIO));
 		done += (u32)n;
 	}
 	return 0;

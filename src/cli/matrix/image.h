@@ -29,8 +29,14 @@ void image_close(struct image *img);
 /** image_read() - exactly @len bytes at @at. Return: 0 or -errno with @why */
 int image_read(const struct image *img, u64 at, void *buf, u32 len, struct why *why);
 
-/** copy_create() - an empty file without a name, which goes with its descriptor. Return: that, or -errno with @why */
-int copy_create(struct why *why);
+/**
+ * scratch_create() - a file of @bytes in TMPDIR, without a name: it goes with its descriptor, however the process ends
+ *
+ * Its room is reserved where the file system can do that. Return: the descriptor, or -errno with @why
+ */
+int scratch_create(u64 bytes, struct why *why);
+/** scratch_full() - says that there is no room for so many bytes, and what to do. Return: @err */
+int scratch_full(u64 bytes, int err, struct why *why);
 int copy_write_at(int fd, u64 at, const void *buf, u32 len, struct why *why);
 
 /** image_fsck() - Return: what `e2fsck -fn` ends with for the file behind a descriptor (0: clean), or -errno */

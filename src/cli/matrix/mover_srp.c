@@ -6,6 +6,8 @@
  */
 #include "mover.h"
 
+#include "image.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,7 +26,8 @@
 
 struct mover {
 	struct shapes shapes;
-	char path[256]; /* of the scratch file */
+	char name[32]; /* of the target */
+	u64 bytes; /* of the scratch file */
 	struct lun lun;
 	struct scsi_device disk;
 	struct srp_target *target;
@@ -45,45 +48,22 @@ static u64 now_ns(void)
 
 /* --- the disk --- */
 
-static int make_file(struct mover *mv, u64 bytes, struct why *why)
-{
-	const char *dir = getenv("TMPDIR");
-	int fd, err = 0;
-
-	snprintf(mv->path, sizeof(mv->path), "%s/softhca-matrix-XXXXXX", dir && *dir ? dir : "/tmp");
-	fd = mkstemp(mv->path);
-	if (fd < 0)
-		return why_set(why, -errno, "no scratch file '%s': %s; set TMPDIR to a folder with room for %llu bytes",
-			       mv->path, strerror(errno), (unsigned long long)bytes);
-	if (ftruncate(fd, (off_t)bytes))
-		err = why_set(why, -errno, "scratch file '%s' of %llu bytes: %s", mv->path, (unsigned long long)bytes,
-			      strerror(errno));
-	close(fd);
-	if (err)
-		unlink(mv->path);
-	return err;
-}
-
+/* The medium has a descriptor of its own; the file is gone when that is closed, or the process ends. */
 static int make_disk(struct mover *mv, u64 bytes, struct why *why)
 {
-	char text[200];
-	int err = make_file(mv, bytes, why);
+	char path[32], text[200];
+	int fd = scratch_create(bytes, why), err;
 
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	err = lun_file_open(&mv->lun, path, MOVER_BLOCK, false, text, sizeof(text));
+	close(fd);
 	if (err)
-		return err;
-	err = lun_file_open(&mv->lun, mv->path, MOVER_BLOCK, false, text, sizeof(text));
-	if (err) {
-		unlink(mv->path);
-		return why_set(why, err, "%s", text);
-	}
+		return why_set(why, err, "the scratch file: %s", text);
+	mv->bytes = bytes;
 	scsi_device_init(&mv->disk, &mv->lun);
 	return 0;
-}
-
-static void drop_disk(struct mover *mv)
-{
-	lun_close(&mv->lun);
-	unlink(mv->path);
 }
 
 /* --- the connection --- */
@@ -92,13 +72,13 @@ static int meet(struct mover *mv, const struct bed *bed, const struct mover_attr
 {
 	const struct srp_target_attr ta = { .device = bed->target.ib,
 					    .scsi = &mv->disk,
-					    .name = mv->path,
+					    .name = mv->name,
 					    .poll = IB_POLL_WORKQUEUE,
 					    .depth = 8,
 					    .max_channels = 2,
 					    .chunk = CHUNK };
 	const struct srp_initiator_attr ia = {
-		.device = bed->initiator.ib, .name = mv->path, .depth = 8, .memory = attr->memory, .max_sg = MAX_SG
+		.device = bed->initiator.ib, .name = mv->name, .depth = 8, .memory = attr->memory, .max_sg = MAX_SG
 	};
 	int err = srp_target_create(&ta, &mv->target);
 
@@ -128,6 +108,7 @@ static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct
 
 	if (!mv)
 		return why_set(why, -ENOMEM, "no memory");
+	snprintf(mv->name, sizeof(mv->name), "matrix-%p", (void *)mv);
 	mv->shapes.state = attr->seed;
 	pthread_mutex_init(&mv->lock, NULL);
 	pthread_cond_init(&mv->idle, NULL);
@@ -136,11 +117,11 @@ static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct
 		goto free_mv;
 	err = meet(mv, bed, attr, why);
 	if (err)
-		goto drop_disk;
+		goto close_lun;
 	*out = mv;
 	return 0;
-drop_disk:
-	drop_disk(mv);
+close_lun:
+	lun_close(&mv->lun);
 free_mv:
 	free_mover(mv);
 	return err;
@@ -152,7 +133,7 @@ static u64 srp_close(struct mover *mv)
 
 	srp_initiator_destroy(mv->initiator);
 	srp_target_destroy(mv->target);
-	drop_disk(mv);
+	lun_close(&mv->lun);
 	free_mover(mv);
 	return busy;
 }
@@ -192,11 +173,19 @@ static void fill_cdb(struct mover *mv, struct srp_request *rq, u64 lba, u32 bloc
 	}
 }
 
-static int judge(const struct srp_request *rq, const char *what, u64 at, struct why *why)
+/* DATA PROTECT, space allocation failed (SPC-4 annex F): the scratch file can't grow. */
+static bool is_full(const struct srp_request *rq)
+{
+	return rq->sense_len >= 14 && (rq->sense[2] & 15) == 7 && rq->sense[12] == 0x27 && rq->sense[13] == 7;
+}
+
+static int judge(const struct mover *mv, const struct srp_request *rq, const char *what, u64 at, struct why *why)
 {
 	if (rq->error)
 		return why_set(why, rq->error, "%s of %u bytes at %llu: %s", what, rq->len, (unsigned long long)at,
 			       strerror(-rq->error));
+	if (rq->status && is_full(rq))
+		return scratch_full(mv->bytes, -ENOSPC, why);
 	if (rq->status)
 		return why_set(why, -EREMOTEIO,
 			       "%s of %u bytes at %llu: SCSI status 0x%02x, sense key 0x%x, code 0x%02x/0x%02x", what,
@@ -260,7 +249,7 @@ static int move(struct mover *mv, const struct mover_io *io, u32 n, bool write, 
 			submit(mv, &rq[i], 1);
 	mv->busy_ns += now_ns() - began;
 	for (i = 0; i < n && !err; i++)
-		err = judge(&rq[i], write ? "WRITE" : "READ", io[i].at, why);
+		err = judge(mv, &rq[i], write ? "WRITE" : "READ", io[i].at, why);
 	return err;
 }
 
@@ -281,7 +270,7 @@ static int srp_flush(struct mover *mv, struct why *why)
 
 	submit(mv, &rq, 1);
 	mv->busy_ns += now_ns() - began;
-	return judge(&rq, "SYNCHRONIZE CACHE", 0, why);
+	return judge(mv, &rq, "SYNCHRONIZE CACHE", 0, why);
 }
 
 const struct mover_ops mover_srp = {

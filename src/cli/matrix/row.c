@@ -200,7 +200,7 @@ bool row_run(const struct job *job, struct row *row)
 	r.buf = malloc(REQUEST_MAX);
 	err = r.buf ? 0 : why_set(&row->why, -ENOMEM, "no memory");
 	if (!err && job->image->fsck[0]) {
-		r.copy = copy_create(&row->why);
+		r.copy = scratch_create(job->image->bytes, &row->why);
 		err = r.copy < 0 ? r.copy : 0;
 	}
 	if (!err)

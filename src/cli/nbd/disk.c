@@ -7,30 +7,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ranges.h"
 #include "srp/lun.h"
 
 /* A client's request is moved in pieces of this size, each through memory of the machine. */
 #define PIECE (1u << 20)
 #define PIECE_ORDER 8u
 #define SLOTS 16u
+/* Slots of users beyond these; later users share the others alone. */
+#define MOST_OWN 48u
 /* Pieces that the target moves data in: each channel keeps one, in low memory. */
 #define CHUNK (256u << 10)
 /* The device server's longest WRITE SAME and UNMAP. */
 #define LONGEST (1u << 30)
+/*
+ * A write that the medium has in hand can't be aborted before that lets go of it. The target is in this process, and will answer:
+ * to give up waiting would cost all channels their connection.
+ */
+#define ABORT_MS (1u << 30)
 /* How long a lost target is looked for before the next attempt. */
 #define RECONNECT_MS 200u
 /* Times the memory of a matrix's machine. */
 #define MEMORY_TIMES 4u
 
-/*
- * Memory of the machine for one piece, and a channel. Each request that is under way has one: so it is done in
- * its own thread, and waits for no other's.
- */
+/* Pieces are not made smaller than this where memory is short. */
+#define LEAST_PIECE (64u << 10)
+
+/* Memory of the machine for one piece. Each request that is under way has one, so it is done in its own thread. */
 struct slot {
 	struct slot *next;
-	struct srp_channel *channel;
+	struct disk_user *owner; /* only its requests get it; NULL: anybody's */
 	struct page *page;
-	struct scatterlist sg;
+	struct scatterlist *sg;
+	u32 nents; /* of the list, as it is set */
 };
 
 struct disk {
@@ -41,10 +50,24 @@ struct disk {
 	struct srp_target *target;
 	struct srp_initiator *initiator;
 	struct slot slot[SLOTS];
-	pthread_rwlock_t blocks; /* held to write by who changes a part of a block, to read by who writes whole ones */
+	u32 max_entry; /* bytes of a list's entry */
+	struct ranges blocks; /* a request that changes a part of a block holds it alone */
 	pthread_mutex_t lock; /* what follows */
-	pthread_cond_t freed;
+	pthread_cond_t freed; /* a slot */
+	pthread_cond_t moved; /* a command has ended well */
 	struct slot *free;
+	u32 n_own;
+	u32 busy[DISK_MAX_CHANNELS]; /* commands under way */
+	u32 moving; /* of all channels together */
+	u32 n_moved; /* how many ended well */
+};
+
+/* However many slow requests of others there are, a user's next one finds its own slot. */
+struct disk_user {
+	struct disk *d;
+	struct slot own;
+	bool own_free; /* under the disk's lock */
+	u32 sync_errors; /* of the medium, that it knows of; atomic */
 };
 
 /* --- life --- */
@@ -64,24 +87,48 @@ int disk_create(const struct disk_attr *attr, struct disk **out, struct why *why
 		return why_set(why, err, "%s", text);
 	}
 	scsi_device_init(&d->scsi, &d->lun);
-	pthread_rwlock_init(&d->blocks, NULL);
+	ranges_init(&d->blocks);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->freed, NULL);
+	pthread_cond_init(&d->moved, NULL);
 	*out = d;
 	return 0;
 }
 
-static int make_slots(struct disk *d, struct why *why)
+static u32 entries(const struct disk *d)
+{
+	return (PIECE + d->max_entry - 1) / d->max_entry;
+}
+
+/* Return: false: there is no memory for it */
+static bool make_slot(struct disk *d, struct slot *s)
 {
 	/* High memory is mapped page by page for each copy: only where low memory is too little, and the target needs some too. */
 	bool low = machine_map(d->bed.machine)->low_bytes >= (u64)4 * SLOTS * PIECE;
+
+	s->sg = calloc(entries(d), sizeof(*s->sg));
+	if (s->sg)
+		s->page = machine_alloc_pages(d->bed.machine, low ? GFP_KERNEL : GFP_HIGHUSER, PIECE_ORDER);
+	return s->page;
+}
+
+static void drop_slot(struct slot *s)
+{
+	if (s->page)
+		__free_pages(s->page, PIECE_ORDER);
+	free(s->sg);
+}
+
+static int make_slots(struct disk *d, struct why *why)
+{
+	size_t most = srp_max_entry(d->bed.initiator.ib);
 	u32 i;
 
+	d->max_entry = most < PIECE ? (u32)most & ~4095u : PIECE;
 	for (i = 0; i < SLOTS; i++) {
 		struct slot *s = &d->slot[i];
 
-		s->page = machine_alloc_pages(d->bed.machine, low ? GFP_KERNEL : GFP_HIGHUSER, PIECE_ORDER);
-		if (!s->page)
+		if (!make_slot(d, s))
 			return why_set(why, -ENOMEM, "the machine has no memory for %u pieces of %u bytes", SLOTS,
 				       PIECE);
 		s->next = d->free;
@@ -96,21 +143,23 @@ static int meet(struct disk *d, struct why *why)
 		.device = d->bed.target.ib,
 		.scsi = &d->scsi,
 		.name = "nbd",
-		.depth = 4,
+		.depth = 8,
 		.buffers = 1,
 		.chunk = CHUNK,
 		.max_channels = 2 * DISK_MAX_CHANNELS,
+		.workers = SLOTS,
 	};
 	const struct srp_initiator_attr ia = {
 		.device = d->bed.initiator.ib,
 		.name = "nbd",
 		.channels = d->attr.channels,
 		.memory = d->attr.memory,
-		.max_sg = 4,
+		.max_sg = entries(d) + 3,
+		.timeout_ms = d->attr.timeout_ms ? d->attr.timeout_ms : SRP_NO_TIMEOUT,
+		.abort_ms = ABORT_MS,
 		.reconnect_ms = RECONNECT_MS,
 	};
 	int err = srp_target_create(&ta, &d->target);
-	u32 i;
 
 	if (err)
 		return why_set(why, err, "no SRP target: %s", strerror(-err));
@@ -119,8 +168,6 @@ static int meet(struct disk *d, struct why *why)
 		d->initiator = NULL;
 		return why_set(why, err, "the SRP initiator can't log in: %s", strerror(-err));
 	}
-	for (i = 0; i < SLOTS; i++)
-		d->slot[i].channel = srp_initiator_channel(d->initiator, i);
 	return 0;
 }
 
@@ -150,27 +197,58 @@ void disk_close(struct disk *d, struct why *why)
 	if (d->target)
 		srp_target_destroy(d->target);
 	for (i = 0; i < SLOTS; i++)
-		if (d->slot[i].page)
-			__free_pages(d->slot[i].page, PIECE_ORDER);
+		drop_slot(&d->slot[i]);
 	bed_close(&d->bed, &account, why);
 	lun_close(&d->lun);
+	pthread_cond_destroy(&d->moved);
 	pthread_cond_destroy(&d->freed);
 	pthread_mutex_destroy(&d->lock);
-	pthread_rwlock_destroy(&d->blocks);
+	ranges_fini(&d->blocks);
 	free(d);
+}
+
+struct disk_user *disk_join(struct disk *d)
+{
+	struct disk_user *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->d = d;
+	u->own.owner = u;
+	u->sync_errors = lun_sync_errors(&d->lun);
+	pthread_mutex_lock(&d->lock);
+	u->own_free = d->n_own < MOST_OWN && make_slot(d, &u->own);
+	d->n_own += u->own_free;
+	pthread_mutex_unlock(&d->lock);
+	return u;
+}
+
+void disk_leave(struct disk_user *u)
+{
+	pthread_mutex_lock(&u->d->lock);
+	u->d->n_own -= u->own_free;
+	drop_slot(&u->own);
+	pthread_mutex_unlock(&u->d->lock);
+	free(u);
 }
 
 /* --- memory of the machine --- */
 
-static struct slot *take_slot(struct disk *d)
+static struct slot *take_slot(struct disk_user *u)
 {
+	struct disk *d = u->d;
 	struct slot *s;
 
 	pthread_mutex_lock(&d->lock);
-	while (!d->free)
+	while (!d->free && !u->own_free)
 		pthread_cond_wait(&d->freed, &d->lock);
 	s = d->free;
-	d->free = s->next;
+	if (s) {
+		d->free = s->next;
+	} else {
+		u->own_free = false;
+		s = &u->own;
+	}
 	pthread_mutex_unlock(&d->lock);
 	return s;
 }
@@ -178,16 +256,28 @@ static struct slot *take_slot(struct disk *d)
 static void put_slot(struct disk *d, struct slot *s)
 {
 	pthread_mutex_lock(&d->lock);
-	s->next = d->free;
-	d->free = s;
-	pthread_cond_signal(&d->freed);
+	if (s->owner) {
+		s->owner->own_free = true;
+		pthread_cond_broadcast(&d->freed); /* one of them may take it, and any may wait */
+	} else {
+		s->next = d->free;
+		d->free = s;
+		pthread_cond_signal(&d->freed);
+	}
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void set_list(struct slot *s, u32 len)
+/* The first @len bytes of the slot's memory, in entries that the adapter can map. */
+static void set_list(const struct disk *d, struct slot *s, u32 len)
 {
-	sg_init_table(&s->sg, 1);
-	sg_set_page(&s->sg, s->page, len, 0);
+	u32 i, part, at = 0;
+
+	s->nents = (len + d->max_entry - 1) / d->max_entry;
+	sg_init_table(s->sg, s->nents);
+	for (i = 0; i < s->nents; i++, at += part) {
+		part = len - at < d->max_entry ? len - at : d->max_entry;
+		sg_set_page(&s->sg[i], nth_page(s->page, at >> PAGE_SHIFT), part, 0);
+	}
 }
 
 /* @at, @len: a part of the slot's list */
@@ -196,7 +286,7 @@ static void copy_in(struct slot *s, const void *buf, u32 len, u32 at)
 	if (!PageHighMem(s->page))
 		memcpy((u8 *)page_address(s->page) + at, buf, len);
 	else
-		sg_pcopy_from_buffer(&s->sg, 1, buf, len, at);
+		sg_pcopy_from_buffer(s->sg, s->nents, buf, len, at);
 }
 
 static void copy_out(struct slot *s, void *buf, u32 len, u32 at)
@@ -204,7 +294,7 @@ static void copy_out(struct slot *s, void *buf, u32 len, u32 at)
 	if (!PageHighMem(s->page))
 		memcpy(buf, (u8 *)page_address(s->page) + at, len);
 	else
-		sg_pcopy_to_buffer(&s->sg, 1, buf, len, at);
+		sg_pcopy_to_buffer(s->sg, s->nents, buf, len, at);
 }
 
 /* --- commands --- */
@@ -245,15 +335,92 @@ static int of_sense(const struct srp_request *rq)
 	return EIO;
 }
 
-static int execute(struct slot *s, struct srp_request *rq)
+/* The channel that has the least to do: a slow command's is left alone as long as there are others. The lock is held. */
+static u32 choose_channel(const struct disk *d)
 {
-	int err = srp_execute(s->channel, rq);
+	u32 i, best = 0;
 
+	for (i = 1; i < d->attr.channels; i++)
+		if (d->busy[i] < d->busy[best])
+			best = i;
+	return best;
+}
+
+static int execute_once(struct disk *d, struct srp_request *rq)
+{
+	u32 channel;
+	int err;
+
+	pthread_mutex_lock(&d->lock);
+	channel = choose_channel(d);
+	d->busy[channel]++;
+	d->moving++;
+	pthread_mutex_unlock(&d->lock);
+	err = srp_execute(srp_initiator_channel(d->initiator, channel), rq);
+	pthread_mutex_lock(&d->lock);
+	d->busy[channel]--;
+	d->moving--;
+	if (err != -ENOMEM && err != -ENOSPC) {
+		d->n_moved++;
+		pthread_cond_broadcast(&d->moved);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return err;
+}
+
+/* Return: true: a command has ended since @n_moved, so memory may be free; false: no command is under way that could free any. */
+static bool wait_for_memory(struct disk *d, u32 n_moved)
+{
+	bool any;
+
+	pthread_mutex_lock(&d->lock);
+	while (d->moving && d->n_moved == n_moved)
+		pthread_cond_wait(&d->moved, &d->lock);
+	any = d->n_moved != n_moved;
+	pthread_mutex_unlock(&d->lock);
+	return any;
+}
+
+static u32 moved(struct disk *d)
+{
+	u32 n;
+
+	pthread_mutex_lock(&d->lock);
+	n = d->n_moved;
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}
+
+/* An errno of the initiator's as one that NBD has. */
+static int of_error(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+	case -ENOSPC: /* of I/O addresses or of a pool: no room on the disk is sense data */
+		return ENOMEM;
+	case -EINVAL:
+	case -EMSGSIZE:
+		return EINVAL;
+	default:
+		return EIO;
+	}
+}
+
+/* Return: 0 or an errno; ENOMEM if what the list needs can't be had even alone. */
+static int execute(struct disk *d, struct srp_request *rq)
+{
+	u32 n;
+	int err;
+
+	do {
+		n = moved(d);
+		err = execute_once(d, rq);
+	} while ((err == -ENOMEM || err == -ENOSPC) && wait_for_memory(d, n));
 	if (err == -EREMOTEIO)
 		return of_sense(rq);
-	if (!err && rq->moved != rq->len)
-		return EIO;
-	return err == -ENOMEM ? ENOMEM : err ? EIO : 0;
+	if (err)
+		return of_error(err);
+	return rq->moved != rq->len || rq->residual || rq->other_residual ? EIO : 0;
 }
 
 static int move(struct disk *d, struct slot *s, u8 op, u32 len, u64 at, bool fua)
@@ -262,33 +429,34 @@ static int move(struct disk *d, struct slot *s, u8 op, u32 len, u64 at, bool fua
 		.cdb = { op, fua ? 8 : 0 },
 		.cdb_len = 16,
 		.dir = op == READ_16 ? DMA_FROM_DEVICE : DMA_TO_DEVICE,
-		.sgl = &s->sg,
-		.nents = 1,
+		.sgl = s->sg,
 		.len = len,
 	};
 
 	put(rq.cdb + 2, 8, at / d->lun.block_size);
 	put(rq.cdb + 10, 4, len / d->lun.block_size);
-	set_list(s, len);
-	return execute(s, &rq);
+	set_list(d, s, len);
+	rq.nents = s->nents;
+	return execute(d, &rq);
 }
 
-int disk_size(struct disk *d, u64 *bytes)
+int disk_size(struct disk_user *u, u64 *bytes)
 {
-	struct slot *s = take_slot(d);
+	struct disk *d = u->d;
+	struct slot *s = take_slot(u);
 	struct srp_request rq = {
 		.cdb = { SERVICE_IN, 0x10, [13] = 32 },
 		.cdb_len = 16,
 		.dir = DMA_FROM_DEVICE,
-		.sgl = &s->sg,
+		.sgl = s->sg,
 		.nents = 1,
 		.len = 32,
 	};
 	u8 reply[32];
 	int err;
 
-	set_list(s, sizeof(reply));
-	err = execute(s, &rq);
+	set_list(d, s, sizeof(reply));
+	err = execute(d, &rq);
 	copy_out(s, reply, sizeof(reply), 0);
 	put_slot(d, s);
 	if (!err)
@@ -304,26 +472,41 @@ struct span {
 	u32 len; /* of the piece */
 };
 
-static struct span next_span(const struct disk *d, u64 at, u32 len)
+static struct span next_span(const struct disk *d, u64 at, u32 len, u32 piece)
 {
 	u32 mask = d->lun.block_size - 1;
 	struct span s = { .first = at & ~(u64)mask, .skip = (u32)at & mask };
 
-	s.len = len < PIECE - s.skip ? len : PIECE - s.skip;
+	s.len = len < piece - s.skip ? len : piece - s.skip;
 	s.all = (s.skip + s.len + mask) & ~mask;
 	return s;
 }
 
-int disk_read(struct disk *d, void *buf, u32 len, u64 at)
+/* After ENOMEM: is there a smaller piece to try? Entries that a machine's memory has no room for may fit one by one. */
+static bool smaller(u32 *piece, int err)
 {
-	struct slot *s = take_slot(d);
+	if (err != ENOMEM || *piece <= LEAST_PIECE)
+		return false;
+	*piece /= 2;
+	return true;
+}
+
+int disk_read(struct disk_user *u, void *buf, u32 len, u64 at)
+{
+	struct disk *d = u->d;
+	struct slot *s = take_slot(u);
+	u32 piece = PIECE;
 	u8 *to = buf;
 	int err = 0;
 
 	while (len && !err) {
-		struct span sp = next_span(d, at, len);
+		struct span sp = next_span(d, at, len, piece);
 
 		err = move(d, s, READ_16, sp.all, sp.first, false);
+		if (smaller(&piece, err)) {
+			err = 0;
+			continue;
+		}
 		if (!err)
 			copy_out(s, to, sp.len, sp.skip);
 		to += sp.len;
@@ -334,43 +517,51 @@ int disk_read(struct disk *d, void *buf, u32 len, u64 at)
 	return err;
 }
 
-/* What is around the piece in its first and last block is read first; nobody writes meanwhile. */
+/* What is around the piece in its first and last block is read first; no other request writes there meanwhile. */
 static int write_part(struct disk *d, struct slot *s, const struct span *sp, const u8 *from, bool fua)
 {
+	struct range r;
 	int err;
 
-	pthread_rwlock_wrlock(&d->blocks);
+	range_take(&d->blocks, &r, sp->first, sp->all, true);
 	err = move(d, s, READ_16, sp->all, sp->first, false);
 	if (!err) {
 		copy_in(s, from, sp->len, sp->skip);
 		err = move(d, s, WRITE_16, sp->all, sp->first, fua);
 	}
-	pthread_rwlock_unlock(&d->blocks);
+	range_give(&d->blocks, &r);
 	return err;
 }
 
 static int write_whole(struct disk *d, struct slot *s, const struct span *sp, const u8 *from, bool fua)
 {
+	struct range r;
 	int err;
 
-	set_list(s, sp->all);
+	set_list(d, s, sp->all);
 	copy_in(s, from, sp->len, 0);
-	pthread_rwlock_rdlock(&d->blocks);
+	range_take(&d->blocks, &r, sp->first, sp->all, false);
 	err = move(d, s, WRITE_16, sp->all, sp->first, fua);
-	pthread_rwlock_unlock(&d->blocks);
+	range_give(&d->blocks, &r);
 	return err;
 }
 
-int disk_write(struct disk *d, const void *buf, u32 len, u64 at, bool fua)
+int disk_write(struct disk_user *u, const void *buf, u32 len, u64 at, bool fua)
 {
-	struct slot *s = take_slot(d);
+	struct disk *d = u->d;
+	struct slot *s = take_slot(u);
 	const u8 *from = buf;
+	u32 piece = PIECE;
 	int err = 0;
 
 	while (len && !err) {
-		struct span sp = next_span(d, at, len);
+		struct span sp = next_span(d, at, len, piece);
 
 		err = sp.all == sp.len ? write_whole(d, s, &sp, from, fua) : write_part(d, s, &sp, from, fua);
+		if (smaller(&piece, err)) {
+			err = 0;
+			continue;
+		}
 		from += sp.len;
 		at += sp.len;
 		len -= sp.len;
@@ -379,22 +570,32 @@ int disk_write(struct disk *d, const void *buf, u32 len, u64 at, bool fua)
 	return err;
 }
 
-int disk_flush(struct disk *d)
+/*
+ * The medium tells one sync alone of a writeback that failed, and the device server each initiator. The users are one
+ * initiator: so each looks after its own sync how many have failed by then. All syncs of a medium come one after another.
+ */
+int disk_flush(struct disk_user *u)
 {
 	struct srp_request rq = { .cdb = { SYNC_10 }, .cdb_len = 10, .dir = DMA_NONE };
-	struct slot *s = take_slot(d);
-	int err = execute(s, &rq);
+	struct disk *d = u->d;
+	struct slot *s = take_slot(u);
+	int err = execute(d, &rq);
+	u32 errors = lun_sync_errors(&d->lun);
 
+	if (__atomic_exchange_n(&u->sync_errors, errors, __ATOMIC_RELAXED) != errors && !err)
+		err = EIO;
 	put_slot(d, s);
 	return err;
 }
 
 /* Only whole blocks can be given back; the rest stays as it is, which a trim may. */
-int disk_trim(struct disk *d, u32 len, u64 at)
+int disk_trim(struct disk_user *u, u32 len, u64 at)
 {
+	struct disk *d = u->d;
 	u32 size = d->lun.block_size;
 	u64 first = (at + size - 1) / size, end = (at + len) / size;
-	struct slot *s = take_slot(d);
+	struct slot *s = take_slot(u);
+	struct range r;
 	int err = 0;
 
 	while (first < end && !err) {
@@ -402,41 +603,45 @@ int disk_trim(struct disk *d, u32 len, u64 at)
 		struct srp_request rq = { .cdb = { UNMAP, [8] = 24 },
 					  .cdb_len = 10,
 					  .dir = DMA_TO_DEVICE,
-					  .sgl = &s->sg,
+					  .sgl = s->sg,
 					  .nents = 1,
 					  .len = 24 };
 		u8 list[24] = { 0, 22, 0, 16 };
 
 		put(list + 8, 8, first);
 		put(list + 16, 4, blocks);
-		set_list(s, sizeof(list));
+		set_list(d, s, sizeof(list));
 		copy_in(s, list, sizeof(list), 0);
-		err = execute(s, &rq);
+		range_take(&d->blocks, &r, first * size, blocks * size, false);
+		err = execute(d, &rq);
+		range_give(&d->blocks, &r);
 		first += blocks;
 	}
 	put_slot(d, s);
 	return err;
 }
 
-int disk_zero(struct disk *d, u32 len, u64 at, bool may_trim)
+int disk_zero(struct disk_user *u, u32 len, u64 at, bool may_trim)
 {
+	struct disk *d = u->d;
 	u32 size = d->lun.block_size;
 	u64 first = at / size, blocks = len / size;
+	struct range r;
 	struct slot *s;
 	int err = 0;
 
 	if (at % size || len % size)
 		return EOPNOTSUPP;
-	s = take_slot(d);
+	s = take_slot(u);
 	while (blocks && !err) {
 		u64 n = blocks < LONGEST / size ? blocks : LONGEST / size;
 		struct srp_request rq = { .cdb = { WRITE_SAME_16, may_trim ? 9 : 1 }, .cdb_len = 16, .dir = DMA_NONE };
 
 		put(rq.cdb + 2, 8, first);
 		put(rq.cdb + 10, 4, n);
-		pthread_rwlock_rdlock(&d->blocks);
-		err = execute(s, &rq);
-		pthread_rwlock_unlock(&d->blocks);
+		range_take(&d->blocks, &r, first * size, n * size, false);
+		err = execute(d, &rq);
+		range_give(&d->blocks, &r);
 		first += n;
 		blocks -= n;
 	}

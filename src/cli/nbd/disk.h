@@ -20,11 +20,14 @@ struct disk_attr {
 	enum srp_memory memory;
 	u32 channels;
 	u32 block_size;
+	u32 timeout_ms; /* of a command; 0: it may take as long as it likes */
 	bool read_only;
 	bool ledger;
 };
 
 struct disk;
+/** struct disk_user - a connection: what it has been told, and a piece of memory that is its own */
+struct disk_user;
 
 /** disk_create() - open the file. Makes no thread. Return: 0 or -errno with @why */
 int disk_create(const struct disk_attr *attr, struct disk **out, struct why *why);
@@ -35,12 +38,17 @@ int disk_start(struct disk *d, struct why *why);
 /** disk_close() - started or not. What was left behind is in @why. */
 void disk_close(struct disk *d, struct why *why);
 
-/* Return: 0 or an errno. Any number of threads; a range need not be whole blocks, but for disk_zero(), which says EOPNOTSUPP then. */
-int disk_size(struct disk *d, u64 *bytes);
-int disk_read(struct disk *d, void *buf, u32 len, u64 at);
-int disk_write(struct disk *d, const void *buf, u32 len, u64 at, bool fua);
-int disk_flush(struct disk *d);
-int disk_trim(struct disk *d, u32 len, u64 at);
-int disk_zero(struct disk *d, u32 len, u64 at, bool may_trim);
+/** disk_join() - a user, of whom any number of threads may be at work at once. Return: NULL if there is no memory */
+struct disk_user *disk_join(struct disk *d);
+void disk_leave(struct disk_user *u);
+
+/* Return: 0 or an errno. A range need not be whole blocks, but for disk_zero(), which says EOPNOTSUPP then. */
+int disk_size(struct disk_user *u, u64 *bytes);
+int disk_read(struct disk_user *u, void *buf, u32 len, u64 at);
+int disk_write(struct disk_user *u, const void *buf, u32 len, u64 at, bool fua);
+/** disk_flush() - what any user has written is safe. A writeback that has failed is told to each user, once. */
+int disk_flush(struct disk_user *u);
+int disk_trim(struct disk_user *u, u32 len, u64 at);
+int disk_zero(struct disk_user *u, u32 len, u64 at, bool may_trim);
 
 #endif

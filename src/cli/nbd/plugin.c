@@ -107,6 +107,11 @@ static int config(const char *key, const char *value)
 		return config_flag(value, &attr.ledger);
 	if (!strcmp(key, "channels"))
 		return config_number(key, value, DISK_MAX_CHANNELS, &attr.channels);
+	if (!strcmp(key, "timeout")) {
+		err = config_number(key, value, 1000000, &attr.timeout_ms);
+		attr.timeout_ms *= 1000;
+		return err;
+	}
 	if (!strcmp(key, "initiator")) {
 		err = config_kind(key, value, adapters, &n);
 		attr.initiator = n == ADAPTER_DMA ? ADAPTER_DMA : ADAPTER_SOFT;
@@ -148,6 +153,7 @@ static int config_complete(void)
 	"machine=<KIND>      direct, iommu-strict, iommu-lazy, bounce or highmem.\n" \
 	"memory=<KIND>       By what keys the target reaches the client's bytes: all, fastreg or fmr.\n" \
 	"channels=<N>        SRP channels, which requests share (default 16).\n" \
+	"timeout=<SECONDS>   After which a command is aborted (default: never).\n" \
 	"blocksize=512|4096  Of the disk.\n" \
 	"readonly=true       The disk can't be written.\n" \
 	"ledger=true         Watch every mapping; what is left at the end is said."
@@ -178,16 +184,24 @@ static int after_fork(void)
 
 static void *open_connection(int readonly)
 {
+	struct disk_user *u = disk_join(disk);
+
 	(void)readonly;
-	return NBDKIT_HANDLE_NOT_NEEDED;
+	if (!u)
+		nbdkit_error("no memory for a connection");
+	return u;
+}
+
+static void close_connection(void *handle)
+{
+	disk_leave(handle);
 }
 
 static int64_t get_size(void *handle)
 {
 	u64 bytes;
-	int err = disk_size(disk, &bytes);
+	int err = disk_size(handle, &bytes);
 
-	(void)handle;
 	if (!err)
 		return (int64_t)bytes;
 	nbdkit_error("READ CAPACITY: %s", strerror(err));
@@ -233,45 +247,40 @@ static int result(const char *what, int err)
 
 static int do_pread(void *handle, void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	(void)handle;
 	(void)flags;
-	return result("READ", disk_read(disk, buf, count, offset));
+	return result("READ", disk_read(handle, buf, count, offset));
 }
 
 static int do_pwrite(void *handle, const void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	(void)handle;
-	return result("WRITE", disk_write(disk, buf, count, offset, flags & NBDKIT_FLAG_FUA));
+	return result("WRITE", disk_write(handle, buf, count, offset, flags & NBDKIT_FLAG_FUA));
 }
 
 static int do_flush(void *handle, uint32_t flags)
 {
-	(void)handle;
 	(void)flags;
-	return result("SYNCHRONIZE CACHE", disk_flush(disk));
+	return result("SYNCHRONIZE CACHE", disk_flush(handle));
 }
 
 static int do_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	int err = disk_trim(disk, count, offset);
+	int err = disk_trim(handle, count, offset);
 
-	(void)handle;
 	if (!err && flags & NBDKIT_FLAG_FUA)
-		err = disk_flush(disk);
+		err = disk_flush(handle);
 	return result("UNMAP", err);
 }
 
 static int do_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	int err = disk_zero(disk, count, offset, flags & NBDKIT_FLAG_MAY_TRIM);
+	int err = disk_zero(handle, count, offset, flags & NBDKIT_FLAG_MAY_TRIM);
 
-	(void)handle;
 	if (err == EOPNOTSUPP) {
 		nbdkit_set_error(err); /* nbdkit writes zeros itself */
 		return -1;
 	}
 	if (!err && flags & NBDKIT_FLAG_FUA)
-		err = disk_flush(disk);
+		err = disk_flush(handle);
 	return result("WRITE SAME", err);
 }
 
@@ -296,6 +305,7 @@ static struct nbdkit_plugin plugin = {
 	.get_ready = get_ready,
 	.after_fork = after_fork,
 	.open = open_connection,
+	.close = close_connection,
 	.get_size = get_size,
 	.block_size = block_size,
 	.can_write = can_write,

@@ -73,6 +73,32 @@ void hca_timer_destroy(struct hca_timer *t)
 	hrtimer_cancel(&t->timer);
 }
 
+static void on_work(struct work_struct *work)
+{
+	struct hca_work *w = container_of(work, struct hca_work, work);
+
+	w->fn(w->arg);
+}
+
+int hca_work_init(struct hca_work *w, void (*fn)(void *arg), void *arg)
+{
+	w->fn = fn;
+	w->arg = arg;
+	INIT_WORK(&w->work, on_work);
+	return 0;
+}
+
+void hca_work_start(struct hca_work *w)
+{
+	queue_work(system_unbound_wq, &w->work);
+}
+
+void hca_work_destroy(struct hca_work *w)
+{
+	might_sleep();
+	cancel_work_sync(&w->work);
+}
+
 u32 hca_random_u32(void)
 {
 	return get_random_u32();

@@ -19,9 +19,11 @@
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 /* A spin lock that sleeps, and a softirq that is a thread, would need waits of another kind (hca/quiesce.h). */
 #ifdef CONFIG_PREEMPT_RT
@@ -149,6 +151,16 @@ static inline void hca_pause(void)
 		cpu_relax();
 }
 
+static inline void hca_relax(u32 *turns)
+{
+	if ((*turns)++ > 16 && preemptible())
+		usleep_range(20, 100);
+	else
+		cpu_relax();
+}
+
+#define hca_mb_heavy() smp_mb() /* pairs with hca_slot_enter() */
+
 struct hca_spinlock {
 	spinlock_t lock;
 };
@@ -157,7 +169,6 @@ typedef unsigned long hca_irqflags_t;
 /* Macros, so that lockdep tells locks by the place that makes them. */
 #define hca_spin_init(l) spin_lock_init(&(l)->lock)
 #define hca_spin_lock(l, flags) spin_lock_irqsave(&(l)->lock, flags)
-#define hca_spin_trylock(l, flags) spin_trylock_irqsave(&(l)->lock, flags)
 #define hca_spin_unlock(l, flags) spin_unlock_irqrestore(&(l)->lock, flags)
 #define hca_spin_assert(l) lockdep_assert_held(&(l)->lock)
 
@@ -184,6 +195,12 @@ static inline void hca_completion_destroy(struct hca_completion *c)
 {
 }
 
+struct hca_work {
+	struct work_struct work;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 struct hca_timer {
 	struct hrtimer timer;
 	void (*fn)(void *arg);
@@ -193,12 +210,34 @@ struct hca_timer {
 #define hca_rcu_read_lock() rcu_read_lock()
 #define hca_rcu_read_unlock() rcu_read_unlock()
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
-#define hca_rcu_assign(p, v) hca_store_release(&(p), v)
 
 /* The processor: who is moved to another one meanwhile shares a slot for a while. */
 static inline unsigned int hca_slot(void)
 {
 	return raw_smp_processor_id() % 64;
+}
+
+/*
+ * Interrupts count in the same slots as what they interrupt. Both sides make the order: an interrupt of every processor
+ * is no price for what a thread may do often.
+ */
+static inline void hca_slot_enter(u32 *p, unsigned int slot)
+{
+	(void)hca_fetch_add_u32(p, 1);
+	smp_mb(); /* pairs with hca_mb_heavy() */
+}
+
+static inline void hca_slot_leave(u32 *p, unsigned int slot)
+{
+	(void)hca_fetch_add_u32(p, (u32)-1);
+}
+
+/* A softirq runs on top of a task, and is another thread of control. Tasks are aligned. */
+static inline uintptr_t hca_context(void)
+{
+	if (irqs_disabled() || in_hardirq())
+		return 0;
+	return (uintptr_t)current | (in_serving_softirq() ? 1 : 0);
 }
 
 /*

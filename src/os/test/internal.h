@@ -30,7 +30,7 @@ struct held {
 
 struct test_ctx {
 	int index; /* of the scheduled threads; their timers' comes last; -1: outside */
-	const char *file; /* of the last port call */
+	const char *file; /* of the last os call */
 	int line;
 
 	enum wait_for wait;
@@ -61,7 +61,7 @@ extern struct test_ctx test_main, test_timer_ctx;
 
 /* sched.c */
 struct test_ctx *test_self(void);
-struct test_ctx *test_enter(enum test_op op); /* the caller, after a decision; every port call begins with it */
+struct test_ctx *test_enter(enum test_op op); /* the caller, after a decision; every os call begins with it */
 void test_become(struct test_ctx *c);
 bool test_block(enum wait_for wait, const void *what, u64 until); /* false: it got late */
 void test_wake(const void *completion);

@@ -26,7 +26,6 @@ enum test_op {
 	TEST_MB,
 	TEST_PAUSE,
 	TEST_LOCK,
-	TEST_TRYLOCK,
 	TEST_UNLOCK,
 	TEST_RCU,
 	TEST_MEMORY,
@@ -101,6 +100,10 @@ static inline void test_step(enum test_op op, const volatile void *p, size_t siz
 		raw_mb(); \
 	})
 #define hca_pause() test_step(TEST_PAUSE, NULL, 1, __FILE__, __LINE__)
+#define hca_relax(turns) ((void)++*(turns), hca_pause())
+#define hca_slot_enter(p, slot) ((void)(slot), (void)hca_fetch_add(p, 1u), hca_mb())
+#define hca_slot_leave(p, slot) ((void)(slot), (void)hca_fetch_add(p, (uint32_t)-1))
+#define hca_mb_heavy() hca_mb()
 
 struct test_ctx;
 
@@ -116,12 +119,10 @@ typedef unsigned long hca_irqflags_t;
 
 void hca_spin_init(struct hca_spinlock *l);
 hca_irqflags_t test_spin_lock(struct hca_spinlock *l);
-bool test_spin_trylock(struct hca_spinlock *l, hca_irqflags_t *flags);
 void test_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags);
 void test_spin_assert(const struct hca_spinlock *l);
 
 #define hca_spin_lock(l, flags) ((void)(TEST_HERE(), (flags) = test_spin_lock(l)))
-#define hca_spin_trylock(l, flags) (TEST_HERE(), test_spin_trylock(l, &(flags)))
 #define hca_spin_unlock(l, flags) (TEST_HERE(), test_spin_unlock(l, flags))
 #define hca_spin_assert(l) (TEST_HERE(), test_spin_assert(l))
 
@@ -167,7 +168,13 @@ struct hca_timer {
 	uint64_t when; /* ns */
 	bool armed;
 	bool dying;
+	bool work; /* of a struct hca_work: it may sleep */
 	struct hca_timer *prev, *next; /* armed ones by time, then by start */
+};
+
+/* Due at once: the timers' thread calls it when it may run, and outside a run whoever lets time pass. */
+struct hca_work {
+	struct hca_timer timer;
 };
 
 void test_rcu_read_lock(void);
@@ -176,7 +183,6 @@ void test_rcu_read_unlock(void);
 #define hca_rcu_read_lock() (TEST_HERE(), test_rcu_read_lock())
 #define hca_rcu_read_unlock() (TEST_HERE(), test_rcu_read_unlock())
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
-#define hca_rcu_assign(p, v) hca_store_release(&(p), v)
 
 /* What hca_pin() gave must come back from the same thread. */
 typedef struct test_ctx *hca_pin_t;
@@ -189,5 +195,9 @@ void test_unpin(hca_pin_t p);
 unsigned int test_slot(void);
 
 #define hca_slot() test_slot()
+
+uintptr_t test_context(void);
+
+#define hca_context() test_context()
 
 #endif

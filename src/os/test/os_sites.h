@@ -4,8 +4,8 @@
  * deadlock names the line. os.h includes this last, when the functions have been
  * declared; a call through a pointer goes without the note. Nothing else belongs here.
  */
-#ifndef HCA_TEST_PORT_SITES_H
-#define HCA_TEST_PORT_SITES_H
+#ifndef HCA_TEST_OS_SITES_H
+#define HCA_TEST_OS_SITES_H
 
 #define hca_alloc(size, flags) (TEST_HERE(), hca_alloc(size, flags))
 #define hca_free(mem) (TEST_HERE(), hca_free(mem))
@@ -16,5 +16,8 @@
 #define hca_timer_start(t, when_ns) (TEST_HERE(), hca_timer_start(t, when_ns))
 #define hca_timer_stop(t) (TEST_HERE(), hca_timer_stop(t))
 #define hca_timer_destroy(t) (TEST_HERE(), hca_timer_destroy(t))
+#define hca_work_init(w, fn, arg) (TEST_HERE(), hca_work_init(w, fn, arg))
+#define hca_work_start(w) (TEST_HERE(), hca_work_start(w))
+#define hca_work_destroy(w) (TEST_HERE(), hca_work_destroy(w))
 
 #endif

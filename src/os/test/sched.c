@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who runs. Threads of test_run_threads() are real ones that hand a baton on: at each
- * port call a seeded choice is made among those that can go on, and whoever waits isn't
+ * Which thread runs. Threads of test_run_threads() are real ones that hand a baton on: at each
+ * os call a seeded choice is made among those that can go on, and a thread that waits isn't
  * among them. When all wait, virtual time jumps; when nothing is left to come, that is a
  * deadlock. Outside a run the same calls work for the test's own thread. Never looks at
  * an address or a real clock to decide, so that a seed replays.
@@ -47,7 +47,7 @@ struct test_ctx *test_self(void)
 	}
 	if (!pthread_equal(main_thread, pthread_self())) {
 		/* Without a baton of its own it would break every promise of this file. */
-		test_say("port call at %s:%d in a thread that test_run_threads() did not make",
+		test_say("os call at %s:%d in a thread that test_run_threads() did not make",
 			 test_site_file ? test_site_file : "?", test_site_line);
 		abort();
 	}
@@ -69,6 +69,11 @@ unsigned int test_slot(void)
 	int index = test_self()->index;
 
 	return index < 0 ? 0 : (unsigned int)index;
+}
+
+uintptr_t test_context(void)
+{
+	return (uintptr_t)test_self();
 }
 
 /* ---- waiting ---- */
@@ -206,7 +211,7 @@ static u32 gather(bool paused, struct test_ctx *cand[])
 	return n;
 }
 
-/* Who goes on, or NULL when everybody is done. @me is NULL or done if it can't. */
+/* The thread that goes on, or NULL when all are done. @me is NULL or done if it can't. */
 static struct test_ctx *pick(struct test_ctx *me, enum test_op op)
 {
 	struct test_ctx *cand[CONTEXTS], *next = NULL;
@@ -285,7 +290,7 @@ void test_switch(enum test_op op)
 	note_site(c);
 	if (op == TEST_PAUSE)
 		c->paused = true;
-	else if (op != TEST_LOAD && op != TEST_CMPXCHG && op != TEST_TRYLOCK)
+	else if (op != TEST_LOAD && op != TEST_CMPXCHG)
 		test_moved();
 	hand_over(c, op);
 }

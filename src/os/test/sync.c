@@ -129,19 +129,6 @@ hca_irqflags_t test_spin_lock(struct hca_spinlock *l)
 	return take(c, l);
 }
 
-bool test_spin_trylock(struct hca_spinlock *l, hca_irqflags_t *flags)
-{
-	struct test_ctx *c = test_enter(TEST_TRYLOCK);
-
-	check_ready(c, l->ready, SPIN_READY, "spin lock");
-	if (l->owner)
-		return false;
-	*flags = take(c, l);
-	if (test_scheduled)
-		test_moved();
-	return true;
-}
-
 void test_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags)
 {
 	struct test_ctx *c = test_self();

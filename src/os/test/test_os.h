@@ -62,7 +62,7 @@ u32 test_live(void);
 #define TEST_MAX_THREADS 16
 
 /**
- * test_run_threads() - @n threads, one at a time, the seed deciding at each port call who goes on
+ * test_run_threads() - @n threads, one at a time, the seed deciding at each os call which one goes on
  * @trace: NULL, or set to a hash of the whole run: equal seeds give equal hashes
  *
  * Timer callbacks run as one more thread. Return: 0; -EDEADLK if all waited for each other, -ELOOP if they turned

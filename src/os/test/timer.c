@@ -54,7 +54,8 @@ static void arm(struct hca_timer *t, u64 when)
 {
 	struct hca_timer *before = last;
 
-	while (before && before->when > when)
+	/* Work is done before time goes on: ahead of the timers that are due at the same moment. */
+	while (before && (before->when > when || (t->work && !before->work && before->when == when)))
 		before = before->prev;
 	t->when = when;
 	t->armed = true;
@@ -83,7 +84,7 @@ void test_timer_run(struct test_ctx *c)
 		test_bug("timers start each other without end at one moment");
 	disarm(t);
 	running = t;
-	c->in_timer = true;
+	c->in_timer = !t->work;
 	fn(arg);
 	c->in_timer = false;
 	running = NULL;
@@ -107,15 +108,15 @@ static void check_live(const struct hca_timer *t, const char *call)
 	const struct test_ctx *c = test_self();
 
 	if (!test_find(OBJ_TIMER, t))
-		test_bug("%s() at %s:%d of a timer that was not initialised, or destroyed", call, c->file, c->line);
+		test_bug("%s() at %s:%d of one that was not initialised, or destroyed", call, c->file, c->line);
 }
 
-int hca_timer_init(struct hca_timer *t, void (*fn)(void *arg), void *arg)
+static int init(struct hca_timer *t, void (*fn)(void *arg), void *arg, const char *call)
 {
 	struct test_ctx *c = test_enter(TEST_TIMER);
 
 	if (test_find(OBJ_TIMER, t))
-		test_bug("hca_timer_init() at %s:%d of a timer that lives", c->file, c->line);
+		test_bug("%s() at %s:%d of one that lives", call, c->file, c->line);
 	if (test_fails())
 		return -ENOMEM;
 	hca_memset(t, 0, sizeof(*t));
@@ -123,6 +124,11 @@ int hca_timer_init(struct hca_timer *t, void (*fn)(void *arg), void *arg)
 	t->arg = arg;
 	test_track(&t->obj, OBJ_TIMER, t, 0);
 	return 0;
+}
+
+int hca_timer_init(struct hca_timer *t, void (*fn)(void *arg), void *arg)
+{
+	return init(t, fn, arg, "hca_timer_init");
 }
 
 void hca_timer_start(struct hca_timer *t, u64 when_ns)
@@ -142,16 +148,44 @@ void hca_timer_stop(struct hca_timer *t)
 	disarm(t);
 }
 
-void hca_timer_destroy(struct hca_timer *t)
+static void destroy(struct hca_timer *t, const char *call)
 {
 	test_enter(TEST_TIMER);
-	check_live(t, "hca_timer_destroy");
-	test_atomic_check("hca_timer_destroy");
+	check_live(t, call);
+	test_atomic_check(call);
 	t->dying = true;
 	disarm(t);
 	if (running == t)
 		test_block(WAIT_TIMER_END, t, FOREVER);
 	test_untrack(&t->obj);
+}
+
+void hca_timer_destroy(struct hca_timer *t)
+{
+	destroy(t, "hca_timer_destroy");
+}
+
+int hca_work_init(struct hca_work *w, void (*fn)(void *arg), void *arg)
+{
+	int err = init(&w->timer, fn, arg, "hca_work_init");
+
+	if (!err)
+		w->timer.work = true;
+	return err;
+}
+
+void hca_work_start(struct hca_work *w)
+{
+	test_enter(TEST_TIMER);
+	check_live(&w->timer, "hca_work_start");
+	if (w->timer.dying || w->timer.armed)
+		return;
+	arm(&w->timer, test_now);
+}
+
+void hca_work_destroy(struct hca_work *w)
+{
+	destroy(&w->timer, "hca_work_destroy");
 }
 
 const struct hca_timer *test_timer_within(const void *mem, size_t size)

@@ -9,15 +9,25 @@
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64
 #endif
+#include "user/arena_fork.h"
 #include "user/arena_os.h"
 
 int hca_arena_open(const char *name, u64 bytes)
 {
-	return arena_os_open(name, bytes);
+	int fd = arena_os_open(name, bytes), err;
+
+	if (fd < 0)
+		return fd;
+	err = arena_fork_add(fd, bytes);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
 }
 
 void hca_arena_close(int fd)
 {
+	arena_fork_del(fd);
 	close(fd);
 }
 

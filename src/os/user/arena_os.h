@@ -8,6 +8,7 @@
 #define HCA_ARENA_OS_H
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -31,6 +32,28 @@ static inline bool arena_range_ok(u64 start, u64 bytes)
 	return bytes && !((start | bytes) & mask) && bytes <= (u64)INT64_MAX && start <= (u64)INT64_MAX - bytes;
 }
 
+/*
+ * As ftruncate(). Beyond the process's limit of a file's size (ulimit -f) the kernel sends SIGXFSZ besides, which
+ * would end a program that knows nothing of our file: the signal is taken back, and -EFBIG says it.
+ */
+static inline int arena_os_set_size(int fd, u64 bytes)
+{
+	const struct timespec no_time = { 0 };
+	sigset_t xfsz, before, pending;
+	int err;
+
+	sigemptyset(&xfsz);
+	sigaddset(&xfsz, SIGXFSZ);
+	pthread_sigmask(SIG_BLOCK, &xfsz, &before);
+	sigpending(&pending);
+	err = ftruncate(fd, (off_t)bytes) ? -errno : 0;
+	/* One that was pending before is the program's, and stays. */
+	if (err == -EFBIG && !sigismember(&pending, SIGXFSZ))
+		sigtimedwait(&xfsz, NULL, &no_time);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
 static inline int arena_os_open(const char *name, u64 bytes)
 {
 	int fd, err;
@@ -41,11 +64,13 @@ static inline int arena_os_open(const char *name, u64 bytes)
 	if (fd < 0)
 		return -errno;
 	/* The last seal: nobody who gets the descriptor may add one that takes writing away from us. */
-	if (!ftruncate(fd, (off_t)bytes) && !fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+	err = arena_os_set_size(fd, bytes);
+	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+		err = -errno;
+	if (!err)
 		return fd;
-	err = errno;
 	close(fd);
-	return -err;
+	return err;
 }
 
 static inline void *arena_os_reserve(size_t bytes)

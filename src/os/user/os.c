@@ -10,6 +10,7 @@
 #include "os.h"
 
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -18,18 +19,31 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NS_PER_SEC 1000000000ull
 #define SPINS 64
+#define YIELDS 64 /* before a wait sleeps */
+#define NAP_NS 50000
 #define LINE_MAX_BYTES 512
 #define WARN_PLACES 256u
 
 /* ---- locks and completions ---- */
 
+static void nap(void)
+{
+	const struct timespec ts = { .tv_nsec = NAP_NS };
+	int saved = errno;
+
+	nanosleep(&ts, NULL);
+	errno = saved;
+}
+
+/* A holder of lower priority on this processor never runs while we only yield. */
 void hca_spin_wait(struct hca_spinlock *l)
 {
-	int i;
+	int i, yields = 0;
 
 	for (;;) {
 		/* Only look: an exchange would take the line from the holder each time. */
@@ -38,8 +52,23 @@ void hca_spin_wait(struct hca_spinlock *l)
 				return;
 			raw_pause();
 		}
-		sched_yield();
+		if (++yields < YIELDS)
+			sched_yield();
+		else
+			nap();
 	}
+}
+
+void hca_relax(u32 *turns)
+{
+	u32 turn = (*turns)++;
+
+	if (turn < SPINS)
+		raw_pause();
+	else if (turn < SPINS + YIELDS)
+		sched_yield();
+	else
+		nap();
 }
 
 void hca_pause(void)
@@ -102,6 +131,34 @@ int hca_wait(struct hca_completion *c, u64 timeout_ns)
 	return ret;
 }
 
+/* ---- barriers of which one side is rare ---- */
+
+static bool no_barrier; /* the system can't make one in every thread */
+
+#ifndef HCA_TSAN
+
+static long membarrier(int cmd)
+{
+	return syscall(SYS_membarrier, cmd, 0, 0);
+}
+
+/* Before any thread asks for a slot. */
+__attribute__((constructor)) static void register_barrier(void)
+{
+	no_barrier = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+}
+
+void hca_mb_heavy(void)
+{
+	int saved = errno;
+
+	raw_mb();
+	if (!no_barrier)
+		HCA_ASSERT(!membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
+	errno = saved;
+}
+#endif
+
 /* ---- slots ---- */
 
 _Thread_local int hca_thread_slot __attribute__((tls_model("initial-exec"))) = -1;
@@ -112,7 +169,9 @@ static bool slot_key_ok;
 static u64 slots_taken HCA_ALIGNED(8);
 static u32 slots_shared;
 
-_Static_assert(HCA_SLOTS == 64, "slots_taken has a bit for each");
+_Static_assert(HCA_SLOTS == 64 && HCA_SHARED_SLOTS < 64, "slots_taken has a bit for each");
+
+#define OWN_SLOTS ((1ull << HCA_SHARED_SLOTS) - 1)
 
 /* A destructor that runs later may ask again; then that slot's destructor runs in the next round. */
 static void slot_give(void *key_value)
@@ -131,7 +190,7 @@ static void slot_init(void)
 /* Threads beyond the slots are spread over them by turns. They own nothing, and have nothing to give back. */
 static int slot_share(void)
 {
-	return (int)(hca_fetch_add(&slots_shared, 1) * 0x9e3779b1u >> 26);
+	return HCA_SHARED_SLOTS + (int)(hca_fetch_add(&slots_shared, 1) % (HCA_SLOTS - HCA_SHARED_SLOTS));
 }
 
 int hca_slot_take(void)
@@ -142,7 +201,7 @@ int hca_slot_take(void)
 
 	pthread_once(&slot_once, slot_init);
 	for (;;) {
-		if (!slot_key_ok || taken == ~0ull) {
+		if (!slot_key_ok || taken == OWN_SLOTS || no_barrier) {
 			slot = slot_share();
 			break;
 		}

@@ -46,8 +46,10 @@ extern _Thread_local struct urcu_bp_reader *urcu_bp_reader __attribute__((tls_mo
 #define hca_fetch_or(p, m) raw_fetch_or(p, m)
 #define hca_fetch_and(p, m) raw_fetch_and(p, m)
 #define hca_mb() raw_mb()
-/* Who is waited for may not be running: now and then the processor is offered to it. */
+/* The thread that is waited for may not be running: now and then the processor is offered to it. */
 void hca_pause(void);
+/* And where this thread may have a priority that the other one never gets past, it sleeps. */
+void hca_relax(uint32_t *turns);
 
 /* Below 0: this thread has not asked yet. Its address names the thread for hca_mutex_assert(). */
 extern _Thread_local int hca_thread_slot __attribute__((tls_model("initial-exec")));
@@ -60,7 +62,45 @@ static inline unsigned int hca_slot(void)
 	return (unsigned int)(hca_likely(slot >= 0) ? slot : hca_slot_take());
 }
 
-/* Who spins offers the processor to others: nobody need be kept on one. */
+/* The slots from here on are shared by the threads that found no other. */
+#define HCA_SHARED_SLOTS 48u
+
+#ifdef HCA_TSAN
+/* The thread sanitizer doesn't know membarrier(2): each side makes the order by itself. */
+#define hca_slot_enter(p, slot) ((void)(slot), (void)raw_fetch_add(p, 1u), raw_mb())
+#define hca_slot_leave(p, slot) ((void)(slot), (void)raw_fetch_add(p, (uint32_t)-1))
+#define hca_mb_heavy() raw_mb()
+#else
+/*
+ * A counter of one thread's own takes no atomic operation: where a heavy barrier is asked for the system makes one in
+ * every running thread of the process. Where it can't, every slot is a shared one.
+ */
+static inline void hca_slot_enter(uint32_t *p, unsigned int slot)
+{
+	if (hca_likely(slot < HCA_SHARED_SLOTS))
+		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST);
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void hca_slot_leave(uint32_t *p, unsigned int slot)
+{
+	if (hca_likely(slot < HCA_SHARED_SLOTS))
+		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) - 1, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_sub(p, 1, __ATOMIC_SEQ_CST);
+}
+
+void hca_mb_heavy(void);
+#endif
+
+static inline uintptr_t hca_context(void)
+{
+	return (uintptr_t)&hca_thread_slot;
+}
+
+/* A thread that spins offers the processor to others: no thread need be kept on one. */
 typedef struct {
 	char nothing;
 } hca_pin_t;
@@ -99,7 +139,6 @@ static inline void hca_spin_unlock(struct hca_spinlock *l, hca_irqflags_t flags)
 }
 
 #define hca_spin_lock(l, flags) ((void)((flags) = hca_spin_take(l)))
-#define hca_spin_trylock(l, flags) ((flags) = 0, hca_spin_try(l))
 #define hca_spin_assert(l) HCA_ASSERT(__atomic_load_n(&(l)->held, __ATOMIC_RELAXED))
 
 struct hca_mutex {
@@ -156,6 +195,15 @@ struct hca_timer {
 	bool dying;
 };
 
+/* All but fn and arg under work.c's lock. */
+struct hca_work {
+	void (*fn)(void *arg);
+	void *arg;
+	struct hca_work *next;
+	bool queued;
+	bool dying;
+};
+
 #ifdef HCA_TSAN
 /* TSan can't see into liburcu: tell it that what a reader did comes before the end of the grace period. */
 extern uint32_t hca_rcu_seen;
@@ -176,6 +224,5 @@ static inline void hca_rcu_read_unlock(void)
 }
 
 #define hca_rcu_deref(p) raw_load(&(p), __ATOMIC_ACQUIRE)
-#define hca_rcu_assign(p, v) raw_store(&(p), v, __ATOMIC_RELEASE)
 
 #endif

@@ -193,9 +193,14 @@ static void after_fork_parent(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The helper stayed with the parent; the child's comes with its next hca_timer_start(). */
+/*
+ * The helper stayed with the parent; the child's comes with its next hca_timer_start(). What the parent started is the
+ * parent's to run: in the child nothing is due until the child starts it.
+ */
 static void after_fork_child(void)
 {
+	for (; queued; queued--)
+		heap[queued]->place = 0;
 	have_helper = false;
 	running = NULL;
 	wakes_at = 0;

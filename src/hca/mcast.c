@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Groups; see mcast.h. A list of an adapter's members is
+ * changed under a lock and read from inside without one: who takes a member out waits for
+ * the readers before it is freed.
+ */
+#include "hca/mcast.h"
+
+#include "hca/qp.h"
+
+static int check_group(const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	if (qp->type != HCA_QPT_UD || !hca_gid_is_group(gid))
+		return -EINVAL;
+	/* Where links have no LIDs, as on Ethernet, there is none to give. */
+	return hca_lid_is_multicast(mlid) || (!mlid && !qp->hca->limits.has_lids) ? 0 : -EINVAL;
+}
+
+static bool is_member(const struct hca_mcast_member *m, const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	return m->qp == qp && m->mlid == mlid && hca_gid_equal(&m->gid, gid);
+}
+
+/* Return: 0; -EEXIST: it was there before; -ENOSPC. */
+static int enter_list(struct hca *hca, struct hca_mcast_member *m)
+{
+	struct hca_mcast_member **at;
+
+	hca_spin_assert(&hca->mcast_lock);
+	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
+		if (is_member(*at, m->qp, &m->gid, m->mlid))
+			return -EEXIST;
+	if (hca->mcast_members == hca->attr.max_mcast)
+		return -ENOSPC;
+	hca->mcast_members++;
+	m->next = *at;
+	hca_store_release(at, m);
+	return 0;
+}
+
+int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	struct hca_mcast_member *m;
+	hca_irqflags_t flags;
+	int err;
+
+	if (check_group(qp, gid, mlid))
+		return -EINVAL;
+	m = hca_alloc(sizeof(*m), HCA_MAY_SLEEP);
+	if (!m)
+		return -ENOMEM;
+	m->qp = qp;
+	m->gid = *gid;
+	m->mlid = mlid;
+	hca_spin_lock(&qp->hca->mcast_lock, flags);
+	err = enter_list(qp->hca, m);
+	hca_spin_unlock(&qp->hca->mcast_lock, flags);
+	if (err)
+		hca_free(m);
+	return err == -EEXIST ? 0 : err;
+}
+
+/* Those of a queue pair, or of one group of its alone. Return: a list of them, on which readers may still be. */
+static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	struct hca_mcast_member **at, *m, *gone = NULL;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->hca->mcast_lock, flags);
+	for (at = &qp->hca->members; (m = *at);) {
+		if (m->qp != qp || (gid && !is_member(m, qp, gid, mlid))) {
+			at = &m->next;
+			continue;
+		}
+		hca_store(at, m->next);
+		qp->hca->mcast_members--;
+		m->gone = gone;
+		gone = m;
+	}
+	hca_spin_unlock(&qp->hca->mcast_lock, flags);
+	return gone;
+}
+
+static void free_all(struct hca_qp *qp, struct hca_mcast_member *gone)
+{
+	hca_quiesce_wait(&qp->hca->quiesce);
+	while (gone) {
+		struct hca_mcast_member *m = gone;
+
+		gone = m->gone;
+		hca_free(m);
+	}
+}
+
+int hca_mcast_detach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+{
+	struct hca_mcast_member *gone = take_out(qp, gid, mlid);
+
+	if (!gone)
+		return -EINVAL;
+	free_all(qp, gone);
+	return 0;
+}
+
+void hca_mcast_end_qp(struct hca_qp *qp)
+{
+	struct hca_mcast_member *gone = take_out(qp, NULL, 0);
+
+	if (gone)
+		free_all(qp, gone);
+}
+
+static bool matches(const struct hca_mcast_member *m, u32 dlid, const struct hca_gid *dgid)
+{
+	return (!hca_lid_is_multicast(dlid) || m->mlid == dlid) && (!dgid || hca_gid_equal(&m->gid, dgid));
+}
+
+const struct hca_mcast_member *hca_mcast_next(const struct hca *hca, const struct hca_mcast_member *after, u32 dlid,
+					      const struct hca_gid *dgid)
+{
+	const struct hca_mcast_member *m = hca_load_acquire(after ? &after->next : &hca->members);
+
+	while (m && ((after && m->qp == after->qp) || !matches(m, dlid, dgid)))
+		m = hca_load_acquire(&m->next);
+	return m;
+}

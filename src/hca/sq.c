@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Send queues; see sq.h. Posting checks a request against the table of opcodes, takes
+ * over all that it names, and calls the transport; the transport retires.
+ */
+#include "hca/sq.h"
+
+#include "hca/qp.h"
+
+#define MAX_SL 15u
+#define MAX_FLOW_LABEL 0xfffffu
+
+int hca_sq_init(struct hca_sq *sq, u32 size, u32 max_sge, u32 max_inline)
+{
+	u32 room = HCA_MAX((u32)(max_sge * sizeof(struct hca_sge)), max_inline);
+
+	sq->size = HCA_MAX(size, 1u);
+	sq->stride = (u32)((sizeof(struct hca_sqe) + room + 7) & ~7u);
+	sq->ring = hca_alloc((size_t)sq->size * sq->stride, HCA_MAY_SLEEP);
+	sq->head = 0;
+	sq->issue = 0;
+	sq->tail = 0;
+	return sq->ring ? 0 : -ENOMEM;
+}
+
+void hca_sq_fini(struct hca_sq *sq)
+{
+	hca_free(sq->ring);
+}
+
+/* --- posting --- */
+
+/* What a consumer would have got back from the making of his address handle. */
+static bool path_valid(const struct hca_qp *qp, const struct hca_send_wr *wr)
+{
+	return wr->ud.sl <= MAX_SL && (!wr->ud.is_global || (hca_gid_at(&qp->hca->gids, wr->ud.grh.sgid_index) &&
+							     wr->ud.grh.flow_label <= MAX_FLOW_LABEL));
+}
+
+static int check_local_op(const struct hca_send_wr *wr)
+{
+	if (wr->num_sge || wr->flags & HCA_SEND_INLINE)
+		return -EINVAL;
+	return wr->opcode == HCA_WR_BIND_MW ? hca_mw_check(wr) : 0;
+}
+
+static inline int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 *len)
+{
+	u64 sum = 0;
+	u32 i;
+
+	if (hca_unlikely(!op || !(op->qp_types >> qp->type & 1) || wr->num_sge > qp->max_send_sge ||
+			 wr->flags & ~(u32)HCA_SEND_KNOWN))
+		return -EINVAL;
+	/* What is one-sided is for connections. */
+	if (hca_unlikely(!(op->flags & HCA_OP_ONE_SIDED))) {
+		if (hca_qp_is_datagram(qp->type) && !path_valid(qp, wr))
+			return -EINVAL;
+		if (op->flags & HCA_OP_LOCAL)
+			return check_local_op(wr);
+	}
+	if (hca_unlikely(wr->num_sge && !wr->sge))
+		return -EINVAL;
+	for (i = 0; i < wr->num_sge; i++)
+		sum += wr->sge[i].length;
+	*len = sum;
+	if (wr->flags & HCA_SEND_INLINE && (op->flags & HCA_OP_READS || sum > qp->max_inline))
+		return -EINVAL;
+	return 0;
+}
+
+static void take_inline(struct hca_sqe *e, const struct hca_send_wr *wr)
+{
+	u8 *at = (u8 *)e->sge;
+	u32 i;
+
+	for (i = 0; i < wr->num_sge; i++) {
+		if (wr->sge[i].length)
+			hca_memcpy(at, (const void *)(uintptr_t)wr->sge[i].addr, wr->sge[i].length);
+		at += wr->sge[i].length;
+	}
+	e->wr.num_sge = 0;
+}
+
+/* All that the request names is captured: the consumer may change it as soon as the post returns. */
+static inline int fill(struct hca_sqe *e, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 len,
+		       bool datagram)
+{
+	u32 i;
+
+	if (hca_unlikely(datagram || op->flags & (HCA_OP_LOCAL | HCA_OP_ATOMIC))) {
+		e->wr = *wr;
+	} else {
+		/* The rest of the union is for others. */
+		e->wr.wr_id = wr->wr_id;
+		e->wr.num_sge = wr->num_sge;
+		e->wr.opcode = wr->opcode;
+		e->wr.flags = wr->flags;
+		e->wr.imm = wr->imm;
+		e->wr.site = wr->site;
+		e->wr.rdma = wr->rdma;
+	}
+	e->op = op;
+	e->len = len;
+	e->state = HCA_SQE_QUEUED;
+	e->wr.sge = e->sge;
+	if (hca_unlikely(op->flags & HCA_OP_LOCAL)) {
+		if (wr->opcode == HCA_WR_REG_MR)
+			return hca_mr_capture(wr->reg.mr, &wr->reg.to, &e->wr.reg.to);
+		if (wr->opcode == HCA_WR_BIND_MW)
+			hca_mw_get(wr->bind.mw);
+	} else if (wr->flags & HCA_SEND_INLINE) {
+		take_inline(e, wr);
+	} else {
+		for (i = 0; i < wr->num_sge; i++)
+			e->sge[i] = wr->sge[i];
+	}
+	return 0;
+}
+
+/* The completion of a request. Return: there was no room for it. */
+static inline bool note(struct hca_qp *qp, u64 wr_id, const struct hca_opcode *op, u32 len, enum hca_wc_status status)
+{
+	struct hca_wc wc = {
+		.wr_id = wr_id,
+		.status = status,
+		.opcode = op->wc,
+		.byte_len = op->flags & HCA_OP_READS ? len : 0,
+	};
+
+	return hca_qp_note(qp, true, &wc, false);
+}
+
+/* Nothing is ahead of a request that is posted now. */
+static inline bool is_idle(const struct hca_qp *qp)
+{
+	return qp->state == HCA_QPS_RTS && !qp->running && !qp->waiting && qp->sq.head == qp->sq.tail &&
+	       qp->transport->at_once;
+}
+
+/*
+ * The request's place in the queue is taken, but it is only copied there if it can't be carried out at once. The lock is
+ * held; if this returns true it was given up, and the request has completed.
+ */
+static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 len,
+			       hca_irqflags_t *flags)
+{
+	struct hca_sq *sq = &qp->sq;
+	bool done, lost = false;
+
+	sq->tail = hca_sq_next(sq, sq->tail);
+	qp->running = true;
+	qp->carrying = true;
+	hca_spin_unlock(&qp->lock, *flags);
+	done = qp->transport->at_once(qp, wr, op, len);
+	hca_spin_lock(&qp->lock, *flags);
+	qp->carrying = false;
+	qp->running = false;
+	if (hca_unlikely(!done))
+		return false;
+	if (qp->sq_sig_all || wr->flags & HCA_SEND_SIGNALED)
+		lost = note(qp, wr->wr_id, op, (u32)len, HCA_WC_SUCCESS);
+	sq->head = hca_sq_next(sq, sq->head);
+	sq->issue = sq->head;
+	if (hca_likely(sq->head == sq->tail && qp->state == HCA_QPS_RTS))
+		hca_spin_unlock(&qp->lock, *flags);
+	else
+		qp->transport->run(qp, *flags);
+	if (hca_unlikely(lost))
+		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
+	return true;
+}
+
+int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
+{
+	const struct hca_opcode *op = hca_opcode((u32)wr->opcode);
+	struct hca_sq *sq = &qp->sq;
+	struct hca_eq *eq = qp->hca->eq;
+	hca_irqflags_t flags;
+	u64 len = 0;
+	int err = check_wr(qp, wr, op, &len);
+
+	if (hca_unlikely(err))
+		return err;
+	hca_spin_lock(&qp->lock, flags);
+	if (hca_likely((op->flags & (HCA_OP_ONE_SIDED | HCA_OP_ATOMIC)) == HCA_OP_ONE_SIDED && is_idle(qp))) {
+		if (hca_likely(run_at_once(qp, wr, op, len, &flags)))
+			goto posted;
+		(void)fill(hca_sq_entry(sq, sq->head), wr, op, len, false); /* it holds nothing that could fail */
+	} else if (hca_unlikely(qp->state < HCA_QPS_RTS)) {
+		err = -EINVAL;
+	} else if (hca_unlikely(hca_sq_between(sq, sq->head, sq->tail) == sq->size)) {
+		err = -ENOMEM;
+	} else {
+		err = fill(hca_sq_entry(sq, sq->tail), wr, op, len, hca_qp_is_datagram(qp->type));
+		if (!err)
+			sq->tail = hca_sq_next(sq, sq->tail);
+	}
+	if (hca_unlikely(err)) {
+		hca_spin_unlock(&qp->lock, flags);
+		return err;
+	}
+	qp->transport->run(qp, flags);
+posted:
+	hca_eq_run(eq);
+	return 0;
+}
+
+/* --- leaving --- */
+
+/* What a request holds is given back when it leaves the queue. */
+static void let_go(struct hca_sqe *e)
+{
+	if (e->wr.opcode == HCA_WR_REG_MR)
+		hca_mr_release(e->wr.reg.mr, &e->wr.reg.to);
+	else if (e->wr.opcode == HCA_WR_BIND_MW)
+		hca_mw_put(e->wr.bind.mw);
+}
+
+bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status)
+{
+	struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head);
+	bool lost = false;
+
+	hca_spin_assert(&qp->lock);
+	if (status || qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED)
+		lost = note(qp, e->wr.wr_id, e->op, (u32)e->len, status);
+	if (hca_unlikely(e->op->flags & HCA_OP_LOCAL))
+		let_go(e);
+	qp->sq.head = hca_sq_next(&qp->sq, qp->sq.head);
+	return lost;
+}
+
+void hca_sq_drop(struct hca_qp *qp)
+{
+	struct hca_sq *sq = &qp->sq;
+
+	for (; sq->head != sq->tail; sq->head = hca_sq_next(sq, sq->head))
+		let_go(hca_sq_entry(sq, sq->head));
+	sq->issue = sq->head;
+}

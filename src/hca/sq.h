@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Send queues: the ring of posted requests, what each of them has become, and how they
+ * leave. A request is queued, issued, answered, completed: a transport moves it along,
+ * and requests complete in the order they were posted (IBTA vol. 1, 10.8.3).
+ */
+#ifndef HCA_SQ_H
+#define HCA_SQ_H
+
+#include "hca/opcode.h"
+
+struct hca_qp;
+
+/** enum hca_sqe_state - what became of a posted request */
+enum hca_sqe_state {
+	HCA_SQE_QUEUED,
+	HCA_SQE_ISSUED, /* its answer is awaited */
+	HCA_SQE_ANSWERED, /* it ended, with @status; those before it may not have */
+};
+
+/**
+ * struct hca_sqe - a send request in its queue, its entries or its inline bytes behind it
+ * @wr: as posted; what it names is held until it completes
+ * @op: its opcode's row
+ * @len: bytes of all its entries
+ * @psn, @packets: on a wire of packets: the number of its first one, and how many numbers it takes
+ * @number: on a wire of messages: its place in the sequence of what the queue pair sends
+ */
+struct hca_sqe {
+	struct hca_send_wr wr;
+	const struct hca_opcode *op;
+	u64 len;
+	union {
+		u32 psn;
+		u32 number;
+	};
+	u32 packets;
+	u8 state; /* enum hca_sqe_state */
+	u8 status; /* enum hca_wc_status, once answered */
+	struct hca_sge sge[];
+};
+
+/* Under the queue pair's lock. Indexes count up to twice the size, so that full and empty differ. */
+struct hca_sq {
+	u8 *ring;
+	u32 size;
+	u32 stride;
+	u32 head; /* the oldest request */
+	u32 issue; /* the next to be issued, where a transport answers whole requests; else as head */
+	u32 tail; /* where the next is put */
+};
+
+/** hca_sq_init() - room for @size requests of so many entries or inline bytes. Return: 0 or -ENOMEM. May sleep. */
+int hca_sq_init(struct hca_sq *sq, u32 size, u32 max_sge, u32 max_inline);
+void hca_sq_fini(struct hca_sq *sq);
+
+static inline struct hca_sqe *hca_sq_entry(const struct hca_sq *sq, u32 i)
+{
+	return (struct hca_sqe *)(sq->ring + (size_t)(i < sq->size ? i : i - sq->size) * sq->stride);
+}
+
+static inline u32 hca_sq_next(const struct hca_sq *sq, u32 i)
+{
+	return i + 1 < 2 * sq->size ? i + 1 : 0;
+}
+
+/** hca_sq_between() - how many requests are from @from to @to */
+static inline u32 hca_sq_between(const struct hca_sq *sq, u32 from, u32 to)
+{
+	return to >= from ? to - from : to + 2 * sq->size - from;
+}
+
+/**
+ * hca_sq_retire() - the oldest request leaves the queue, with its completion if one is wanted; the lock is held
+ *
+ * Return: there was no room for that: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called without the lock
+ */
+bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status);
+
+/** hca_sq_drop() - forget what is queued, without a completion; no thread sends, and none posts */
+void hca_sq_drop(struct hca_qp *qp);
+
+/** hca_post_send() - Return: 0; -EINVAL: state, opcode, entries or length; -ENOMEM: the queue is full. Any context. */
+int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr);
+
+#endif

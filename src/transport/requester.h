@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the requesters of both transports share: the checks before anything leaves, what
+ * needs no wire, and how a queue pair fails. For the thread that holds qp->running.
+ */
+#ifndef HCA_TRANSPORT_REQUESTER_H
+#define HCA_TRANSPORT_REQUESTER_H
+
+#include "hca/qp.h"
+
+/* Requests that one run carries out, or flushes, before a worker goes on with those of others. */
+#define HCA_RUN_BUDGET 256u
+
+/** hca_req_cursor() - the request's own entries, from their beginning */
+static inline void hca_req_cursor(struct hca_qp *qp, const struct hca_sqe *e, struct hca_sge_cursor *to)
+{
+	to->mem = qp->hca->mem;
+	to->keys = &qp->hca->keys;
+	to->pd = qp->pd->number;
+	to->qpn = qp->qpn;
+	to->access = e->op->local;
+	to->sge = e->sge;
+	to->num_sge = e->wr.num_sge;
+	to->off = 0;
+	to->entry = NULL;
+}
+
+/** hca_req_check() - may it leave: its length, its keys? From inside. */
+static inline enum hca_wc_status hca_req_check(const struct hca_qp *qp, const struct hca_sqe *e,
+					       struct hca_sge_cursor *data)
+{
+	if (hca_unlikely(e->len > HCA_MAX_MSG || (e->op->flags & HCA_OP_ATOMIC && e->len != sizeof(u64))))
+		return HCA_WC_LOC_LEN_ERR;
+	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
+	if (hca_unlikely(e->op->flags & HCA_OP_READS && !qp->attr.max_rd_atomic))
+		return HCA_WC_LOC_QP_OP_ERR;
+	/* A source address that was taken away since the path was made. */
+	if (hca_unlikely(hca_qp_is_datagram(qp->type)) && e->wr.ud.is_global &&
+	    !hca_gid_at(&qp->hca->gids, e->wr.ud.grh.sgid_index))
+		return HCA_WC_LOC_QP_OP_ERR;
+	if (!(e->wr.flags & HCA_SEND_INLINE) && hca_sge_check(data, ~0ull))
+		return HCA_WC_LOC_PROT_ERR;
+	return HCA_WC_SUCCESS;
+}
+
+/** hca_req_is_silent() - a datagram that is longer than the port's MTU: nothing is sent, and no error is told (IBTA C10-93.1.1) */
+static inline bool hca_req_is_silent(const struct hca_qp *qp, const struct hca_sqe *e)
+{
+	return hca_qp_is_datagram(qp->type) && e->len > 128ull << qp->hca->limits.max_mtu;
+}
+
+/** hca_req_local() - do what needs no wire; outside, no lock held */
+enum hca_wc_status hca_req_local(struct hca_qp *qp, struct hca_sqe *e);
+
+/** hca_req_fail() - a request of this queue ended in an error: so does the queue pair, or its send queue */
+void hca_req_fail(struct hca_qp *qp);
+
+/** hca_req_may_retry_rnr() - one more try after "not ready"; the lock is held */
+bool hca_req_may_retry_rnr(struct hca_qp *qp);
+
+/** hca_req_hand_over() - the budget is used up: a worker goes on. The lock is held, running isn't. */
+void hca_req_hand_over(struct hca_qp *qp);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What both responders need; see responder.h. */
+#include "transport/responder.h"
+
+bool hca_resp_take(struct hca_qp *qp)
+{
+	struct hca_rx *rx = &qp->rx;
+
+	if (!rx->taken)
+		rx->taken = qp->srq ? hca_srq_take(qp->srq, rx->wqe) : hca_rq_take(&qp->rq, rx->wqe, NULL);
+	return rx->taken;
+}
+
+void hca_resp_begin(struct hca_qp *qp)
+{
+	struct hca_rx *rx = &qp->rx;
+
+	hca_resp_cursor(qp, &rx->to, HCA_ACCESS_LOCAL_WRITE, rx->wqe->sge, rx->wqe->num_sge);
+	rx->room = rx->wqe->room;
+	rx->done = 0;
+}
+
+enum hca_answer hca_resp_atomic(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey, u64 compare_add,
+				u64 swap, u64 *result, hca_site_t site)
+{
+	bool swaps = op->wc == HCA_WC_COMP_SWAP;
+	struct hca_sge_cursor at;
+	const struct hca_mr *mr;
+	enum hca_answer answer;
+	u64 run = sizeof(u64);
+	struct hca_sge sge;
+	int err;
+
+	if (!hca_load(&qp->rd_limit) || addr & (sizeof(u64) - 1))
+		return HCA_ANSWER_INV_REQ;
+	answer = hca_resp_remote(qp, op, addr, rkey, sizeof(u64), sizeof(u64), &sge, &at);
+	if (answer)
+		return answer;
+	mr = hca_load_acquire(&at.entry->mr);
+	if (!mr)
+		return HCA_ANSWER_REM_ACCESS;
+	err = hca_mem_atomic(qp->hca->mem, hca_mr_run(mr, hca_key_offset(at.entry, addr), &run),
+			     swaps ? HCA_ATOMIC_CMP_SWAP : HCA_ATOMIC_FETCH_ADD, compare_add, swap, result, site);
+	if (err)
+		return err == -EINVAL ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP;
+	return HCA_ANSWER_ACK;
+}
+
+void hca_resp_fill_wc(const struct hca_qp *qp, const struct hca_opcode *op, const struct hca_msg *m, u32 bytes,
+		      struct hca_wc *wc)
+{
+	*wc = (struct hca_wc){
+		.wr_id = qp->rx.wqe->wr_id,
+		.opcode = op->recv_wc,
+		.byte_len = bytes,
+		.src_qp = m->sqpn,
+		.slid = (u16)m->slid,
+		.sl = m->sl,
+	};
+	if (op->flags & (HCA_OP_IMM | HCA_OP_INV)) {
+		wc->imm = m->imm;
+		wc->wc_flags = op->flags & HCA_OP_IMM ? HCA_WC_WITH_IMM : HCA_WC_WITH_INVALIDATE;
+	}
+	if (m->flags & HCA_MSG_GLOBAL)
+		wc->wc_flags |= HCA_WC_GRH;
+}
+
+void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status)
+{
+	wc->status = status;
+	hca_rx_complete(qp, wc, false);
+	if (!hca_qp_is_datagram(qp->type))
+		hca_qp_to_error(qp, 0);
+}
+
+/* An error that the responder finds takes a reliable queue pair into error, with the event that says why (IBTA 9.9.3). */
+enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer)
+{
+	if (qp->type == HCA_QPT_RC)
+		hca_qp_to_error(qp, answer == HCA_ANSWER_REM_ACCESS ? HCA_EVENT_QP_ACCESS_ERR : HCA_EVENT_QP_REQ_ERR);
+	return answer;
+}
+
+/*
+ * No look-up finds the key any more. Its users must have left before the receiver is told, and we can't wait for them from
+ * inside. rx stays busy until then: what arrives meanwhile comes behind it.
+ */
+bool hca_resp_begin_invalidate(struct hca_qp *qp, u32 key, const struct hca_wc *wc, bool solicited,
+			       struct hca_resp_finish *f)
+{
+	if (hca_key_invalidate_begin(qp, key, true, &f->invalidation))
+		return false;
+	f->qp = qp;
+	f->wc = *wc;
+	f->solicited = solicited;
+	return true;
+}
+
+void hca_resp_finish_here(struct hca_resp_finish *f)
+{
+	struct hca_qp *qp = f->qp;
+
+	f->qp = NULL;
+	hca_key_invalidate_finish(&f->invalidation);
+	hca_rx_complete(qp, &f->wc, f->solicited);
+}
+
+void hca_resp_finish(struct hca_resp_finish *f)
+{
+	struct hca_qp *qp = f->qp;
+
+	hca_resp_finish_here(f);
+	hca_rx_leave(qp);
+}
+
+void hca_resp_established(struct hca_qp *qp)
+{
+	if (hca_unlikely(hca_load(&qp->state) == HCA_QPS_RTR) && !hca_xchg(&qp->established, true))
+		hca_qp_tell(qp, HCA_EVENT_COMM_EST);
+}

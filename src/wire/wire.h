@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How adapters reach each other. A wire carries whole messages, piece by piece, and
+ * brings back the answer to each, at once or later; or it carries packets, which arrive
+ * later, or never, or twice. It knows no queue pair: what it brings it hands to the
+ * client that an adapter gave at its port. Numbers, no pointers, stand in what it carries.
+ */
+#ifndef HCA_WIRE_H
+#define HCA_WIRE_H
+
+#include "os.h"
+#include "softhca/hca_ledger.h"
+#include "softhca/hca_verbs.h"
+
+/** enum hca_answer - what became of a message (IBTA vol. 1, 9.7.5.2) */
+enum hca_answer {
+	HCA_ANSWER_ACK,
+	HCA_ANSWER_RNR, /* no receive request: try again after the time in the reply */
+	HCA_ANSWER_INV_REQ, /* the request can't be: opcode, length, alignment, QP's rights */
+	HCA_ANSWER_REM_ACCESS, /* key, rights or bounds at the responder */
+	HCA_ANSWER_REM_OP, /* the responder could not do it */
+	HCA_ANSWER_LOC_PROT, /* the requester's own memory refused */
+	HCA_ANSWER_NONE, /* no queue pair there answers */
+	HCA_ANSWER_PENDING, /* the reply comes later */
+};
+
+/* struct hca_msg.flags */
+#define HCA_MSG_FIRST (1u << 0) /* piece of its message */
+#define HCA_MSG_LAST (1u << 1)
+#define HCA_MSG_CONNECTED (1u << 2) /* RC or UC: the responder checks that the two belong together */
+#define HCA_MSG_RELIABLE (1u << 3) /* RC: errors are answered, else the message is dropped */
+#define HCA_MSG_SOLICITED (1u << 4) /* the receiver's completion may call for an event */
+#define HCA_MSG_GLOBAL (1u << 5) /* of a datagram: it has a global route header, with the fields of @ud */
+#define HCA_MSG_NUMBERED (1u << 6) /* @number counts: a piece that isn't expected is dropped */
+
+/**
+ * struct hca_msg - one piece of a message: numbers alone, the same in every process
+ * @opcode: enum hca_wr_opcode of the request
+ * @dlid, @dqpn: to whom; @slid, @sqpn: from whom
+ * @len: bytes of the whole message; @off, @piece: where this piece begins, and its bytes
+ * @number: of the request in its queue pair's sequence, 24 bits
+ * @raddr, @rkey: of RDMA and atomics; of the whole message
+ * @imm: immediate data, or the key to invalidate
+ * @compare_add, @swap: of atomics
+ * @ud: datagrams
+ */
+struct hca_msg {
+	u8 opcode;
+	u8 flags;
+	u8 sl;
+	u16 pkey;
+	u32 dlid;
+	u32 dqpn;
+	u32 slid;
+	u32 sqpn;
+	u32 number;
+	u32 imm;
+	u32 rkey;
+	u64 raddr;
+	u64 len;
+	u64 off;
+	u32 piece;
+	u32 qkey;
+	u64 compare_add;
+	u64 swap;
+	struct {
+		struct hca_gid sgid;
+		struct hca_gid dgid;
+		u32 flow_label;
+		u8 hop_limit;
+		u8 traffic_class;
+	} ud;
+};
+
+/**
+ * struct hca_reply - the answer to a piece
+ * @rnr_code: of HCA_ANSWER_RNR
+ * @sqpn, @number, @off: the requester's queue pair, and the piece; of a reply that comes later
+ * @result: of an atomic: what was there
+ * @bytes, @len: of a read that is answered later: the piece's bytes, the wire's until the call returns
+ */
+struct hca_reply {
+	u8 answer; /* enum hca_answer */
+	u8 rnr_code;
+	u32 sqpn;
+	u32 number;
+	u64 off;
+	u64 result;
+	const void *bytes;
+	u32 len;
+};
+
+/**
+ * struct hca_carried - a piece on its way
+ * @msg: what it says
+ * @get: copies the payload into @out, from within the wire's send; 0, -EACCES, -EFAULT: the requester's own memory refused
+ * @local: what stands behind it at the requester; a wire of one address space hands it on, another one NULL
+ * @bytes: where the payload is if @local is NULL; reads: where the wire wants the @msg->piece bytes that go back
+ */
+struct hca_carried {
+	struct hca_msg msg;
+	int (*get)(struct hca_carried *c, void *out);
+	void *local;
+	void *bytes;
+};
+
+/* The longest: GRH, BTH, AtomicETH; a datagram with GRH, DETH and immediate data is shorter. */
+#define HCA_FRAME_HEADER_MAX 80u
+
+/**
+ * struct hca_frame - a packet to be sent
+ * @dlid, @slid, @sl: for the link's header
+ * @sgid, @dgid: the path's addresses, for a wire whose links have no LIDs; all zeros: there are none
+ * @sqpn: the sending queue pair, for a wire that tells flows apart by it
+ * @traffic_class: of the path
+ * @global: @header begins with a GRH
+ * @header: transport headers, @header_len bytes
+ * @len, @pad: bytes of payload, and of zeros behind it
+ * @get: copies the payload, from within xmit; 0, -EACCES, -EFAULT: it can't be read
+ */
+struct hca_frame {
+	u32 dlid;
+	u32 slid;
+	u32 sqpn;
+	u8 sl;
+	u8 traffic_class;
+	bool global;
+	struct hca_gid sgid;
+	struct hca_gid dgid;
+	u8 header[HCA_FRAME_HEADER_MAX];
+	u32 header_len;
+	u32 len;
+	u32 pad;
+	int (*get)(struct hca_frame *f, void *out);
+};
+
+/** hca_frame_bytes() - how long the packet is */
+static inline u32 hca_frame_bytes(const struct hca_frame *f)
+{
+	return f->header_len + f->len + f->pad;
+}
+
+/** hca_frame_write() - all of the packet, by the wire, from within its xmit. Return: 0; -EACCES, -EFAULT: the payload can't be read */
+static inline int hca_frame_write(struct hca_frame *f, void *out)
+{
+	u8 *at = out;
+	int err = 0;
+
+	hca_memcpy(at, f->header, f->header_len);
+	at += f->header_len;
+	if (f->len)
+		err = f->get(f, at);
+	hca_memset(at + f->len, 0, f->pad);
+	return err;
+}
+
+/**
+ * struct hca_arrival - a packet that arrived
+ * @bytes, @len: from the BTH to the end of padding; from the GRH if it is @global and @grh is NULL; the wire's, until the call returns
+ * @grh: 40 bytes that a datagram's receiver finds before its data, where the wire has no GRH: as RoCE delivers them, 20 zeros
+ *	and an IPv4 header, or an IPv6 header; NULL: what @bytes begin with, or zeros
+ * @dlid, @slid, @sl: from the link's header; 0 where links have none
+ * @sgid, @dgid: who sent it to whom, if @has_gids
+ * @congested: it was marked on its way (ECN; FECN in the BTH counts beside it)
+ */
+struct hca_arrival {
+	const void *bytes;
+	u32 len;
+	u32 dlid;
+	u32 slid;
+	u8 sl;
+	bool global;
+	bool has_gids;
+	bool congested;
+	const u8 *grh;
+	struct hca_gid sgid;
+	struct hca_gid dgid;
+};
+
+/**
+ * struct hca_wire_client - what an adapter does with what comes for it
+ * @message: a piece arrived; answer it. No lock held. The caller may be inside the requester's adapter, so nothing waits in here; what
+ *	must be waited for is left in @c->local.
+ * @answered: a reply that was pending; those for one queue pair in the order of its pieces, one call at a time. Not from within the wire's send, no lock held, not inside.
+ * @packet: a packet arrived. Any context, no lock held, not inside, not from within xmit. What isn't a packet, or is for no queue
+ *	pair, is dropped.
+ * @settle: return when no thread is inside the adapter that was at the call: what a wire took away before is used by none. May sleep.
+ * @ready: the wire takes packets again. Any context, no lock held, not from within xmit.
+ */
+struct hca_wire_client {
+	enum hca_answer (*message)(void *client, struct hca_carried *c, struct hca_reply *r);
+	void (*answered)(void *client, const struct hca_reply *r);
+	void (*packet)(void *client, const struct hca_arrival *a);
+	void (*settle)(void *client);
+	void (*ready)(void *client);
+};
+
+#define HCA_WIRE_GIDS 4u
+
+/**
+ * struct hca_wire_port - what an adapter gets at attach
+ * @lid: its LID; where links have none, a number of the wire's own
+ * @gids, @gid: addresses to begin with, at least one
+ * @max_mtu: enum hca_mtu, or larger codes (128 << code bytes, up to HCA_MTU_MAX)
+ * @first_qpn, @qpns: numbers that its queue pairs may have; 24 bits
+ */
+struct hca_wire_port {
+	u32 lid;
+	u32 gids;
+	struct hca_gid gid[HCA_WIRE_GIDS];
+	u32 max_mtu;
+	u32 first_qpn;
+	u32 qpns;
+};
+
+struct hca_wire;
+
+/* struct hca_wire_ops.caps */
+#define HCA_WIRE_MESSAGES (1u << 0) /* it has send */
+#define HCA_WIRE_PACKETS (1u << 1) /* it has xmit */
+#define HCA_WIRE_LATER (1u << 2) /* answers to what takes a receive request come later, in the order of the pieces */
+#define HCA_WIRE_LIDS (1u << 3) /* links have LIDs; else paths are global */
+
+/**
+ * struct hca_wire_ops - one kind of wire
+ * @caps: HCA_WIRE_*
+ * @attach: an adapter joins. May sleep. Return: 0, and the port; -ENOSPC, -ENOMEM.
+ * @detach: it leaves; nothing reaches its client when this has returned. May sleep.
+ * @send: bring a piece to its responder. From inside the requester's adapter, any context, no lock held. The payload is copied
+ *	before this returns.
+ * @xmit: send a packet; from inside, any context, no lock held. The payload is copied before this returns, and clients are called
+ *	later, from outside, not from in here. 0, also when the packet is lost; -EAGAIN: not now: nothing was sent, and the client's
+ *	ready is called; -EACCES, -EFAULT of hca_frame_write().
+ * @peer: where the client of a port of this address space stands: atomic; NULL there while none is attached. The place stays as long as
+ *	the wire, the client while the caller is inside its own adapter. NULL: no such port. Any context. NULL: ports may be elsewhere
+ * @flush: a run of xmit or send has ended, and no more follows for now; NULL: nothing waits for it
+ */
+struct hca_wire_ops {
+	u32 caps;
+	int (*attach)(struct hca_wire *wire, const struct hca_wire_client *ops, void *client,
+		      struct hca_wire_port *port);
+	void (*detach)(struct hca_wire *wire, u32 lid);
+	enum hca_answer (*send)(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r);
+	int (*xmit)(struct hca_wire *wire, struct hca_frame *frame);
+	void *const *(*peer)(struct hca_wire *wire, u32 lid);
+	void (*flush)(struct hca_wire *wire, u32 lid);
+};
+
+/** struct hca_wire - a wire; its kind embeds it */
+struct hca_wire {
+	const struct hca_wire_ops *ops;
+};
+
+/** hca_wire_gid() - a port's address where no network gives one: link-local, of a GUID of our own making that is unique on the wire */
+static inline void hca_wire_gid(struct hca_gid *gid, u32 lid)
+{
+	*gid = (struct hca_gid){ .raw = { 0xfe, 0x80, [8] = 0x02, [14] = (u8)(lid >> 8), [15] = (u8)lid } };
+}
+
+#endif

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The engine's schedules over a wire of messages that answers later. */
+#define ENGINE_FIXTURE_LATE
+#include "test_engine_schedule.c" /* NOLINT(bugprone-suspicious-include) */
