@@ -140,9 +140,10 @@ static void iommu_detach(struct device *dev)
 {
 	struct iommu_domain *d = dev->platform;
 
-	dev->platform = NULL;
+	/* The timer may be flushing just now. */
 	if (d->lazy)
 		hca_timer_destroy(&d->timer);
+	dev->platform = NULL;
 	iommu_table_fini(&d->table);
 	iova_fini(&d->iova);
 	hca_free(d->queue);
@@ -210,9 +211,8 @@ static void queue_push(struct iommu_domain *d, unsigned int slot, u64 vpn, u64 p
 		hca_timer_start(&d->timer, hca_now_ns() + IOMMU_LAZY_NS);
 }
 
-static void iommu_flush(struct device *dev)
+static void flush_queues(struct iommu_domain *d)
 {
-	struct iommu_domain *d = dev->platform;
 	hca_irqflags_t flags;
 	u32 i;
 
@@ -223,12 +223,17 @@ static void iommu_flush(struct device *dev)
 	}
 }
 
+static void iommu_flush(struct device *dev)
+{
+	flush_queues(dev->platform);
+}
+
 static void flush_due(void *arg)
 {
 	struct iommu_domain *d = arg;
 
 	hca_store(&d->timer_on, 0);
-	iommu_flush(d->dev);
+	flush_queues(d);
 }
 
 /* --- mapping --- */
@@ -240,7 +245,7 @@ u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, bool b
 
 	/* More than once: what was drained may have gone to others, and what they gave back meanwhile is kept aside again. */
 	for (i = 0; i < 3 && hca_unlikely(vpn == IOVA_NONE); i++) {
-		iommu_flush(d->dev);
+		flush_queues(d);
 		iova_drain(&d->iova);
 		vpn = iova_alloc(&d->iova, slot, pages, bounded, lead);
 	}
