@@ -16,6 +16,7 @@
 #define ROUNDS 25
 #define ROUND_NS 1e6 /* one turn of one loop: long beside the clock, short beside the scheduler */
 #define PINGS 20000
+#define HOPS 9 /* turns of so many pings */
 #define MAX_CPUS 8
 
 static cpu_set_t allowed;
@@ -304,31 +305,35 @@ static void play_side(void *ctx, u64 n)
 	play(*(u64 *)ctx, n);
 }
 
-void bench_bracket(const char *when)
+double bench_hop(void)
 {
 	static u64 sides[2] = { 0, 1 };
 	struct bench_loop loop[2] = { { .run = play_side, .ctx = &sides[0] }, { .run = play_side, .ctx = &sides[1] } };
 	struct duet d = { 0 };
-	double ns[9];
+	double ns[HOPS];
 	int r;
 
+	if (duet_begin(&d)) {
+		take_failure();
+		return NAN;
+	}
+	for (r = 0; r < HOPS; r++) {
+		ball.at = 0;
+		ns[r] = time_duet(&d, &loop[0], &loop[1], PINGS) / PINGS / 2;
+	}
+	duet_end(&d);
+	return bench_median(ns, HOPS);
+}
+
+void bench_bracket(const char *when)
+{
 	if (count_only)
 		return;
 	if (cpu[1] < 0) {
 		printf("ping-pong %s: needs two CPUs\n", when);
 		return;
 	}
-	if (duet_begin(&d)) {
-		take_failure();
-		return;
-	}
-	for (r = 0; r < 9; r++) {
-		ball.at = 0;
-		ns[r] = time_duet(&d, &loop[0], &loop[1], PINGS) / PINGS / 2;
-	}
-	duet_end(&d);
-	printf("ping-pong of a cache line, CPU %d and %d, %s: %.0f ns one way\n", cpu[0], cpu[1], when,
-	       bench_median(ns, 9));
+	printf("ping-pong of a cache line, CPU %d and %d, %s: %.0f ns one way\n", cpu[0], cpu[1], when, bench_hop());
 }
 
 void bench_title(const char *title)

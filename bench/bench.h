@@ -185,6 +185,8 @@ extern const struct bench_part bench_dma_count, bench_dma_map;
 extern const struct bench_part bench_hca_count, bench_hca_rc, bench_hca_keys, bench_hca_threads, bench_hca_bulk_part,
 	bench_hca_many;
 extern const struct bench_part bench_srp;
+extern const struct bench_part bench_verbs_latency, bench_verbs_bulk, bench_verbs_turns, bench_verbs_both,
+	bench_verbs_idle, bench_verbs_many;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */
 void bench_init(u64 count);
@@ -197,6 +199,9 @@ void bench_unpin(void);
 
 /** bench_bracket() - print how long a cache line takes from one CPU to the other right now */
 void bench_bracket(const char *when);
+
+/** bench_hop() - nanoseconds that a cache line takes from one CPU to the other right now; NAN: there is but one */
+double bench_hop(void);
 
 /** bench_totals() - print how many goals were met */
 void bench_totals(void);

@@ -30,7 +30,7 @@
 #define FAIR_NS 600000000L
 #define FAIR_BYTES 4096u
 
-enum work { IDLE, COPY, WRITE, LEAVE };
+enum work { IDLE, COPY, WRITE, WRITE_8, LEAVE };
 
 struct crew;
 
@@ -87,6 +87,9 @@ static void *worker_main(void *arg)
 			break;
 		case WRITE:
 			rdma(&w->link, IB_WR_RDMA_WRITE, w->copied, 0);
+			break;
+		case WRITE_8:
+			rdma(&w->link, IB_WR_RDMA_WRITE, 8, 0);
 			break;
 		case LEAVE:
 			return NULL;
@@ -249,6 +252,15 @@ static double deregistration(void *ctx)
 	return took;
 }
 
+/* After so long without another one that threads which come in for short moments no longer make a fence. */
+static double rare_deregistration(void *ctx)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	nanosleep(&pause, NULL);
+	return deregistration(ctx);
+}
+
 static double one_copy(void *ctx)
 {
 	double began = bench_now();
@@ -257,7 +269,7 @@ static double one_copy(void *ctx)
 	return bench_now() - began;
 }
 
-/* Something that waits for others in another way: what a deregistration pays before it has waited for anybody. */
+/* Something that waits for others in another way: what a deregistration pays if others were inside for short moments only. */
 static double barrier(void *ctx)
 {
 	double began = bench_now();
@@ -273,6 +285,8 @@ struct waits {
 	double busy[ROUNDS], copying[ROUNDS]; /* a deregistration, while the others write, and while they copy */
 	double other[ROUNDS], other_copying[ROUNDS]; /* the same on another adapter */
 	double added[ROUNDS]; /* what their writing adds to a deregistration */
+	double rare[ROUNDS],
+		among_short[ROUNDS]; /* while they write 8 B: one in a millisecond, and one after another */
 	double typical_copy[ROUNDS];
 };
 
@@ -311,6 +325,10 @@ static void one_round(struct waits *w, int r, struct crew *crew, struct pair *p,
 	w->busy[r] = longest_of(crew, deregistration, p->link.a.pd);
 	w->other[r] = longest_of(crew, deregistration, other->link.a.pd);
 	w->added[r] = w->busy[r] - w->copying[r];
+
+	crew_work(crew, WRITE_8);
+	w->rare[r] = longest_of(crew, rare_deregistration, p->link.a.pd);
+	w->among_short[r] = longest_of(crew, deregistration, p->link.a.pd);
 }
 
 /* The rounds' medians, and the median of their ratios. */
@@ -338,7 +356,10 @@ static void wait_rows(const struct waits *w)
 		  BENCH_NO_GOAL);
 	wait_row("deregistration / copying one piece", w->busy, w->typical_copy, three);
 	wait_row("what their writing adds to it / copying one piece", w->added, w->typical_copy, three);
-	wait_row("the barrier in it alone / copying one piece", w->barrier, w->typical_copy, BENCH_NO_GOAL);
+	wait_row("deregistration, others write 8 B / copying one piece", w->among_short, w->typical_copy,
+		 BENCH_NO_GOAL);
+	wait_row("the same, one in a millisecond / copying one piece", w->rare, w->typical_copy, BENCH_NO_GOAL);
+	wait_row("a heavy barrier by itself / copying one piece", w->barrier, w->typical_copy, BENCH_NO_GOAL);
 	wait_row("deregistration elsewhere / while they only copy", w->other, w->other_copying,
 		 BENCH_GOALS({ RATIO_AT_MOST, 1.5 }));
 }

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "../tests/verbs_connect.h"
+
 #define RIGHTS (IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC)
 
 static int end_open(struct end *e, struct ib_device *dev, enum ib_qp_type type)
@@ -50,32 +52,8 @@ static void end_close(struct end *e)
 
 int to_rts(struct ib_qp *qp, u32 lid, u32 qpn)
 {
-	struct ib_qp_attr at = {
-		.path_mtu = IB_MTU_4096,
-		.dest_qp_num = qpn,
-		.qp_access_flags = IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC,
-		.ah_attr = { .dlid = lid, .port_num = 1 },
-		.port_num = 1,
-		.max_rd_atomic = 4,
-		.max_dest_rd_atomic = 4,
-		.min_rnr_timer = IB_RNR_TIMER_000_64,
-		.timeout = 14,
-		.retry_cnt = 7,
-		.rnr_retry = 7,
-		.qp_state = IB_QPS_INIT,
-	};
-	int err = ib_modify_qp(qp, &at, IB_QP_STATE | IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_ACCESS_FLAGS);
+	int err = verbs_connect(qp, lid, qpn, 7, 7);
 
-	at.qp_state = IB_QPS_RTR;
-	if (!err)
-		err = ib_modify_qp(qp, &at,
-				   IB_QP_STATE | IB_QP_AV | IB_QP_PATH_MTU | IB_QP_DEST_QPN | IB_QP_RQ_PSN |
-					   IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER);
-	at.qp_state = IB_QPS_RTS;
-	if (!err)
-		err = ib_modify_qp(qp, &at,
-				   IB_QP_STATE | IB_QP_SQ_PSN | IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY |
-					   IB_QP_MAX_QP_RD_ATOMIC);
 	return err ? bench_fail("connecting: %s", strerror(-err)) : 0;
 }
 

@@ -306,14 +306,20 @@ static const struct run_def reads = { .op = READ_16, .len = LARGE, .depth = 4 };
 static const struct run_def writes = { .op = WRITE_16, .len = LARGE, .depth = 4 };
 
 static const struct rig_def soft = {
-	.bed = { .machine = { .name = "soft", .platform = MACHINE_DIRECT, .low_bytes = 64 * MIB },
+	.bed = { .machine = { .name = "soft",
+			      .platform = MACHINE_DIRECT,
+			      .low_bytes = 64 * MIB,
+			      .file_bytes = 128 * MIB },
 		 .create = ipath_tagging,
 		 .destroy = ipath_destroy },
 	.memory = SRP_MEMORY_ALL,
 	.channels = 2,
 };
 static const struct rig_def bus = {
-	.bed = { .machine = { .name = "bus", .platform = MACHINE_IOMMU, .low_bytes = 64 * MIB },
+	.bed = { .machine = { .name = "bus",
+			      .platform = MACHINE_IOMMU,
+			      .low_bytes = 64 * MIB,
+			      .file_bytes = 128 * MIB },
 		 .create = dmahca_create,
 		 .destroy = dmahca_destroy },
 	.memory = SRP_MEMORY_FAST,
@@ -339,8 +345,9 @@ static int one_thread(struct run *r, struct run *floor)
 	const struct bench_loop small_floor = { .run = preads, .ctx = &floor[0] };
 	const struct bench_loop read_floor = { .run = preads, .ctx = &floor[1] };
 	const struct bench_loop write_floor = { .run = pwrites, .ctx = &floor[2] };
-	const struct bench_goal *half = BENCH_GOALS({ RATIO_AT_MOST, 1 / 0.5 });
-	const struct bench_goal *most = BENCH_GOALS({ RATIO_AT_MOST, 1 / 0.8 });
+	const struct bench_goal *half = BENCH_GOALS({ RATIO_AT_MOST, 1.5 });
+	const struct bench_goal *most = BENCH_GOALS({ RATIO_AT_MOST, 1.1 });
+	const struct bench_goal *by_bus = BENCH_GOALS({ RATIO_AT_MOST, 1.4 });
 
 	bench_title("SRP, a file in the page cache, one thread");
 	if (beside("random reads of 4 KiB, depth 32 / pread", &small_floor, &r[SMALL_SOFT], half) ||
@@ -349,8 +356,8 @@ static int one_thread(struct run *r, struct run *floor)
 		return -1;
 	bench_title("the same, dmahca, IOMMU, fast registration");
 	if (beside("random reads of 4 KiB, depth 32 / pread", &small_floor, &r[SMALL_BUS], BENCH_NO_GOAL) ||
-	    beside("sequential reads of 1 MiB / pread", &read_floor, &r[READ_BUS], BENCH_NO_GOAL) ||
-	    beside("sequential writes of 1 MiB / pwrite", &write_floor, &r[WRITE_BUS], BENCH_NO_GOAL))
+	    beside("sequential reads of 1 MiB / pread", &read_floor, &r[READ_BUS], by_bus) ||
+	    beside("sequential writes of 1 MiB / pwrite", &write_floor, &r[WRITE_BUS], by_bus))
 		return -1;
 	return 0;
 }
@@ -388,6 +395,9 @@ static int in_process(struct bench_file *f)
 	if (run_open(&floor[0], NULL, f, 0, &small) || run_open(&floor[1], NULL, f, 0, &reads) ||
 	    run_open(&floor[2], NULL, f, 0, &writes) || run_open(&floor[3], NULL, f, 1, &small))
 		goto out;
+	/* What is read often is mapped by the target: a state that is reached once, not what is measured. */
+	requests(&r[READ_SOFT], 4 * IN_PROCESS / LARGE);
+	requests(&r[READ_BUS], 4 * IN_PROCESS / LARGE);
 	err = one_thread(r, floor) || two_threads(r, floor) ? -1 : 0;
 out:
 	for (i = 0; i < RUNS; i++)

@@ -11,9 +11,11 @@
 
 #include "bench.h"
 
-static const struct bench_part *const parts[] = { &bench_dma_count,	&bench_dma_map,	 &bench_hca_count,
-						  &bench_hca_rc,	&bench_hca_keys, &bench_hca_threads,
-						  &bench_hca_bulk_part, &bench_hca_many, &bench_srp };
+static const struct bench_part *const parts[] = { &bench_dma_count,	&bench_dma_map,	   &bench_hca_count,
+						  &bench_hca_rc,	&bench_hca_keys,   &bench_hca_threads,
+						  &bench_hca_bulk_part, &bench_hca_many,   &bench_srp,
+						  &bench_verbs_latency, &bench_verbs_bulk, &bench_verbs_turns,
+						  &bench_verbs_both,	&bench_verbs_idle, &bench_verbs_many };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -24,10 +26,10 @@ static void usage(FILE *to)
 
 	fputs("usage: softhca-bench [--count N [--loop NAME [--stops]]] [PART...]\n"
 	      "Measures the parts named, or all, each figure beside a floor or a peer from the same rounds.\n"
-	      "dma and hca name all parts that begin so.\n\n",
+	      "dma, hca and verbs name all parts that begin so.\n\n",
 	      to);
 	for (i = 0; i < PARTS; i++)
-		fprintf(to, "  %-12s %s\n", parts[i]->name, parts[i]->about);
+		fprintf(to, "  %-13s %s\n", parts[i]->name, parts[i]->about);
 	fputs("\n  --count N    run each loop once, N times round, and print nothing: for a tool that counts instructions\n"
 	      "  --loop NAME  with --count: only this loop, in the function bench_count_this; one of\n"
 	      "              ",

@@ -13,9 +13,8 @@
 #include <string.h>
 
 #include "../tests/lossy_wire.h"
+#include "fuzz_input.h"
 #include "test_os.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define BASE 0x100000ull
 #define RAM 16384u
@@ -27,33 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define SHARED 3u /* the one whose receive requests come from the shared queue */
 #define WR 8u
 #define MAX_STEPS 400u
-
-#define MUST(c) ((c) ? (void)0 : failed(#c, __LINE__))
-
-static void failed(const char *what, int line)
-{
-	fprintf(stderr, "fuzz_packet.c:%d: %s\n", line, what);
-	abort();
-}
-
-static struct {
-	const u8 *data;
-	size_t left;
-} in;
-
-static u64 bytes(u32 n)
-{
-	u64 v = 0;
-
-	for (; n && in.left; n--, in.left--)
-		v = v << 8 | *in.data++;
-	return v;
-}
-
-static u32 choose(u32 n)
-{
-	return (u32)bytes(1) % n;
-}
 
 /* --- two adapters --- */
 

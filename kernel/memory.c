@@ -18,7 +18,13 @@
  */
 static bool device_memory_usable(const struct page *page)
 {
-	return !is_device_private_page(page) && !is_pci_p2pdma_page(page);
+#ifdef HCA_HAVE_PAGE_PGMAP
+	enum memory_type type = page_pgmap(page)->type;
+#else
+	enum memory_type type = page->pgmap->type;
+#endif
+
+	return type != MEMORY_DEVICE_PRIVATE && type != MEMORY_DEVICE_PCI_P2PDMA;
 }
 
 /*

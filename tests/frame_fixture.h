@@ -23,7 +23,7 @@ static inline int xmit_seen(struct hca_wire *wire, struct hca_frame *f)
 		err = on_frame(f, &p);
 	if (err)
 		return err;
-	frames += f->slid == a.hca.lid;
+	hca_fetch_add(&frames, (u32)(f->slid == a.hca.lid));
 	return real_xmit(wire, f);
 }
 
@@ -31,8 +31,8 @@ static inline void flush_seen(struct hca_wire *wire, u32 lid)
 {
 	(void)wire;
 	(void)lid;
-	flushes++;
-	flush_frames = frames;
+	hca_fetch_add(&flushes, 1u);
+	hca_store(&flush_frames, hca_load(&frames));
 }
 
 static inline void look_at_frames(int (*look)(const struct hca_frame *f, const struct hca_packet *p))

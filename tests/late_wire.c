@@ -2,6 +2,8 @@
 /* A wire of messages that answers later; see late_wire.h. */
 #include "late_wire.h"
 
+#include "hca/mcast.h"
+
 #include <string.h>
 
 /* A piece with its payload, or room for the bytes that it reads; or a reply with the bytes that were read. */
@@ -105,6 +107,7 @@ static void enqueue(struct late_wire *w, struct late_item *item)
 	w->last = item;
 	w->waiting++;
 	w->pieces += !item->is_reply;
+	w->crowd += !item->is_reply;
 	held = w->held;
 	hca_spin_unlock(&w->lock, flags);
 	if (!held)
@@ -123,42 +126,83 @@ static struct late_item *dequeue(struct late_wire *w)
 		if (!w->first)
 			w->last = NULL;
 		w->waiting--;
+		w->crowd -= !item->is_reply;
 		w->replies += item->is_reply;
 	}
 	hca_spin_unlock(&w->lock, flags);
 	return item;
 }
 
+/* A reply on its way back. What isn't reliable is answered by nothing. */
+static void enqueue_reply(struct late_wire *w, u32 lid, const struct hca_reply *r)
+{
+	struct late_item *back;
+
+	if (w->mute)
+		return;
+	back = make_item(lid, r->len);
+	back->is_reply = true;
+	back->reply = *r;
+	back->reply.bytes = back->bytes;
+	if (r->len)
+		memcpy(back->bytes, r->bytes, r->len);
+	enqueue(w, back);
+}
+
+static void answer(struct hca_wire *wire, u32 lid, const struct hca_reply *r)
+{
+	if (to_late(wire)->on_answer)
+		to_late(wire)->on_answer(r);
+	enqueue_reply(to_late(wire), lid, r);
+}
+
 static bool is_read(const struct hca_msg *m)
 {
-	return hca_opcode(m->opcode)->flags & HCA_OP_READS && !(hca_opcode(m->opcode)->flags & HCA_OP_ATOMIC);
+	return (hca_opcode(m->opcode)->flags & (HCA_OP_READS | HCA_OP_ATOMIC)) == HCA_OP_READS;
 }
 
 static void bring_piece(struct late_wire *w, struct late_item *item)
 {
-	struct hca_carried c = { .msg = item->msg, .bytes = item->bytes };
+	const struct hca_msg *m = &item->msg;
+	struct hca_carried c = { .msg = *m, .bytes = item->bytes };
 	enum hca_answer answer = HCA_ANSWER_NONE;
-	struct late_item *back;
+	struct hca_reply r = { 0 };
 	struct late_port to;
-	u32 len;
 
-	item->reply = (struct hca_reply){ .sqpn = c.msg.sqpn, .number = c.msg.number, .off = c.msg.off };
 	if (use(w, item->to, &to)) {
-		answer = to.ops->message(to.client, &c, &item->reply);
+		answer = to.ops->message(to.client, &c, &r);
 		end_use(w, item->to);
 	}
-	/* A piece that wasn't expected is answered by nothing, as what isn't reliable. */
-	if (answer == HCA_ANSWER_PENDING || !(c.msg.flags & HCA_MSG_RELIABLE) || w->mute)
+	if (answer == HCA_ANSWER_PENDING || !(m->flags & HCA_MSG_RELIABLE))
 		return;
-	len = is_read(&c.msg) && answer == HCA_ANSWER_ACK ? c.msg.piece : 0;
-	back = make_item(c.msg.slid, len);
-	back->is_reply = true;
-	back->reply = item->reply;
-	back->reply.answer = (u8)answer;
-	back->reply.bytes = back->bytes;
-	back->reply.len = len;
-	memcpy(back->bytes, item->bytes, len);
-	enqueue(w, back);
+	r.answer = (u8)answer;
+	r.sqpn = m->sqpn;
+	r.number = m->number;
+	r.session = m->session;
+	r.off = m->off;
+	r.bytes = c.bytes;
+	r.len = is_read(m) && answer == HCA_ANSWER_ACK ? m->piece : 0;
+	enqueue_reply(w, m->slid, &r);
+}
+
+/* There is room again: whoever was told to come later may. */
+static void tell_ready(struct late_wire *w)
+{
+	hca_irqflags_t flags;
+	struct late_port to;
+	bool wanted;
+	u32 i;
+
+	hca_spin_lock(&w->lock, flags);
+	wanted = w->wanted && w->crowd < w->room;
+	w->wanted &= !wanted;
+	hca_spin_unlock(&w->lock, flags);
+	for (i = 1; i < LATE_PORTS && wanted; i++) {
+		if (!use(w, i, &to))
+			continue;
+		to.ops->ready(to.client);
+		end_use(w, i);
+	}
 }
 
 bool late_step(struct late_wire *w)
@@ -168,6 +212,7 @@ bool late_step(struct late_wire *w)
 
 	if (!item)
 		return false;
+	tell_ready(w);
 	if (!item->is_reply) {
 		bring_piece(w, item);
 	} else if (use(w, item->to, &to)) {
@@ -211,6 +256,47 @@ static enum hca_answer send_now(struct late_wire *w, struct hca_carried *c, stru
 	return answer;
 }
 
+static bool is_for_group(const struct hca_msg *m)
+{
+	return !(m->flags & HCA_MSG_CONNECTED) &&
+	       (m->dlid >= HCA_FIRST_MLID || (m->flags & HCA_MSG_GLOBAL && m->ud.dgid.raw[0] == 0xff));
+}
+
+/* Each port gets a copy: who has left by then isn't there. */
+static enum hca_answer send_to_all(struct late_wire *w, struct hca_carried *c)
+{
+	struct late_item *first = make_item(1, c->msg.piece), *item;
+	u32 i;
+
+	first->msg = c->msg;
+	if (c->msg.piece && c->get(c, first->bytes)) {
+		hca_free(first);
+		return HCA_ANSWER_LOC_PROT;
+	}
+	for (i = 2; i < LATE_PORTS; i++) {
+		item = make_item(i, c->msg.piece);
+		item->msg = c->msg;
+		memcpy(item->bytes, first->bytes, c->msg.piece);
+		enqueue(w, item);
+	}
+	enqueue(w, first);
+	return HCA_ANSWER_PENDING;
+}
+
+/* Another thread may take the last place after this: the limit is no exact one. */
+static bool is_full(struct late_wire *w)
+{
+	hca_irqflags_t flags;
+	bool full;
+
+	hca_spin_lock(&w->lock, flags);
+	full = w->room && w->crowd >= w->room;
+	w->wanted |= full;
+	w->later += full;
+	hca_spin_unlock(&w->lock, flags);
+	return full;
+}
+
 static enum hca_answer send(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r)
 {
 	const struct hca_opcode *op = hca_opcode(c->msg.opcode);
@@ -219,6 +305,16 @@ static enum hca_answer send(struct hca_wire *wire, struct hca_carried *c, struct
 
 	if (!(op->flags & HCA_OP_TAKES_RECV) && !w->one_sided_late)
 		return send_now(w, c, r);
+	/* As a wire does that moves the bytes by itself. What is behind a piece that is under way stays behind it. */
+	if (w->at_once && c->right) {
+		HCA_ASSERT(!c->pending);
+		w->at_once--;
+		return send_now(w, c, r);
+	}
+	if (is_full(w))
+		return HCA_ANSWER_LATER;
+	if (is_for_group(&c->msg))
+		return send_to_all(w, c);
 	item = make_item(c->msg.dlid, c->msg.piece);
 	item->msg = c->msg;
 	if (c->msg.piece && !(op->flags & HCA_OP_READS) && c->get(c, item->bytes)) {
@@ -234,6 +330,7 @@ static const struct hca_wire_ops late_ops = {
 	.attach = attach,
 	.detach = detach,
 	.send = send,
+	.answer = answer,
 };
 
 int late_open(struct late_wire *w)
@@ -245,12 +342,17 @@ int late_open(struct late_wire *w)
 	return hca_eq_init(&w->eq);
 }
 
-void late_close(struct late_wire *w)
+void late_forget(struct late_wire *w)
 {
 	struct late_item *item;
 
-	hca_eq_cancel(&w->eq, &w->node);
 	while ((item = dequeue(w)))
 		hca_free(item);
+}
+
+void late_close(struct late_wire *w)
+{
+	hca_eq_cancel(&w->eq, &w->node);
+	late_forget(w);
 	hca_eq_fini(&w->eq);
 }

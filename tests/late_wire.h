@@ -19,7 +19,10 @@ struct late_item;
  * struct late_wire
  * @held: nothing moves but by late_step()
  * @one_sided_late: reads, writes and atomics are answered later too
+ * @at_once: so many of the pieces that would be answered later are answered at once all the same
+ * @room: pieces that may be on their way at once; one more is told to come later; 0: any number
  * @mute: replies that are made from now on get lost
+ * @on_answer: called for each answer that an adapter gives, before it is on its way; NULL: nobody looks
  * @pieces: that were sent, @replies: that were brought; @waiting: what is on its way, pieces and replies
  */
 struct late_wire {
@@ -38,6 +41,12 @@ struct late_wire {
 	bool held;
 	bool one_sided_late;
 	bool mute;
+	u32 at_once;
+	void (*on_answer)(const struct hca_reply *r);
+	u32 room;
+	u32 crowd; /* pieces on their way */
+	bool wanted; /* one was told to come later */
+	u32 later; /* how often that was said */
 	u32 pieces;
 	u32 replies;
 	u32 waiting;
@@ -51,6 +60,9 @@ void late_close(struct late_wire *w);
 
 /** late_step() - the oldest piece or reply arrives. Return: was there one? While the wire is held, by one thread. */
 bool late_step(struct late_wire *w);
+
+/** late_forget() - what is on its way is lost */
+void late_forget(struct late_wire *w);
 
 /** late_let_go() - all that waits arrives, and what is sent from now on moves by itself */
 void late_let_go(struct late_wire *w);

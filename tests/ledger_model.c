@@ -71,6 +71,30 @@ static bool has(const struct model_mapping *p, u64 addr, u64 len)
 	return false;
 }
 
+/* --- memory --- */
+
+static void ended(struct ledger_model *m, struct model_mapping *p)
+{
+	p->live = false;
+	if (m->endings < MODEL_ENDINGS)
+		m->ended[m->endings++] = p->map;
+}
+
+/* Has a list ended that is described so? Within the ledger's history: it must know; before that: it may, as it keeps one of each. */
+static bool has_ended(const struct ledger_model *m, const struct hca_mapping *call, bool *known)
+{
+	bool found = false;
+	u32 i;
+
+	for (i = 0; i < m->endings; i++) {
+		if (!call->entries || !alike(&m->ended[i], call))
+			continue;
+		found = true;
+		*known = m->endings - i <= m->history;
+	}
+	return found;
+}
+
 /* --- right calls --- */
 
 static void map(struct ledger_model *m)
@@ -143,8 +167,8 @@ static int fit(const struct model_mapping *p, const struct hca_mapping *call)
 
 	if (!p->live || p->map.addr != call->addr || (together && p->map.list != call->list))
 		return 0;
-	return 1 + 32 * together + 8 * (p->map.size == call->size) + 4 * (p->map.dir == call->dir) +
-	       2 * (p->map.kind == call->kind) + p->checked;
+	return 1 + 32 * together + 16 * (p->map.entries == call->entries) + 8 * (p->map.size == call->size) +
+	       4 * (p->map.dir == call->dir) + 2 * (p->map.kind == call->kind) + p->checked;
 }
 
 static u32 count(const struct ledger_model *m, enum hca_misuse what)
@@ -166,7 +190,7 @@ static void end_like(struct ledger_model *m, const struct hca_mapping *call)
 	SAME(m, alike(&h, call));
 	SAME(m, m->reports == (sure ? 0 : 1));
 	SAME(m, sure || m->report[0].what == HCA_MISUSE_UNCHECKED);
-	(unsure ? unsure : sure)->live = false;
+	ended(m, unsure ? unsure : sure);
 }
 
 /* It describes none: the best of those at its address ends, or is refused, and each difference is one report. */
@@ -175,11 +199,20 @@ static void end_unlike(struct ledger_model *m, const struct hca_mapping *call)
 	struct hca_mapping h = *call;
 	struct model_mapping *p;
 	int best = 0, err;
+	bool known = false;
 	u32 i;
 
 	for (i = 0; i < MODEL_MAPPINGS; i++)
 		best = HCA_MAX(best, fit(&m->mapping[i], call));
 	err = hca_ledger_end(m->ledger, &h, "end");
+	if ((best < 32 || !((best - 1) & 16)) && has_ended(m, call, &known) &&
+	    (known || count(m, HCA_MISUSE_DOUBLE_UNMAP))) {
+		/* By its entries it is a list that has ended, and no live one is. */
+		SAME(m, err == -ENOENT);
+		SAME(m, m->reports == 1 && m->report[0].what == HCA_MISUSE_DOUBLE_UNMAP);
+		SAME(m, !known || (m->report[0].map_size == call->size && m->report[0].map_dir == call->dir));
+		return;
+	}
 	if (best < 32) {
 		/* Nothing of this family: unknown, ended before, or another family's that stays. */
 		SAME(m, err == -ENOENT || (best && err == -EINVAL));
@@ -197,7 +230,7 @@ static void end_unlike(struct ledger_model *m, const struct hca_mapping *call)
 	SAME(m, count(m, HCA_MISUSE_UNMAP_DIR) == (h.dir != call->dir));
 	SAME(m,
 	     m->reports == 0u + (h.kind != call->kind) + (h.size != call->size) + (h.dir != call->dir) + !p->checked);
-	p->live = false;
+	ended(m, p);
 }
 
 static void end_wrong(struct ledger_model *m)
@@ -232,6 +265,20 @@ static void end_wrong(struct ledger_model *m)
 		call.kind = (enum hca_map_kind)choose(m, 4);
 		break;
 	}
+	if (find_like(m, &call, true) || find_like(m, &call, false))
+		end_like(m, &call);
+	else
+		end_unlike(m, &call);
+}
+
+/* What was unmapped is unmapped again, though something else may have its address by now. */
+static void end_again(struct ledger_model *m)
+{
+	struct hca_mapping call;
+
+	if (!m->endings)
+		return;
+	call = m->ended[choose(m, m->endings)];
 	if (find_like(m, &call, true) || find_like(m, &call, false))
 		end_like(m, &call);
 	else
@@ -335,13 +382,14 @@ int ledger_model_open(struct ledger_model *m, u64 base, u32 history, u32 (*choic
 	m->choose = choice;
 	m->ctx = ctx;
 	m->base = base;
+	m->history = history ? history : MODEL_HISTORY;
 	return hca_ledger_create(&attr, &m->ledger);
 }
 
 bool ledger_model_step(struct ledger_model *m)
 {
 	m->reports = 0;
-	switch (choose(m, 9)) {
+	switch (choose(m, 10)) {
 	case 0:
 	case 1:
 	case 2:
@@ -358,6 +406,9 @@ bool ledger_model_step(struct ledger_model *m)
 		end_wrong(m);
 		break;
 	case 7:
+		end_again(m);
+		break;
+	case 8:
 		use(m);
 		break;
 	default:

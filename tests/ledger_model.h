@@ -11,6 +11,8 @@
 
 #define MODEL_MAPPINGS 48
 #define MODEL_PIECES 6
+#define MODEL_HISTORY 1024 /* what a ledger remembers when it isn't told */
+#define MODEL_ENDINGS 4096 /* what the model remembers */
 
 struct model_mapping {
 	bool live;
@@ -36,6 +38,9 @@ struct ledger_model {
 	struct hca_ledger *ledger;
 	const char *what;
 	struct model_mapping mapping[MODEL_MAPPINGS];
+	u32 history;
+	u32 endings;
+	struct hca_mapping ended[MODEL_ENDINGS]; /* the oldest first */
 	u32 reports; /* of the latest call */
 	struct hca_misuse_report report[8];
 };

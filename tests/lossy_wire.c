@@ -70,6 +70,18 @@ static void detach(struct hca_wire *wire, u32 lid)
 
 /* --- on the way --- */
 
+bool lossy_due(const struct lossy_wire *w)
+{
+	return w->queue && w->queue->due <= hca_now_ns();
+}
+
+static void wake_lane(struct lossy_wire *w, u32 lane)
+{
+	hca_eq_add(w->bring, &w->lane[lane].node);
+	if (w->kick)
+		w->kick();
+}
+
 static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 {
 	u64 now = hca_now_ns();
@@ -89,7 +101,7 @@ static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 		hca_timer_start(&w->timer, w->queue->due);
 	hca_spin_unlock(&w->lock, flags);
 	if (!wait)
-		hca_eq_add(&w->eq, &w->lane[lane].node);
+		wake_lane(w, lane);
 }
 
 static void deliver(const struct lossy_port *to, const struct lossy_packet *p)
@@ -166,7 +178,7 @@ static void on_time(void *arg)
 {
 	struct lossy_wire *w = arg;
 
-	hca_eq_add(&w->eq, &w->lane[0].node);
+	wake_lane(w, 0);
 	hca_eq_run(&w->eq);
 }
 
@@ -336,6 +348,7 @@ int lossy_open(struct lossy_wire *w, u64 seed)
 
 	memset(w, 0, sizeof(*w));
 	w->wire.ops = &lossy_ops;
+	w->bring = &w->eq;
 	if (hca_eq_init(&w->eq))
 		return -ENOMEM;
 	hca_spin_init(&w->lock);

@@ -35,6 +35,8 @@ struct lossy_packet;
 
 /**
  * struct lossy_wire
+ * @bring: whose threads bring packets: @eq, or another one's
+ * @kick: packets wait in @bring; or NULL: who sends runs it
  * @lanes: how many threads may bring packets at once; 1, so that they stay in order
  * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
  * @full: how many packets it holds before it takes no more; 0: any number
@@ -45,6 +47,8 @@ struct lossy_packet;
 struct lossy_wire {
 	struct hca_wire wire;
 	struct hca_eq eq; /* of the adapters on it, and of what it brings */
+	struct hca_eq *bring;
+	void (*kick)(void);
 	struct hca_timer timer;
 	struct lossy_lane {
 		struct hca_eq_node node;
@@ -80,6 +84,9 @@ int lossy_open(struct lossy_wire *w, u64 seed);
 
 /** lossy_close() - nobody is attached; what is on its way is gone */
 void lossy_close(struct lossy_wire *w);
+
+/** lossy_due() - is there a packet that should have arrived by now? The lock is held. */
+bool lossy_due(const struct lossy_wire *w);
 
 /** lossy_script() - one more fault */
 void lossy_script(struct lossy_wire *w, u32 opcode, u32 nth, enum lossy_fate fate, u64 value);

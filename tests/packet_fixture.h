@@ -45,13 +45,50 @@ static inline int open_small_uc(void **state)
 
 static inline u32 seen(u32 opcode)
 {
+	settle();
 	return lossy.seen[opcode];
+}
+
+/* ACK packets with this syndrome. */
+static inline u32 syndromes(u32 syndrome)
+{
+	settle();
+	return lossy.syndromes[syndrome];
+}
+
+/* As from the peer. */
+static inline void bring(struct side *to, const u8 *bytes, u32 n)
+{
+	lossy_inject(&lossy, to->hca.lid, to == &a ? b.hca.lid : a.hca.lid, bytes, n);
+	settle();
+}
+
+static inline void set_running(struct side *s, bool running)
+{
+	hca_irqflags_t flags;
+
+	settle();
+	hca_spin_lock(&s->qp->lock, flags);
+	s->qp->running = running;
+	hca_spin_unlock(&s->qp->lock, flags);
+}
+
+/* Its loop is busy elsewhere: what is posted, or owed, gathers. */
+static inline void hold(struct side *s)
+{
+	set_running(s, true);
+}
+
+static inline void let_go(struct side *s)
+{
+	set_running(s, false);
+	hca_qp_run(s->qp);
+	hca_eq_run(&lossy.eq);
 }
 
 /* A packet made by hand, as from the peer; its payload is @fill. */
 static inline void inject(struct side *to, struct hca_packet *p, u8 fill_with)
 {
-	struct side *from = to == &a ? &b : &a;
 	u8 bytes[HCA_PACKET_HEADER_MAX + 8192];
 	u32 n;
 
@@ -61,7 +98,7 @@ static inline void inject(struct side *to, struct hca_packet *p, u8 fill_with)
 	n = hca_packet_encode(p, bytes);
 	memset(bytes + n, fill_with, p->len);
 	memset(bytes + n + p->len, 0, p->pad);
-	lossy_inject(&lossy, to->hca.lid, from->hca.lid, bytes, n + p->len + p->pad);
+	bring(to, bytes, n + p->len + p->pad);
 }
 
 static inline int post_write(struct side *s, u64 id, u64 off, u32 len)
@@ -89,6 +126,7 @@ static inline u64 word(const struct side *s, u64 off)
 {
 	u64 v;
 
+	settle();
 	memcpy(&v, s->ram + off, 8);
 	return v;
 }

@@ -29,7 +29,7 @@ static inline u64 first_seed(void)
 }
 
 /* For @n seeds from the first one on. */
-#define FOR_SEEDS(seed, n) for (u64 seed = first_seed(), end_##seed = seed + (n); seed < end_##seed; seed++)
+#define FOR_SEEDS(seed, n) for (u64 seed = first_seed(), end_##seed = seed + SEED_COUNT(n); seed < end_##seed; seed++)
 
 static inline void run_seed(u64 seed, u32 n, void (*const fns[])(void *arg))
 {
@@ -74,6 +74,8 @@ static const struct hca_mem_ops seen_mem_ops = { .open = mem_open_seen, .close =
 static inline void look_at_memory(void (*look)(struct side *s, u64 off, enum hca_mem_op op))
 {
 	on_open = look;
+	set_flat(&a, false);
+	set_flat(&b, false);
 	a.mem.ops = b.mem.ops = &seen_mem_ops;
 }
 

@@ -38,6 +38,7 @@ struct bed {
 	u8 *mem;
 	u32 block;
 	/* of the last command */
+	struct scsi_cmd last;
 	u8 status, sense[SCSI_SENSE_MAX], buf[SCSI_BUF];
 	u32 sense_len;
 	enum scsi_phase phase;
@@ -195,6 +196,7 @@ static inline u8 bed_run_on(struct scsi_nexus *nexus, u8 unit, const u8 *cdb, u3
 		bed_move(&cmd, (u8 *)data);
 	bed.status = scsi_finish(&cmd, bed.sense, &bed.sense_len);
 	assert_int_equal(!bed.sense_len, bed.status != SCSI_CHECK_CONDITION);
+	bed.last = cmd;
 	return bed.status;
 }
 

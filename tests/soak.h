@@ -8,6 +8,7 @@
  *   soak_key.c       memory that an end opens to its peer for a while
  *   soak_link.c      connecting the two ends of a connection, and taking them down
  *   soak_bed.c       the wire, the adapters, memory
+ *   soak_group.c     beside all that: groups, GIDs and fast memory regions, on two adapters of their own
  *   thread_soak.c    the threads, and what must be true in the end
  *
  * Each end has an owner, the thread that changes its queue pair, and a guest, another thread that posts
@@ -291,5 +292,49 @@ void soak_key_destroy(struct soak_end *e);
 void soak_create(struct soak_end *e);
 void soak_tick(struct soak_thread *t, struct soak_end *e, u32 chaos);
 void soak_to_error(struct soak_end *e);
+
+/* soak_group.c */
+#define SOAK_MEMBERS 4u
+#define SOAK_FMR_MAPS 8u
+#define SOAK_EXTRA_RAM 65536u
+#define SOAK_EXTRA_SOURCE 32768u /* bytes that are written by key, all of them SOAK_EXTRA_BYTE */
+#define SOAK_EXTRA_PAGE 49152u /* where they go */
+#define SOAK_EXTRA_BYTE 0x5a
+
+struct soak_extra {
+	struct hca hca;
+	struct hca_mem mem;
+	struct hca_pd pd;
+	struct hca_cq scq;
+	struct hca_cq rcq;
+	struct hca_mr *all;
+	u8 ram[SOAK_EXTRA_RAM] HCA_ALIGNED(8);
+};
+
+/**
+ * struct soak_groups - a sender and its group, a writer and what it writes to
+ * @sent: datagrams that the sender's queue took
+ * @key: atomic: of what is mapped, or 0
+ * @joined, @has: members that are in the group; GIDs that each adapter has
+ */
+struct soak_groups {
+	struct soak *s;
+	struct soak_extra extra[2];
+	struct hca_qp *sender;
+	struct hca_qp *writer;
+	struct hca_qp *written;
+	u32 sent;
+	struct hca_qp *member[SOAK_MEMBERS];
+	bool joined[SOAK_MEMBERS];
+	u32 has[4];
+	struct hca_fmr *fmr;
+	u32 key;
+	struct soak_thread thread[2];
+};
+
+void soak_groups_open(struct soak *s, struct soak_groups *g, u64 seed);
+void *soak_group_sends(void *groups);
+void *soak_group_changes(void *groups);
+void soak_groups_close(struct soak_groups *g);
 
 #endif

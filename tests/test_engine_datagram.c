@@ -83,6 +83,28 @@ static u32 copies(struct side *s)
 	return n;
 }
 
+/* A datagram is complete when it has left, also where nobody has that LID; what is behind it goes (IBTA vol. 1, 9.8). */
+static void to_nobody(void **state)
+{
+	struct hca_send_wr wr = { .opcode = HCA_WR_SEND, .num_sge = 1 };
+	struct hca_sge sge = sge_at(&a, 0, 8);
+
+	(void)state;
+	wr.sge = &sge;
+	wr.ud.dlid = 7;
+	wr.ud.qpn = b.qp->qpn;
+	wr.ud.qkey = QKEY;
+	wr.wr_id = 1;
+	assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
+	wr.ud.dlid = b.hca.lid;
+	wr.wr_id = 2;
+	assert_int_equal(receive_at(&b, b.qp, 3, 256), 0);
+	assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	poll_one(&a.scq, 2, HCA_WC_SUCCESS, NULL);
+	poll_one(&b.rcq, 3, HCA_WC_SUCCESS, NULL);
+}
+
 /* --- headers --- */
 
 static void global_route_header(void **state)
@@ -484,6 +506,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		D(global_route_header),
+		D(to_nobody),
 		D(bad_paths_are_refused),
 		D(every_member_gets_a_copy),
 		D(others_go_without),

@@ -113,6 +113,7 @@ static void receiver_not_ready(void **state)
 	u32 i;
 
 	(void)state;
+	ONE_DELIVERER();
 	assert_int_equal(post(&a, 1, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	assert_int_equal(post(&a, 2, HCA_WR_SEND, 0, 8, 0, 0), 0);
 	nothing_more();
@@ -158,6 +159,7 @@ static void peer_is_gone(void **state)
 	u32 i;
 
 	(void)state;
+	ONE_DELIVERER();
 	hca_qp_destroy(b.qp);
 	b.qp = NULL;
 	a.qp->attr.retry_cnt = 7;
@@ -233,10 +235,13 @@ static void completions_overflow(void **state)
 	u32 i;
 
 	(void)state;
-	for (i = 0; i < CQE; i++)
+	for (i = 0; i < CQE; i++) {
 		assert_int_equal(post(&a, i, HCA_WR_RDMA_WRITE, 0, 8, BASE, b.all->key), 0);
+		settle();
+	}
 	assert_int_equal(a.events[HCA_EVENT_CQ_ERR], 0);
 	assert_int_equal(post(&a, i, HCA_WR_RDMA_WRITE, 0, 8, BASE, b.all->key), 0);
+	settle();
 	assert_int_equal(a.events[HCA_EVENT_CQ_ERR], 1);
 	assert_int_equal(a.events[HCA_EVENT_QP_FATAL], 1);
 	assert_int_equal(a.qp->state, HCA_QPS_ERR);

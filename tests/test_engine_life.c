@@ -447,6 +447,51 @@ static void registrations_are_captured(void **state)
 	assert_int_equal(hca_mr_destroy(fast), 0);
 }
 
+/* Several requests are posted together or not at all, whichever of them can't be; nothing of what was refused is held. */
+static void all_or_none(void **state)
+{
+	struct hca_sge sge = { .addr = BASE, .length = 8, .lkey = a.all->key };
+	u64 page = BASE + 4096;
+	struct hca_send_wr wr[WR + 1];
+	u32 i;
+
+	(void)state;
+	add_fast(&a, &fast);
+	for (i = 0; i <= WR; i++) {
+		wr[i] = (struct hca_send_wr){ .wr_id = i, .sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE };
+		wr[i].rdma.addr = BASE + 8;
+		wr[i].rdma.rkey = b.all->key;
+	}
+	for (i = 0; i < 3; i += 2) {
+		wr[i] = (struct hca_send_wr){ .wr_id = i, .opcode = HCA_WR_REG_MR };
+		wr[i].reg.mr = fast;
+		wr[i].reg.to = (struct hca_mr_pages){ .key = hca_key_next(fast->key),
+						      .access = RW,
+						      .iova = 0x7000,
+						      .length = 4096,
+						      .page_shift = 12,
+						      .npages = 1,
+						      .pages = &page };
+	}
+	assert_int_equal(hca_post_sends(a.qp, wr, WR + 1), -ENOMEM); /* more than there is room for */
+	test_fail_at(1); /* of the second registration, for the first one has the region's own room */
+	assert_int_equal(hca_post_sends(a.qp, wr, WR), -ENOMEM);
+	assert_true(test_fail_hit());
+	wr[3].num_sge = 100;
+	assert_int_equal(hca_post_sends(a.qp, wr, WR), -EINVAL);
+	wr[3].num_sge = 1;
+	wr[3].opcode = HCA_WR_OPCODES;
+	assert_int_equal(hca_post_sends(a.qp, wr, WR), -EINVAL);
+	nothing_more();
+	assert_int_equal(hca_post_sends(a.qp, wr, 2), 0);
+	poll_one(&a.scq, 0, HCA_WC_SUCCESS, NULL);
+	poll_one(&a.scq, 1, HCA_WC_SUCCESS, NULL);
+	assert_int_equal(hca_post_sends(a.qp, wr + 4, WR - 3), 0);
+	for (i = 4; i <= WR; i++)
+		poll_one(&a.scq, i, HCA_WC_SUCCESS, NULL);
+	assert_int_equal(hca_mr_destroy(fast), 0);
+}
+
 /* An MR goes while its registration waits: the request fails in its turn, and nothing of the MR is touched. */
 static void a_region_goes_before_its_registration(void **state)
 {
@@ -507,6 +552,7 @@ int main(void)
 		cmocka_unit_test(other_adapters_delay_nothing),
 		cmocka_unit_test(waiters_share_grace_periods),
 		RC(registrations_are_captured),
+		RC(all_or_none),
 		RC(a_region_goes_before_its_registration),
 		RC(a_free_region_may_be_invalidated),
 	};

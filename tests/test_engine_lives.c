@@ -44,9 +44,9 @@ static void take_receives(struct hca_cq *cq)
 	do {
 		while (hca_cq_ring_poll(&cq->ring, &wc, 1) == 1) {
 			/* One that was taken for a message of the pair that ended is flushed, or goes with it. */
-			CHECK(!wc.status || t.ended);
+			CHECK(!wc.status || hca_load(&t.ended));
 			t.received += !wc.status;
-			t.invalidated += wc.wc_flags & HCA_WC_WITH_INVALIDATE ? 1 : 0;
+			hca_fetch_add(&t.invalidated, wc.wc_flags & HCA_WC_WITH_INVALIDATE ? 1u : 0u);
 			post_shared();
 		}
 	} while (hca_cq_ring_notify(&cq->ring, HCA_CQ_NEXT));
@@ -123,7 +123,7 @@ static void ends_the_second(void *arg)
 	(void)arg;
 	for (i = 0; i < 40; i++)
 		hca_pause();
-	t.ended = true;
+	hca_store(&t.ended, true);
 	hca_qp_destroy(t.to[1]);
 	t.to[1] = NULL;
 	post_shared(); /* one that it had taken went with it */
@@ -158,7 +158,7 @@ static void take_completions(void)
 		u32 who = (u32)wc.wr_id >> 8;
 
 		CHECK(who < 2 && (wc.wr_id & 0xff) == t.completed[who & 1]);
-		CHECK(!wc.status || (who == 1 && t.ended));
+		CHECK(!wc.status || (who == 1 && hca_load(&t.ended)));
 		t.completed[who & 1]++;
 	}
 }

@@ -60,6 +60,27 @@ static void query_tells_what_was_set(void **state)
 	assert_int_equal(at.retry_cnt, 0);
 }
 
+/*
+ * A queue pair is in MIGRATED, which is what one without an alternate path is in (IBTA vol. 1, 17.2.8). To arm it again needs such a
+ * path, which no port of ours has; to ARMED the adapter alone may take it (rdmavt/qp.c and the old ipath of Linux refuse that too).
+ */
+static void no_path_migrates(void **state)
+{
+	struct hca_qp_attr at = { .path_mig_state = HCA_MIG_MIGRATED };
+
+	(void)state;
+	hca_qp_query(a.qp, &at, NULL);
+	assert_int_equal(at.path_mig_state, HCA_MIG_MIGRATED);
+	assert_int_equal(hca_qp_modify(a.qp, &at, HCA_QP_PATH_MIG_STATE), 0);
+	at.path_mig_state = HCA_MIG_REARM;
+	assert_int_equal(hca_qp_modify(a.qp, &at, HCA_QP_PATH_MIG_STATE), -EINVAL);
+	at.path_mig_state = HCA_MIG_ARMED;
+	assert_int_equal(hca_qp_modify(a.qp, &at, HCA_QP_PATH_MIG_STATE), -EINVAL);
+	assert_int_equal(hca_qp_modify(a.qp, &at, HCA_QP_ALT_PATH), -EINVAL);
+	hca_qp_query(a.qp, &at, NULL);
+	assert_int_equal(at.path_mig_state, HCA_MIG_MIGRATED);
+}
+
 static void numbers_of_24_bits(void **state)
 {
 	struct hca_qp_attr at = { .sq_psn = 0x1000000, .port_num = 1 };
@@ -277,16 +298,6 @@ static struct hca_mr *hollow(struct side *s)
 	return r;
 }
 
-static void again(void)
-{
-	struct hca_qp_attr at = { 0 };
-
-	modify(a.qp, &at, HCA_QPS_RESET, 0);
-	modify(b.qp, &at, HCA_QPS_RESET, 0);
-	connect_qp(&a, a.qp, &b, b.qp->qpn, 3, 2);
-	connect_qp(&b, b.qp, &a, a.qp->qpn, 3, 2);
-}
-
 static int post_hollow(enum hca_wr_opcode op, const struct hca_mr *mine, u32 len, u64 raddr, u32 rkey)
 {
 	struct hca_sge sge = { .addr = BASE, .length = len, .lkey = mine->key };
@@ -313,7 +324,7 @@ static void responders_memory_refuses(void **state)
 		poll_one(&a.scq, 1, HCA_WC_REM_OP_ERR, NULL);
 		assert_int_equal(b.qp->state, HCA_QPS_ERR);
 		assert_int_equal(b.events[HCA_EVENT_QP_REQ_ERR], i + 1);
-		again();
+		connect_again();
 	}
 	assert_int_equal(hca_mr_destroy(r), 0);
 }
@@ -338,14 +349,14 @@ static void requesters_memory_refuses(void **state)
 		assert_int_equal(hca_post_send(a.qp, &wr), 0);
 		poll_one(&a.scq, 1, HCA_WC_LOC_PROT_ERR, NULL);
 		assert_int_equal(a.qp->state, HCA_QPS_ERR);
-		again();
+		connect_again();
 	}
 	/* Half of a send is there, so the receiver's request is begun and can't be ended. */
 	assert_int_equal(post_recv(&b, 2, 0, 128), 0);
 	assert_int_equal(post_hollow(HCA_WR_SEND, r, 128, 0, 0), 0);
 	poll_one(&a.scq, 1, HCA_WC_LOC_PROT_ERR, NULL);
 	poll_one(&b.rcq, 2, HCA_WC_REM_ABORT_ERR, NULL);
-	again();
+	connect_again();
 	assert_int_equal(post_recv(&b, 3, 0, 0), 0);
 	assert_int_equal(post_hollow(HCA_WR_RDMA_WRITE_WITH_IMM, r, 128, BASE, b.all->key), 0);
 	poll_one(&a.scq, 1, HCA_WC_LOC_PROT_ERR, NULL);
@@ -363,7 +374,7 @@ static void writes_that_may_not(void **state)
 	assert_int_equal(post(&a, 2, HCA_WR_RDMA_WRITE_WITH_IMM, 0, 8, BASE, b.all->key ^ 1), 0);
 	poll_one(&a.scq, 2, HCA_WC_REM_ACCESS_ERR, NULL);
 	poll_one(&b.rcq, 1, HCA_WC_LOC_ACCESS_ERR, NULL);
-	again();
+	connect_again();
 	assert_int_equal(post_recv(&b, 1, 0, 0), 0);
 	assert_int_equal(post(&a, 2, HCA_WR_RDMA_WRITE_WITH_IMM, 0, 8, BASE + 64, r->key), 0);
 	poll_one(&a.scq, 2, HCA_WC_REM_OP_ERR, NULL);
@@ -396,7 +407,7 @@ static void depths_of_reads(void **state)
 	poll_one(&a.scq, 1, HCA_WC_LOC_QP_OP_ERR, NULL);
 	assert_int_equal(a.qp->state, HCA_QPS_ERR);
 	assert_int_equal(b.qp->state, HCA_QPS_RTS); /* it didn't leave */
-	again();
+	connect_again();
 	b.qp->attr.max_dest_rd_atomic = 0;
 	republish(b.qp);
 	assert_int_equal(post(&a, 2, HCA_WR_RDMA_READ, 0, 8, BASE, b.all->key), 0);
@@ -440,6 +451,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RC(query_tells_what_was_set),
+		RC(no_path_migrates),
 		RC(numbers_of_24_bits),
 		cmocka_unit_test_setup_teardown(the_state_that_is_believed_in, open_uc, close_both),
 		RC(drained_when_what_was_begun_is_done),

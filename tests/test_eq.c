@@ -352,6 +352,104 @@ static void a_cancel_waits_for_the_call(void **state)
 	assert_true(before && after);
 }
 
+/* --- handlers that wait for each other --- */
+
+static u32 in_handlers, bugs, ring;
+
+static void cancel_it(void *node)
+{
+	hca_eq_cancel(&eq, node);
+}
+
+static void cancels_its_own(struct hca_eq_node *node)
+{
+	bugs += test_expect_bug(cancel_it, node);
+}
+
+static void a_handler_cant_cancel_itself(void **state)
+{
+	(void)state;
+	open_queue(cancels_its_own);
+	bugs = 0;
+	add(0);
+	hca_eq_run(&eq);
+	assert_int_equal(bugs, 1);
+	hca_eq_fini(&eq);
+}
+
+/* Each waits for the next one's end, and the last for the first's: one of them can't, and is told so. */
+static void cancels_the_next(struct hca_eq_node *node)
+{
+	struct node *m = hca_container_of(node, struct node, node);
+	u32 i = (u32)(m - n);
+
+	if (i >= ring)
+		return;
+	hca_fetch_add(&in_handlers, 1);
+	while (hca_load(&in_handlers) < ring)
+		hca_pause();
+	if (test_expect_bug(cancel_it, &n[(i + 1) % ring].node))
+		hca_fetch_add(&bugs, 1);
+}
+
+static void runs_the_queue(void *arg)
+{
+	(void)arg;
+	hca_eq_run(&eq);
+}
+
+static void handlers_in_a_circle(void **state)
+{
+	void (*const fns[])(void *) = { runs_the_queue, runs_the_queue, runs_the_queue };
+	void *const args[] = { NULL, NULL, NULL };
+	u64 seed;
+	u32 i;
+
+	(void)state;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		open_queue(cancels_the_next);
+		ring = 2 + seed % 2;
+		in_handlers = bugs = 0;
+		for (i = 0; i < ring; i++)
+			add(i);
+		assert_int_equal(test_run_threads(seed, ring, fns, args, NULL), 0);
+		assert_int_equal(bugs, 1);
+		hca_eq_fini(&eq);
+	}
+}
+
+/* One that cancels another one, which waits for nobody, only waits. */
+static void waits_in_a_row(struct hca_eq_node *node)
+{
+	struct node *m = hca_container_of(node, struct node, node);
+	u32 i = (u32)(m - n);
+
+	hca_fetch_add(&in_handlers, 1);
+	while (hca_load(&in_handlers) < ring)
+		hca_pause();
+	if (i + 1 < ring)
+		hca_eq_cancel(&eq, &n[i + 1].node);
+}
+
+static void handlers_in_a_row(void **state)
+{
+	void (*const fns[])(void *) = { runs_the_queue, runs_the_queue, runs_the_queue };
+	void *const args[] = { NULL, NULL, NULL };
+	u64 seed;
+	u32 i;
+
+	(void)state;
+	for (seed = 1; seed <= SEEDS; seed++) {
+		open_queue(waits_in_a_row);
+		ring = 3;
+		in_handlers = 0;
+		for (i = 0; i < ring; i++)
+			add(i);
+		assert_int_equal(test_run_threads(seed, ring, fns, args, NULL), 0);
+		hca_eq_fini(&eq);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +463,9 @@ int main(void)
 		T(handlers_cancel_others),
 		T(no_call_is_lost),
 		T(a_cancel_waits_for_the_call),
+		T(a_handler_cant_cancel_itself),
+		T(handlers_in_a_circle),
+		T(handlers_in_a_row),
 	};
 
 	test_os_reset(1);

@@ -23,8 +23,7 @@ static struct hca_pd pd = { .number = 1 }, other_pd = { .number = 2 };
 static void publish(struct hca_key_entry *e, u32 key, u64 iova, u64 length, u32 access)
 {
 	e->pd = pd.number;
-	e->iova = iova;
-	e->length = length;
+	hca_key_cover(e, iova, length);
 	e->access = access;
 	e->qpn = HCA_KEY_ANY_QP;
 	hca_key_publish(e, key);
@@ -347,6 +346,41 @@ static void bounds_dont_wrap(void **state)
 	hca_keys_fini(&keys);
 }
 
+/* Numbers that sums and differences of meet the edges. */
+static u64 edge(void)
+{
+	static const u64 near[] = { 0, 0x1000, 1ull << 31, 1ull << 32, 1ull << 63, ~0ull - 0xfff };
+
+	return near[hca_random_u32() % HCA_ARRAY_SIZE(near)] + hca_random_u32() % 5 - 2;
+}
+
+/* Byte by byte: each of them has its place in the range, which begins at iova and doesn't come round. */
+static void bounds_are_each_bytes(void **state)
+{
+	struct hca_key_entry *e;
+	u32 key, i, k, met = 0;
+
+	(void)state;
+	assert_int_equal(hca_keys_init(&keys, 1), 0);
+	assert_int_equal(hca_key_alloc(&keys, &key, &e), 0);
+	for (i = 0; i < 200000; i++) {
+		u64 iova = edge(), length = edge(), addr = iova + (hca_random_u32() % 2 ? edge() : 0);
+		u32 len = hca_random_u32() % 6;
+		bool ok = addr - iova <= length;
+
+		for (k = 0; k < len; k++)
+			ok = ok && addr - iova + k < length && addr - iova + k >= k;
+		publish(e, key, iova, length, HCA_ACCESS_LOCAL_WRITE);
+		assert_int_equal(ok, hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, addr, len, 0) != NULL);
+		assert_int_equal(hca_key_length(e), length);
+		met += ok;
+		assert_true(hca_key_retract(e, key));
+	}
+	assert_in_range(met, 20000, 180000);
+	hca_key_free(&keys, key);
+	hca_keys_fini(&keys);
+}
+
 static void rights_are_asked_for(void **state)
 {
 	struct hca_key_entry *e;
@@ -627,6 +661,7 @@ int main(void)
 		T(next_stays_with_its_index),
 		T(damaged_keys_find_nothing),
 		T(bounds_dont_wrap),
+		T(bounds_are_each_bytes),
 		T(rights_are_asked_for),
 		T(windows_are_remote_alone),
 		T(wrong_ends_are_told),

@@ -471,6 +471,61 @@ static void a_list_ends_its_own_mapping_only(void **state)
 	none();
 }
 
+static struct hca_mapping list_of(u32 len)
+{
+	struct hca_mapping m = mapping(HCA_MAP_LIST, 0x10000, 1, HCA_DMA_TO_DEVICE, &got);
+
+	m.entries = hca_ledger_entry(0, &got, 0, len);
+	return m;
+}
+
+static void map_list_of(u32 len, const char *site)
+{
+	struct hca_ledger_rec *rec = hca_ledger_prepare(1);
+	struct hca_mapping m = list_of(len);
+
+	assert_non_null(rec);
+	hca_ledger_seg(rec, 0, m.addr, len);
+	hca_ledger_enter(ledger, rec, &m, 1, site);
+}
+
+static int unmap_list_of(u32 len, int dir, const char *site)
+{
+	struct hca_mapping m = list_of(len);
+
+	m.dir = dir;
+	return hca_ledger_end(ledger, &m, site);
+}
+
+/* Lists that begin with one page are known by their entries, also when several have had the address in between. */
+static void a_list_unmapped_twice_ends_no_other(void **state)
+{
+	u32 i;
+
+	(void)state;
+	for (i = 1; i <= 3; i++) {
+		map_list_of(i, "m");
+		assert_int_equal(unmap_list_of(i, HCA_DMA_TO_DEVICE, "e"), 0);
+	}
+	map(0x10000, 16, HCA_DMA_TO_DEVICE, "s");
+	assert_int_equal(unmap(0x10000, 16, HCA_DMA_TO_DEVICE, "se"), 0);
+	map_list_of(9, "live");
+	none();
+	for (i = 1; i <= 3; i++) {
+		assert_int_equal(unmap_list_of(i, HCA_DMA_TO_DEVICE, "again"), -ENOENT);
+		says_map(one(HCA_MISUSE_DOUBLE_UNMAP), 0x10000, 1, HCA_DMA_TO_DEVICE, HCA_MAP_LIST, "m", "e");
+	}
+	/* The live one's entries, and another direction: that is this list all the same. */
+	map_list_of(8, "other");
+	assert_int_equal(unmap_list_of(9, HCA_DMA_FROM_DEVICE, "wrong"), 0);
+	says_map(one(HCA_MISUSE_UNMAP_DIR), 0x10000, 1, HCA_DMA_TO_DEVICE, HCA_MAP_LIST, "live", NULL);
+	assert_int_equal(unmap_list_of(8, HCA_DMA_TO_DEVICE, "e"), 0);
+	/* Entries that no list had: somebody changed them, and the address says which list it was. */
+	map_list_of(7, "m");
+	assert_int_equal(unmap_list_of(6, HCA_DMA_TO_DEVICE, "e"), 0);
+	none();
+}
+
 static void range_over_several_mappings(void **state)
 {
 	u64 i;
@@ -561,6 +616,7 @@ int main(void)
 		L(write_and_list_reports),
 		L(list_pieces),
 		L(a_list_ends_its_own_mapping_only),
+		L(a_list_unmapped_twice_ends_no_other),
 		L(range_over_several_mappings),
 		L(nothing_is_counted_unreported),
 		L(one_address_many_mappings),

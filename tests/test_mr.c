@@ -1,87 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Memory regions: each kind, the rules of rights, fast registration and invalidation,
- * memory windows, and what happens when two of these meet, by seed.
+ * memory windows.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "hca/mr.h"
-#include "test_os.h"
-
-#define LW HCA_ACCESS_LOCAL_WRITE
-#define RW HCA_ACCESS_REMOTE_WRITE
-#define RR HCA_ACCESS_REMOTE_READ
-#define RA HCA_ACCESS_REMOTE_ATOMIC
-#define MW HCA_ACCESS_MW_BIND
-#define ZB HCA_ACCESS_ZERO_BASED
-#define SEEDS 500u
-
-static struct hca_quiesce quiesce;
-static struct hca_keys keys;
-static struct hca_pd pd, other_pd;
-
-static int begin_world(void **state)
-{
-	(void)state;
-	test_os_reset(1);
-	hca_quiesce_init(&quiesce);
-	pd = (struct hca_pd){ .keys = &keys, .quiesce = &quiesce, .number = 1 };
-	other_pd = pd;
-	other_pd.number = 2;
-	return hca_keys_init(&keys, 100);
-}
-
-static int end_world(void **state)
-{
-	(void)state;
-	if (keys.used || pd.users || other_pd.users)
-		return -1;
-	hca_keys_fini(&keys);
-	if (test_live()) {
-		test_leaks();
-		return -1;
-	}
-	return 0;
-}
-
-static struct hca_mr *make(const struct hca_mr_attr *attr)
-{
-	struct hca_mr *r = NULL;
-
-	assert_int_equal(hca_mr_create(&pd, attr, &r), 0);
-	return r;
-}
-
-static struct hca_mr *make_fast(u32 max_pages)
-{
-	return make(&(struct hca_mr_attr){ .kind = HCA_MR_PAGES, .max_pages = max_pages, .invalid = true });
-}
-
-static const struct hca_key_entry *check(u32 key, u64 addr, u64 len, u32 access)
-{
-	return hca_key_check(&keys, key, pd.number, HCA_KEY_ANY_QP, addr, len, access);
-}
-
-/* Where a covered address leads, and how far it is one piece. */
-static u64 leads_to(u32 key, u64 addr, u64 *len)
-{
-	const struct hca_key_entry *e = check(key, addr, *len, 0);
-
-	assert_non_null(e);
-	return hca_dma_u64(hca_mr_run(e->mr, hca_key_offset(e, addr), len));
-}
-
-static void end(struct hca_mr *r)
-{
-	u32 key = r->key;
-
-	assert_int_equal(hca_mr_destroy(r), 0);
-	assert_null(hca_key_find(&keys, key));
-}
+#include "mr_fixture.h"
 
 /* --- kinds and rights --- */
 
@@ -347,6 +269,71 @@ static void page_sizes(void **state)
 	}
 }
 
+/* Pieces that begin and end anywhere: each byte leads into its own. */
+static void pieces_anywhere(void **state)
+{
+	static const u64 at[] = { 0x10007, 0x7fff000, 0x20, 0x999 }, bytes[] = { 1, 5000, 3, 4096 };
+	struct hca_mr *r = make_fast(8);
+	struct hca_mr_pages p = { .access = RR, .iova = 0x1003, .page_shift = HCA_MR_PIECES, .npages = 8 };
+	u64 list[8], off, len, base = 0, sum = 0;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		sum += bytes[i];
+		list[2 * i] = at[i];
+		list[2 * i + 1] = sum;
+	}
+	p.pages = list;
+	p.length = sum;
+	p.key = r->key;
+	assert_int_equal(hca_mr_register(r, &p), 0);
+	for (i = 0; i < 4; base += bytes[i++])
+		for (off = 0; off < bytes[i]; off++) {
+			len = sum - base - off;
+			assert_int_equal(leads_to(p.key, p.iova + base + off, &len), at[i] + off);
+			assert_int_equal(len, bytes[i] - off);
+			len = 1;
+			leads_to(p.key, p.iova + base + off, &len);
+			assert_int_equal(len, 1);
+		}
+	assert_null(check(p.key, p.iova, sum + 1, RR));
+	end(r);
+}
+
+static void bad_pieces_are_refused(void **state)
+{
+	static const struct {
+		u64 list[4];
+		u32 npages;
+		u64 length;
+	} bad[] = {
+		{ { 0x1000, 10, 0x2000, 20 }, 3, 20 }, /* a piece without its end */
+		{ { 0x1000, 10, 0x2000, 10 }, 4, 10 }, /* an empty one */
+		{ { 0x1000, 10, 0x2000, 9 }, 4, 9 }, /* ends that go back */
+		{ { 0x1000, 0, 0x2000, 9 }, 4, 9 }, /* an empty one first */
+		{ { 0x1000, 10, 0x2000, 20 }, 4, 21 }, /* more bytes than they have */
+		{ { 0x1000, 10, ~0ull, 12 }, 4, 12 }, /* round the end of all addresses */
+		{ { 0x1000, 10, 0x2000, 20 }, 6, 20 }, /* more than there is room for */
+	};
+	struct hca_mr *r = make_fast(4);
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < HCA_ARRAY_SIZE(bad); i++) {
+		const struct hca_mr_pages p = { .key = r->key,
+						.access = RR,
+						.iova = 0x1000,
+						.page_shift = HCA_MR_PIECES,
+						.pages = bad[i].list,
+						.npages = bad[i].npages,
+						.length = bad[i].length };
+
+		assert_int_equal(hca_mr_register(r, &p), -EINVAL);
+	}
+	end(r);
+}
+
 static void bad_registrations_are_refused(void **state)
 {
 	static const u64 good[] = { 0x1800, 0x3000, 0x2000 }, odd[] = { 0x1800, 0x3008, 0x2000 },
@@ -610,8 +597,7 @@ static void windows_lead_into_their_region(void **state)
 	e->access = RR | HCA_KEY_MW;
 	e->pd = pd.number;
 	e->qpn = HCA_KEY_ANY_QP;
-	e->iova = 0x7020;
-	e->length = 0x10;
+	hca_key_cover(e, 0x7020, 0x10);
 	hca_key_publish(e, key);
 	assert_ptr_equal(check(key, 0x7024, 5, RR), e);
 	assert_int_equal(hca_dma_u64(hca_mr_run(e->mr, hca_key_offset(e, 0x7024), &len)), 0x99024);
@@ -623,284 +609,6 @@ static void windows_lead_into_their_region(void **state)
 	hca_mr_unbind(r);
 	end(r);
 }
-
-/* --- two at once, by seed --- */
-
-static const u64 a_page[] = { 0x1000 };
-static struct hca_mr *shared;
-static u32 shared_key, bad, ended, done;
-
-#define QUEUED 4u
-
-static struct hca_mr_pages queued[QUEUED];
-
-static void try_to_register(void *arg)
-{
-	u32 i;
-
-	for (i = 0; i < QUEUED; i++) {
-		if (!hca_mr_register_captured(arg, &queued[i]))
-			hca_fetch_add(&done, 1);
-		hca_mr_release(arg, &queued[i]);
-	}
-}
-
-static void try_to_void(void *arg)
-{
-	struct hca_quiesce_mark mark;
-	struct hca_mr *r;
-	u32 i;
-	int err;
-
-	(void)arg;
-	for (i = 0; i < 4; i++) {
-		hca_quiesce_enter(&quiesce, &mark);
-		err = hca_mr_invalidate_begin_key(&keys, pd.number, shared_key, true, &r);
-		hca_quiesce_leave(&mark);
-		if (!err)
-			hca_mr_invalidate_finish(r);
-	}
-}
-
-static void destroy_shared(void *arg)
-{
-	u32 n;
-
-	(void)arg;
-	for (n = hca_random_u32() % 16; n; n--)
-		hca_pause();
-	while (hca_mr_destroy(shared))
-		hca_pause();
-	if (hca_load(&pd.users) || hca_key_find(&keys, shared_key))
-		hca_fetch_add(&bad, 1);
-	/* The index is somebody else's now: what still has a reference must leave it alone. */
-	if (hca_mr_create(&pd, &(struct hca_mr_attr){ .kind = HCA_MR_ALL, .access = LW }, &shared))
-		hca_fetch_add(&bad, 1);
-}
-
-static void registration_meets_the_end(void **state)
-{
-	void (*const fns[])(void *) = { try_to_register, try_to_void, destroy_shared, try_to_void };
-	static u32 taken[510];
-	struct hca_mr_pages p = { .access = RR | MW, .length = 9, .page_shift = 12, .pages = a_page, .npages = 1 };
-	struct hca_key_entry *e;
-	struct hca_mr *r;
-	u64 seed;
-	u32 i;
-
-	(void)state;
-	/* One index is left, and comes back at once. */
-	hca_keys_fini(&keys);
-	assert_int_equal(hca_keys_init(&keys, 511), 0);
-	for (i = 0; i < HCA_ARRAY_SIZE(taken); i++)
-		assert_int_equal(hca_key_alloc(&keys, &taken[i], &e), 0);
-	done = bad = 0;
-	for (seed = 1; seed <= SEEDS; seed++) {
-		void *args[4] = { NULL };
-
-		r = shared = make_fast(1);
-		shared_key = r->key;
-		args[0] = r;
-		p.key = shared_key;
-		for (i = 0; i < QUEUED; i++)
-			assert_int_equal(hca_mr_capture(r, &p, &queued[i]), 0);
-		assert_int_equal(test_run_threads(seed, 4, fns, args, NULL), 0);
-		assert_int_equal(bad, 0);
-		end(shared);
-	}
-	assert_true(done > SEEDS / 4);
-	for (i = 0; i < HCA_ARRAY_SIZE(taken); i++)
-		hca_key_free(&keys, taken[i]);
-}
-
-/* An MR whose destruction is refused has never been away. */
-static void must_find(void *arg)
-{
-	struct hca_quiesce_mark mark;
-
-	(void)arg;
-	while (!hca_load(&ended)) {
-		hca_quiesce_enter(&quiesce, &mark);
-		if (hca_load(&done) == 1 && !hca_key_find(&keys, shared_key) && hca_load(&done) == 1)
-			hca_fetch_add(&bad, 1);
-		hca_quiesce_leave(&mark);
-	}
-}
-
-static void bind_then_hold(void *arg)
-{
-	struct hca_quiesce_mark mark;
-	struct hca_mr *r;
-	u64 offset;
-	u32 i;
-	int err;
-
-	(void)arg;
-	hca_quiesce_enter(&quiesce, &mark);
-	err = hca_mr_bind(&keys, pd.number, shared_key, 0, 1, RR, &r, &offset);
-	hca_quiesce_leave(&mark);
-	if (!err) {
-		hca_store(&done, 1u);
-		for (i = 0; i < 30; i++)
-			hca_pause();
-		hca_store(&done, 2u);
-		hca_mr_unbind(r);
-	}
-}
-
-static void destroy_until_done(void *arg)
-{
-	(void)arg;
-	while (hca_mr_destroy(shared))
-		hca_pause();
-	hca_store(&ended, 1u);
-}
-
-static void windows_meet_the_end(void **state)
-{
-	void (*const fns[])(void *) = { must_find, bind_then_hold, destroy_until_done };
-	void *const args[] = { NULL, NULL, NULL };
-	u32 bound = 0, refused = 0;
-	u64 seed;
-
-	(void)state;
-	bad = 0;
-	for (seed = 1; seed <= SEEDS; seed++) {
-		shared = make(&(struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .access = MW, .length = 9 });
-		shared_key = shared->key;
-		done = ended = 0;
-		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
-		bound += done == 2;
-		refused += done == 0;
-		assert_int_equal(bad, 0);
-	}
-	assert_true(bound > 10 && refused > 10);
-}
-
-/* What was void is used by nobody, and may lead elsewhere at once. */
-static void look_where_it_leads(void *arg)
-{
-	struct hca_quiesce_mark mark;
-	const struct hca_key_entry *e;
-	u64 len, first, again;
-
-	(void)arg;
-	while (!hca_load(&ended)) {
-		hca_quiesce_enter(&quiesce, &mark);
-		e = hca_key_find(&keys, hca_load(&shared_key));
-		if (e) {
-			len = 1;
-			first = hca_dma_u64(hca_mr_run(e->mr, 0, &len));
-			hca_pause();
-			hca_pause();
-			again = hca_dma_u64(hca_mr_run(e->mr, 0, &len));
-			hca_fetch_add(&bad, again != first || e->length != 9);
-			hca_fetch_add(&done, 1);
-		}
-		hca_quiesce_leave(&mark);
-	}
-}
-
-static void register_and_void(void *arg)
-{
-	struct hca_mr_pages p = { .access = RR, .length = 9, .page_shift = 12, .npages = 1 };
-	struct hca_quiesce_mark mark;
-	struct hca_mr *r;
-	u64 page = 0;
-	u32 i;
-	int err;
-
-	(void)arg;
-	p.key = shared_key;
-	p.pages = &page;
-	for (i = 0; i < 10; i++) {
-		page += 0x1000;
-		if (hca_mr_register(shared, &p))
-			hca_fetch_add(&bad, 1);
-		hca_store(&shared_key, p.key);
-		hca_quiesce_enter(&quiesce, &mark);
-		err = hca_mr_invalidate_begin_key(&keys, pd.number, p.key, true, &r);
-		hca_quiesce_leave(&mark);
-		if (err)
-			hca_fetch_add(&bad, 1);
-		else
-			hca_mr_invalidate_finish(r);
-		if (i & 1)
-			p.key = hca_key_next(p.key);
-	}
-	hca_store(&ended, 1u);
-}
-
-static void nobody_uses_what_is_void(void **state)
-{
-	void (*const fns[])(void *) = { look_where_it_leads, register_and_void, look_where_it_leads };
-	void *const args[] = { NULL, NULL, NULL };
-	u64 seed;
-
-	(void)state;
-	bad = done = 0;
-	for (seed = 1; seed <= SEEDS; seed++) {
-		shared = make_fast(1);
-		shared_key = shared->key;
-		ended = 0;
-		assert_int_equal(test_run_threads(seed, 3, fns, args, NULL), 0);
-		assert_int_equal(bad, 0);
-		end(shared);
-	}
-	assert_true(done > SEEDS);
-}
-
-/* The consumer writes to his list while it is taken over. */
-static u64 moving[2];
-
-static void change_the_list(void *arg)
-{
-	(void)arg;
-	while (!hca_load(&ended)) {
-		moving[0] ^= 0x800;
-		moving[1] ^= 0x10;
-		hca_pause();
-	}
-}
-
-static void register_and_look(void *arg)
-{
-	struct hca_mr_pages p = {
-		.key = shared_key, .length = 8192 - 0x100, .page_shift = 12, .pages = moving, .npages = 2
-	};
-	u32 i;
-
-	(void)arg;
-	for (i = 0; i < 50; i++) {
-		if (hca_mr_register(shared, &p))
-			continue;
-		hca_fetch_add(&bad, shared->offset + p.length > 8192 || (shared->pages[0] | shared->pages[1]) & 0xfff);
-		hca_mr_invalidate(shared, shared_key);
-	}
-	hca_store(&ended, 1u);
-}
-
-static void lists_are_checked_after_they_are_taken(void **state)
-{
-	void (*const fns[])(void *) = { change_the_list, register_and_look };
-	void *const args[] = { NULL, NULL };
-	u64 seed;
-
-	(void)state;
-	bad = 0;
-	for (seed = 1; seed <= 50; seed++) {
-		shared = make_fast(2);
-		shared_key = shared->key;
-		moving[0] = 0x1000;
-		moving[1] = 0x5000;
-		ended = 0;
-		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
-		assert_int_equal(bad, 0);
-		end(shared);
-	}
-}
-
-#define W(f) cmocka_unit_test_setup_teardown(f, begin_world, end_world)
 
 int main(void)
 {
@@ -914,6 +622,8 @@ int main(void)
 		W(stale_keys_of_regions),
 		W(fast_registration),
 		W(page_sizes),
+		W(pieces_anywhere),
+		W(bad_pieces_are_refused),
 		W(bad_registrations_are_refused),
 		W(invalidation_has_rules),
 		W(a_reference_outlives_the_region),
@@ -922,10 +632,6 @@ int main(void)
 		W(windows_keep_their_region),
 		W(windows_stop_invalidation),
 		W(windows_lead_into_their_region),
-		W(registration_meets_the_end),
-		W(windows_meet_the_end),
-		W(nobody_uses_what_is_void),
-		W(lists_are_checked_after_they_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

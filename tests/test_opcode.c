@@ -15,10 +15,11 @@
 #include "no_leaks.h"
 
 #define TYPE(x) (1u << HCA_QPT_##x)
-#define CONNECTED (TYPE(RC) | TYPE(UC))
+#define CONNECTED (TYPE(RC) | TYPE(UC) | TYPE(XRC_INI))
 #define DATAGRAMS (TYPE(UD) | TYPE(GSI) | TYPE(SMI))
 #define KNOWN_FLAGS \
-	(HCA_OP_LOCAL | HCA_OP_READS | HCA_OP_ATOMIC | HCA_OP_ONE_SIDED | HCA_OP_TAKES_RECV | HCA_OP_IMM | HCA_OP_INV)
+	(HCA_OP_LOCAL | HCA_OP_READS | HCA_OP_ATOMIC | HCA_OP_ONE_SIDED | HCA_OP_TAKES_RECV | HCA_OP_IMM | \
+	 HCA_OP_INV | HCA_OP_AT_ONCE)
 
 /* Each opcode there is, by number: these are Linux's. */
 static const struct {
@@ -76,6 +77,12 @@ static void check_flags(const struct hca_opcode *o)
 	if (o->flags & (HCA_OP_IMM | HCA_OP_INV)) /* only a receive completion can say it */
 		assert_true(takes);
 	assert_int_not_equal(o->flags & (HCA_OP_IMM | HCA_OP_INV), HCA_OP_IMM | HCA_OP_INV); /* one field holds both */
+	/* Bytes move from one end to the other, and nothing but a receive completion comes of it. */
+	if (o->flags & HCA_OP_AT_ONCE) {
+		assert_false(local || o->flags & (HCA_OP_ATOMIC | HCA_OP_INV));
+		assert_true(o->qp_types & CONNECTED);
+		assert_int_equal(!o->remote, takes);
+	}
 }
 
 static void check_types(const struct hca_opcode *o)
@@ -89,10 +96,9 @@ static void check_types(const struct hca_opcode *o)
 		assert_true(sends);
 	}
 	/* An unreliable service has no answers, and invalidates no key. */
-	if (o->flags & (HCA_OP_READS | HCA_OP_INV))
-		assert_int_equal(o->qp_types, TYPE(RC));
-	else
-		assert_true(o->qp_types & TYPE(UC));
+	assert_int_equal(!(o->qp_types & TYPE(UC)), !!(o->flags & (HCA_OP_READS | HCA_OP_INV)));
+	/* An extended connection does what a reliable one does, but for the packet that its service has none of (IBTA annex A14). */
+	assert_int_equal(!(o->qp_types & TYPE(XRC_INI)), !!(o->flags & HCA_OP_INV));
 }
 
 static void check_rights(const struct hca_opcode *o)

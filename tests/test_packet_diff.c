@@ -4,4 +4,5 @@
  * and one that loses, repeats and delays by seed.
  */
 #define ENGINE_FIXTURE_PACKETS
+#define PACKETS_IN_ORDER /* a model has no other order */
 #include "test_engine_diff.c" /* NOLINT(bugprone-suspicious-include) */

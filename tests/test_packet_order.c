@@ -5,6 +5,7 @@
  */
 #define BYTES (2u * 65536u)
 #define ENGINE_FIXTURE_PACKETS
+#define PACKETS_IN_ORDER /* they are counted */
 #include "frame_fixture.h"
 
 #define SEEDS 60u
@@ -18,8 +19,8 @@ static void holds_a_response(struct side *s, u64 off, enum hca_mem_op op)
 	(void)off;
 	if (s != &a || op == HCA_MEM_READ)
 		return;
-	blocked = true;
-	while (!may_go_on)
+	hca_store(&blocked, true);
+	while (!hca_load(&may_go_on))
 		hca_pause();
 }
 
@@ -34,11 +35,11 @@ static void lets_time_run_out(void *arg)
 	struct hca_wc wc;
 
 	(void)arg;
-	while (!blocked)
+	while (!hca_load(&blocked))
 		hca_pause();
 	test_clock_advance(3 * TIMEOUT);
 	CHECK(!hca_cq_ring_poll(&a.scq.ring, &wc, 1)); /* bytes of it are being moved */
-	may_go_on = true;
+	hca_store(&may_go_on, true);
 	await(&a.scq, &wc);
 	CHECK(wc.wr_id == 1);
 	memset(a.ram, 0xcc, 64); /* the consumer's again */
@@ -72,8 +73,8 @@ static void holds_and_refuses(struct side *s, u64 off, enum hca_mem_op op)
 	(void)op;
 	if (s != &a || off != 8192)
 		return;
-	blocked = true;
-	while (!may_go_on)
+	hca_store(&blocked, true);
+	while (!hca_load(&may_go_on))
 		hca_pause();
 }
 
@@ -97,10 +98,10 @@ static void writes_what_is_refused(void *arg)
 static void lets_the_first_fail(void *arg)
 {
 	(void)arg;
-	while (!blocked)
+	while (!hca_load(&blocked))
 		hca_pause();
 	test_clock_advance(3 * TIMEOUT);
-	may_go_on = true;
+	hca_store(&may_go_on, true);
 }
 
 static void the_oldest_failure_decides(void **state)
@@ -262,7 +263,7 @@ static void a_key_goes_under_a_write(void **state)
 	p = (struct hca_packet){ .opcode = HCA_PKT_WRITE_MIDDLE, .psn = 1, .len = MTU };
 	inject(&b, &p, 0x22);
 	assert_int_equal(b.ram[MTU], 0);
-	assert_int_equal(lossy.syndromes[NAK(REM_ACCESS)], 1);
+	assert_int_equal(syndromes(NAK(REM_ACCESS)), 1);
 	assert_int_equal(b.events[HCA_EVENT_QP_ACCESS_ERR], 1);
 	nothing_more();
 }
@@ -447,7 +448,7 @@ static void answers_a_long_read(void *arg)
 
 	(void)arg;
 	inject(&a, &p, 0);
-	answered = true;
+	hca_store(&answered, true);
 }
 
 static void lets_time_pass(void *arg)
@@ -455,7 +456,7 @@ static void lets_time_pass(void *arg)
 	u32 i;
 
 	(void)arg;
-	while (!answered) {
+	while (!hca_load(&answered)) {
 		for (i = 0; i < 100; i++) {
 			hca_eq_run(&lossy.eq);
 			hca_pause();
@@ -491,7 +492,7 @@ static void a_retry_counts_when_it_was_sent(void **state)
 	}
 }
 
-/* After a timeout all that was unanswered goes once more; acknowledgements of before, however many, make it go again once. */
+/* After a timeout all that was unanswered goes once more; acknowledgements of before, however many, make nothing go again. */
 static void stale_acknowledgements(void **state)
 {
 	u32 i;
@@ -508,11 +509,11 @@ static void stale_acknowledgements(void **state)
 	assert_int_equal(post_write(&a, 5, 128, 64), 0);
 	test_clock_advance(TIMEOUT);
 	frames = 0;
-	/* The first tells that the write before the read has arrived, and that the read's answer hasn't; the others nothing new. */
+	/* The first tells that the write before the read has arrived. That the read's answer hasn't is known: the read was sent again. */
 	for (i = 0; i < 20; i++)
 		ack_by_hand(3 + i % 2, PLAIN_ACK, 0);
-	assert_in_range(frames, 0, 3);
-	assert_int_equal(a.qp->retries, 1);
+	assert_int_equal(frames, 0);
+	assert_int_equal(a.qp->retries, 0);
 	lossy_clear(&lossy);
 	test_clock_advance(TIMEOUT);
 	good(&a.scq, 2);
@@ -551,7 +552,9 @@ int main(void)
 		SMALL(a_read_is_repeated_in_its_range),
 		SMALL(a_key_goes_under_a_write),
 		cmocka_unit_test(two_deliver_beside_an_invalidation),
+#ifndef DELIVER_H /* of what a sender does by itself, or of counted steps */
 		cmocka_unit_test(a_flood_delays_no_reset),
+#endif
 		cmocka_unit_test(a_retry_counts_when_it_was_sent),
 		SMALL(stale_acknowledgements),
 		SMALL(repeated_sequence_errors),

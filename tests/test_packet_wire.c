@@ -5,6 +5,7 @@
  */
 #define BYTES (2u * 65536u)
 #define ENGINE_FIXTURE_PACKETS
+#define PACKETS_IN_ORDER /* they are counted */
 #include "frame_fixture.h"
 
 #define SEEDS 60u
@@ -143,6 +144,7 @@ static void write_from(u32 slid, bool grh, const struct hca_gid *sgid, const str
 	memset(bytes + at.len, 0x77, 4);
 	at.len += 4;
 	hca_packet_client.packet(&b.hca, &at);
+	settle();
 }
 
 static u32 expected_by_b(void)
@@ -217,6 +219,7 @@ static void raw_request(u8 opcode, u32 psn, u32 len)
 	bytes[10] = (u8)(psn >> 8);
 	bytes[11] = (u8)psn;
 	hca_packet_client.packet(&b.hca, &at);
+	settle();
 }
 
 /* An opcode that there isn't, and headers that are cut short: Invalid Request (IBTA 9.7.4.1.3), and the end; a repeat says nothing. */
@@ -263,12 +266,16 @@ static int has_room(const struct hca_frame *f, const struct hca_packet *p)
 {
 	(void)f;
 	(void)p;
-	return room ? (room--, 0) : -EAGAIN;
+	if (!hca_load(&room))
+		return -EAGAIN;
+	hca_fetch_add(&room, ~0u);
+	return 0;
 }
 
 static void say_ready(const struct side *s)
 {
 	lossy.port[s->hca.lid].ops->ready(lossy.port[s->hca.lid].client);
+	hca_eq_kick(&lossy.eq);
 	test_clock_advance(1);
 }
 
@@ -336,14 +343,91 @@ static void a_full_wire_holds_up_no_end(void **state)
 	assert_null(a.hca.blocked);
 }
 
-static bool wire_full;
+/*
+ * The queue pair goes while the wire has taken none of its packets: the wire's call, at the same time or later, finds it not. Its own
+ * requests, and answers that it owes, wait; whoever else waits goes on.
+ */
+static void destroyed_while_the_wire_is_full(void **state)
+{
+	struct hca_qp *other_a, *other_b;
+	struct hca_sge sge = sge_at(&a, 0, 8);
+	struct hca_send_wr wr = { .wr_id = 5, .sge = &sge, .num_sge = 1, .opcode = HCA_WR_RDMA_WRITE };
+
+	(void)state;
+	assert_int_equal(make_qp(&a, HCA_QPT_RC, NULL, &other_a), 0);
+	assert_int_equal(make_qp(&b, HCA_QPT_RC, NULL, &other_b), 0);
+	connect_qp(&a, other_a, &b, other_b->qpn, 3, 2);
+	connect_qp(&b, other_b, &a, other_a->qpn, 3, 2);
+	look_at_frames(has_room);
+	room = 0;
+	assert_int_equal(post_write(&a, 1, 0, 8), 0);
+	assert_int_equal(post_write(&a, 2, 8, 8), 0);
+	wr.rdma.addr = BASE + 64;
+	wr.rdma.rkey = b.all->key;
+	assert_int_equal(hca_post_send(other_a, &wr), 0);
+	assert_true(a.qp->is_blocked && other_a->is_blocked);
+	lossy.port[a.hca.lid].ops->ready(
+		lossy.port[a.hca.lid].client); /* both are the worker's, which hasn't run yet */
+	hca_eq_kick(&lossy.eq);
+	hca_qp_destroy(a.qp);
+	a.qp = NULL;
+	test_clock_advance(1);
+	assert_ptr_equal(a.hca.blocked, other_a);
+	room = 100;
+	say_ready(&a);
+	test_clock_advance(1);
+	poll_one(&a.scq, 5, HCA_WC_SUCCESS, NULL);
+	/* And while it stands in the list. */
+	room = 0;
+	assert_int_equal(hca_post_send(other_a, &wr), 0);
+	assert_ptr_equal(a.hca.blocked, other_a);
+	hca_qp_destroy(other_a);
+	assert_null(a.hca.blocked);
+	say_ready(&a);
+	test_clock_advance(TIMEOUT);
+	hca_qp_destroy(other_b);
+	nothing_more();
+}
+
+/* What was under way before a RESET is sent by no timer, no late answer and no call of the wire. */
+static void a_reset_ends_old_requests(void **state)
+{
+	(void)state;
+	look_at_frames(has_room);
+	room = 1;
+	assert_int_equal(post_write(&a, 1, 0, 3 * MTU), 0); /* one packet leaves, the others wait for the wire */
+	connect_again();
+	small_packets(a.qp);
+	small_packets(b.qp);
+	room = 100;
+	frames = 0;
+	say_ready(&a);
+	ack_by_hand(0, NAK(SEQUENCE), 0);
+	ack_by_hand(2, PLAIN_ACK, 0);
+	test_clock_advance(10 * TIMEOUT);
+	assert_int_equal(frames, 0);
+	nothing_more();
+	/* One that waits for its receiver, and one that waits for an answer. */
+	assert_int_equal(post(&a, 2, HCA_WR_SEND, 0, 8, 0, 0), 0);
+	settle();
+	connect_again();
+	assert_int_equal(post_recv(&b, 3, 0, 8), 0);
+	frames = 0;
+	test_clock_advance(10 * TIMEOUT);
+	assert_int_equal(frames, 0);
+	nothing_more();
+	assert_int_equal(post(&a, 4, HCA_WR_SEND, 0, 8, 0, 0), 0);
+	good(&a.scq, 4);
+	good(&b.rcq, 3);
+}
+
+static u32 frames_tried;
 
 static int often_full(const struct hca_frame *f, const struct hca_packet *p)
 {
 	(void)f;
 	(void)p;
-	wire_full = !wire_full;
-	return wire_full ? -EAGAIN : 0;
+	return hca_fetch_add(&frames_tried, 1u) % 2 ? 0 : -EAGAIN;
 }
 
 static void writes_a_few(void *arg)
@@ -363,6 +447,7 @@ static void says_ready_often(void *arg)
 	for (i = 0; i < 60; i++) {
 		lossy.port[a.hca.lid].ops->ready(lossy.port[a.hca.lid].client);
 		lossy.port[b.hca.lid].ops->ready(lossy.port[b.hca.lid].client);
+		hca_eq_kick(&lossy.eq);
 		hca_pause();
 	}
 }
@@ -440,6 +525,7 @@ static void marks_are_told_back(void **state)
 	at.bytes = bytes;
 	at.len = hca_packet_encode(&p, bytes) + 4;
 	hca_packet_client.packet(&b.hca, &at);
+	settle();
 	test_clock_advance(1);
 	assert_int_equal(becn, 2);
 	assert_int_equal(not_becn, 0);
@@ -501,6 +587,8 @@ int main(void)
 		cmocka_unit_test(malformed_requests_are_told),
 		SMALL(a_full_wire),
 		SMALL(a_full_wire_holds_up_no_end),
+		SMALL(destroyed_while_the_wire_is_full),
+		SMALL(a_reset_ends_old_requests),
 		cmocka_unit_test(ready_is_not_missed),
 		SMALL(a_run_is_told_to_the_wire),
 		SMALL(marks_are_told_back),

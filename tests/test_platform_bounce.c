@@ -358,6 +358,70 @@ static void pool_against_model(void **state)
 	bus_close(&b);
 }
 
+/* --- a device that can't carry past 16 KiB: no copy lies across such a boundary, and none is refused that would fit --- */
+
+enum { POOL_SLOTS = 1024, SHORT = 16 * 1024 };
+
+static bool fits(const u8 *used, u32 at, u32 skip, u32 size)
+{
+	u32 i, n = (skip + size + SLOT - 1) / SLOT;
+
+	for (i = 0; i < n; i++)
+		if (at + i >= POOL_SLOTS || used[at + i])
+			return false;
+	return size > SHORT || (at * SLOT + skip) / SHORT == (at * SLOT + skip + size - 1) / SHORT;
+}
+
+static void pool_within_boundaries(void **state)
+{
+	const u64 mask = (4 * GIB - 10 * MIB) + 2 * MIB - 1;
+	struct device_attr attr = { .name = "short", .dma_mask = mask, .seg_boundary_mask = SHORT - 1 };
+	static struct {
+		dma_addr_t addr;
+		u32 size;
+	} live[400];
+	u32 step, size, offset, at, i, refused = 0;
+	static u8 used[POOL_SLOTS];
+	struct device *dev;
+	struct bus b;
+
+	(void)state;
+	bus_open(&b, MACHINE_BOUNCE, mask);
+	assert_int_equal(device_create(b.m, &attr, &dev), 0);
+	srand(5);
+	for (step = 0; step < 30000; step++) {
+		i = (u32)rand() % HCA_ARRAY_SIZE(live);
+		if (live[i].size) {
+			at = (u32)(hca_dma_u64(live[i].addr) - b.m->bus_base);
+			memset(used + at / SLOT, 0, (at % SLOT + live[i].size + SLOT - 1) / SLOT);
+			dma_unmap_page(dev, live[i].addr, live[i].size, DMA_TO_DEVICE);
+			live[i].size = 0;
+			continue;
+		}
+		size = 1 + (u32)rand() % (rand() % 4 ? 4000 : 20000);
+		offset = (u32)rand() % 4096;
+		live[i].addr = dma_map_page(dev, b.far, offset, size, DMA_TO_DEVICE);
+		if (dma_mapping_error(dev, live[i].addr)) {
+			for (at = offset / SLOT; at < POOL_SLOTS; at += 2)
+				assert_false(fits(used, at, offset % SLOT, size));
+			refused++;
+			continue;
+		}
+		live[i].size = size;
+		at = (u32)(hca_dma_u64(live[i].addr) - b.m->bus_base);
+		assert_int_equal(at % PAGE_SIZE, offset);
+		assert_true(fits(used, at / SLOT, at % SLOT, size));
+		memset(used + at / SLOT, 1, (at % SLOT + size + SLOT - 1) / SLOT);
+	}
+	assert_in_range(refused, 100, 20000);
+	for (i = 0; i < HCA_ARRAY_SIZE(live); i++)
+		if (live[i].size)
+			dma_unmap_page(dev, live[i].addr, live[i].size, DMA_TO_DEVICE);
+	assert_int_equal(stats_of(dev).bounce_slots, 0);
+	device_destroy(dev);
+	bus_close(&b);
+}
+
 static void every_size_is_coherent(struct device *dev)
 {
 	dma_addr_t a;
@@ -456,6 +520,7 @@ int main(void)
 		cmocka_unit_test_setup(coherent_memory_within_reach, fresh),
 		cmocka_unit_test_setup(coherent_memory_for_every_mask, fresh),
 		cmocka_unit_test_setup(pool_against_model, fresh),
+		cmocka_unit_test_setup(pool_within_boundaries, fresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ static void race_unmapper(void *arg)
 {
 	struct race *r = arg;
 
-	if (r->dev->machine->ops->unmap(r->dev, r->addr, 1, DMA_BIDIRECTIONAL, 0))
+	if (r->dev->machine->ops->unmap_one(r->dev, r->addr, 1, DMA_BIDIRECTIONAL, 0))
 		return;
 	hca_store(&r->gone, 1);
 	hca_fetch_add(&r->ended, 1);
@@ -122,14 +122,14 @@ static void race_mapper(void *arg)
 
 	for (i = 0; i < 3; i++) {
 		u64 size = i == 1 ? 3 * PAGE_SIZE : PAGE_SIZE;
-		hca_dma_addr_t a = ops->map(r->dev, off, size, DMA_BIDIRECTIONAL, 0);
+		hca_dma_addr_t a = ops->map_one(r->dev, off, size, DMA_BIDIRECTIONAL, 0);
 
 		if (hca_dma_errno(a) || ops->open(r->dev, a, size, HCA_MEM_READ, &w))
 			hca_bug("not mapped", __FILE__, __LINE__);
 		if (w.ptr != machine_bus_ptr(r->dev->machine, off) || w.len != size)
 			hca_bug("not mine", __FILE__, __LINE__);
 		ops->close(r->dev, &w);
-		if (ops->unmap(r->dev, a, size, DMA_BIDIRECTIONAL, 0))
+		if (ops->unmap_one(r->dev, a, size, DMA_BIDIRECTIONAL, 0))
 			hca_bug("not unmapped", __FILE__, __LINE__);
 		ops->flush(r->dev);
 	}
@@ -250,7 +250,7 @@ static void race_guesser(void *arg)
 	int i;
 
 	for (i = 0; i < 60; i++)
-		if (!r->dev->machine->ops->unmap(r->dev, r->addr, 1, DMA_BIDIRECTIONAL, 0))
+		if (!r->dev->machine->ops->unmap_one(r->dev, r->addr, 1, DMA_BIDIRECTIONAL, 0))
 			hca_fetch_add(&r->ended, 1);
 }
 
@@ -261,11 +261,11 @@ static void race_multi_mapper(void *arg)
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		hca_dma_addr_t a = ops->map(r->dev, 0, 4 * PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+		hca_dma_addr_t a = ops->map_one(r->dev, 0, 4 * PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 
 		if (hca_dma_errno(a))
 			hca_bug("not mapped", __FILE__, __LINE__);
-		if (!ops->unmap(r->dev, a, 1, DMA_BIDIRECTIONAL, 0))
+		if (!ops->unmap_one(r->dev, a, 1, DMA_BIDIRECTIONAL, 0))
 			hca_fetch_add(&r->ended, 1);
 	}
 }

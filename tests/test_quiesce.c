@@ -12,8 +12,9 @@
 
 #include "hca/quiesce.h"
 #include "no_leaks.h"
+#include "seeds.h"
 
-#define SEEDS 300u
+#define SEEDS SEEDS_HERE(300u)
 #define ALIVE 0x600dda7au
 #define GONE 0xdeadbeefu
 #define LONG 4000u /* turns in which each waiter has come to wait for a period */
@@ -301,6 +302,270 @@ static void nothing_is_used_after_its_wait(void **state)
 	assert_true(uses > 100 * SEEDS);
 }
 
+/* --- slots that are light, and slots that are fenced --- */
+
+#define WEAK_SEEDS SEEDS_HERE(2000u)
+#define WEAK_ROUNDS 40u
+
+static void enter_and_leave(u32 times, u32 bytes)
+{
+	struct hca_quiesce_mark mark;
+
+	while (times--) {
+		hca_quiesce_enter_for(&quiesce, &mark, bytes);
+		hca_quiesce_leave(&mark);
+	}
+}
+
+static void wait_in_another_slot(void *arg)
+{
+	(void)arg;
+	hca_quiesce_wait(&quiesce);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+/* A wait of another thread than that of slot 0. */
+static void let_another_wait(void)
+{
+	void (*const fns[])(void *) = { nothing, wait_in_another_slot };
+
+	assert_int_equal(test_run_threads(1, 2, fns, NULL, NULL), 0);
+}
+
+static void short_entries_get_light(void **state)
+{
+	const u32 *light = &quiesce.slot[0].light;
+
+	(void)state;
+	hca_quiesce_init(&quiesce);
+	assert_int_equal(*light, HCA_QUIESCE_FENCED);
+	enter_and_leave(1, HCA_QUIESCE_LONG - 1);
+	assert_int_equal(*light, HCA_QUIESCE_LIGHT);
+
+	/* A wait ends that, and is remembered. */
+	let_another_wait();
+	assert_int_equal(*light, HCA_QUIESCE_FENCED);
+	enter_and_leave(2 * HCA_QUIESCE_STAY + 1, 0);
+	assert_int_equal(*light, HCA_QUIESCE_FENCED);
+	enter_and_leave(1, 0);
+	assert_int_equal(*light, HCA_QUIESCE_LIGHT);
+
+	/* Waits that come again and again keep it fenced. */
+	let_another_wait();
+	for (u32 i = 0; i < 5 * HCA_QUIESCE_STAY; i++) {
+		if (i % HCA_QUIESCE_STAY == 0)
+			let_another_wait();
+		enter_and_leave(1, 0);
+		assert_int_equal(*light, HCA_QUIESCE_FENCED);
+	}
+
+	/* Our own waits needn't. */
+	enter_and_leave(2 * HCA_QUIESCE_STAY + 2, 0);
+	assert_int_equal(*light, HCA_QUIESCE_LIGHT);
+	hca_quiesce_wait(&quiesce);
+	assert_int_equal(*light, HCA_QUIESCE_LIGHT);
+}
+
+static void long_entries_are_fenced(void **state)
+{
+	const u32 *light = &quiesce.slot[0].light;
+
+	(void)state;
+	hca_quiesce_init(&quiesce);
+	enter_and_leave(5, HCA_QUIESCE_LONG);
+	assert_int_equal(*light, HCA_QUIESCE_FENCED);
+	enter_and_leave(HCA_QUIESCE_STAY, 0);
+	assert_int_equal(*light, HCA_QUIESCE_FENCED);
+	enter_and_leave(1, 0);
+	assert_int_equal(*light, HCA_QUIESCE_LIGHT);
+	enter_and_leave(1, ~0u); /* whatever a peer says; safe, if not exact */
+	enter_and_leave(1, 1u << 31);
+	enter_and_leave(1, HCA_QUIESCE_LONG);
+	assert_int_equal(*light, HCA_QUIESCE_FENCED);
+
+	/* No number makes an entry of a slot light that was told to be fenced. */
+	quiesce.slot[0].light = HCA_QUIESCE_ASKED;
+	enter_and_leave(1, 1u << 31);
+	enter_and_leave(3 * HCA_QUIESCE_STAY, 0);
+	assert_int_equal(*light, HCA_QUIESCE_ASKED);
+}
+
+static void look_at(const u32 *at, u32 times)
+{
+	while (at && times--)
+		wrong += hca_load(at) != ALIVE;
+}
+
+/* A use of object @n, and perhaps another entry within it. */
+static void use_one(u32 n, u32 chance)
+{
+	struct hca_quiesce_mark outer, inner;
+	bool nests = chance >> 4 & 1;
+	const u32 *at;
+
+	hca_quiesce_enter_for(&quiesce, &outer, chance % 8 ? 0 : HCA_QUIESCE_LONG);
+	at = hca_load_acquire(&current[n]);
+	look_at(at, chance >> 6 & 3);
+	if (nests) {
+		hca_quiesce_enter_for(&quiesce, &inner, chance >> 5 & 1 ? 0 : HCA_QUIESCE_LONG);
+		look_at(at, chance >> 8 & 3);
+		hca_quiesce_leave(&inner);
+	}
+	look_at(at, 1 + (chance >> 10 & 7));
+	uses += at != NULL;
+	hca_quiesce_leave(&outer);
+}
+
+static u32 draw(u64 *chance)
+{
+	*chance = *chance * 6364136223846793005ull + 1442695040888963407ull;
+	return (u32)(*chance >> 40);
+}
+
+static void use_weakly(void *arg)
+{
+	u64 chance = *(u64 *)arg;
+	u32 n = 0;
+
+	while (hca_load(&writers))
+		use_one(n++ % OBJECTS, draw(&chance));
+}
+
+/* Between two turns there is time for readers to get light. */
+static void replace_weakly(void *arg)
+{
+	u64 chance = *(u64 *)arg, n = chance % OBJECTS;
+	u32 i, k, *old = &object[n][0];
+
+	for (i = 0; i < WEAK_ROUNDS; i++) {
+		for (k = draw(&chance) % 64; k; k--)
+			(void)hca_load(&writers);
+		hca_store(&current[n], NULL);
+		hca_quiesce_wait(&quiesce);
+		*old = GONE;
+		old = &object[n][old == &object[n][0]];
+		*old = ALIVE;
+		hca_store_release(&current[n], old);
+	}
+	hca_fetch_add(&writers, (u32)-1);
+}
+
+static void begin_weakly(u64 seed)
+{
+	u32 i;
+
+	hca_quiesce_init(&quiesce);
+	quiesce.stay = seed % 4 == 3 ? 2 : 0;
+	for (i = 0; i < OBJECTS; i++) {
+		object[i][0] = ALIVE;
+		object[i][1] = GONE;
+		current[i] = &object[i][0];
+	}
+}
+
+static void run_weakly(u64 seed, u32 n, void (*const fns[])(void *))
+{
+	static u64 number[TEST_MAX_THREADS];
+	void *args[TEST_MAX_THREADS];
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		number[i] = seed * OBJECTS * TEST_MAX_THREADS + i; /* each writer has an object of its own */
+		args[i] = &number[i];
+	}
+	assert_int_equal(test_run_threads(seed, n, fns, args, NULL), 0);
+	if (wrong)
+		fail_msg("seed %llu, %u threads: used what was gone", (unsigned long long)seed, n);
+	for (i = 0; i < HCA_SLOTS; i++) {
+		assert_int_equal(quiesce.slot[i].inside[0] | quiesce.slot[i].inside[1], 0);
+		assert_int_not_equal(quiesce.slot[i].light, HCA_QUIESCE_ASKED);
+	}
+	assert_int_equal(quiesce.fencing | quiesce.driven, 0);
+}
+
+static void weakly(u64 seed, u32 n_readers, u32 n_writers)
+{
+	void (*fns[TEST_MAX_THREADS])(void *);
+	u32 i, n = n_readers + n_writers;
+
+	begin_weakly(seed);
+	writers = n_writers;
+	for (i = 0; i < n; i++)
+		fns[i] = (seed & 1 ? i < n_readers : i >= n_writers) ? use_weakly : replace_weakly;
+	run_weakly(seed, n, fns);
+}
+
+/* Each store of a reader may be seen late, that of its being inside among them; slots turn light and fenced all the time. */
+static void late_stores_let_nothing_be_used(void **state)
+{
+	u64 seed;
+
+	(void)state;
+	wrong = uses = 0;
+	test_weak_memory(true);
+	for (seed = 1; seed <= WEAK_SEEDS; seed++) {
+		weakly(seed, 1, 1);
+		weakly(seed, 1, 3);
+		weakly(seed, 2, 3);
+	}
+	test_weak_memory(false);
+	assert_true(uses > 10 * WEAK_SEEDS);
+}
+
+/* A few entries of a slot that is light, during the first wait of each other thread. */
+static void use_all(void *arg)
+{
+	u64 chance = *(u64 *)arg;
+	struct hca_quiesce_mark outer, inner;
+	u32 i, k, times = draw(&chance) % 4;
+	const u32 *at[OBJECTS];
+
+	for (k = 0; k <= times; k++) {
+		bool nests = draw(&chance) & 1;
+
+		hca_quiesce_enter(&quiesce, &outer);
+		for (i = 0; i < OBJECTS; i++)
+			at[i] = hca_load_acquire(&current[i]);
+		if (nests)
+			hca_quiesce_enter_for(&quiesce, &inner, HCA_QUIESCE_LONG);
+		for (i = 0; i < 30; i++)
+			look_at(at[i % OBJECTS], 1);
+		if (nests)
+			hca_quiesce_leave(&inner);
+		hca_quiesce_leave(&outer);
+	}
+}
+
+static void retract_once(void *arg)
+{
+	u64 n = *(u64 *)arg % OBJECTS;
+
+	hca_store(&current[n], NULL);
+	hca_quiesce_wait(&quiesce);
+	object[n][0] = GONE;
+}
+
+static void light_entries_count_for_all_waiters(void **state)
+{
+	void (*const fns[])(void *) = { use_all, retract_once, retract_once, retract_once };
+	u64 seed;
+
+	(void)state;
+	wrong = 0;
+	test_weak_memory(true);
+	for (seed = 1; seed <= 2 * WEAK_SEEDS; seed++) {
+		begin_weakly(seed);
+		quiesce.top = 1;
+		quiesce.slot[0].light = HCA_QUIESCE_LIGHT;
+		run_weakly(seed, 2 + seed % 3, fns);
+	}
+	test_weak_memory(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +575,10 @@ int main(void)
 		T(other_adapters_delay_nobody),
 		T(waiters_share_periods),
 		T(nothing_is_used_after_its_wait),
+		T(short_entries_get_light),
+		T(long_entries_are_fenced),
+		T(late_stores_let_nothing_be_used),
+		T(light_entries_count_for_all_waiters),
 	};
 
 	test_os_reset(1);

@@ -40,7 +40,7 @@ static void refuses_each_reserved_bit(void **state)
 	(void)state;
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x10), all, sizeof(all)));
 	n = (u32)bed_be(all, 4) / 8;
-	assert_int_equal(n, 43);
+	assert_int_equal(n, 45);
 	for (i = 0; i < n; i++) {
 		const u8 *row = all + 4 + 8 * i;
 		u8 cdb[16] = { row[0], row[3] };
@@ -439,7 +439,7 @@ static void names_its_commands(void **state)
 {
 	(void)state;
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 0x80, 0, 0, 0, 0, 0, 0x10), data, 4096));
-	assert_int_equal(bed.length, 4 + 43 * 20);
+	assert_int_equal(bed.length, 4 + 45 * 20);
 	assert_memory_equal(data + 4, ((u8[]){ 0, 0, 0, 0, 0, 2, 0, 6, 0, 10 }), 10);
 	EXPECT_GOOD(bed_run(CDB(0xa3, 0x0c, 2, 0x9e, 0, 0x10, 0, 0, 0, 255), data, 255));
 	assert_int_equal(bed.length, 20);

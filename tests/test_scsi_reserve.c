@@ -5,7 +5,7 @@
  */
 #include "scsi_fixture.h"
 
-enum { REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT, REGISTER_AND_IGNORE };
+enum { REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT, REGISTER_AND_IGNORE, REGISTER_AND_MOVE };
 
 static u8 data[65536];
 
@@ -93,8 +93,9 @@ static void refuses_wrong_lists(void **state)
 			continue;
 		EXPECT_SENSE(out(&bed.nexus, RESERVE, i, 1, 0), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
 		EXPECT_SENSE(out(&bed.nexus, PREEMPT, i, 1, 1), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
+		EXPECT_SENSE(out(&bed.nexus, PREEMPT_AND_ABORT, i, 1, 1), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
 	}
-	EXPECT_SENSE(out(&bed.nexus, PREEMPT_AND_ABORT, 1, 1, 1), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
+	EXPECT_SENSE(out(&bed.nexus, REGISTER_AND_MOVE + 1, 0, 1, 1), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
 	EXPECT_SENSE(bed_run(CDB(0x5e, 4, 0, 0, 0, 0, 0, 0, 255), data, 255), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
 }
 
@@ -237,6 +238,112 @@ static void is_preempted(void **state)
 	assert_int_equal(data[21], 1);
 }
 
+/*
+ * SPC-4 5.13.11.2.7: as PREEMPT, and the commands of those that lose their registrations are to be ended, of nobody else.
+ * Whose commands were ended is told so (SAM-4 5.6), and of its registration as well; after a reset, of the reset alone.
+ */
+static void is_preempted_with_its_commands(void **state)
+{
+	struct scsi_nexus third;
+
+	(void)state;
+	scsi_nexus_init(&third, &bed.dev);
+	third.power_on = 0;
+	EXPECT_GOOD(out(&bed.nexus, REGISTER, 0, 0, 1));
+	EXPECT_GOOD(out(&bed.other, REGISTER, 0, 0, 2));
+	EXPECT_GOOD(out(&third, REGISTER, 0, 0, 2));
+	EXPECT_GOOD(out(&bed.other, RESERVE, 3, 2, 0));
+	EXPECT_CONFLICT(out(&bed.nexus, PREEMPT_AND_ABORT, 3, 1, 99));
+	assert_int_equal(bed.last.preempted, 0);
+	EXPECT_SENSE(out(&bed.nexus, PREEMPT_AND_ABORT, 3, 1, 0), SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_FIELD);
+	EXPECT_GOOD(out(&bed.nexus, PREEMPT_AND_ABORT, 1, 1, 2));
+	assert_int_equal(bed.last.preempted, 2);
+	assert_true(scsi_preempts(&bed.last, &bed.other));
+	assert_true(scsi_preempts(&bed.last, &third));
+	assert_false(scsi_preempts(&bed.last, &bed.nexus));
+	assert_int_equal(in(1), 16);
+	assert_int_equal(bed_be(data, 4), 4);
+	assert_int_equal(bed_be(data + 8, 8), 1);
+	assert_int_equal(data[21], 1);
+	scsi_nexus_cleared(&bed.other);
+	EXPECT_ATTENTION(&bed.other, SCSI_ASC_CLEARED);
+	EXPECT_ATTENTION(&bed.other, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+	EXPECT_GOOD(bed_run_on(&bed.other, 0, CDB(0), NULL, 0));
+	EXPECT_ATTENTION(&third, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+	EXPECT_GOOD(bed_run_on(&third, 0, CDB(0), NULL, 0));
+	/* PREEMPT ends no commands. */
+	EXPECT_GOOD(out(&third, REGISTER, 0, 0, 2));
+	EXPECT_GOOD(out(&bed.nexus, PREEMPT, 1, 1, 2));
+	assert_int_equal(bed.last.preempted, 0);
+	scsi_nexus_cleared(&bed.other);
+	scsi_device_reset(&bed.dev);
+	EXPECT_ATTENTION(&bed.other, SCSI_ASC_RESET);
+	EXPECT_GOOD(bed_run_on(&bed.other, 0, CDB(0), NULL, 0));
+}
+
+static u8 move_with(struct scsi_nexus *nexus, u64 key, u64 new_key, const u8 *port, u32 at, u8 value)
+{
+	u8 list[48] = { 0 };
+
+	put(list, 8, key);
+	put(list + 8, 8, new_key);
+	list[19] = 1;
+	list[23] = 24;
+	list[24] = 4;
+	memcpy(list + 32, port, SCSI_PORT_LEN);
+	if (at)
+		list[at] = value;
+	return bed_run_on(nexus, 0, CDB(0x5f, REGISTER_AND_MOVE, 0, 0, 0, 0, 0, 0, 48), list, 48);
+}
+
+/* SPC-4 5.13.8 and 6.16.4; statuses as Linux's drivers/target/target_core_pr.c has them. */
+static void is_moved(void **state)
+{
+	static const struct {
+		u8 at, value;
+	} wrong[] = { { 17, 1 }, { 17, 4 }, { 18, 1 }, { 19, 0 }, { 23, 20 }, { 24, 5 }, { 24, 0x44 } };
+	u8 zero[48] = { 0 };
+	u32 i;
+
+	(void)state;
+	EXPECT_CONFLICT(move_with(&bed.nexus, 0, 2, bed.other.port, 0, 0)); /* not registered */
+	EXPECT_GOOD(out(&bed.nexus, REGISTER, 0, 0, 1));
+	EXPECT_CONFLICT(move_with(&bed.nexus, 9, 2, bed.other.port, 0, 0));
+	EXPECT_SENSE(move_with(&bed.nexus, 1, 2, bed.other.port, 0, 0), SCSI_ILLEGAL_REQUEST, SCSI_ASC_CDB_FIELD);
+	EXPECT_GOOD(out(&bed.nexus, RESERVE, 1, 1, 0));
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		EXPECT_SENSE(move_with(&bed.nexus, 1, 2, bed.other.port, wrong[i].at, wrong[i].value),
+			     SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_FIELD);
+	}
+	EXPECT_SENSE(move_with(&bed.nexus, 1, 0, bed.other.port, 0, 0), SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_FIELD);
+	EXPECT_SENSE(move_with(&bed.nexus, 1, 2, bed.nexus.port, 0, 0), SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_FIELD);
+	for (i = 0; i < 48; i += 23)
+		EXPECT_SENSE(bed_run(CDB(0x5f, REGISTER_AND_MOVE, 0, 0, 0, 0, 0, 0, i), zero, i), SCSI_ILLEGAL_REQUEST,
+			     SCSI_ASC_LIST_LENGTH);
+	assert_int_equal(in(0), 8);
+	assert_int_equal(bed_be(data, 4), 1);
+	/* It has the reservation, and nobody is told; who had it stays registered. */
+	EXPECT_GOOD(move_with(&bed.nexus, 1, 2, bed.other.port, 0, 0));
+	assert_int_equal(in(0), 16);
+	assert_int_equal(bed_be(data, 4), 2);
+	assert_int_equal(in(1), 16);
+	assert_int_equal(bed_be(data + 8, 8), 2);
+	assert_int_equal(data[21], 1);
+	EXPECT_CONFLICT(bed_run(CDB(0x2a, [8] = 1), data, 512));
+	EXPECT_GOOD(bed_run_on(&bed.other, 0, CDB(0x2a, [8] = 1), data, 512));
+	EXPECT_CONFLICT(move_with(&bed.nexus, 1, 3, bed.other.port, 0, 0)); /* isn't the holder any more */
+	/* Back, with another key, and out of the registrations. */
+	EXPECT_GOOD(move_with(&bed.other, 2, 7, bed.nexus.port, 17, 2));
+	assert_int_equal(in(0), 8);
+	assert_int_equal(bed_be(data + 8, 8), 7);
+	EXPECT_CONFLICT(bed_run_on(&bed.other, 0, CDB(0x2a, [8] = 1), data, 512));
+	EXPECT_GOOD(bed_run(CDB(0x2a, [8] = 1), data, 512));
+	/* What all registrants hold can't be moved. */
+	EXPECT_GOOD(out(&bed.nexus, RELEASE, 1, 7, 0));
+	EXPECT_GOOD(out(&bed.nexus, RESERVE, 7, 7, 0));
+	EXPECT_CONFLICT(move_with(&bed.nexus, 7, 2, bed.other.port, 0, 0));
+}
+
 /* A port is known again by its identifier, after a reset of the unit, too; a new connection hears of power on alone. */
 static void outlives_connections(void **state)
 {
@@ -301,8 +408,16 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bed_begin, bed_end)
 	const struct CMUnitTest tests[] = {
-		TEST(has_keys),	   TEST(tells_its_capabilities), TEST(refuses_wrong_lists),  TEST(excludes_commands),
-		TEST(is_released), TEST(is_preempted),		 TEST(outlives_connections), TEST(has_room_for_so_many),
+		TEST(has_keys),
+		TEST(tells_its_capabilities),
+		TEST(refuses_wrong_lists),
+		TEST(excludes_commands),
+		TEST(is_released),
+		TEST(is_preempted),
+		TEST(is_preempted_with_its_commands),
+		TEST(is_moved),
+		TEST(outlives_connections),
+		TEST(has_room_for_so_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -352,6 +352,10 @@ static void test_logins(void **state)
 	attr.device = b.dev[1];
 	attr.scsi = &b.scsi;
 	attr.no_indirect = true;
+	/* Nobody would poll. */
+	attr.poll = IB_POLL_DIRECT;
+	assert_int_equal(srp_target_create(&attr, &t), -EINVAL);
+	attr.poll = IB_POLL_SOFTIRQ;
 	assert_int_equal(srp_target_create(&attr, &t), 0);
 	assert_int_equal(srp_target_create(&attr, &twice), -EADDRINUSE);
 	srp_login_req_encode(iu, sizeof(iu), &req);

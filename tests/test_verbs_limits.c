@@ -275,7 +275,7 @@ static void other_objects_that_can_not_be(void **state)
 	assert_err(ib_alloc_mr(a.pd, IB_MR_TYPE_MEM_REG, 0), -EINVAL);
 	assert_err(ib_alloc_mr(a.pd, IB_MR_TYPE_MEM_REG, most->max_fast_reg_page_list_len + 1), -EINVAL);
 	assert_err(ib_alloc_mr(a.pd, IB_MR_TYPE_MEM_REG, ~0u), -EINVAL);
-	assert_err(ib_alloc_mr(a.pd, (enum ib_mr_type)1, 4), -EINVAL);
+	assert_err(ib_alloc_mr(a.pd, (enum ib_mr_type)2, 4), -EINVAL);
 	assert_err(ib_alloc_mr(a.pd, IB_MR_TYPE_DMA, 4), -EINVAL);
 	assert_err(ib_alloc_mw(a.pd, (enum ib_mw_type)0), -EINVAL);
 	fa.max_pages = 0;

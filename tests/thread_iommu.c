@@ -122,7 +122,7 @@ static void *owner_main(void *arg)
 		i = next(w) % PAGES;
 		off = page_of(w->index, i);
 		if (mapped[i]) {
-			if (ops->unmap(f->dev, hca_dma_addr(mapped[i]), 1, DMA_BIDIRECTIONAL, 0))
+			if (ops->unmap_one(f->dev, hca_dma_addr(mapped[i]), 1, DMA_BIDIRECTIONAL, 0))
 				hca_fetch_add(&f->wrong, 1);
 			mapped[i] = 0;
 			if (f->m->lazy)
@@ -132,7 +132,7 @@ static void *owner_main(void *arg)
 		}
 		check_poison(f, off, 4);
 		pages[i] = 1 + next(w) % 4;
-		addr = ops->map(f->dev, off, pages[i] * PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+		addr = ops->map_one(f->dev, off, pages[i] * PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 		if (hca_dma_errno(addr)) {
 			hca_fetch_add(&f->wrong, 1);
 			continue;
@@ -141,7 +141,7 @@ static void *owner_main(void *arg)
 		hca_store_release(&f->heard[w->index][i], mapped[i]);
 	}
 	for (i = 0; i < PAGES; i++)
-		if (mapped[i] && ops->unmap(f->dev, hca_dma_addr(mapped[i]), 1, DMA_BIDIRECTIONAL, 0))
+		if (mapped[i] && ops->unmap_one(f->dev, hca_dma_addr(mapped[i]), 1, DMA_BIDIRECTIONAL, 0))
 			hca_fetch_add(&f->wrong, 1);
 	return NULL;
 }
@@ -163,7 +163,7 @@ static void *noise_main(void *arg)
 		    platform_unmap_list(f->dev, sgl, 3, DMA_TO_DEVICE, 0))
 			hca_fetch_add(&f->wrong, 1);
 		/* The middle of the aperture: nothing is there. */
-		if (!f->m->ops->unmap(f->dev, hca_dma_addr((1ull << 40) + (1ull << 34)), 1, DMA_TO_DEVICE, 0))
+		if (!f->m->ops->unmap_one(f->dev, hca_dma_addr((1ull << 40) + (1ull << 34)), 1, DMA_TO_DEVICE, 0))
 			hca_fetch_add(&f->wrong, 1);
 		device_get_stats(f->dev, &st);
 	}
@@ -247,7 +247,7 @@ static void *crowd_main(void *arg)
 	u32 n, i;
 
 	for (n = 0; n < 60; n++) {
-		a = ops->map(f->dev, off, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
+		a = ops->map_one(f->dev, off, PAGE_SIZE, DMA_BIDIRECTIONAL, 0);
 		if (hca_dma_errno(a)) {
 			hca_fetch_add(&f->wrong, 1);
 			continue;
@@ -261,7 +261,7 @@ static void *crowd_main(void *arg)
 		}
 		while (i)
 			ops->close(f->dev, &win[--i]);
-		if (ops->unmap(f->dev, a, 1, DMA_BIDIRECTIONAL, 0))
+		if (ops->unmap_one(f->dev, a, 1, DMA_BIDIRECTIONAL, 0))
 			hca_fetch_add(&f->wrong, 1);
 	}
 	return NULL;

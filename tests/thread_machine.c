@@ -434,6 +434,43 @@ static void guarded_memory(void **state)
 	close_machine();
 }
 
+/* --- threads of the library's --- */
+
+static struct hca_work stray;
+static u32 strays; /* atomic */
+
+static void stray_write(void *arg)
+{
+	*(volatile u8 *)arg = 7;
+	hca_fetch_add(&strays, 1);
+}
+
+static void stray_hit(void *ctx, u64 off, const void *code)
+{
+	(void)code;
+	assert_int_equal(off, 5 * PAGE_SIZE);
+	++*(u32 *)ctx;
+}
+
+/* sigprocmask(2): a fault whose signal is blocked kills the process. A worker's is caught as any other thread's. */
+static void a_worker_writes_guarded_memory(void **state)
+{
+	u32 hits = 0;
+
+	(void)state;
+	open_machine(MACHINE_DIRECT, true);
+	guard_range(m, 5 * PAGE_SIZE, PAGE_SIZE, GUARD_MAP);
+	assert_int_equal(hca_work_init(&stray, stray_write, (u8 *)m->map.virt + 5 * PAGE_SIZE), 0);
+	hca_work_start(&stray);
+	while (!hca_load(&strays))
+		sched_yield();
+	hca_work_destroy(&stray);
+	guard_take_hits(m, stray_hit, &hits);
+	assert_int_equal(hits, 1);
+	guard_range(m, 5 * PAGE_SIZE, PAGE_SIZE, GUARD_UNMAP);
+	close_machine();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +481,7 @@ int main(void)
 		cmocka_unit_test(a_limit_on_files_is_an_error),
 		cmocka_unit_test(a_child_has_its_own_pages),
 		cmocka_unit_test(guarded_memory),
+		cmocka_unit_test(a_worker_writes_guarded_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

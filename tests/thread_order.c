@@ -241,12 +241,54 @@ static void regions_beside_bulk_traffic(void **state)
 	vk_close(&a, &b);
 }
 
+/* What isn't carried out at once, with the queue pair locked. */
+static void *adds_once(void *arg)
+{
+	struct ib_sge sge = vk_sge(&a, 0, 8);
+	const struct ib_atomic_wr wr = {
+		.wr = { .sg_list = &sge,
+			.num_sge = 1,
+			.opcode = IB_WR_ATOMIC_FETCH_AND_ADD,
+			.send_flags = IB_SEND_SIGNALED },
+		.remote_addr = hca_dma_u64(b.addr),
+		.compare_add = 1,
+		.rkey = b.mr->rkey,
+	};
+
+	if (ib_post_send(arg, &wr.wr, NULL))
+		abort();
+	return NULL;
+}
+
+/* Who sees that all is complete may destroy the queue pair, though the call that posted hasn't returned yet. */
+static void destroyed_at_the_last_completion(void **state)
+{
+	pthread_t adder;
+	struct ib_wc wc;
+	struct pair p;
+	u32 i;
+
+	(void)state;
+	vk_open(&a, &b, IB_QPT_RC, true, true, MACHINE_DIRECT);
+	for (i = 0; i < 50; i++) {
+		make_pair(&p, NULL);
+		assert_int_equal(pthread_create(&adder, NULL, adds_once, p.qp), 0);
+		while (!ib_poll_cq(p.cq, 1, &wc))
+			sched_yield();
+		assert_int_equal(wc.status, IB_WC_SUCCESS);
+		end_pair(&p);
+		pthread_join(adder, NULL);
+	}
+	vk_close(&a, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_handler_in_a_crowd),
 		cmocka_unit_test(attributes_change_beside_messages),
 		cmocka_unit_test(regions_beside_bulk_traffic),
+		cmocka_unit_test(destroyed_at_the_last_completion),
 	};
 
 	return cmocka_run_group_tests_name("thread_order", tests, NULL, NULL);

@@ -158,11 +158,106 @@ static void slots_change_hands(void **state)
 		assert_int_equal(quiesce.slot[i].inside[0] | quiesce.slot[i].inside[1], 0);
 }
 
+/* --- slots that turn light and fenced all the time --- */
+
+#define BUSY 3u
+#define RETRACTORS 2u
+#define TURNS 250u /* waits of each that find a light slot */
+
+static u32 retractors;
+
+static void look_at(const u32 *at, u32 times)
+{
+	while (at && times--)
+		if (*(const volatile u32 *)at != ALIVE)
+			hca_fetch_add(&wrong, 1);
+}
+
+/* Mostly short entries, which make the slot light; now and then a long one, which makes it fenced, and one within another. */
+static void *use_busily(void *arg)
+{
+	struct hca_quiesce_mark outer, inner;
+	const u32 *at;
+	u32 i;
+
+	for (i = (u32)(uintptr_t)arg; hca_load(&retractors); i++) {
+		hca_quiesce_enter_for(&quiesce, &outer, i % 61 ? 0 : HCA_QUIESCE_LONG);
+		at = hca_load_acquire(&current[i % RETRACTORS]);
+		look_at(at, i % 4);
+		if (i % 13 == 0) {
+			hca_quiesce_enter_for(&quiesce, &inner, i % 2 ? 0 : HCA_QUIESCE_LONG);
+			look_at(at, 1);
+			hca_quiesce_leave(&inner);
+		}
+		look_at(at, 1 + i % 8);
+		hca_quiesce_leave(&outer);
+	}
+	return arg;
+}
+
+static bool any_light(void)
+{
+	u32 i, light = 0;
+
+	for (i = 0; i < HCA_SLOTS; i++)
+		light += hca_load(&quiesce.slot[i].light) == HCA_QUIESCE_LIGHT;
+	return light;
+}
+
+static void *retract(void *arg)
+{
+	u32 n = (u32)(uintptr_t)arg, found = 0, i, k, *at;
+
+	for (i = 0; found < TURNS; i++) {
+		at = malloc(sizeof(*at));
+		if (!at)
+			abort();
+		*at = ALIVE;
+		hca_store_release(&current[n], at);
+		for (k = 0; k < i % 64 * 50 && !any_light(); k++)
+			hca_pause();
+		found += any_light();
+		hca_store(&current[n], NULL);
+		hca_quiesce_wait(&quiesce);
+		*at = ~ALIVE;
+		free(at);
+	}
+	hca_fetch_add(&retractors, (u32)-1);
+	return arg;
+}
+
+static void slots_turn_light_and_fenced(void **state)
+{
+	pthread_t reader[BUSY], waiter[RETRACTORS];
+	uintptr_t i;
+
+	(void)state;
+	hca_quiesce_init(&quiesce);
+	quiesce.stay = 3;
+	retractors = RETRACTORS;
+	wrong = 0;
+	for (i = 0; i < BUSY; i++)
+		assert_int_equal(pthread_create(&reader[i], NULL, use_busily, (void *)i), 0);
+	for (i = 0; i < RETRACTORS; i++)
+		assert_int_equal(pthread_create(&waiter[i], NULL, retract, (void *)i), 0);
+	for (i = 0; i < RETRACTORS; i++)
+		pthread_join(waiter[i], NULL);
+	for (i = 0; i < BUSY; i++)
+		pthread_join(reader[i], NULL);
+	assert_int_equal(wrong, 0);
+	for (i = 0; i < HCA_SLOTS; i++) {
+		assert_int_equal(quiesce.slot[i].inside[0] | quiesce.slot[i].inside[1], 0);
+		assert_int_not_equal(quiesce.slot[i].light, HCA_QUIESCE_ASKED);
+	}
+	assert_int_equal(quiesce.fencing | quiesce.driven, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_used_after_its_wait),
 		cmocka_unit_test(slots_change_hands),
+		cmocka_unit_test(slots_turn_light_and_fenced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@
 #define MILLISECOND 1000000ull
 
 static struct soak bed;
+static struct soak_groups groups;
 static u64 seed;
 
 static u64 number(const char *name, u64 otherwise)
@@ -209,7 +210,7 @@ static void end_all(struct soak *s, struct soak_thread *t)
 		/* No request of a shared queue has got lost. */
 		for (i = known = 0; i < SOAK_SRQ; i++)
 			known += s->side[k].srq_posted[i];
-		posted = (rq->tail + 2 * rq->size - rq->head) % (2 * rq->size);
+		posted = rq->tail - rq->head;
 		assert_int_equal(s->wrong ? posted : known, posted);
 	}
 }
@@ -218,21 +219,26 @@ static void soak(const char *name, bool packets)
 {
 	u64 length = number("SOAK_SECONDS", 2) * 500 * MILLISECOND;
 	struct soak_thread t[SOAK_THREADS + 1];
-	pthread_t id[SOAK_THREADS];
+	pthread_t id[SOAK_THREADS + 2];
 	u32 i;
 
 	printf("# %s: SOFTHCA_SEED=%llu\n", name, (unsigned long long)seed);
 	soak_open(&bed, name, packets, seed);
+	soak_groups_open(&bed, &groups, seed);
 	for (i = 0; i <= SOAK_THREADS; i++)
 		t[i] = (struct soak_thread){ &bed, i, (seed + 1) * 0x9e3779b97f4a7c15ull + i * 0x1000001ull };
 	for (i = 0; i < SOAK_THREADS; i++)
 		assert_int_equal(pthread_create(&id[i], NULL, work, &t[i]), 0);
+	assert_int_equal(pthread_create(&id[SOAK_THREADS], NULL, soak_group_sends, &groups), 0);
+	assert_int_equal(pthread_create(&id[SOAK_THREADS + 1], NULL, soak_group_changes, &groups), 0);
 	watch(&bed, length);
-	for (i = 0; i < SOAK_THREADS; i++)
+	for (i = 0; i < SOAK_THREADS + 2; i++)
 		pthread_join(id[i], NULL);
 	end_all(&bed, &t[SOAK_THREADS]);
 	assert_int_equal(bed.wrong, 0);
 	assert_true(bed.n.connects > 0 && bed.n.requests > 0);
+	soak_groups_close(&groups);
+	assert_int_equal(bed.wrong, 0);
 	soak_close(&bed);
 }
 

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "verbs_connect.h"
 #include "softhca/ib_verbs.h"
 
 #define VK_BYTES 65536u
@@ -148,37 +149,7 @@ static inline void vk_modify(struct ib_qp *qp, struct ib_qp_attr *at, enum ib_qp
 
 static inline void vk_connect(struct ib_qp *qp, u32 lid, u32 qpn)
 {
-	struct ib_qp_attr at = {
-		.path_mtu = IB_MTU_4096,
-		.qkey = 0x11,
-		.dest_qp_num = qpn,
-		.qp_access_flags = IB_ACCESS_REMOTE_WRITE | IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC,
-		.ah_attr = { .dlid = lid, .port_num = 1 },
-		.port_num = 1,
-		.max_rd_atomic = 4,
-		.max_dest_rd_atomic = 4,
-		.min_rnr_timer = IB_RNR_TIMER_000_64,
-		.timeout = 14,
-		.retry_cnt = 3,
-		.rnr_retry = 2,
-	};
-	int init = IB_QP_PKEY_INDEX | IB_QP_PORT;
-	int rtr = IB_QP_AV | IB_QP_PATH_MTU | IB_QP_DEST_QPN | IB_QP_RQ_PSN;
-	int rts = IB_QP_SQ_PSN;
-
-	if (qp->qp_type == IB_QPT_UD) {
-		init |= IB_QP_QKEY;
-		rtr = 0;
-	} else {
-		init |= IB_QP_ACCESS_FLAGS;
-	}
-	if (qp->qp_type == IB_QPT_RC) {
-		rtr |= IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER;
-		rts |= IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY | IB_QP_MAX_QP_RD_ATOMIC;
-	}
-	vk_modify(qp, &at, IB_QPS_INIT, init);
-	vk_modify(qp, &at, IB_QPS_RTR, rtr);
-	vk_modify(qp, &at, IB_QPS_RTS, rts);
+	assert_int_equal(verbs_connect(qp, lid, qpn, 3, 2), 0);
 }
 
 static inline void vk_open(struct end *a, struct end *b, enum ib_qp_type type, bool a_soft, bool b_soft,

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# The rules about the rooms of the tree, which are the folders of src/ and ulp/: which room may include and call which.
+# The rules about the rooms of the tree, which are the folders of src/ and ulp/, and src/wire/shm: which room may include
+# and call which.
 # Each function prints what breaks the rule, a line each. Sourced by tools/lint.sh, which also feeds each of them every
 # kind of forbidden arrow.
 
@@ -13,11 +14,13 @@ ARROWS=(
 	'hca: dma os'
 	'wire: os'
 	'transport: wire hca dma os'
+	'wire/shm: wire hca dma os'
 	'cm: transport wire hca dma os'
 	'platform: dma os'
 	'ib: platform cm transport wire hca dma os'
 	'srp: ib platform os'
 	'cli: srp ib platform os'
+	'shim: wire/shm wire transport hca dma os'
 	'kernel: cm transport wire hca dma os'
 )
 # These include public headers and those of ulp/, no header of a room of the library; nor does a public header.
@@ -31,7 +34,17 @@ NO_CYCLE='dma hca wire transport cm ib'
 # the tables don't allow
 arrows_judge() {
 	awk -F'|' -v table="$(printf '%s\n' "${ARROWS[@]}")" -v apart="$APART" '
-		function room(path) { sub(/\/.*/, "", path); return path }
+		# The longest of the table that the path begins with; else its first folder.
+		function room(path,   two) {
+			two = path
+			sub(/\/[^\/]*$/, "", two)
+			while (two ~ /\// && !(two in known))
+				sub(/\/[^\/]*$/, "", two)
+			if (two in known)
+				return two
+			sub(/\/.*/, "", path)
+			return path
+		}
 		function part(path,   i) {
 			for (i = 1; i in side; i++)
 				if (index(path "/", side[i] "/") == 1)

@@ -59,19 +59,25 @@ mapfile -t headers < <(cd "$there/include" && find softhca -name '*.h' | sort)
 kept=$(cd include && find softhca -name '*.h' | sort)
 made=$(printf '%s\n' "${headers[@]}" | grep -vx softhca/config.h)
 try 'the installed headers are those of the tree' test "$kept" = "$made"
+# Kernel sources are C.
+mapfile -t both < <(printf '%s\n' "${headers[@]}" | grep -vE '^softhca/(kernel\.h$|kernel/|compat/)')
+is_both() {
+	printf '%s\n' "${both[@]}" | grep -qxF "$1"
+}
 for h in "${headers[@]}"; do
 	echo "#include <$h>" >"$dest/one.c"
 	cp "$dest/one.c" "$dest/one.cc"
 	try "$h alone, C" gcc -std=gnu11 "${strict[@]}" "${cflags[@]}" -fsyntax-only "$dest/one.c"
-	try "$h alone, C++" g++ -std=c++17 "${strict[@]}" "${cflags[@]}" -fsyntax-only "$dest/one.cc"
+	is_both "$h" && try "$h alone, C++" g++ -std=c++17 "${strict[@]}" "${cflags[@]}" -fsyntax-only "$dest/one.cc"
 done
 
 mapfile -t exported < <(nm -D --defined-only "$there/lib/libsofthca.so" | awk '$2 ~ /[TDBRWV]/ { print $3 }' | sort)
 try "the library exports something (${#exported[@]} names)" test "${#exported[@]}" -gt 0
-{
-	printf '#include <%s>\n' "${headers[@]}"
+# every NAME... - a program that names each function; its headers are on standard input
+every() {
+	sed 's/.*/#include <&>/'
 	echo 'static const void *volatile all[] = {'
-	printf '\t(const void *)&%s,\n' "${exported[@]}"
+	printf '\t(const void *)&%s,\n' "$@"
 	echo '};'
 	echo 'int main(void)'
 	echo '{'
@@ -80,8 +86,10 @@ try "the library exports something (${#exported[@]} names)" test "${#exported[@]
 	echo '			return 1;'
 	echo '	return 0;'
 	echo '}'
-} >"$dest/every.c"
-cp "$dest/every.c" "$dest/every.cc"
+}
+printf '%s\n' "${headers[@]}" | grep -v '^softhca/compat/' | every "${exported[@]}" >"$dest/every.c"
+mapfile -t in_both < <(cd "$there/include" && printf '%s\n' "${exported[@]}" | grep -xF "$(grep -ohE '\b\w+\b' "${both[@]}" | sort -u)")
+printf '%s\n' "${both[@]}" | every "${in_both[@]}" >"$dest/every.cc"
 try 'a program with every function, C' gcc -std=gnu11 "${strict[@]}" -Wno-address "${cflags[@]}" "$dest/every.c" \
 	-o "$dest/every-c" "${libs[@]}"
 try 'it runs' env LD_LIBRARY_PATH="$there/lib" "$dest/every-c"
@@ -122,6 +130,11 @@ for f in examples/*.c tests/install/*.c; do
 	try "$f, C++" g++ -x c++ -std=c++20 "${strict[@]}" "${cflags[@]}" "$f" -o "$dest/$name-cc" "${libs[@]}"
 	try "$f runs, C++" "${run[@]}" "$dest/$name-cc"
 done
+
+# The kernel ULP: its sources find the kernel's headers by their path. It judges itself.
+try 'examples/rstore' gcc -std=gnu11 "${strict[@]}" -Wno-unused-parameter -I"$there/include/softhca/compat" "${cflags[@]}" \
+	examples/rstore/*.c -o "$dest/rstore" "${libs[@]}"
+try 'examples/rstore runs' env LD_LIBRARY_PATH="$there/lib" "$dest/rstore"
 
 kept=$(cd man && find . -name '*.[1-9]' -printf '%f\n' | sort)
 made=$(find "$there/share/man" -type f -printf '%f\n' 2>/dev/null | sort)

@@ -17,10 +17,10 @@ die() {
 	exit 1
 }
 
-build='gcc libc6-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
+build='gcc libc6-dev libibverbs-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
 run="$build coreutils e2fsprogs"
-check="$run nbdkit libnbd-bin libiscsi-bin qemu-utils fio strace g++ binutils clang libclang-rt-dev libcmocka-dev sparse cppcheck clang-tidy clang-format shellcheck mandoc"
-bench="$build nbdkit libnbd-bin valgrind"
+check="$run nbdkit libnbd-bin libiscsi-bin qemu-utils fio strace g++ binutils clang libclang-rt-dev libcmocka-dev sparse cppcheck clang-tidy clang-format shellcheck mandoc spin ibverbs-utils perftest qperf python3-pyverbs iproute2 util-linux"
+bench="$build nbdkit libnbd-bin valgrind ibverbs-utils perftest ucx-utils libfabric-bin"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	die 'this is not a Debian system; install the packages named in tools/deps.sh your own way, then set SOFTHCA_DEPS=skip'

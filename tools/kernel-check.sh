@@ -55,6 +55,22 @@ for flavour in amd64 686-pae; do
 	verdict "$flavour: no 64-bit division that a kernel hasn't" 0 "$out"
 done
 
+# The library's constants are the kernel's.
+out=$(tools/kernel-names.sh "$kernels" 2>&1)
+verdict 'names that the library and the kernel have are equal' $? "$out"
+out=$(tools/kernel-names.sh "$kernels" IB_WC_REG_MR=16 2>&1)
+refuses 'a name with another value is seen' $? "$out" '^IB_WC_REG_MR is 16 here and 8 in the kernel$'
+
+# The example of a ULP is one of the kernel's as well.
+rm -rf "$kernels/rstore"
+mkdir -p "$kernels/rstore"
+cp examples/rstore/rstore*.[ch] "$kernels/rstore"
+echo 'obj-m := rstore_server.o rstore_client.o' >"$kernels/rstore/Makefile"
+out=$(make -s -C "$kernels/amd64/build" M="$kernels/rstore" ARCH=x86_64 W=1 --no-print-directory rstore_server.o \
+	rstore_client.o 2>&1)
+verdict 'examples/rstore compiles for the kernel, W=1' $? "$out"
+rm -rf "$kernels/rstore"
+
 # The checks can say no.
 tree=$kernels/bad.tree
 rm -rf "$tree" "$kernels/bad"

@@ -8,6 +8,8 @@
 
 # The core, which can be built into a kernel as it is: rooms of src/, as a regular expression.
 CORE='dma|hca|wire|transport|cm'
+# What lies below one of them and is no core.
+NOT_CORE='src/wire/shm/'
 
 # Where the platform's mapped fields of a scatterlist may be named; everybody else asks ib_sg_dma_address/len().
 # ib_dma.h and ib_dma.c are where those two live. Extended regular expressions over the path.
@@ -17,6 +19,9 @@ DMA_FIELDS_ALLOWED=(
 	'include/softhca/dma-mapping\.h'
 	'include/softhca/ib_dma\.h'
 	'src/ib/ib_dma\.c'
+	'bench/bench_dma\.c'
+	'tests/test_(sg_fill|kernel_names)\.c'
+	'examples/rstore/.*'
 	'bench/rival_[^/]*'
 	'kernel/(map|map_ledger)\.c'
 	'kernel/test/[^/]*\.c'
@@ -40,6 +45,7 @@ code() {
 # The core includes its own headers and the contract, nothing else.
 rule_core_includes() {
 	grep -HnE '^[[:space:]]*#[[:space:]]*include' "$@" /dev/null |
+		sed "s|\"${NOT_CORE#src/}|\"not core: &|" |
 		grep -vE ':[[:space:]]*#[[:space:]]*include[[:space:]]+"(os\.h|('"$CORE"')/[^"]+|softhca/hca_[^"]+|softhca/abi/[^"]+)"'
 }
 

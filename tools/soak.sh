@@ -12,6 +12,8 @@
 #   racing    the same under the thread sanitizer
 #   valgrind  the unit tests, once; leaks are left to the test os layer, whose guard bytes make every block look as if it
 #             were only pointed into
+#   peers     processes of verbs whose peers are killed at any instant, 1,000 of them if there is time (SHIM_KILL_ROUNDS), and
+#             one that is stopped for 10 s
 #   kernel    the module on emulated machines, two at a time in random order, while there is time; SOAK_TURNS: how often it is
 #             loaded and unloaded there
 #
@@ -23,9 +25,9 @@ cd "$(dirname "$0")/.." || exit 1
 . tools/variants.sh
 
 total=${SOAK_SECONDS:-3600}
-stages=${SOAK_STAGES:-fuzz tsan asan plain racing valgrind kernel}
+stages=${SOAK_STAGES:-fuzz tsan asan plain racing valgrind peers kernel}
 unset SOAK_SECONDS
-declare -A weight=([fuzz]=15 [tsan]=9 [asan]=9 [plain]=17 [racing]=17 [valgrind]=12 [kernel]=21)
+declare -A weight=([fuzz]=15 [tsan]=9 [asan]=9 [plain]=17 [racing]=17 [valgrind]=12 [peers]=9 [kernel]=21)
 
 for stage in $stages; do
 	if [ -z "${weight[$stage]:-}" ]; then
@@ -117,6 +119,18 @@ under_valgrind() {
 	wait
 }
 
+# Ten of them die in some 3 s.
+peers_die() {
+	local seed rounds=${SHIM_KILL_ROUNDS:-$(($(left) * 3))}
+	build_variant gcc || return
+	seed=$(seed)
+	[ "$rounds" -le 1000 ] || rounds=${SHIM_KILL_ROUNDS:-1000}
+	[ "$rounds" -ge 50 ] || rounds=50
+	echo "  $rounds peers die"
+	SOFTHCA_SEED=$seed SHIM_KILL_ROUNDS=$rounds SHIM_STOP_MS=10000 tap "soak/test_shim_kill@$seed" $((rounds + 600)) \
+		"$CHECK/gcc/tests/test_shim_kill"
+}
+
 # Two machines take up to KERNEL_SECONDS; more turns where there is time for them.
 on_machines() {
 	local KERNEL_SECONDS=380 machines m
@@ -152,6 +166,7 @@ run_stage() {
 	plain) soak_program gcc ;;
 	racing) soak_program tsan ;;
 	valgrind) under_valgrind ;;
+	peers) peers_die ;;
 	kernel) on_machines ;;
 	esac
 }

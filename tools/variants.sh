@@ -9,15 +9,15 @@ export TAP_LOGS=$CHECK/log TAP_TOTALS=$CHECK/totals
 
 export ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:exitcode=66:suppressions=$PWD/tools/tsan.supp
+export TSAN_OPTIONS=halt_on_error=0:die_after_fork=0:second_deadlock_stack=1:exitcode=66:suppressions=$PWD/tools/tsan.supp
 unset CC CFLAGS LDFLAGS DESTDIR MAKEFLAGS MAKELEVEL
 
 about() {
 	case $1 in
 	gcc) echo 'all tests, gcc, split scatterlist' ;;
-	clang) echo 'all tests, clang, split scatterlist' ;;
-	joined) echo 'all tests, scatterlist without a mapped length' ;;
-	classic) echo 'all tests, scatterlist of 2006' ;;
+	clang) echo 'clang without a sanitizer: the build, thread tests' ;;
+	joined) echo 'tests that depend on it, scatterlist without a mapped length' ;;
+	classic) echo 'tests that depend on it, scatterlist of 2006' ;;
 	asan) echo 'all tests, address and undefined-behaviour sanitizers' ;;
 	tsan) echo 'thread tests, thread sanitizer' ;;
 	m32) echo 'all tests, 32-bit' ;;
@@ -74,7 +74,8 @@ build_variant() {
 		fi
 		echo "$setup" >"$dir/.setup"
 	fi
-	if ! ninja -C "$dir" -j2 -k 20 >"$dir.build.log" 2>&1; then
+	# shellcheck disable=SC2046 # a list of names
+	if ! ninja -C "$dir" -j2 -k 20 $(targets "$v") >"$dir.build.log" 2>&1; then
 		build_failed "$v"
 		return 1
 	fi
@@ -85,6 +86,25 @@ build_failed() {
 	echo "    FAILED $1: the build; its log:"
 	sed 's/^/    | /' "$CHECK/$1.build.log"
 	total "$1/build" 0 1 0
+}
+
+# targets VARIANT - what to build: all, or what is run where unit tests aren't; asan's clang has compiled those
+targets() {
+	case $1 in tsan | clang) ;; *) return ;; esac
+	ninja -C "$CHECK/$1" -t targets all | sed -nE 's/: c_LINKER.*//p' |
+		grep -vxFf <(programs "$1" unit | sed 's|^|tests/|')
+}
+
+# two_at_a_time VARIANT SUFFIX SUITE - its programs, each by the command in run_tests's wrap
+two_at_a_time() {
+	local v=$1 p
+	for p in $(programs_of "$v" "$3"); do
+		while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+			wait -n
+		done
+		late || "${wrap[@]}" tools/tap.sh "$v/$p$2" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" &
+	done
+	wait
 }
 
 # programs VARIANT SUITE - the test programs that this variant built
@@ -106,21 +126,60 @@ late() {
 	[ -n "${UNTIL:-}" ] && [ "$SECONDS" -ge "$UNTIL" ]
 }
 
-# run_tests VARIANT [SUFFIX] - unit tests two at a time, then thread tests alone, which want both processors, then the
+# shim_tests VARIANT [SUFFIX] - the drop-in libibverbs, which scatterlists don't matter to; programs from packages once
+shim_tests() {
+	local v=$1 p wrap=()
+	case $v in joined | classic) return ;; esac
+	[ -f "$CHECK/$v/src/libibverbs.so.1" ] || return
+	[ "$v" != tsan ] || wrap=(without_aslr)
+	# They die as often as they are to with gcc.
+	[ "$v" = gcc ] || local -x SHIM_KILL_ROUNDS=${SHIM_KILL_ROUNDS:-10}
+	for p in $(programs "$v" shim); do
+		late && return
+		case $v/$p in
+		gcc/shim_luck | gcc/shim_programs | */shim_abi)
+			tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/libibverbs.so.1"
+			;;
+		*/shim_*) ;;
+		*) "${wrap[@]}" tools/tap.sh "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" ;;
+		esac
+	done
+}
+
+# loaded FILE - what of a program is loaded, without what names its build
+loaded() {
+	objcopy -O binary --strip-all -R .note.gnu.build-id "$1" "$CHECK/loaded" && sha256sum <"$CHECK/loaded"
+}
+
+# as_gcc VARIANT PROGRAM - is it to the byte what gcc's run has tested before? Most programs know nothing of scatterlists.
+as_gcc() {
+	case $1 in joined | classic) ;; *) return 1 ;; esac
+	local ours
+	grep -q "^gcc/$2 " "$TAP_TOTALS" && ours=$(loaded "$CHECK/$1/tests/$2") &&
+		[ "$ours" = "$(loaded "$CHECK/gcc/tests/$2")" ]
+}
+
+# programs_of VARIANT SUITE - those that are run
+programs_of() {
+	local p
+	for p in $(programs "$1" "$2"); do
+		as_gcc "$1" "$p" || echo "$p"
+	done
+}
+
+# run_tests VARIANT [SUFFIX] - unit tests two at a time, and those that have a clock of their own; then thread tests alone, which want both processors, then the
 # scripts that call the softhca program; none of them once it's late
 run_tests() {
-	local v=$1 p wrap=()
+	local v=$1 p n wrap=()
 	[ "$v" != tsan ] || wrap=(without_aslr)
-	if [ "$v" != tsan ]; then
-		for p in $(programs "$v" unit); do
-			while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
-				wait -n
-			done
-			late || tap "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" &
-		done
-		wait
+	n=$(($(for p in unit deliver thread; do programs "$v" $p; done | wc -l) - $(for p in unit deliver thread; do programs_of "$v" $p; done | wc -l)))
+	[ "$n" = 0 ] || echo "  $n programs are to the byte those that gcc's run has tested, and aren't run again"
+	# The address sanitizer's run is clang's, too.
+	if [ "$v" != tsan ] && [ "$v" != clang ]; then
+		two_at_a_time "$v" "${2:-}" unit
 	fi
-	for p in $(programs "$v" thread); do
+	two_at_a_time "$v" "${2:-}" deliver
+	for p in $(programs_of "$v" thread); do
 		late && return
 		if [ "$v" = tsan ]; then
 			without_aslr tools/tap.sh "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p"
@@ -128,8 +187,20 @@ run_tests() {
 			tap "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p"
 		fi
 	done
+	# Models are the same whatever compiles the library.
+	if [ "$v" = gcc ]; then
+		for p in $(programs "$v" model); do
+			late || tap "$v/$p${2:-}" "${TEST_SECONDS:-600}" tests/spin.sh "tests/model/${p#model_}.pml"
+		done
+	fi
+	shim_tests "$v" "${2:-}"
+	[ "$v" != clang ] || return 0
 	for p in tests/cli_*.sh; do
 		late && return
+		case $v/$p in
+		joined/*_devices.sh | joined/*_run.sh | joined/*_status.sh) continue ;; # as with the drop-in libibverbs
+		classic/*_devices.sh | classic/*_run.sh | classic/*_status.sh) continue ;;
+		esac
 		"${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-300}" "$p" "$CHECK/$v/src/softhca"
 	done
 }
@@ -146,9 +217,13 @@ fuzzers() {
 fuzz_short() {
 	local f
 	for f in $(fuzzers); do
+		while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+			wait -n
+		done
 		tap "fuzz/$f" 120 tools/fuzz-one.sh "$CHECK/fuzz/fuzz/$f" "fuzz/corpus/$f" "$CHECK/fuzz-found/$f" \
-			-seed=1 -runs=200000 -max_total_time=8
+			-seed=1 -runs=200000 -max_total_time=8 &
 	done
+	wait
 }
 
 # kernel_tests - build the module for every kernel, then boot the machines (or those in KERNEL_MACHINES) two at a time

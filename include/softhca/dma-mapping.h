@@ -43,6 +43,7 @@ struct machine;
  * @seg_boundary_mask: a piece of a list doesn't cross a multiple of this plus 1
  * @name: for messages and fault records
  * @platform: the machine's platform's own
+ * @parent: of a verbs device's, the device on the bus; else NULL
  */
 struct device {
 	struct machine *machine;
@@ -51,7 +52,14 @@ struct device {
 	u64 seg_boundary_mask;
 	char name[32];
 	void *platform;
+	struct device *parent;
 };
+
+/** dev_name() - its name, for messages */
+static inline const char *dev_name(const struct device *dev)
+{
+	return dev->name;
+}
 
 /** struct device_attr - how a device is made; 0 anywhere asks for the default: 64-bit mask (bounce machine: 32), 2 GiB, 4 GiB - 1 */
 struct device_attr {
@@ -205,5 +213,16 @@ void device_flush(struct device *dev);
 #define dma_unmap_page(d, a, s, r) dma_unmap_page_attrs(d, a, s, r, 0)
 #define dma_map_sg(d, s, n, r) dma_map_sg_attrs(d, s, n, r, 0)
 #define dma_unmap_sg(d, s, n, r) dma_unmap_sg_attrs(d, s, n, r, 0)
+
+/** dma_unmap_sgtable() - the end of dma_map_sgtable() */
+#define dma_unmap_sgtable(dev, sgt, dir, attrs) dma_unmap_sg_attrs(dev, (sgt)->sgl, (int)(sgt)->orig_nents, dir, attrs)
+
+/* What an object keeps of a mapping for its unmap. */
+#define DEFINE_DMA_UNMAP_ADDR(name) dma_addr_t name
+#define DEFINE_DMA_UNMAP_LEN(name) u32 name
+#define dma_unmap_addr(ptr, name) ((ptr)->name)
+#define dma_unmap_addr_set(ptr, name, value) ((ptr)->name = (value))
+#define dma_unmap_len(ptr, name) ((ptr)->name)
+#define dma_unmap_len_set(ptr, name, value) ((ptr)->name = (value))
 
 #endif

@@ -58,6 +58,15 @@ enum hca_dma_dir {
 /* The highest errno; the same number on every Linux. */
 #define HCA_MAX_ERRNO 4095
 
+/** struct hca_place - bytes in this address space; nothing says that they are mapped */
+struct hca_place {
+	void *at;
+	u64 len;
+};
+
+/* The most of one piece. */
+#define HCA_PLACES 8u
+
 /** hca_dma_addr() - an integer that is known to be a DMA address (from a work request, from a peer) as one */
 static inline hca_dma_addr_t hca_dma_addr(u64 v)
 {

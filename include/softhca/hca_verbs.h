@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The words of InfiniBand that the engine and its faces share, with the values that
- * Linux's verbs give them (IBTA vol. 1 names the things, rdma/ib_user_verbs.h the
+ * Linux's verbs give them (IBTA vol. 1 names the things, rdma/ib_verbs.h the
  * numbers). No face's header is needed to read this.
  */
 #ifndef SOFTHCA_HCA_VERBS_H
@@ -59,7 +59,7 @@ enum hca_wc_opcode {
 	HCA_WC_FETCH_ADD,
 	HCA_WC_BIND_MW,
 	HCA_WC_LOCAL_INV,
-	HCA_WC_REG_MR = 16,
+	HCA_WC_REG_MR = 8,
 	HCA_WC_RECV = 1 << 7,
 	HCA_WC_RECV_RDMA_WITH_IMM,
 };
@@ -68,7 +68,7 @@ enum hca_wc_opcode {
 enum hca_wc_flags {
 	HCA_WC_GRH = 1 << 0,
 	HCA_WC_WITH_IMM = 1 << 1,
-	HCA_WC_WITH_INVALIDATE = 1 << 3,
+	HCA_WC_WITH_INVALIDATE = 1 << 2,
 };
 
 /**

@@ -31,6 +31,7 @@ struct ib_core;
  * @page_size_cap: bit n: pages of 1 << n bytes can be registered
  * @max_qp_wr: requests of a queue; @max_srq_wr the same
  * @device_cap_flags: enum ib_device_cap_flags
+ * @kernel_cap_flags: enum ib_kernel_cap_flags
  * @max_send_sge, @max_recv_sge, @max_srq_sge: pieces of a request
  * @max_qp_rd_atom, @max_qp_init_rd_atom: reads and atomics under way at the responder, at the requester
  * @max_fast_reg_page_list_len: pages of a fast registration
@@ -44,6 +45,7 @@ struct ib_device_attr {
 	u64 max_mr_size;
 	u64 page_size_cap;
 	u64 device_cap_flags;
+	u64 kernel_cap_flags;
 	u32 vendor_id;
 	u32 vendor_part_id;
 	u32 hw_ver;
@@ -87,13 +89,26 @@ enum ib_device_cap_flags {
 	IB_DEVICE_MEM_WINDOW_TYPE_2B = 1 << 24,
 };
 
+/** enum ib_kernel_cap_flags - what it can do for ULPs; values are Linux's */
+enum ib_kernel_cap_flags {
+	IBK_LOCAL_DMA_LKEY = 1 << 0, /* pd->local_dma_lkey */
+	IBK_INTEGRITY_HANDOVER = 1 << 1,
+	IBK_ON_DEMAND_PAGING = 1 << 2,
+	IBK_SG_GAPS_REG = 1 << 3, /* IB_MR_TYPE_SG_GAPS */
+	IBK_ALLOW_USER_UNREG = 1 << 4,
+	IBK_BLOCK_MULTICAST_LOOPBACK = 1 << 5, /* IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK */
+	IBK_UD_TSO = 1 << 6,
+	IBK_VIRTUAL_FUNCTION = 1 << 7,
+	IBK_RDMA_NETDEV_OPA = 1 << 8,
+};
+
 /**
  * struct ib_dma_ops - what a mapped address is on a device that decides it itself
  * @map_single, @unmap_single: low memory by its virtual address
  * @map_page, @unmap_page: a range of pages
  * @map_sg: entries that the device sees (1 .. @nents), or -errno with nothing mapped
  * @unmap_sg: with the @nents of the map
- * @sg_dma_address, @sg_dma_len: of an entry of a mapped list
+ * @sg_dma_address, @sg_dma_len: of an entry of a mapped list; what they return is stored in the entry where a mapping fills the list
  * @sync_single_for_cpu, @sync_single_for_device: the bytes change owner
  * @alloc_coherent, @free_coherent: memory that both may touch
  * @max_seg_size: longest entry of a list, bytes; 0: no limit but its 32 bits
@@ -147,11 +162,15 @@ enum ib_dma_style {
  * @pages: the machine's first struct page
  * @sg_inline: bytes of struct page whose pages are in low memory, if ib_sg_dma_address() may compute with them; else 0
  * @sg_no_walk: mapping a list needs no look at it
+ * @fill_sg: mapping a list sets sg_dma_address() and sg_dma_len() of its entries
  * @dma_ops: the device's own mapping, or NULL: the platform's
  * @ledger: every live mapping, or NULL
  * @dma_device: the device on the machine's bus
  * @mem: the accessor; NULL before registration
  * @name: given at registration
+ * @dev: the verbs device as a device, for messages: its name, its machine, and @dma_device as its parent; not for dma_map_*()
+ * @node_guid: in network order
+ * @num_comp_vectors: 1
  */
 struct ib_device {
 	u64 single_base;
@@ -165,6 +184,7 @@ struct ib_device {
 	struct device *dma_device;
 	struct hca_mem *mem;
 	bool sg_no_walk;
+	bool fill_sg;
 	bool guard; /* CPU writes into what it owns are caught */
 	struct ib_core *core; /* its engine */
 	struct ib_device_attr attrs;
@@ -174,16 +194,22 @@ struct ib_device {
 	enum ib_dma_style style;
 	struct ib_dma_ops filled; /* the driver's ops without holes; what dma_ops points to */
 	char name[32];
+	struct device dev;
+	u64 node_guid;
+	int num_comp_vectors;
 } __attribute__((aligned(64)));
 
 /**
- * struct ib_dma_config - how mappings of a device are watched
+ * struct ib_dma_config - how mappings of a device are made and watched
+ * @fill_sg: ib_dma_map_sg() sets sg_dma_address() and sg_dma_len() of each entry, whoever calls it, as Linux does since 5.1; else only
+ *	the calls of sources that include softhca/kernel.h do, and the others store nothing and look at no entry
  * @ledger: keep a ledger. The environment variable SOFTHCA_LEDGER=1 turns it on for every device, =0 off, whatever stands here.
  * @history: ended mappings remembered; 0: 1,024
  * @report: called for each misuse; NULL: a line on standard error, by ib_dma_report_str()
  * @ctx: handed to @report
  */
 struct ib_dma_config {
+	bool fill_sg;
 	bool ledger;
 	u32 history;
 	void (*report)(void *ctx, const struct hca_misuse_report *r);
@@ -210,6 +236,83 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
  * Return: mappings that had leaked, as far as a ledger was kept.
  */
 u64 ib_unregister_device(struct ib_device *dev);
+
+/**
+ * struct ib_client - a ULP that wants to know of every device
+ * @name: for messages
+ * @add: a device is there; not 0: it is none for this ULP, and @remove isn't called for it
+ * @remove: it goes; @client_data: of ib_set_client_data()
+ *
+ * Both may sleep, and neither may register or unregister a device or a client. @next and @registered are the library's.
+ */
+struct ib_client {
+	const char *name;
+	int (*add)(struct ib_device *device);
+	void (*remove)(struct ib_device *device, void *client_data);
+	void (*rename)(struct ib_device *device, void *client_data); /* never called: devices keep their names */
+	struct ib_client *next;
+	bool registered;
+};
+
+/** ib_register_client() - @add is called for each device that there is and will be. May sleep. Return: 0; -ENOMEM; -EBUSY: registered already. */
+int ib_register_client(struct ib_client *client);
+
+/** ib_unregister_client() - @remove was called for each device when this returned. May sleep. */
+void ib_unregister_client(struct ib_client *client);
+
+/** ib_set_client_data() - between @add and the end of @remove; elsewhere it is refused, with a warning. Any context. */
+void ib_set_client_data(struct ib_device *device, struct ib_client *client, void *data);
+
+/** ib_get_client_data() - what was set, or NULL. Any context. */
+void *ib_get_client_data(struct ib_device *device, struct ib_client *client);
+
+/** rdma_start_port() - the first port of a device; they are numbered from here to rdma_end_port() */
+static inline u32 rdma_start_port(const struct ib_device *device)
+{
+	(void)device;
+	return 1;
+}
+
+static inline u32 rdma_end_port(const struct ib_device *device)
+{
+	return device->phys_port_cnt;
+}
+
+#define rdma_for_each_port(device, iter) for (iter = rdma_start_port(device); iter <= rdma_end_port(device); iter++)
+
+/** rdma_is_port_valid() - is there a port of this number? */
+static inline bool rdma_is_port_valid(const struct ib_device *device, unsigned int port)
+{
+	return port >= rdma_start_port(device) && port <= rdma_end_port(device);
+}
+
+/** rdma_protocol_ib() - every port is InfiniBand; none is RoCE or iWARP */
+static inline bool rdma_protocol_ib(const struct ib_device *device, u32 port_num)
+{
+	return rdma_is_port_valid(device, port_num);
+}
+
+static inline bool rdma_protocol_roce(const struct ib_device *device, u32 port_num)
+{
+	(void)device;
+	(void)port_num;
+	return false;
+}
+
+static inline bool rdma_protocol_iwarp(const struct ib_device *device, u32 port_num)
+{
+	(void)device;
+	(void)port_num;
+	return false;
+}
+
+/** rdma_cap_read_inv() - does a read need a key that its end invalidates (iWARP)? No. */
+static inline bool rdma_cap_read_inv(const struct ib_device *device, u32 port_num)
+{
+	(void)device;
+	(void)port_num;
+	return false;
+}
 
 /** enum ipath_highmem - what the copying adapter does with a page that has no mapping */
 enum ipath_highmem {

@@ -27,6 +27,22 @@ extern "C" {
 /** IB_DMA_HERE - this line, as the ledger's reports name it */
 #define IB_DMA_HERE ((hca_site_t)(__FILE__ ":" IB_DMA_STR(__LINE__)))
 
+/**
+ * IB_DMA_FILL_SG - 1: lists that this source maps are filled on every device: sg_dma_address() and sg_dma_len() are right
+ *
+ * softhca/kernel.h makes it 1, wherever in the source it is included. A call reads it where it stands.
+ */
+#ifndef IB_DMA_FILL_SG
+#define IB_DMA_FILL_SG 0
+#endif
+
+/**
+ * IB_DMA_SG_UNFILLED - sg_dma_address() of a list whose mapping stored nothing, on a device that keeps a ledger
+ *
+ * No device has memory there, nor up to 2^48 bytes behind it: a request fails, and the ledger says why.
+ */
+#define IB_DMA_SG_UNFILLED hca_dma_addr(0x5adull << 52)
+
 #define IB_DMA_LIKELY(x) __builtin_expect(!!(x), 1)
 
 /* The long ways: every check, the ledger, the device's ops or the platform's. Not to be called by name. */
@@ -37,7 +53,7 @@ dma_addr_t ib_dma_map_page_long(struct ib_device *dev, struct page *page, unsign
 void ib_dma_unmap_long(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
 		       unsigned long attrs, enum hca_map_kind kind, hca_site_t site);
 int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
-		       unsigned long attrs, hca_site_t site);
+		       unsigned long attrs, bool fill, hca_site_t site);
 void ib_dma_unmap_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			  unsigned long attrs, hca_site_t site);
 dma_addr_t ib_sg_dma_address_long(struct ib_device *dev, struct scatterlist *sg);
@@ -124,18 +140,18 @@ static inline void ib_dma_unmap_at(struct ib_device *dev, dma_addr_t addr, size_
 
 /* As ib_dma_map_sg(), with the errno kept. */
 static inline int ib_dma_map_sg_err_at(struct ib_device *dev, struct scatterlist *sgl, int nents,
-				       enum dma_data_direction dir, unsigned long attrs, hca_site_t site)
+				       enum dma_data_direction dir, unsigned long attrs, bool fill, hca_site_t site)
 {
 	/* ib_sg_dma_address() will compute what is asked for: the list isn't looked at. */
-	if (IB_DMA_LIKELY(dev->sg_no_walk && sgl && nents > 0 && (unsigned int)dir < (unsigned int)DMA_NONE))
+	if (IB_DMA_LIKELY(!fill && dev->sg_no_walk && sgl && nents > 0 && (unsigned int)dir < (unsigned int)DMA_NONE))
 		return nents;
-	return ib_dma_map_sg_long(dev, sgl, nents, dir, attrs, site);
+	return ib_dma_map_sg_long(dev, sgl, nents, dir, attrs, fill, site);
 }
 
 static inline int ib_dma_map_sg_at(struct ib_device *dev, struct scatterlist *sgl, int nents,
-				   enum dma_data_direction dir, unsigned long attrs, hca_site_t site)
+				   enum dma_data_direction dir, unsigned long attrs, bool fill, hca_site_t site)
 {
-	int n = ib_dma_map_sg_err_at(dev, sgl, nents, dir, attrs, site);
+	int n = ib_dma_map_sg_err_at(dev, sgl, nents, dir, attrs, fill, site);
 
 	return n > 0 ? n : 0;
 }
@@ -149,9 +165,9 @@ static inline void ib_dma_unmap_sg_at(struct ib_device *dev, struct scatterlist 
 }
 
 static inline int ib_dma_map_sgtable_at(struct ib_device *dev, struct sg_table *sgt, enum dma_data_direction dir,
-					unsigned long attrs, hca_site_t site)
+					unsigned long attrs, bool fill, hca_site_t site)
 {
-	int n = ib_dma_map_sg_err_at(dev, sgt->sgl, (int)sgt->orig_nents, dir, attrs, site);
+	int n = ib_dma_map_sg_err_at(dev, sgt->sgl, (int)sgt->orig_nents, dir, attrs, fill, site);
 
 	if (n < 0)
 		return n;
@@ -300,15 +316,17 @@ int ib_dma_copy_at(struct ib_device *ddev, dma_addr_t dst, struct ib_device *sde
  * Return: how many entries it sees (ib_sg_dma_address/len of that many); 0 if it can't be done, and then nothing is
  * mapped. ib_dma_map_sgtable_attrs() says why.
  */
-#define ib_dma_map_sg(dev, sgl, nents, dir) ib_dma_map_sg_at(dev, sgl, nents, dir, 0, IB_DMA_HERE)
-#define ib_dma_map_sg_attrs(dev, sgl, nents, dir, attrs) ib_dma_map_sg_at(dev, sgl, nents, dir, attrs, IB_DMA_HERE)
+#define ib_dma_map_sg(dev, sgl, nents, dir) ib_dma_map_sg_at(dev, sgl, nents, dir, 0, IB_DMA_FILL_SG, IB_DMA_HERE)
+#define ib_dma_map_sg_attrs(dev, sgl, nents, dir, attrs) \
+	ib_dma_map_sg_at(dev, sgl, nents, dir, attrs, IB_DMA_FILL_SG, IB_DMA_HERE)
 
 /** ib_dma_unmap_sg() - with the @nents of the map, not with what it returned */
 #define ib_dma_unmap_sg(dev, sgl, nents, dir) ib_dma_unmap_sg_at(dev, sgl, nents, dir, 0, IB_DMA_HERE)
 #define ib_dma_unmap_sg_attrs(dev, sgl, nents, dir, attrs) ib_dma_unmap_sg_at(dev, sgl, nents, dir, attrs, IB_DMA_HERE)
 
 /** ib_dma_map_sgtable_attrs() - the same for a table, whose nents it sets. Return: 0 or -errno. */
-#define ib_dma_map_sgtable_attrs(dev, sgt, dir, attrs) ib_dma_map_sgtable_at(dev, sgt, dir, attrs, IB_DMA_HERE)
+#define ib_dma_map_sgtable_attrs(dev, sgt, dir, attrs) \
+	ib_dma_map_sgtable_at(dev, sgt, dir, attrs, IB_DMA_FILL_SG, IB_DMA_HERE)
 #define ib_dma_unmap_sgtable_attrs(dev, sgt, dir, attrs) ib_dma_unmap_sgtable_at(dev, sgt, dir, attrs, IB_DMA_HERE)
 
 /** ib_dma_sync_single_for_cpu() - the CPU owns @size bytes at @addr, which lie inside one mapping, until they are given back */

@@ -17,6 +17,7 @@
 
 #include "softhca/err.h"
 #include "softhca/ib_dma.h"
+#include "softhca/list_head.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,6 +70,37 @@ struct ib_event {
 
 /** ib_event_msg() - an event in words */
 const char *ib_event_msg(enum ib_event_type event);
+
+/**
+ * struct ib_event_handler - called for each event that a driver tells of the device or a port
+ * @handler: in a thread of the library that holds no lock of ours; may sleep, and may not unregister itself
+ */
+struct ib_event_handler {
+	struct ib_device *device;
+	void (*handler)(struct ib_event_handler *handler, struct ib_event *event);
+	struct list_head list;
+};
+
+#define INIT_IB_EVENT_HANDLER(ptr, dev, func) \
+	do { \
+		(ptr)->device = (dev); \
+		(ptr)->handler = (func); \
+		(ptr)->list.next = (ptr)->list.prev = &(ptr)->list; \
+	} while (0)
+
+/** ib_register_event_handler() - until ib_unregister_event_handler(). May sleep. */
+void ib_register_event_handler(struct ib_event_handler *handler);
+
+/** ib_unregister_event_handler() - no call of it is under way when this returned. May sleep; not from a handler. */
+void ib_unregister_event_handler(struct ib_event_handler *handler);
+
+/**
+ * ib_dispatch_event() - a driver tells of its device or port
+ * @event: copied
+ *
+ * Handlers are called later, in the order of the events. None is called for an event that there is no memory for. Any context.
+ */
+void ib_dispatch_event(const struct ib_event *event);
 
 enum ib_mtu {
 	IB_MTU_256 = HCA_MTU_256,
@@ -224,10 +256,11 @@ struct ib_wc {
  * @IB_POLL_WORKQUEUE, @IB_POLL_UNBOUND_WORKQUEUE: a worker thread of the library; done() may take its time
  */
 enum ib_poll_context {
-	IB_POLL_DIRECT,
 	IB_POLL_SOFTIRQ,
 	IB_POLL_WORKQUEUE,
 	IB_POLL_UNBOUND_WORKQUEUE,
+	IB_POLL_LAST_POOL_TYPE = IB_POLL_UNBOUND_WORKQUEUE,
+	IB_POLL_DIRECT,
 };
 
 enum ib_cq_notify_flags {
@@ -246,7 +279,7 @@ struct ib_cq_init_attr {
 	u32 flags;
 };
 
-/** struct ib_cq - a completion queue; @cqe: how many completions it holds */
+/** struct ib_cq - a completion queue; @cqe: how many completions it holds; @shared: of ib_cq_pool_get() */
 struct ib_cq {
 	struct ib_device *device;
 	ib_comp_handler comp_handler;
@@ -254,6 +287,8 @@ struct ib_cq {
 	void *cq_context;
 	int cqe;
 	enum ib_poll_context poll_ctx;
+	u32 comp_vector;
+	bool shared;
 };
 
 /** ib_create_cq() - a completion queue that the ULP polls; @comp_handler is called when it is armed, @event_handler when it overflows */
@@ -325,11 +360,12 @@ struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags);
 /** ib_dealloc_pd() - Return: 0; -EBUSY: something was made under it and still is */
 int ib_dealloc_pd(struct ib_pd *pd);
 
-/** enum ib_mr_type - IB_MR_TYPE_SG_GAPS is absent: a list with gaps is refused or cut by ib_map_mr_sg() */
+/** enum ib_mr_type - IB_MR_TYPE_SG_GAPS: a registration of pieces that begin and end anywhere */
 enum ib_mr_type {
 	IB_MR_TYPE_MEM_REG,
-	IB_MR_TYPE_DMA = 3,
-	IB_MR_TYPE_PHYS,
+	IB_MR_TYPE_SG_GAPS,
+	IB_MR_TYPE_DMA = 4,
+	IB_MR_TYPE_PHYS = 64, /* no number of Linux's, which has no such MRs any more */
 };
 
 /**
@@ -338,6 +374,8 @@ enum ib_mr_type {
  * @iova: the ULP's name for its first byte
  * @length: bytes
  * @page_size: of a fast-registered one, set by ib_map_mr_sg()
+ * @need_inval: the ULP's; false when it is made
+ * @qp_entry: its place in a queue pair's pool (ib_mr_pool_init()); else the ULP's
  */
 struct ib_mr {
 	struct ib_device *device;
@@ -348,6 +386,8 @@ struct ib_mr {
 	u64 length;
 	unsigned int page_size;
 	enum ib_mr_type type;
+	bool need_inval;
+	struct list_head qp_entry;
 };
 
 /** ib_get_dma_mr() - a key for every mapped address of the device; @access: enum ib_access_flags */
@@ -367,7 +407,7 @@ struct ib_phys_buf {
  */
 struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start);
 
-/** ib_alloc_mr() - an MR for fast registration of up to @max_num_sg pages; @type: IB_MR_TYPE_MEM_REG */
+/** ib_alloc_mr() - an MR for fast registration of up to @max_num_sg pages (IB_MR_TYPE_MEM_REG) or pieces (IB_MR_TYPE_SG_GAPS) */
 struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg);
 
 /** ib_dereg_mr() - nothing is touched through its keys after it returned. Return: 0; -EBUSY: MWs are bound to it. */
@@ -380,7 +420,7 @@ int ib_dereg_mr(struct ib_mr *mr);
  * @page_size: a power of two, at least 4,096
  *
  * Sets the MR's iova, length and page_size. Entries between the first and the last must begin and end on page borders, or the
- * list ends there, as it does after its last entry. Return: how many entries fit; -EINVAL.
+ * list ends there, as it does after its last entry; those of an IB_MR_TYPE_SG_GAPS MR begin and end anywhere. Return: how many entries fit; -EINVAL.
  */
 int ib_map_mr_sg(struct ib_mr *mr, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
 		 unsigned int page_size);
@@ -554,14 +594,39 @@ enum ib_mig_state {
 
 enum ib_sig_type { IB_SIGNAL_ALL_WR, IB_SIGNAL_REQ_WR };
 
-/** enum ib_rnr_timeout - some of the codes of min_rnr_timer, by their milliseconds and hundredths */
+/** enum ib_rnr_timeout - the codes of min_rnr_timer, by their milliseconds and hundredths */
 enum ib_rnr_timeout {
 	IB_RNR_TIMER_655_36 = 0,
 	IB_RNR_TIMER_000_01 = 1,
+	IB_RNR_TIMER_000_02 = 2,
+	IB_RNR_TIMER_000_03 = 3,
+	IB_RNR_TIMER_000_04 = 4,
+	IB_RNR_TIMER_000_06 = 5,
+	IB_RNR_TIMER_000_08 = 6,
+	IB_RNR_TIMER_000_12 = 7,
 	IB_RNR_TIMER_000_16 = 8,
+	IB_RNR_TIMER_000_24 = 9,
+	IB_RNR_TIMER_000_32 = 10,
+	IB_RNR_TIMER_000_48 = 11,
 	IB_RNR_TIMER_000_64 = 12,
+	IB_RNR_TIMER_000_96 = 13,
+	IB_RNR_TIMER_001_28 = 14,
+	IB_RNR_TIMER_001_92 = 15,
 	IB_RNR_TIMER_002_56 = 16,
+	IB_RNR_TIMER_003_84 = 17,
+	IB_RNR_TIMER_005_12 = 18,
+	IB_RNR_TIMER_007_68 = 19,
 	IB_RNR_TIMER_010_24 = 20,
+	IB_RNR_TIMER_015_36 = 21,
+	IB_RNR_TIMER_020_48 = 22,
+	IB_RNR_TIMER_030_72 = 23,
+	IB_RNR_TIMER_040_96 = 24,
+	IB_RNR_TIMER_061_44 = 25,
+	IB_RNR_TIMER_081_92 = 26,
+	IB_RNR_TIMER_122_88 = 27,
+	IB_RNR_TIMER_163_84 = 28,
+	IB_RNR_TIMER_245_76 = 29,
+	IB_RNR_TIMER_327_68 = 30,
 	IB_RNR_TIMER_491_52 = 31,
 };
 
@@ -656,9 +721,17 @@ struct ib_qp {
 	u32 max_write_sge;
 	u32 max_read_sge;
 	enum ib_qp_type qp_type;
+	u32 port;
+	int mrs_used; /* taken from pools of this queue pair */
+	struct list_head rdma_mrs;
+	struct list_head sig_mrs;
 };
 
-/** ib_create_qp() - in RESET. @attr: its cap is set to what the queue pair has. Errors: -EINVAL, -ENOMEM, -ENOSPC. */
+/**
+ * ib_create_qp() - in RESET. @attr: its cap is set to what the queue pair has. Errors: -EINVAL, -ENOMEM, -ENOSPC.
+ *
+ * With cap.max_rdma_ctxs, room for the requests of that many struct rdma_rw_ctx is added to cap.max_send_wr.
+ */
 struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *attr);
 
 /** ib_modify_qp() - @mask: enum ib_qp_attr_mask. Return: 0; -EINVAL, and then nothing changed. */
@@ -741,6 +814,7 @@ enum ib_wr_opcode {
 	IB_WR_LOCAL_INV = 7,
 	IB_WR_BIND_MW = 8,
 	IB_WR_SEND_WITH_INV = 9,
+	IB_WR_RDMA_READ_WITH_INV = 11, /* iWARP's: refused */
 	IB_WR_REG_MR = 32,
 };
 

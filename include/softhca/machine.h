@@ -29,6 +29,9 @@ typedef unsigned int gfp_t;
 
 #define GFP_ATOMIC 0x0u /* must not sleep */
 #define GFP_KERNEL 0x1u /* may sleep */
+#define GFP_NOIO GFP_KERNEL /* here nothing is written back to make room */
+#define GFP_NOFS GFP_KERNEL
+#define GFP_NOWAIT GFP_ATOMIC
 #define __GFP_ZERO 0x2u
 #define __GFP_HIGHMEM 0x4u /* high memory if there is any left, else low */
 #define GFP_HIGHUSER (GFP_KERNEL | __GFP_HIGHMEM)
@@ -46,6 +49,7 @@ struct page;
  * @all_bytes: bytes of low and high memory; high memory follows low memory in physical addresses
  * @phys: physical address of the first byte
  * @pages: a struct page for each page, in order
+ * @file_bytes: the last so many bytes of low memory are addresses for pieces of files (machine_map_file()), and no memory
  */
 struct machine_map {
 	uintptr_t virt;
@@ -53,6 +57,7 @@ struct machine_map {
 	u64 all_bytes;
 	phys_addr_t phys;
 	struct page *pages;
+	u64 file_bytes;
 };
 
 /* sizeof(struct page) as a shift, so that going between pages and bytes is arithmetic alone. */
@@ -94,6 +99,8 @@ enum machine_platform {
  * @bounce_bytes: the pool of a bounce machine, a multiple of 2 MiB taken from low memory; default 2 MiB or a sixteenth of it
  * @guard: low memory that a device owns is write-protected against the CPU where whole pages are concerned. Takes over
  *	SIGSEGV for the process while such a machine exists; needs a device with a ledger to report to.
+ * @file_bytes: addresses for pieces of files at the end of low memory, a multiple of 2 MiB; default none. Takes over SIGBUS
+ *	and SIGSEGV for the process while such a machine exists. Not on a bounce machine, whose copies wouldn't follow a file.
  */
 struct machine_attr {
 	const char *name;
@@ -105,6 +112,7 @@ struct machine_attr {
 	u64 iommu_aperture;
 	u64 bounce_bytes;
 	bool guard;
+	u64 file_bytes;
 };
 
 /**
@@ -162,6 +170,35 @@ static inline void __free_page(struct page *page)
 {
 	__free_pages(page, 0);
 }
+
+/* The most bytes of one machine_map_file(), and the most that the addresses of one piece take. */
+#define MACHINE_FILE_PIECE (2ull << 20)
+
+/**
+ * machine_map_file() - the pages of a file become low memory of a machine, for the CPU and for adapters
+ * @fd: open for reading; with @write for both. It may be closed afterwards.
+ * @at: byte of the file, a multiple of PAGE_SIZE
+ * @bytes: a multiple of PAGE_SIZE, at most MACHINE_FILE_PIECE
+ * @write: it may be written; else a write is kept from the file, and counts as failed
+ * @page: set to the first of the pages that stand for it
+ *
+ * They are the page cache's own pages, where the file has such: nothing is copied, and the file's other users see the same
+ * bytes. An access that the file has no bytes for, as it became shorter or can't be read, finds zeros, and
+ * machine_file_failed() says so. Context: may sleep.
+ * Return: 0; -EINVAL; -ENOSPC: no addresses are free; or -errno as mmap().
+ */
+int machine_map_file(struct machine *m, int fd, u64 at, u64 bytes, bool write, struct page **page);
+
+/**
+ * machine_file_failed() - was there an access since machine_map_file() that didn't find the file's bytes?
+ * @page: the first page
+ *
+ * An access is noted before it goes on.
+ */
+bool machine_file_failed(const struct page *page);
+
+/** machine_unmap_file() - no device has the pages mapped any more, and nobody uses them. @page: the first one */
+void machine_unmap_file(struct page *page);
 
 /** page_index() - the page's place in its machine */
 static inline u64 page_index(const struct page *page)

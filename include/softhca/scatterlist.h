@@ -3,9 +3,9 @@
  * Scatterlists with Linux's API, in one of three layouts.
  *
  * What a scatterlist entry says of memory (page, offset, length) is for everybody.
- * What the platform writes back (the mapped fields) is the platform's: its layout
- * differs from one architecture to the next, so it is reached by ib_sg_dma_address()
- * and ib_sg_dma_len() alone. The library is built with one of three:
+ * What a mapping writes back (the mapped fields) differs in layout from one
+ * architecture to the next, so it is reached by ib_sg_dma_address() and ib_sg_dma_len(), or by
+ * sg_dma_address() and sg_dma_len(), alone. The library is built with one of three:
  *
  *   split    today's 64-bit machines: an address and a length of their own, so that entries can be merged
  *   joined   machines without a mapped length: it is the entry's own length, and nothing is merged
@@ -30,7 +30,7 @@ struct scatterlist {
 	uintptr_t page_link;
 	unsigned int offset;
 	unsigned int length;
-	u64 dma_address;
+	hca_dma_addr_t dma_address;
 	unsigned int dma_length;
 };
 #elif defined(SOFTHCA_SG_LAYOUT_JOINED)
@@ -38,13 +38,13 @@ struct scatterlist {
 	uintptr_t page_link;
 	unsigned int offset;
 	unsigned int length;
-	u64 dma_address;
+	hca_dma_addr_t dma_address;
 };
 #elif defined(SOFTHCA_SG_LAYOUT_CLASSIC)
 struct scatterlist {
 	struct page *page;
 	unsigned int offset;
-	u64 iova;
+	hca_dma_addr_t iova;
 	unsigned int iova_length;
 	unsigned int flags;
 	unsigned int length;
@@ -163,30 +163,31 @@ static inline void *sg_virt(const struct scatterlist *sg)
 }
 
 /**
- * sg_dma_address() - what the platform wrote into a mapped entry
+ * sg_dma_address() - the address of an entry of a mapped list; may be assigned to
  *
- * For the platform and for ib_sg_dma_address(), which is what everybody else calls: on a device with
- * addresses of its own nothing is written here.
+ * Right where mapping fills the list: dma_map_sg() always does, ib_dma_map_sg() on a device without addresses of its own does,
+ * and on any other device if the source includes softhca/kernel.h or the device was made with fill_sg. Elsewhere ib_dma_map_sg()
+ * stores nothing, and ib_sg_dma_address() computes the address; a device with a ledger then sets IB_DMA_SG_UNFILLED.
  */
-static inline hca_dma_addr_t sg_dma_address(const struct scatterlist *sg)
-{
 #ifdef SOFTHCA_SG_LAYOUT_CLASSIC
-	return hca_dma_addr(sg->iova);
+#define sg_dma_address(sg) ((sg)->iova)
 #else
-	return hca_dma_addr(sg->dma_address);
+#define sg_dma_address(sg) ((sg)->dma_address)
 #endif
-}
 
-/** sg_dma_len() - bytes of a mapped entry; as sg_dma_address() */
-static inline unsigned int sg_dma_len(const struct scatterlist *sg)
-{
+/** sg_dma_len() - bytes of an entry of a mapped list; as sg_dma_address() */
 #if defined(SOFTHCA_SG_LAYOUT_CLASSIC)
-	return sg->iova_length;
+#define sg_dma_len(sg) ((sg)->iova_length)
 #elif defined(SOFTHCA_SG_LAYOUT_SPLIT)
-	return sg->dma_length;
+#define sg_dma_len(sg) ((sg)->dma_length)
 #else
-	return sg->length;
+#define sg_dma_len(sg) ((sg)->length)
 #endif
+
+/** sg_init_marker() - marks the last of @nents entries, of an array that is zeroed otherwise */
+static inline void sg_init_marker(struct scatterlist *sgl, unsigned int nents)
+{
+	sg_mark_end(&sgl[nents - 1]);
 }
 
 /** sg_init_table() - @nents empty entries, the last one marked */

@@ -218,7 +218,12 @@ static void process_maps_coherent_memory(struct ktest *t)
 
 /* --- memory of a device's own --- */
 
-#if IS_ENABLED(CONFIG_DEVICE_PRIVATE)
+#if IS_ENABLED(CONFIG_ZONE_DEVICE)
+/* Physical addresses that no machine of ours has: pages of them are never touched here. */
+#define OWN_BYTES (128ul << 20)
+#define OWN_FROM (1ull << 36)
+#define OWN_TO ((1ull << 38) - 1)
+
 static vm_fault_t no_fault(struct vm_fault *vmf)
 {
 	return VM_FAULT_SIGBUS;
@@ -228,36 +233,56 @@ static void no_free(struct page *page)
 {
 }
 
-static const struct dev_pagemap_ops private_ops = { .page_free = no_free, .migrate_to_ram = no_fault };
+static const struct dev_pagemap_ops own_ops = { .page_free = no_free, .migrate_to_ram = no_fault };
 
-static void private_memory_is_refused(struct ktest *t)
+static void map_own(struct ktest *t, phys_addr_t at, bool usable)
 {
-	struct resource *res = request_free_mem_region(&iomem_resource, 128 << 20, "softhca_test");
-	struct dev_pagemap map = {
-		.type = MEMORY_DEVICE_PRIVATE, .nr_range = 1, .ops = &private_ops, .owner = &fixture
-	};
-	struct page *page;
-	dma_addr_t a;
+	struct hca_mem *mem = &fixture.soft->soft.mem;
+	struct device *dev = fixture.soft->dev;
+	dma_addr_t a = dma_map_page(dev, pfn_to_page(PHYS_PFN(at)), 0, 16, DMA_TO_DEVICE);
 	char c;
 
-	EXPECT(t, !IS_ERR(res));
-	if (IS_ERR(res))
+	EXPECT_EQ(t, dma_mapping_error(dev, a), usable ? 0 : -ENOMEM);
+	if (usable) {
+		dma_unmap_page(dev, a, 16, DMA_TO_DEVICE);
 		return;
-	map.range.start = res->start;
-	map.range.end = res->end;
-	EXPECT(t, !IS_ERR(memremap_pages(&map, NUMA_NO_NODE)));
-	page = pfn_to_page(PHYS_PFN(res->start));
-	a = dma_map_page(fixture.soft->dev, page, 0, 16, DMA_TO_DEVICE);
-	EXPECT_EQ(t, dma_mapping_error(fixture.soft->dev, a), -ENOMEM);
-	EXPECT_EQ(t, hca_mem_read(&fixture.soft->soft.mem, hca_addr_from_ptr(__va(res->start)), &c, 1, NULL), -EFAULT);
-	EXPECT_EQ(t, hca_mem_read(&fixture.soft->soft.mem, hca_tag_addr(res->start), &c, 1, NULL), -EFAULT);
-	memunmap_pages(&map);
-	release_mem_region(res->start, resource_size(res));
+	}
+	EXPECT_EQ(t, hca_mem_read(mem, hca_addr_from_ptr(__va(at)), &c, 1, NULL), -EFAULT);
+	EXPECT_EQ(t, hca_mem_read(mem, hca_tag_addr(at), &c, 1, NULL), -EFAULT);
+}
+
+static void own_memory(struct ktest *t, enum memory_type type, bool usable)
+{
+	struct resource res = { .name = "softhca_test", .flags = IORESOURCE_MEM };
+	struct dev_pagemap map = { .type = type, .nr_range = 1, .ops = &own_ops, .owner = &fixture };
+	bool there;
+
+	EXPECT_EQ(t, allocate_resource(&iomem_resource, &res, OWN_BYTES, OWN_FROM, OWN_TO, OWN_BYTES, NULL, NULL), 0);
+	if (!res.parent)
+		return;
+	map.range.start = res.start;
+	map.range.end = res.end;
+	there = !IS_ERR(memremap_pages(&map, NUMA_NO_NODE));
+	EXPECT(t, there);
+	if (there) {
+		map_own(t, res.start, usable);
+		memunmap_pages(&map);
+	}
+	release_resource(&res);
+}
+
+/* A graphics card's own memory, and what a PCI device shows to its peers; of the same addresses, memory like any other. */
+static void private_memory_is_refused(struct ktest *t)
+{
+	own_memory(t, MEMORY_DEVICE_GENERIC, true);
+	own_memory(t, MEMORY_DEVICE_PCI_P2PDMA, false);
+	if (IS_ENABLED(CONFIG_DEVICE_PRIVATE))
+		own_memory(t, MEMORY_DEVICE_PRIVATE, false);
 }
 #else
 static void private_memory_is_refused(struct ktest *t)
 {
-	t->skipped = "this kernel has no private memory of devices";
+	t->skipped = "this kernel has no pages for memory of devices";
 }
 #endif
 

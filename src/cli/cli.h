@@ -50,11 +50,17 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_devices;
+extern const struct cli_command cli_doctor;
 extern const struct cli_command cli_lint_demo;
 extern const struct cli_command cli_matrix;
+extern const struct cli_command cli_run;
+extern const struct cli_command cli_status;
 
 /** cli_error() - one line on standard error, "softhca WHERE: ..."; @where may be NULL */
 __attribute__((format(printf, 2, 3))) void cli_error(const char *where, const char *fmt, ...);
+
+/** cli_json_text() - a JSON string on standard output, in quotes; what isn't UTF-8 becomes U+FFFD */
+void cli_json_text(const char *text);
 
 /** cli_help() - the help of a subcommand, on standard output */
 void cli_help(const struct cli_command *cmd);

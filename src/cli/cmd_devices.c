@@ -188,12 +188,25 @@ static void put_guid(struct list *l, const char *name, u64 v)
 	    (unsigned int)(v >> 16 & 0xffff), (unsigned int)(v & 0xffff));
 }
 
-static void put_caps(struct list *l, u64 caps)
+struct cap {
+	u64 flag;
+	const char *name;
+};
+
+static void put_caps(struct list *l, const char *field, u64 caps, const struct cap *names, size_t n)
 {
-	static const struct {
-		u64 flag;
-		const char *name;
-	} names[] = {
+	char text[224] = "";
+	size_t used = 0, i;
+
+	for (i = 0; i < n; i++)
+		if (caps & names[i].flag)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, " %s", names[i].name);
+	put(l, field, true, "0x%llx%s", (unsigned long long)caps, text);
+}
+
+static void put_all_caps(struct list *l, const struct ib_device_attr *a)
+{
+	static const struct cap device[] = {
 		{ IB_DEVICE_RESIZE_MAX_WR, "RESIZE_MAX_WR" },
 		{ IB_DEVICE_CURR_QP_STATE_MOD, "CURR_QP_STATE_MOD" },
 		{ IB_DEVICE_PORT_ACTIVE_EVENT, "PORT_ACTIVE_EVENT" },
@@ -204,13 +217,14 @@ static void put_caps(struct list *l, u64 caps)
 		{ IB_DEVICE_MEM_MGT_EXTENSIONS, "MEM_MGT_EXTENSIONS" },
 		{ IB_DEVICE_MEM_WINDOW_TYPE_2B, "MEM_WINDOW_TYPE_2B" },
 	};
-	char text[224] = "";
-	size_t used = 0, i;
+	static const struct cap kernel[] = {
+		{ IBK_LOCAL_DMA_LKEY, "LOCAL_DMA_LKEY" },
+		{ IBK_SG_GAPS_REG, "SG_GAPS_REG" },
+		{ IBK_BLOCK_MULTICAST_LOOPBACK, "BLOCK_MULTICAST_LOOPBACK" },
+	};
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (caps & names[i].flag)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, " %s", names[i].name);
-	put(l, "device_cap_flags", true, "0x%llx%s", (unsigned long long)caps, text);
+	put_caps(l, "device_cap_flags", a->device_cap_flags, device, sizeof(device) / sizeof(device[0]));
+	put_caps(l, "kernel_cap_flags", a->kernel_cap_flags, kernel, sizeof(kernel) / sizeof(kernel[0]));
 }
 
 static void put_identity(struct list *l, const struct ib_device_attr *a)
@@ -222,7 +236,7 @@ static void put_identity(struct list *l, const struct ib_device_attr *a)
 	put_hex(l, "vendor_id", a->vendor_id);
 	put_number(l, "vendor_part_id", a->vendor_part_id);
 	put_hex(l, "hw_ver", a->hw_ver);
-	put_caps(l, a->device_cap_flags);
+	put_all_caps(l, a);
 }
 
 static void put_memory(struct list *l, const struct ib_device_attr *a)

@@ -10,9 +10,7 @@
 #include "softhca/config.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_devices,
-	&cli_lint_demo,
-	&cli_matrix,
+	&cli_devices, &cli_doctor, &cli_lint_demo, &cli_matrix, &cli_run, &cli_status,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

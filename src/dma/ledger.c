@@ -224,8 +224,8 @@ static bool may_be(const struct hca_ledger_rec *rec, const struct hca_mapping *m
 
 static int fit(const struct hca_ledger_rec *rec, const struct hca_mapping *m)
 {
-	return 32 * same_family(rec, m) + 8 * (rec->map.size == m->size) + 4 * (rec->map.dir == m->dir) +
-	       2 * (rec->map.kind == m->kind) + rec->checked;
+	return 32 * same_family(rec, m) + 16 * (rec->map.entries == m->entries) + 8 * (rec->map.size == m->size) +
+	       4 * (rec->map.dir == m->dir) + 2 * (rec->map.kind == m->kind) + rec->checked;
 }
 
 /*
@@ -256,33 +256,53 @@ static struct hca_ledger_rec *find_ended(struct hca_ledger *l, hca_dma_addr_t ad
 }
 
 /*
+ * The remembered mapping that an unmap of no live one may be about. A list is remembered by its description, whatever
+ * ended at its address since.
+ */
+static struct hca_ledger_rec *find_ended_for(struct hca_ledger *l, const struct hca_mapping *m)
+{
+	struct hca_ledger_rec *rec = m->entries ? hca_ledger_table_like(&l->table, m, HCA_LEDGER_LIKE_ENDED) : NULL;
+
+	return rec ? rec : find_ended(l, m->addr);
+}
+
+/*
  * The mapping that an unmap is about. Of mappings that can't be told apart some may be unchecked: whether the caller
  * ends one of these nobody knows, so it counts as checked, and the others stay as they are.
  */
 static struct hca_ledger_rec *find_mapping(struct hca_ledger *l, const struct hca_mapping *m)
 {
-	struct hca_ledger_rec *rec = hca_ledger_table_like(&l->table, m, false), *ended;
-	struct hca_ledger_rec *checked = hca_ledger_table_like(&l->table, m, true);
+	struct hca_ledger_rec *rec = hca_ledger_table_like(&l->table, m, HCA_LEDGER_LIKE_UNCHECKED), *ended;
+	struct hca_ledger_rec *checked = hca_ledger_table_like(&l->table, m, HCA_LEDGER_LIKE_CHECKED);
 
 	if (rec && checked)
 		hca_ledger_table_check(&l->table, rec);
 	if (rec || checked)
 		return rec ? rec : checked;
 	rec = find_fit(l, m);
-	ended = find_ended(l, m->addr);
+	ended = find_ended_for(l, m);
 	if (!ended || !may_be(ended, m))
 		return rec;
 	/* What a list was known by at its end says more than a live mapping that isn't it. */
 	if (!rec || (!same_family(rec, m) && same_family(ended, m) && m->list))
 		return ended;
+	/* Other entries: another list, if this one is known to have ended; else the live one, whose entries somebody changed. */
 	return m->entries && rec->map.entries != m->entries && hca_ledger_alike(&ended->map, m) ? ended : rec;
 }
 
-/* From the live ones to the remembered ones. One memory for each address is enough. */
+/*
+ * From the live ones to the remembered ones. One memory is enough for each list, and for each address of other
+ * mappings: a list's entries tell it from others, while other mappings of one address can only be told apart by what
+ * may as well be the caller's mistake.
+ */
 static struct hca_ledger_rec *retire(struct hca_ledger *l, struct hca_ledger_rec *rec, hca_site_t site)
 {
-	struct hca_ledger_rec *drop = find_ended(l, rec->map.addr);
+	struct hca_ledger_rec *drop = rec->map.entries ?
+					      hca_ledger_table_like(&l->table, &rec->map, HCA_LEDGER_LIKE_ENDED) :
+					      find_ended(l, rec->map.addr);
 
+	if (drop && drop->map.entries != rec->map.entries)
+		drop = NULL;
 	hca_ledger_table_end(&l->table, rec);
 	recs_del(&l->live, rec);
 	l->totals.live--;

@@ -46,12 +46,12 @@ static u64 address_hash(u64 addr)
 	return mix(mix(BY_ADDRESS, addr), 0);
 }
 
-static u64 description_hash(const struct hca_mapping *m, bool checked)
+static u64 description_hash(const struct hca_mapping *m, enum hca_ledger_like which)
 {
 	u64 h = mix(mix(BY_DESCRIPTION, hca_dma_u64(m->addr)), m->size);
 
 	h = mix(mix(h, (u64)(uintptr_t)m->list), m->entries);
-	return mix(h, (u64)m->kind << 16 | (u64)(u8)m->dir << 8 | checked);
+	return mix(h, (u64)m->kind << 16 | (u64)(u8)m->dir << 8 | (u64)which);
 }
 
 static struct hca_ledger_node **chain(const struct hca_ledger_table *t, u64 hash)
@@ -417,16 +417,24 @@ bool hca_ledger_alike(const struct hca_mapping *a, const struct hca_mapping *b)
 	       a->list == b->list && a->entries == b->entries;
 }
 
-struct hca_ledger_rec *hca_ledger_table_like(struct hca_ledger_table *t, const struct hca_mapping *m, bool checked)
+static enum hca_ledger_like like_of(const struct hca_ledger_rec *rec)
 {
-	u64 hash = description_hash(m, checked);
+	if (rec->ended)
+		return HCA_LEDGER_LIKE_ENDED;
+	return rec->checked ? HCA_LEDGER_LIKE_CHECKED : HCA_LEDGER_LIKE_UNCHECKED;
+}
+
+struct hca_ledger_rec *hca_ledger_table_like(struct hca_ledger_table *t, const struct hca_mapping *m,
+					     enum hca_ledger_like which)
+{
+	u64 hash = description_hash(m, which);
 	struct hca_ledger_node *n;
 
 	for (n = *chain(t, hash); n; n = n->next) {
 		struct hca_ledger_rec *rec = hca_container_of(n, struct hca_ledger_rec, like);
 
 		t->probes++;
-		if (n->hash == hash && rec->checked == checked && hca_ledger_alike(&rec->map, m))
+		if (n->hash == hash && like_of(rec) == which && hca_ledger_alike(&rec->map, m))
 			return rec;
 	}
 	return NULL;
@@ -449,7 +457,7 @@ struct hca_ledger_rec *hca_ledger_table_at(struct hca_ledger_table *t, u64 addr)
 
 static void like_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec)
 {
-	struct hca_ledger_rec *first = hca_ledger_table_like(t, &rec->map, rec->checked);
+	struct hca_ledger_rec *first = hca_ledger_table_like(t, &rec->map, like_of(rec));
 
 	rec->like_next = first ? first : rec;
 	rec->like_prev = first ? first->like_prev : rec;
@@ -458,12 +466,12 @@ static void like_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec)
 	if (first)
 		node_replace(&first->like, &rec->like); /* the latest comes first */
 	else
-		node_add(t, &rec->like, description_hash(&rec->map, rec->checked));
+		node_add(t, &rec->like, description_hash(&rec->map, like_of(rec)));
 }
 
 static void like_del(struct hca_ledger_table *t, struct hca_ledger_rec *rec)
 {
-	bool first = hca_ledger_table_like(t, &rec->map, rec->checked) == rec;
+	bool first = hca_ledger_table_like(t, &rec->map, like_of(rec)) == rec;
 
 	if (first && rec->like_next != rec)
 		node_replace(&rec->like, &rec->like_next->like);
@@ -522,6 +530,8 @@ void hca_ledger_table_end(struct hca_ledger_table *t, struct hca_ledger_rec *rec
 	like_del(t, rec);
 	at_del(t, rec);
 	rec->ended = true;
+	if (rec->map.entries)
+		like_add(t, rec);
 	for (i = 0; i < rec->nsegs; i++)
 		while ((old = hca_ledger_table_ended_at(t, rec->seg[i].addr)))
 			del_seg(t, old);
@@ -535,6 +545,8 @@ void hca_ledger_table_del(struct hca_ledger_table *t, struct hca_ledger_rec *rec
 {
 	u32 i;
 
+	if (rec->map.entries)
+		like_del(t, rec);
 	for (i = 0; i < rec->nsegs; i++)
 		del_seg(t, &rec->seg[i]);
 }

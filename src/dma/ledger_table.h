@@ -79,7 +79,7 @@ struct hca_ledger_rec {
 	struct hca_ledger_node at;
 	struct hca_ledger_rec *at_next;
 	struct hca_ledger_rec *at_prev;
-	/* live mappings of one description, checked or not: a ring whose first has the hash node */
+	/* mappings of one description, live and checked or not, or ended lists: a ring whose first has the hash node */
 	struct hca_ledger_node like;
 	struct hca_ledger_rec *like_next;
 	struct hca_ledger_rec *like_prev;
@@ -113,7 +113,7 @@ void hca_ledger_table_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec
  * hca_ledger_table_end() - a live mapping becomes an ended one
  *
  * Pieces of mappings that ended before, and begin where one of its pieces does, are taken out: however many mappings
- * come and go at one address, one of those that ended is found there.
+ * come and go at one address, one of those that ended is found there. A list is found by its description, too.
  */
 void hca_ledger_table_end(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
 
@@ -126,8 +126,12 @@ void hca_ledger_table_check(struct hca_ledger_table *t, struct hca_ledger_rec *r
 /** hca_ledger_table_at() - the first of the ring of live mappings that begin at @addr, unchecked ones first; or NULL */
 struct hca_ledger_rec *hca_ledger_table_at(struct hca_ledger_table *t, u64 addr);
 
-/** hca_ledger_table_like() - a live mapping that was made as @m says and is @checked; or NULL */
-struct hca_ledger_rec *hca_ledger_table_like(struct hca_ledger_table *t, const struct hca_mapping *m, bool checked);
+/* Which of the mappings of one description: live ones by whether the caller looked, or ended lists. */
+enum hca_ledger_like { HCA_LEDGER_LIKE_UNCHECKED, HCA_LEDGER_LIKE_CHECKED, HCA_LEDGER_LIKE_ENDED };
+
+/** hca_ledger_table_like() - a mapping that was made as @m says, of those that @which names; or NULL */
+struct hca_ledger_rec *hca_ledger_table_like(struct hca_ledger_table *t, const struct hca_mapping *m,
+					     enum hca_ledger_like which);
 
 /** hca_ledger_table_ended_at() - an ended piece that begins at @addr, all of which are of one mapping; or NULL */
 struct hca_ledger_seg *hca_ledger_table_ended_at(struct hca_ledger_table *t, u64 addr);

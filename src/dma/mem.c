@@ -140,6 +140,8 @@ static int copy(struct hca_mem *dmem, hca_dma_addr_t dst, struct hca_mem *smem, 
 	*at_dst = !wraps(src, len);
 	if (wraps(src, len) || wraps(dst, len))
 		return -EFAULT;
+	if (dmem->ops->copy && dmem->ops == smem->ops)
+		return dmem->ops->copy(dst, src, len, at_dst);
 	while (len) {
 		u64 step = len;
 

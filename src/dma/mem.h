@@ -58,6 +58,10 @@ struct hca_mem_run {
  * @vector: move the bytes of runs to or from the adapter's own memory at once, for memory that no window can be opened on, as another
  *	process's; NULL: windows do it. @op is HCA_MEM_READ or HCA_MEM_WRITE. Must not sleep. -EFAULT, -ENOMEM.
  * @atomic: an atomic operation by a call, where windows can't do it; NULL: they can. The address is aligned.
+ * @place: where in this address space the bytes of a run stand, all of them, though nobody says that they are there: for one who can
+ *	find that out. NULL: nowhere. The op may be NULL.
+ * @copy: from one run to another, of accessors that both have these calls; the last byte comes last. NULL: the other calls do it.
+ *	-EFAULT, and whether the destination refused.
  *
  * An accessor has windows, or @vector and @atomic.
  */
@@ -66,6 +70,8 @@ struct hca_mem_ops {
 	void (*close)(struct hca_mem *mem, struct hca_mem_view *w);
 	int (*vector)(struct hca_mem *mem, const struct hca_mem_run *runs, u32 n, void *own, enum hca_mem_op op);
 	int (*atomic)(struct hca_mem *mem, hca_dma_addr_t addr, enum hca_atomic op, u64 arg, u64 swap, u64 *old);
+	void *(*place)(struct hca_mem *mem, hca_dma_addr_t addr, u64 len);
+	int (*copy)(hca_dma_addr_t dst, hca_dma_addr_t src, u64 len, bool *at_dst);
 };
 
 /**
@@ -98,6 +104,16 @@ static inline void *hca_mem_flat(const struct hca_mem *mem, hca_dma_addr_t addr,
 static inline void *hca_mem_plain(const struct hca_mem *mem, hca_dma_addr_t addr, u64 len)
 {
 	return hca_unlikely(hca_load(&mem->ledger)) ? NULL : hca_mem_flat(mem, addr, len);
+}
+
+/** hca_mem_place() - where bytes stand in this address space, if they are there; NULL: it can't be said, or a ledger is told of accesses */
+static inline void *hca_mem_place(struct hca_mem *mem, hca_dma_addr_t addr, u64 len)
+{
+	void *flat = hca_mem_plain(mem, addr, len);
+
+	if (flat || hca_load(&mem->ledger) || !mem->ops->place)
+		return flat;
+	return mem->ops->place(mem, addr, len);
 }
 
 /**

@@ -34,10 +34,13 @@ enum hca_cq_added {
  * struct hca_cq_source - one queue of a queue pair, as its CQ knows it
  * @last: the ring's lock: place of its newest completion, so that purging goes through its own alone
  * @any: it has completed something here
+ * @moved: place of its newest completion that the pass @pass has gone by
  */
 struct hca_cq_source {
 	u32 last;
 	bool any;
+	u32 pass;
+	u32 moved;
 };
 
 /* @from: NULL of one that was purged. @before: place of the one before it of the same source, if @chained. */
@@ -52,11 +55,26 @@ struct hca_cqe {
 struct hca_cq_ring {
 	struct hca_spinlock lock;
 	struct hca_cqe *ring;
-	u32 size; /* entries; a power of two, at least the capacity */
+	u32 size; /* entries; a power of two, at least the capacity; if that is large, half of it is to spare */
 	u32 capacity; /* what the consumer asked for */
+	u32 room; /* the same, or 0 if it overflowed or entries were purged: where adding takes more than a look */
 	u32 head; /* the next to be polled; counts up for ever, and never back */
 	u32 tail; /* the next to be added */
 	u32 purged; /* entries in between that are no completions any more */
+	u32 odd; /* @purged, or @old: polling takes more than a look */
+
+	/* A pass that gives the room of purged entries back, a few entries at a time: from @gap to @gap_end all are purged. */
+	bool passing;
+	u32 pass;
+	u32 gap;
+	u32 gap_end;
+
+	/* A resize that is under way: from @old_from to @old_end the entries are in @old still; or NULL. */
+	struct hca_cqe *old;
+	u32 old_size;
+	u32 old_from;
+	u32 old_end;
+
 	enum hca_cq_arm arm;
 	u32 error; /* it overflowed: nothing is added any more (IBTA 11.6.3.1) */
 	u32 users; /* atomic: queue pairs that complete here */
@@ -66,9 +84,10 @@ struct hca_cq_ring {
 int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 void hca_cq_ring_fini(struct hca_cq_ring *cq);
 
-/** hca_cq_ring_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep. */
+/** hca_cq_ring_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep; by one thread at a time. */
 int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 
+/* Where a resize has been, or where none is under way. */
 static inline struct hca_cqe *hca_cq_entry(const struct hca_cq_ring *cq, u32 i)
 {
 	return &cq->ring[i & (cq->size - 1)];
@@ -85,8 +104,31 @@ static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
 	from->any = true;
 }
 
-/** hca_cq_ring_pack() - entries that were purged make room; the lock is held */
-void hca_cq_ring_pack(struct hca_cq_ring *cq);
+/**
+ * hca_cq_ring_full() - there are as many entries as there is room for, or some were purged; the lock is held
+ *
+ * Takes no longer than some hundred entries. Return: HCA_CQ_QUIET: there is room.
+ */
+enum hca_cq_added hca_cq_ring_full(struct hca_cq_ring *cq);
+
+/* Field by field: the compiler then writes a completion that is made on the spot to where it goes, and nowhere else. */
+static inline void hca_wc_put(struct hca_wc *to, const struct hca_wc *wc)
+{
+	to->wr_id = wc->wr_id;
+	to->status = wc->status;
+	to->opcode = wc->opcode;
+	to->vendor_err = wc->vendor_err;
+	to->byte_len = wc->byte_len;
+	to->user = wc->user;
+	to->imm = wc->imm;
+	to->src_qp = wc->src_qp;
+	to->slid = wc->slid;
+	to->wc_flags = wc->wc_flags;
+	to->pkey_index = wc->pkey_index;
+	to->sl = wc->sl;
+	to->dlid_path_bits = wc->dlid_path_bits;
+	to->qp_num = wc->qp_num;
+}
 
 /** hca_cq_ring_add() - a work request of @from ended; @solicited: its sender asked for an event */
 static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *from,
@@ -97,20 +139,17 @@ static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct h
 	struct hca_cqe *e;
 
 	hca_spin_lock(&cq->lock, flags);
-	if (hca_unlikely(cq->purged && cq->tail - cq->head >= cq->capacity))
-		hca_cq_ring_pack(cq);
-	if (hca_unlikely(cq->error)) {
-		result = HCA_CQ_LOST;
-	} else if (hca_unlikely(cq->tail - cq->head == cq->capacity)) {
-		hca_store(&cq->error, 1u);
-		result = HCA_CQ_OVERFLOW;
-	} else {
-		e = hca_cq_entry(cq, cq->tail);
-		e->wc = *wc;
+	if (hca_unlikely(cq->tail - cq->head >= cq->room))
+		result = hca_cq_ring_full(cq);
+	if (hca_likely(result == HCA_CQ_QUIET)) {
+		u32 tail = cq->tail;
+
+		e = hca_cq_entry(cq, tail);
+		hca_wc_put(&e->wc, wc);
 		e->from = from;
-		hca_cq_chain(e, cq->tail);
-		hca_store_release(&cq->tail, cq->tail + 1);
-		if (cq->arm == HCA_CQ_NEXT || (cq->arm == HCA_CQ_SOLICITED && (solicited || wc->status))) {
+		hca_cq_chain(e, tail);
+		hca_store_release(&cq->tail, tail + 1);
+		if (hca_unlikely(cq->arm) && (cq->arm == HCA_CQ_NEXT || solicited || wc->status)) {
 			cq->arm = HCA_CQ_DISARMED;
 			result = HCA_CQ_NOTIFY;
 		}
@@ -119,14 +158,17 @@ static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct h
 	return result;
 }
 
+/** hca_cq_ring_poll_odd() - the same, where entries were purged or are being moved; takes the lock for some hundred entries at a time */
+int hca_cq_ring_poll_odd(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
+
 /** hca_cq_ring_poll() - up to @n completions, oldest first. Return: how many; -EIO once the queue has overflowed and is empty. */
 static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
 {
 	hca_irqflags_t flags;
-	int got = 0;
+	int got, i;
 	u32 head;
 
-	if (n <= 0)
+	if (hca_unlikely(n <= 0))
 		return 0;
 	/*
 	 * An empty queue is told without its lock: that is what a polling consumer mostly sees. head first: it never goes
@@ -136,18 +178,15 @@ static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, in
 	if (head == hca_load_acquire(&cq->tail) && !hca_load(&cq->error))
 		return 0;
 	hca_spin_lock(&cq->lock, flags);
-	for (head = cq->head; got < n && head != cq->tail; head++) {
-		const struct hca_cqe *e = hca_cq_entry(cq, head);
-
-		if (hca_likely(e->from))
-			wc[got++] = e->wc;
-		else
-			cq->purged--;
+	if (hca_unlikely(cq->odd)) {
+		hca_spin_unlock(&cq->lock, flags);
+		return hca_cq_ring_poll_odd(cq, wc, n);
 	}
-	/* What was purged and is at the front now is gone as well: an empty queue looks empty. */
-	for (; hca_unlikely(cq->purged) && head != cq->tail && !hca_cq_entry(cq, head)->from; head++)
-		cq->purged--;
-	hca_store(&cq->head, head);
+	head = cq->head;
+	got = (int)HCA_MIN(cq->tail - head, (u32)n);
+	for (i = 0; i < got; i++)
+		wc[i] = hca_cq_entry(cq, head + (u32)i)->wc;
+	hca_store(&cq->head, head + (u32)got);
 	if (hca_unlikely(!got && cq->error))
 		got = -EIO;
 	hca_spin_unlock(&cq->lock, flags);
@@ -171,7 +210,7 @@ static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
  */
 bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm);
 
-/** hca_cq_ring_purge() - forget the completions of a source that was reset or goes. Takes time for each of them, for no other. */
+/** hca_cq_ring_purge() - forget the completions of a source that was reset or goes. Takes time for each of them, and the lock for some hundred at a time. */
 void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from);
 
 /** struct hca_cq - a completion queue of an adapter; its consumer's handler is called through the event queue */

@@ -41,14 +41,33 @@ void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node)
 	hca_spin_unlock(&eq->lock, flags);
 }
 
-static bool runs_already(const struct hca_eq *eq, uintptr_t context)
+static struct hca_eq_runner *runner_of(const struct hca_eq *eq, uintptr_t context)
+{
+	struct hca_eq_runner *r;
+
+	for (r = eq->runners; r && r->context != context; r = r->next)
+		;
+	return r;
+}
+
+static const struct hca_eq_runner *runner_in(const struct hca_eq *eq, const struct hca_eq_node *node)
 {
 	const struct hca_eq_runner *r;
 
-	for (r = eq->runners; r; r = r->next)
-		if (r->context == context)
-			return true;
-	return false;
+	for (r = eq->runners; r && r->firing != node; r = r->next)
+		;
+	return r;
+}
+
+/* Does the end of the node's handler wait, by way of other handlers, for the end of ours? As none did before, this comes to an end. */
+static bool waits_for(const struct hca_eq *eq, const struct hca_eq_node *node, const struct hca_eq_runner *me)
+{
+	const struct hca_eq_runner *r;
+
+	hca_spin_assert(&eq->lock);
+	for (r = runner_in(eq, node); r && r != me && r->waits; r = runner_in(eq, r->waits))
+		;
+	return r && r == me;
 }
 
 static void remove_runner(struct hca_eq *eq, const struct hca_eq_runner *me)
@@ -71,7 +90,7 @@ static bool run(struct hca_eq *eq, u32 budget)
 	if (!me.context)
 		return true;
 	hca_spin_lock(&eq->lock, flags);
-	if (runs_already(eq, me.context)) {
+	if (runner_of(eq, me.context)) {
 		hca_spin_unlock(&eq->lock, flags);
 		return false;
 	}
@@ -81,6 +100,7 @@ static bool run(struct hca_eq *eq, u32 budget)
 	for (; budget && (node = eq->first); budget--) {
 		drop_node(eq, node);
 		node->firing = true;
+		me.firing = node;
 		hca_spin_unlock(&eq->lock, flags);
 		node->fire(node);
 		hca_spin_lock(&eq->lock, flags);
@@ -96,10 +116,15 @@ static bool run(struct hca_eq *eq, u32 budget)
 	return left;
 }
 
-void hca_eq_run(struct hca_eq *eq)
+void hca_eq_run_some(struct hca_eq *eq)
 {
-	if (hca_unlikely(hca_load(&eq->first)) && run(eq, HCA_EQ_BUDGET))
+	if (run(eq, HCA_EQ_BUDGET))
 		hca_eq_kick(eq);
+}
+
+bool hca_eq_turn(struct hca_eq *eq)
+{
+	return run(eq, HCA_EQ_BUDGET);
 }
 
 void hca_eq_kick(struct hca_eq *eq)
@@ -131,19 +156,27 @@ void hca_eq_fini(struct hca_eq *eq)
 
 void hca_eq_cancel(struct hca_eq *eq, struct hca_eq_node *node)
 {
+	struct hca_eq_runner *me;
 	hca_irqflags_t flags;
 	u32 turns = 0;
 
 	hca_spin_lock(&eq->lock, flags);
+	me = runner_of(eq, hca_context());
 	for (;;) {
 		if (node->queued)
 			drop_node(eq, node);
 		node->again = false;
 		if (!node->firing)
 			break;
+		if (me) {
+			HCA_ASSERT(!waits_for(eq, node, me));
+			me->waits = node;
+		}
 		hca_spin_unlock(&eq->lock, flags);
 		hca_relax(&turns);
 		hca_spin_lock(&eq->lock, flags);
 	}
+	if (me)
+		me->waits = NULL;
 	hca_spin_unlock(&eq->lock, flags);
 }

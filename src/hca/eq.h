@@ -31,10 +31,16 @@ struct hca_eq_node {
 	bool again; /* added while firing: its thread puts it back */
 };
 
-/* A thread of control that is making calls; on its stack. It finds what is added meanwhile by a handler's own posts. */
+/**
+ * struct hca_eq_runner - a thread of control that is making calls; on its stack. It finds what is added meanwhile by a handler's own posts.
+ * @firing: whose handler it is in
+ * @waits: the node that this handler cancels
+ */
 struct hca_eq_runner {
 	struct hca_eq_runner *next;
 	uintptr_t context;
+	const struct hca_eq_node *firing;
+	const struct hca_eq_node *waits;
 };
 
 struct hca_eq {
@@ -54,17 +60,36 @@ void hca_eq_fini(struct hca_eq *eq);
 /** hca_eq_add() - the node has something to tell; any context. The caller, or a thread it knows of, runs or kicks the queue later. */
 void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node);
 
+/** hca_eq_run_some() - the rest of hca_eq_run() */
+void hca_eq_run_some(struct hca_eq *eq);
+
 /**
  * hca_eq_run() - make calls that wait, HCA_EQ_BUDGET at most; a worker makes those that are left
  *
  * From inside a handler it returns at once: the calls are made when that handler has returned. No lock held, not inside.
  */
-void hca_eq_run(struct hca_eq *eq);
+static inline void hca_eq_run(struct hca_eq *eq)
+{
+	if (hca_unlikely(hca_load(&eq->first)))
+		hca_eq_run_some(eq);
+}
+
+/**
+ * hca_eq_turn() - make HCA_EQ_BUDGET calls at most, and leave the others to the caller's next turn
+ *
+ * For a queue that has threads of its own. Not from inside a handler, no lock held, not inside. Return: calls are left.
+ */
+bool hca_eq_turn(struct hca_eq *eq);
 
 /** hca_eq_kick() - a worker makes the calls that wait. Any context. */
 void hca_eq_kick(struct hca_eq *eq);
 
-/** hca_eq_cancel() - no call for the node begins after this, and none is under way when it returns. Not from its handler. */
+/**
+ * hca_eq_cancel() - no call for the node begins after this, and none is under way when it returns
+ *
+ * May sleep. A handler may cancel other nodes, but not its own, and no two handlers each other's, in a circle of any length: each would
+ * wait for the other's end. That is a bug of the consumer's, and reported as one (hca_bug()) where it would wait.
+ */
 void hca_eq_cancel(struct hca_eq *eq, struct hca_eq_node *node);
 
 #endif

@@ -27,7 +27,8 @@ void hca_qp_to_error(struct hca_qp *qp, u32 event)
 	was = qp->state;
 	if (was != HCA_QPS_RESET && was != HCA_QPS_ERR) {
 		hca_store(&qp->state, (u32)HCA_QPS_ERR);
-		qp->last_wqe = qp->srq;
+		hca_qp_share(qp);
+		qp->last_wqe = qp->srq || qp->xrcd;
 	}
 	qp->waiting = false;
 	hca_spin_unlock(&qp->lock, flags);

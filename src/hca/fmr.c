@@ -97,20 +97,33 @@ int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
 	return err;
 }
 
+/* Take all of a list, or none. */
+static int take_all(struct hca_fmr *first)
+{
+	struct hca_fmr *f, *taken;
+
+	for (f = first; f; f = f->next) {
+		if (!hca_xchg(&f->busy, 1u))
+			continue;
+		for (taken = first; taken != f; taken = taken->next)
+			hca_store_release(&taken->busy, 0u);
+		return -EBUSY;
+	}
+	return 0;
+}
+
 int hca_fmr_unmap(struct hca_fmr *first)
 {
 	struct hca_fmr *f;
-	u32 turns = 0;
 
 	for (f = first; f; f = f->next)
 		if (f->mr->quiesce != first->mr->quiesce)
 			return -EINVAL;
+	if (take_all(first))
+		return -EBUSY;
 	/* First all keys are void, then the threads that may still use one of them leave, once for all. */
-	for (f = first; f; f = f->next) {
-		while (hca_xchg(&f->busy, 1u))
-			hca_relax(&turns);
+	for (f = first; f; f = f->next)
 		f->voided = !hca_mr_begin_invalidate(f->mr, f->key);
-	}
 	if (first)
 		hca_quiesce_wait(first->mr->quiesce);
 	for (f = first; f; f = f->next) {

@@ -58,7 +58,7 @@ int hca_fmr_destroy(struct hca_fmr *f);
  * @iova: what the first byte is called; a page's begin as well
  *
  * Any context, but not from inside. Return: 0, and the new key is in @f; -EINVAL: no pages or too many, an address that isn't
- * a page's, or mapped as often as it may be; -ENOMEM; -EBUSY: another thread is at it. Then what was mapped still is, unless
+ * a page's, or mapped as often as it may be; -ENOMEM; -EBUSY: another context is at it. Then what was mapped still is, unless
  * the list was changed while it was read.
  */
 int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova);
@@ -67,7 +67,8 @@ int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova);
  * hca_fmr_unmap() - no thread touches the pages of a whole list when this returned, and each may be mapped as often as when it was new
  * @first: linked by @next, of one adapter; some may be not mapped
  *
- * Not from inside. Return: 0; -EINVAL: not of one adapter, and nothing has changed.
+ * Any context, but not from inside. Return: 0; -EINVAL: not of one adapter; -EBUSY: another context maps or unmaps one of
+ * them just now, and may have been interrupted by us. Then nothing has changed.
  */
 int hca_fmr_unmap(struct hca_fmr *first);
 

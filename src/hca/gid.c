@@ -68,7 +68,7 @@ int hca_gid_remove(struct hca_gids *t, struct hca_quiesce *q, const struct hca_g
 	hca_spin_unlock(&t->lock, flags);
 	if (i == HCA_GIDS)
 		return -EINVAL;
-	hca_quiesce_wait(q);
+	hca_quiesce_wait_of(q, 0); /* other processes don't read it */
 	hca_spin_lock(&t->lock, flags);
 	t->entry[i].leaving = false;
 	hca_spin_unlock(&t->lock, flags);

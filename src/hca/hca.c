@@ -67,6 +67,7 @@ int hca_init(struct hca *hca, struct hca_eq *eq, struct hca_mem *mem, const stru
 	hca_gids_init(&hca->gids);
 	hca_spin_init(&hca->qp_lock);
 	hca_spin_init(&hca->mcast_lock);
+	hca_spin_init(&hca->xrc_lock);
 	hca_spin_init(&hca->blocked_lock);
 	hca_spin_init(&hca->mw_lock);
 	hca->qp = hca_alloc(slots * sizeof(*hca->qp), HCA_MAY_SLEEP);
@@ -88,6 +89,7 @@ bool hca_busy(const struct hca *hca)
 void hca_fini(struct hca *hca)
 {
 	hca_keys_fini(&hca->keys);
+	hca_free(hca->xrc);
 	hca_free(hca->qp);
 }
 

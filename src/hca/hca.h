@@ -14,6 +14,7 @@
 struct hca_mcast_member;
 struct hca_qp;
 struct hca_qp_transport;
+struct hca_srq;
 struct hca_wire;
 
 /* The longest run of bytes that is moved before keys, state and rights are looked at again. */
@@ -33,8 +34,9 @@ struct hca_wire;
  * @max_inline: bytes
  * @max_rd_atomic: reads and atomics under way of a queue pair, at each end
  * @max_mcast: memberships in groups
+ * @roce: its links are those of RoCE v2: a datagram between addresses of IPv4 comes behind a header of IPv4
  *
- * A field that is 0 gets what hca_attr_default() has.
+ * A number that is 0 gets what hca_attr_default() has.
  */
 struct hca_attr {
 	u32 max_qp;
@@ -46,6 +48,7 @@ struct hca_attr {
 	u32 max_inline;
 	u32 max_rd_atomic;
 	u32 max_mcast;
+	bool roce;
 };
 
 /** hca_attr_default() - fill in what is 0 */
@@ -75,11 +78,15 @@ struct hca {
 	u32 qpns;
 	void (*event)(struct hca *hca, enum hca_event_type type, void *object);
 
+	struct hca_share share; /* means something where pointers to it are set */
 	struct hca_keys keys;
 	u64 pds HCA_ALIGNED(8); /* atomic: domains that ever were */
 	struct hca_spinlock mcast_lock; /* changing the list */
 	struct hca_mcast_member *members; /* atomic, read from inside */
 	u32 mcast_members;
+	struct hca_spinlock xrc_lock; /* changing the table's entries */
+	struct hca_srq **xrc; /* atomic: shared receive queues by number, or NULL; entries atomic, read from inside */
+	u32 xrc_next;
 	struct hca_spinlock blocked_lock;
 	struct hca_qp *blocked; /* queue pairs that wait until the wire takes packets */
 	u32 ready_calls; /* atomic: how often it said that it does */

@@ -6,6 +6,9 @@
  */
 #include "hca/key.h"
 
+/* In the entry of index 0, so that key 0 finds nothing there: it is of another index. */
+#define NO_KEY (1u << 8)
+
 int hca_keys_init(struct hca_keys *keys, u32 limit)
 {
 	if (!limit || limit >= 1u << HCA_KEY_INDEX_BITS)
@@ -64,6 +67,8 @@ static int grow(struct hca_keys *keys)
 	hca_spin_assert(&keys->lock);
 	if (!chunk)
 		return -ENOMEM;
+	if (!first)
+		chunk[0].key = NO_KEY;
 	hca_store_release(&keys->chunk[first >> HCA_KEY_CHUNK_BITS], chunk);
 	for (i = first ? 0 : 1; i < HCA_KEY_CHUNK; i++) {
 		chunk[i].last = keys->first_generation;
@@ -71,6 +76,15 @@ static int grow(struct hca_keys *keys)
 	}
 	hca_store_release(&keys->indexes, first + HCA_KEY_CHUNK);
 	return 0;
+}
+
+bool hca_key_allows_odd(const struct hca_key_entry *e, u64 pd, u32 qpn, u64 addr, u64 len, u32 access)
+{
+	u64 off = addr - e->iova, length = hca_key_length(e);
+
+	if (e->pd != pd || (e->access & access) != access || len > length || off > length - len)
+		return false;
+	return !(e->access & HCA_KEY_MW) || (access & HCA_ACCESS_REMOTE && (e->qpn == HCA_KEY_ANY_QP || e->qpn == qpn));
 }
 
 int hca_key_alloc(struct hca_keys *keys, u32 *key, struct hca_key_entry **e)

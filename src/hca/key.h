@@ -13,6 +13,7 @@
 #define HCA_KEY_H
 
 #include "hca/quiesce.h"
+#include "hca/share.h"
 #include "os.h"
 #include "softhca/hca_verbs.h"
 
@@ -33,7 +34,7 @@ struct hca_mr;
  * @key: the key, 0 while there is none
  * @access: enum hca_access_flags, HCA_KEY_MW
  * @iova: the first address it covers
- * @length: bytes from there on
+ * @end: the first address behind it, modulo 2^64; see hca_key_cover()
  * @offset: where in @mr that first address is; 0 but for MWs
  * @pd: the number of the protection domain that may use it
  * @qpn: of a type 2 memory window: the queue pair that may use it, else HCA_KEY_ANY_QP
@@ -49,7 +50,7 @@ struct hca_key_entry {
 	u32 key; /* atomic */
 	u32 access;
 	u64 iova;
-	u64 length;
+	u64 end;
 	u64 offset;
 	u64 pd;
 	u32 qpn;
@@ -70,6 +71,7 @@ struct hca_keys {
 	struct hca_key_entry **chunk; /* entries atomic: set once */
 	u32 indexes; /* atomic: how many there are room for; grows a chunk at a time */
 	u32 limit;
+	const struct hca_share *share; /* who is told of keys; or NULL */
 	u32 first_generation; /* of an index that was never used; another one in each table, so that keys aren't mixed up */
 
 	struct hca_spinlock lock; /* what follows, and growth */
@@ -115,54 +117,88 @@ static inline bool hca_key_retract(struct hca_key_entry *e, u32 key)
 	return hca_cmpxchg(&e->key, key, 0u) == key;
 }
 
+/** hca_key_cover() - a key that isn't published covers @length bytes from @iova on */
+static inline void hca_key_cover(struct hca_key_entry *e, u64 iova, u64 length)
+{
+	e->iova = iova;
+	e->end = iova + length;
+}
+
+static inline u64 hca_key_length(const struct hca_key_entry *e)
+{
+	return e->end - e->iova;
+}
+
+static inline const struct hca_key_entry *hca_key_at(const struct hca_keys *keys, u32 index)
+{
+	return &hca_load(&keys->chunk[index >> HCA_KEY_CHUNK_BITS])[index & (HCA_KEY_CHUNK - 1)];
+}
+
 /** hca_key_index() - the entry of a key's index, whatever key it has now; NULL: there is none such. Inside only. */
 static inline const struct hca_key_entry *hca_key_index(const struct hca_keys *keys, u32 key)
 {
 	u32 index = key >> 8;
 
-	if (hca_unlikely(index >= hca_load_acquire(&keys->indexes)))
-		return NULL;
-	return &hca_load(&keys->chunk[index >> HCA_KEY_CHUNK_BITS])[index & (HCA_KEY_CHUNK - 1)];
+	return hca_unlikely(index >= hca_load_acquire(&keys->indexes)) ? NULL : hca_key_at(keys, index);
 }
 
-/** hca_key_find() - the entry of a key that is valid now, or NULL; inside only */
+/** hca_key_look_up() - the entry of a key that is valid now; inside only. Return: there is such a key. */
+static inline bool hca_key_look_up(const struct hca_keys *keys, u32 key, const struct hca_key_entry **e)
+{
+	u32 index = key >> 8;
+
+	if (hca_unlikely(index >= hca_load_acquire(&keys->indexes)))
+		return false;
+	*e = hca_key_at(keys, index);
+	/* No key has index 0, and the entry that is there has a key of another index: so 0 isn't found. */
+	return hca_likely(hca_load_acquire(&(*e)->key) == key);
+}
+
+/** hca_key_find() - the same. Return: NULL: there is no such key. */
 static inline const struct hca_key_entry *hca_key_find(const struct hca_keys *keys, u32 key)
 {
-	const struct hca_key_entry *e = hca_key_index(keys, key);
+	const struct hca_key_entry *e;
 
-	return hca_likely(e && hca_load_acquire(&e->key) == key && key) ? e : NULL;
+	return hca_key_look_up(keys, key, &e) ? e : NULL;
 }
 
-static inline bool hca_key_mw_allows(const struct hca_key_entry *e, u32 qpn, u32 access)
-{
-	return access & HCA_ACCESS_REMOTE && (e->qpn == HCA_KEY_ANY_QP || e->qpn == qpn);
-}
+/** hca_key_allows_odd() - hca_key_allows() of a key that was found, whatever its entry and the range are */
+bool hca_key_allows_odd(const struct hca_key_entry *e, u64 pd, u32 qpn, u64 addr, u64 len, u32 access);
 
 /**
- * hca_key_check() - may this key be used so?
+ * hca_key_allows() - may this key be used so?
  * @pd: the number of the protection domain that asks
  * @qpn: the queue pair that asks; a type 2 memory window is one queue pair's alone
  * @addr: first byte
  * @len: bytes; a range of none must begin in the memory region or right behind it. A message of no bytes needs no key at
  *	all (IBTA vol. 1, 9.7): don't ask then.
  * @access: every right that is needed; none for a local read
+ * @out: set to its entry, if it may
  *
- * Return: the entry, or NULL. Bounds can't wrap.
+ * What is usual is decided here, by few comparisons: each of them waits for the entry's cache line. Bounds can't wrap.
  */
+static inline bool hca_key_allows(const struct hca_keys *keys, u32 key, u64 pd, u32 qpn, u64 addr, u64 len, u32 access,
+				  const struct hca_key_entry **out)
+{
+	const struct hca_key_entry *e;
+	u64 end = addr + len;
+
+	if (hca_unlikely(!hca_key_look_up(keys, key, &e)))
+		return false;
+	*out = e;
+	if (hca_likely(end >= addr && e->pd == pd && (e->access & (access | HCA_KEY_MW)) == access && addr >= e->iova &&
+		       end <= e->end))
+		return true;
+	return hca_key_allows_odd(e, pd, qpn, addr, len, access);
+}
+
+/** hca_key_check() - the same. Return: the entry, or NULL. */
 static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *keys, u32 key, u64 pd, u32 qpn, u64 addr,
 							u64 len, u32 access)
 {
-	const struct hca_key_entry *e = hca_key_find(keys, key);
-	u64 off;
+	const struct hca_key_entry *e;
 
-	if (hca_unlikely(!e))
-		return NULL;
-	off = addr - e->iova;
-	if (hca_unlikely(e->pd != pd || (e->access & access) != access || len > e->length || off > e->length - len))
-		return NULL;
-	if (hca_unlikely(e->access & HCA_KEY_MW) && !hca_key_mw_allows(e, qpn, access))
-		return NULL;
-	return e;
+	return hca_key_allows(keys, key, pd, qpn, addr, len, access, &e) ? e : NULL;
 }
 
 /** hca_key_offset() - where in its memory region an address is that this key covers */

@@ -16,7 +16,7 @@ static int check_group(const struct hca_qp *qp, const struct hca_gid *gid, u32 m
 	return hca_lid_is_multicast(mlid) || (!mlid && !qp->hca->limits.has_lids) ? 0 : -EINVAL;
 }
 
-static bool is_member(const struct hca_mcast_member *m, const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
+static bool is_of_group(const struct hca_mcast_member *m, const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 {
 	return m->qp == qp && m->mlid == mlid && hca_gid_equal(&m->gid, gid);
 }
@@ -28,7 +28,7 @@ static int enter_list(struct hca *hca, struct hca_mcast_member *m)
 
 	hca_spin_assert(&hca->mcast_lock);
 	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
-		if (is_member(*at, m->qp, &m->gid, m->mlid))
+		if (is_of_group(*at, m->qp, &m->gid, m->mlid))
 			return -EEXIST;
 	if (hca->mcast_members == hca->attr.max_mcast)
 		return -ENOSPC;
@@ -68,11 +68,11 @@ static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid
 
 	hca_spin_lock(&qp->hca->mcast_lock, flags);
 	for (at = &qp->hca->members; (m = *at);) {
-		if (m->qp != qp || (gid && !is_member(m, qp, gid, mlid))) {
+		if (m->qp != qp || (gid && !is_of_group(m, qp, gid, mlid))) {
 			at = &m->next;
 			continue;
 		}
-		hca_store(at, m->next);
+		hca_store_release(at, m->next); /* who comes by this way hasn't seen it enter */
 		qp->hca->mcast_members--;
 		m->gone = gone;
 		gone = m;
@@ -83,7 +83,7 @@ static struct hca_mcast_member *take_out(struct hca_qp *qp, const struct hca_gid
 
 static void free_all(struct hca_qp *qp, struct hca_mcast_member *gone)
 {
-	hca_quiesce_wait(&qp->hca->quiesce);
+	hca_quiesce_wait_of(&qp->hca->quiesce, 0);
 	while (gone) {
 		struct hca_mcast_member *m = gone;
 
@@ -100,6 +100,18 @@ int hca_mcast_detach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 		return -EINVAL;
 	free_all(qp, gone);
 	return 0;
+}
+
+bool hca_mcast_is_member(const struct hca_qp *qp)
+{
+	const struct hca_mcast_member *m;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->hca->mcast_lock, flags);
+	for (m = qp->hca->members; m && m->qp != qp; m = m->next)
+		;
+	hca_spin_unlock(&qp->hca->mcast_lock, flags);
+	return m;
 }
 
 void hca_mcast_end_qp(struct hca_qp *qp)

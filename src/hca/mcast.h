@@ -47,6 +47,9 @@ int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid);
 /** hca_mcast_detach() - nothing that was sent to the group arrives any more. May sleep. Return: 0; -EINVAL: it isn't in it. */
 int hca_mcast_detach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid);
 
+/** hca_mcast_is_member() - is it in any group? */
+bool hca_mcast_is_member(const struct hca_qp *qp);
+
 /** hca_mcast_end_qp() - out of all groups. May sleep. */
 void hca_mcast_end_qp(struct hca_qp *qp);
 

@@ -22,6 +22,13 @@ static bool range_valid(u64 start, u64 length)
 	return length && start + (length - 1) >= start;
 }
 
+static void retract(struct hca_mr *r, u32 key)
+{
+	hca_spin_assert(&r->lock);
+	hca_key_retract(r->entry, key);
+	hca_share_retract(r->pd->keys->share, key);
+}
+
 static int check_attr(const struct hca_mr_attr *a)
 {
 	if (!access_valid(a->access) || a->invalid != (a->kind == HCA_MR_PAGES))
@@ -46,8 +53,7 @@ static void publish(struct hca_mr *r, u32 key, u32 access, u64 iova, u64 length)
 
 	hca_spin_assert(&r->lock);
 	e->access = access & HCA_ACCESS_SUPPORTED;
-	e->iova = access & HCA_ACCESS_ZERO_BASED ? 0 : iova;
-	e->length = length;
+	hca_key_cover(e, access & HCA_ACCESS_ZERO_BASED ? 0 : iova, length);
 	e->offset = 0;
 	e->pd = r->pd->number;
 	e->qpn = HCA_KEY_ANY_QP;
@@ -55,6 +61,7 @@ static void publish(struct hca_mr *r, u32 key, u32 access, u64 iova, u64 length)
 	r->key = key;
 	r->state = HCA_MR_VALID;
 	hca_key_publish(e, key);
+	hca_share_publish(r->pd->keys->share, e, key);
 }
 
 int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_mr **out)
@@ -85,6 +92,7 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
 	err = hca_key_alloc(pd->keys, &r->key, &r->entry);
 	if (err)
 		goto free_pages;
+	hca_share_room(pd->keys->share, r->key);
 	hca_fetch_add(&pd->users, 1);
 	hca_store_release(&r->entry->mr, r);
 	hca_spin_lock(&r->lock, flags);
@@ -133,7 +141,7 @@ int hca_mr_destroy(struct hca_mr *r)
 		return -EBUSY;
 	}
 	if (r->state == HCA_MR_VALID)
-		hca_key_retract(r->entry, r->key);
+		retract(r, r->key);
 	r->state = HCA_MR_DEAD;
 	hca_store(&r->entry->mr, NULL);
 	hca_spin_unlock(&r->lock, flags);
@@ -142,6 +150,53 @@ int hca_mr_destroy(struct hca_mr *r)
 	put(r);
 	hca_fetch_add(&pd->users, (u32)-1);
 	return 0;
+}
+
+/* --- registering it anew --- */
+
+static int begin_change(struct hca_mr *r)
+{
+	hca_irqflags_t flags;
+	int err = 0;
+
+	hca_spin_lock(&r->lock, flags);
+	if (r->state != HCA_MR_VALID) {
+		err = -EINVAL;
+	} else if (r->windows) {
+		err = -EBUSY;
+	} else {
+		retract(r, r->key);
+		r->state = HCA_MR_BUSY;
+		get(r);
+	}
+	hca_spin_unlock(&r->lock, flags);
+	return err;
+}
+
+int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr *attr)
+{
+	hca_irqflags_t flags;
+	int err = check_attr(attr);
+
+	if (err || r->kind != HCA_MR_LINEAR || attr->kind != HCA_MR_LINEAR || pd->keys != r->pd->keys)
+		return -EINVAL;
+	err = begin_change(r);
+	if (err)
+		return err;
+	hca_quiesce_wait(r->quiesce);
+	hca_spin_lock(&r->lock, flags);
+	if (r->state == HCA_MR_BUSY) {
+		hca_fetch_add(&pd->users, 1);
+		hca_fetch_add(&r->pd->users, (u32)-1);
+		r->pd = pd;
+		r->base = attr->base;
+		publish(r, r->key, attr->access, attr->iova, attr->length);
+	} else {
+		err = -EINVAL; /* destroyed: the entry isn't ours any more */
+	}
+	hca_spin_unlock(&r->lock, flags);
+	put(r);
+	return err;
 }
 
 /* --- fast registration --- */
@@ -159,15 +214,34 @@ static bool begin(struct hca_mr *r)
 	return ok;
 }
 
+/* No piece is empty or wraps, and together they have the bytes. */
+static int check_pieces(const struct hca_mr_pages *p)
+{
+	u64 before = 0;
+	u32 i;
+
+	if (p->npages & 1)
+		return -EINVAL;
+	for (i = 0; i < p->npages; i += 2) {
+		if (p->pages[i + 1] <= before || !range_valid(p->pages[i], p->pages[i + 1] - before))
+			return -EINVAL;
+		before = p->pages[i + 1];
+	}
+	return p->length <= before ? 0 : -EINVAL;
+}
+
 static int check_pages(const struct hca_mr *r, const struct hca_mr_pages *p)
 {
 	u64 mask;
 	u32 i;
 
-	if (!p->pages || !access_valid(p->access) || p->page_shift < HCA_MR_MIN_SHIFT ||
-	    p->page_shift > HCA_MR_MAX_SHIFT || !p->npages || p->npages > r->max_pages)
+	if (!p->pages || !access_valid(p->access) || !p->npages || p->npages > r->max_pages)
 		return -EINVAL;
 	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
+		return -EINVAL;
+	if (p->page_shift == HCA_MR_PIECES)
+		return check_pieces(p);
+	if (p->page_shift < HCA_MR_MIN_SHIFT || p->page_shift > HCA_MR_MAX_SHIFT)
 		return -EINVAL;
 	mask = (1ull << p->page_shift) - 1;
 	if (p->length > ((u64)p->npages << p->page_shift) - (p->pages[0] & mask))
@@ -192,7 +266,7 @@ int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p)
 	p->pages = before;
 	r->page_shift = p->page_shift;
 	r->npages = p->npages;
-	r->offset = r->pages[0] & ((1ull << p->page_shift) - 1);
+	r->offset = p->page_shift == HCA_MR_PIECES ? 0 : r->pages[0] & ((1ull << p->page_shift) - 1);
 	r->pages[0] -= r->offset;
 	hca_spin_lock(&r->lock, flags);
 	if (r->state != HCA_MR_BUSY) {
@@ -261,7 +335,7 @@ int hca_mr_begin_invalidate(struct hca_mr *r, u32 key)
 	} else if (r->windows) {
 		err = -EBUSY;
 	} else {
-		hca_key_retract(r->entry, key);
+		retract(r, key);
 		r->state = HCA_MR_BUSY;
 		get(r);
 	}
@@ -326,6 +400,27 @@ int hca_mr_invalidate(struct hca_mr *r, u32 key)
 	if (!err)
 		hca_mr_invalidate_finish(r);
 	return err;
+}
+
+/* --- pieces --- */
+
+hca_dma_addr_t hca_mr_piece(const struct hca_mr *r, u64 off, u64 *len)
+{
+	u32 low = 0, high = r->npages / 2 - 1;
+	u64 begins;
+
+	/* The first piece that ends behind the byte; the last one does. */
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (r->pages[2 * mid + 1] > off)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	begins = low ? r->pages[2 * low - 1] : 0;
+	*len = HCA_MIN(*len, r->pages[2 * low + 1] - off);
+	return hca_dma_addr(r->pages[2 * low] + (off - begins));
 }
 
 /* --- memory windows --- */

@@ -6,6 +6,7 @@
  *   all memory   an address is a DMA address itself (ib_get_dma_mr)
  *   linear       one run of DMA addresses
  *   pages        a list of pages, one DMA address each: fast registered, FMR
+ *   pieces       a list of pieces that begin and end anywhere: fast registered
  *
  * Called by the verbs of a face and by the engine's copies. Registration may sleep,
  * nothing else here does.
@@ -50,7 +51,7 @@ enum hca_mr_state {
 /**
  * struct hca_mr - a memory region
  * @kind: how an address becomes a DMA address
- * @page_shift: log2 of a page in bytes, for pages
+ * @page_shift: log2 of a page in bytes, for pages; HCA_MR_PIECES: @pages has two numbers for each piece
  * @offset: of the first byte in the first page
  * @base: the DMA address of the first byte, for one run
  * @pages: their DMA addresses, room for @max_pages; owned
@@ -111,6 +112,16 @@ int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_
  * Any context, but not from inside. Return: 0; -EBUSY while MWs are bound to it (IBTA 10.6.7.2.3): then nothing has changed.
  */
 int hca_mr_destroy(struct hca_mr *r);
+
+/**
+ * hca_mr_change() - another run of memory, other rights or another domain under the same key
+ * @pd: of the same adapter
+ * @attr: of one run
+ *
+ * The MR is one run as well, and no MW is bound to it. Accesses that come meanwhile are refused; when this has returned, none goes by
+ * what was before. May sleep. Return: 0; -EINVAL; -EBUSY: MWs are bound. Then nothing has changed.
+ */
+int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr *attr);
 
 /**
  * hca_mr_capture() - take a registration over that will be done later
@@ -184,6 +195,9 @@ int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len,
 /** hca_mr_unbind() - an MW's key was retracted and waited for. Any context. */
 void hca_mr_unbind(struct hca_mr *r);
 
+/** hca_mr_piece() - hca_mr_run() of an MR of pieces */
+hca_dma_addr_t hca_mr_piece(const struct hca_mr *r, u64 off, u64 *len);
+
 /**
  * hca_mr_run() - where the bytes are
  * @off: offset from the first byte; inside the MR, the key check has seen to it
@@ -195,6 +209,8 @@ static inline hca_dma_addr_t hca_mr_run(const struct hca_mr *r, u64 off, u64 *le
 
 	if (hca_likely(r->kind != HCA_MR_PAGES))
 		return hca_dma_addr(r->base + off);
+	if (hca_unlikely(r->page_shift == HCA_MR_PIECES))
+		return hca_mr_piece(r, off, len);
 	off += r->offset;
 	page = off >> r->page_shift;
 	in = off & ((1ull << r->page_shift) - 1);

@@ -32,6 +32,7 @@ int hca_mw_create(struct hca *hca, struct hca_pd *pd, enum hca_mw_type type, str
 		hca_free(w);
 		return err;
 	}
+	hca_share_room(hca->keys.share, w->key);
 	hca_fetch_add(&pd->users, 1);
 	*out = w;
 	return 0;
@@ -76,8 +77,7 @@ static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr
 
 	hca_spin_assert(&w->hca->mw_lock);
 	e->access = (wr->bind.access & HCA_ACCESS_SUPPORTED) | HCA_KEY_MW;
-	e->iova = wr->bind.access & HCA_ACCESS_ZERO_BASED ? 0 : wr->bind.addr;
-	e->length = wr->bind.length;
+	hca_key_cover(e, wr->bind.access & HCA_ACCESS_ZERO_BASED ? 0 : wr->bind.addr, wr->bind.length);
 	e->offset = offset;
 	e->pd = w->pd->number;
 	e->qpn = w->type == HCA_MW_TYPE_2 ? qp->qpn : HCA_KEY_ANY_QP;
@@ -92,6 +92,7 @@ static void put_up(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr
 		link_to(w, qp);
 	}
 	hca_store_release(&e->key, w->valid);
+	hca_share_publish(w->hca->keys.share, e, w->valid);
 }
 
 /* The key is void; the rest is let_go(), by the caller, who has a reference. */
@@ -100,6 +101,7 @@ static void take_down(struct hca_mw *w, enum hca_mw_state state)
 	hca_spin_assert(&w->hca->mw_lock);
 	HCA_ASSERT(w->state == HCA_MW_VALID);
 	hca_key_retract(w->entry, w->valid);
+	hca_share_retract(w->hca->keys.share, w->valid);
 	hca_store(&w->entry->mr, NULL);
 	unlink_from(w);
 	w->state = state;
@@ -183,7 +185,8 @@ u32 hca_mw_next_key(struct hca_mw *w)
 	u32 key;
 
 	hca_spin_lock(&w->hca->mw_lock, flags);
-	key = w->key = hca_key_next(w->key);
+	key = hca_key_next(w->key);
+	hca_store(&w->key, key); /* a peer's look-up may be under way */
 	hca_spin_unlock(&w->hca->mw_lock, flags);
 	return key;
 }
@@ -203,19 +206,15 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 {
 	struct hca_spinlock *lock = &w->hca->mw_lock;
 	hca_irqflags_t flags;
-	u32 turns = 0;
 	int err = 0;
 
 	*old = false;
 	hca_spin_lock(lock, flags);
-	/* Two queue pairs may bind one MW of type 1: one after the other. */
-	while (w->type == HCA_MW_TYPE_1 && w->state == HCA_MW_BUSY) {
-		hca_spin_unlock(lock, flags);
-		hca_relax(&turns);
-		hca_spin_lock(lock, flags);
-	}
 	if (w->state == HCA_MW_DEAD || w->pd != qp->pd || key >> 8 != w->key >> 8)
 		err = -EINVAL;
+	/* Two queue pairs may bind one MW of type 1: one after the other. */
+	else if (w->state == HCA_MW_BUSY && w->type == HCA_MW_TYPE_1)
+		err = -EAGAIN;
 	else if (w->state == HCA_MW_FREE)
 		w->state = HCA_MW_BUSY;
 	else if (w->state == HCA_MW_VALID && w->type == HCA_MW_TYPE_1)

@@ -93,8 +93,8 @@ int hca_mw_check(const struct hca_send_wr *wr);
  * hca_mw_bind() - do a request that is at its turn
  * @qp: whose it is
  *
- * Not from inside. Return: 0; -EINVAL: another domain, a key of another MW, a type 2 MW that is valid, an MR's key
- * or rights or bounds that don't do (IBTA 10.6.7.2.1). Then what was bound still is.
+ * Any context, but not from inside. Return: 0; -EAGAIN: another context binds this MW of type 1 just now; -EINVAL: another domain, a key of another MW, a type 2 MW that is valid, an MR's key
+ * or rights or bounds that don't do (IBTA 10.6.7.2.1). Unless it is 0, what was bound still is.
  */
 int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr);
 

@@ -4,7 +4,8 @@
 
 #define T(x) (1u << HCA_QPT_##x)
 #define DATAGRAMS (T(UD) | T(GSI) | T(SMI))
-#define CONNECTED (T(RC) | T(UC))
+#define RELIABLE (T(RC) | T(XRC_INI))
+#define CONNECTED (RELIABLE | T(UC))
 
 #define SEND_PACKETS .first = HCA_PKT_SEND_FIRST, .middle = HCA_PKT_SEND_MIDDLE
 #define WRITE_PACKETS .first = HCA_PKT_WRITE_FIRST, .middle = HCA_PKT_WRITE_MIDDLE
@@ -13,7 +14,7 @@ const struct hca_opcode hca_opcodes[HCA_WR_OPCODES] = {
 	[HCA_WR_RDMA_WRITE] = {
 		.name = "RDMA_WRITE",
 		.qp_types = CONNECTED,
-		.flags = HCA_OP_ONE_SIDED,
+		.flags = HCA_OP_ONE_SIDED | HCA_OP_AT_ONCE,
 		.remote = HCA_ACCESS_REMOTE_WRITE,
 		.wc = HCA_WC_RDMA_WRITE,
 		WRITE_PACKETS, .last = HCA_PKT_WRITE_LAST, .only = HCA_PKT_WRITE_ONLY,
@@ -30,7 +31,7 @@ const struct hca_opcode hca_opcodes[HCA_WR_OPCODES] = {
 	[HCA_WR_SEND] = {
 		.name = "SEND",
 		.qp_types = CONNECTED | DATAGRAMS,
-		.flags = HCA_OP_TAKES_RECV,
+		.flags = HCA_OP_TAKES_RECV | HCA_OP_AT_ONCE,
 		.wc = HCA_WC_SEND,
 		.recv_wc = HCA_WC_RECV,
 		SEND_PACKETS, .last = HCA_PKT_SEND_LAST, .only = HCA_PKT_SEND_ONLY,
@@ -38,7 +39,7 @@ const struct hca_opcode hca_opcodes[HCA_WR_OPCODES] = {
 	[HCA_WR_SEND_WITH_IMM] = {
 		.name = "SEND_WITH_IMM",
 		.qp_types = CONNECTED | DATAGRAMS,
-		.flags = HCA_OP_TAKES_RECV | HCA_OP_IMM,
+		.flags = HCA_OP_TAKES_RECV | HCA_OP_IMM | HCA_OP_AT_ONCE,
 		.wc = HCA_WC_SEND,
 		.recv_wc = HCA_WC_RECV,
 		SEND_PACKETS, .last = HCA_PKT_SEND_LAST_IMM, .only = HCA_PKT_SEND_ONLY_IMM,
@@ -54,8 +55,8 @@ const struct hca_opcode hca_opcodes[HCA_WR_OPCODES] = {
 	},
 	[HCA_WR_RDMA_READ] = {
 		.name = "RDMA_READ",
-		.qp_types = T(RC),
-		.flags = HCA_OP_ONE_SIDED | HCA_OP_READS,
+		.qp_types = RELIABLE,
+		.flags = HCA_OP_ONE_SIDED | HCA_OP_READS | HCA_OP_AT_ONCE,
 		.local = HCA_ACCESS_LOCAL_WRITE,
 		.remote = HCA_ACCESS_REMOTE_READ,
 		.wc = HCA_WC_RDMA_READ,
@@ -63,7 +64,7 @@ const struct hca_opcode hca_opcodes[HCA_WR_OPCODES] = {
 	},
 	[HCA_WR_ATOMIC_CMP_AND_SWP] = {
 		.name = "ATOMIC_CMP_AND_SWP",
-		.qp_types = T(RC),
+		.qp_types = RELIABLE,
 		.flags = HCA_OP_ONE_SIDED | HCA_OP_READS | HCA_OP_ATOMIC,
 		.local = HCA_ACCESS_LOCAL_WRITE,
 		.remote = HCA_ACCESS_REMOTE_ATOMIC,
@@ -72,7 +73,7 @@ const struct hca_opcode hca_opcodes[HCA_WR_OPCODES] = {
 	},
 	[HCA_WR_ATOMIC_FETCH_AND_ADD] = {
 		.name = "ATOMIC_FETCH_AND_ADD",
-		.qp_types = T(RC),
+		.qp_types = RELIABLE,
 		.flags = HCA_OP_ONE_SIDED | HCA_OP_READS | HCA_OP_ATOMIC,
 		.local = HCA_ACCESS_LOCAL_WRITE,
 		.remote = HCA_ACCESS_REMOTE_ATOMIC,

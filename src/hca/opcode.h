@@ -45,6 +45,7 @@ enum hca_packet_op {
 #define HCA_OP_TAKES_RECV (1u << 4) /* takes a receive request of the peer */
 #define HCA_OP_IMM (1u << 5) /* brings immediate data */
 #define HCA_OP_INV (1u << 6) /* invalidates a key of the peer */
+#define HCA_OP_AT_ONCE (1u << 7) /* a transport may carry it out while it is posted */
 
 /**
  * struct hca_opcode - one opcode
@@ -83,6 +84,18 @@ static inline const struct hca_opcode *hca_opcode(u32 op)
 static inline bool hca_qp_is_datagram(enum hca_qp_type type)
 {
 	return type == HCA_QPT_UD || type == HCA_QPT_GSI || type == HCA_QPT_SMI;
+}
+
+/** hca_qp_is_plain() - a type whose requests say no more than what is moved where: RC and UC */
+static inline bool hca_qp_is_plain(enum hca_qp_type type)
+{
+	return type == HCA_QPT_RC || type == HCA_QPT_UC;
+}
+
+/** hca_qp_is_reliable() - a type whose requests are acknowledged, and whose errors end the queue pair */
+static inline bool hca_qp_is_reliable(enum hca_qp_type type)
+{
+	return hca_likely(type == HCA_QPT_RC) || type == HCA_QPT_XRC_INI || type == HCA_QPT_XRC_TGT;
 }
 
 #endif

@@ -39,7 +39,7 @@ int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr)
 {
 	int err;
 
-	if (qp->srq || hca_load(&qp->state) == HCA_QPS_RESET)
+	if (qp->srq || !qp->recv_cq || hca_load(&qp->state) == HCA_QPS_RESET)
 		return -EINVAL;
 	err = hca_rq_post(&qp->rq, wr);
 	if (!err && hca_unlikely(hca_load(&qp->state) == HCA_QPS_ERR)) {
@@ -93,6 +93,7 @@ static int enter(struct hca *hca, struct hca_qp *qp)
 		err = -ENOSPC;
 	if (!err) {
 		qp->qpn = qpn;
+		qp->self = hca_peer(hca->lid, qpn);
 		hca_store_release(place(hca, qpn), qp);
 		hca->qps++;
 	}
@@ -113,19 +114,42 @@ static void set_place(struct hca *hca, struct hca_qp *qp, struct hca_qp *to)
 
 /* --- making --- */
 
+/* A target has what its domain has, and nothing of its own. */
+static int check_target(const struct hca *hca, const struct hca_qp_init *in)
+{
+	if (!hca->transport->has_xrc || !in->xrcd || in->xrcd->hca != hca)
+		return -EINVAL;
+	return in->pd || in->send_cq || in->recv_cq || in->srq || in->max_send_wr || in->max_recv_wr ? -EINVAL : 0;
+}
+
 static int check_init(const struct hca *hca, const struct hca_qp_init *in)
 {
 	const struct hca_attr *a = &hca->attr;
 
-	if (!in->pd || !in->send_cq || !in->recv_cq || in->pd->keys != &hca->keys || in->send_cq->hca != hca ||
-	    in->recv_cq->hca != hca)
+	switch (in->type) {
+	case HCA_QPT_XRC_TGT:
+		return check_target(hca, in);
+	case HCA_QPT_XRC_INI:
+		if (in->recv_cq || in->srq || in->max_recv_wr || !hca->transport->has_xrc)
+			return -EINVAL;
+		break;
+	case HCA_QPT_RC:
+	case HCA_QPT_UC:
+	case HCA_QPT_UD:
+	case HCA_QPT_GSI:
+	case HCA_QPT_SMI:
+		if (!in->recv_cq || in->recv_cq->hca != hca)
+			return -EINVAL;
+		break;
+	default:
 		return -EINVAL;
-	if (in->type != HCA_QPT_RC && in->type != HCA_QPT_UC && !hca_qp_is_datagram(in->type))
+	}
+	if (in->xrcd || !in->pd || !in->send_cq || in->pd->keys != &hca->keys || in->send_cq->hca != hca)
 		return -EINVAL;
 	if (in->max_send_wr > a->max_wr || in->max_recv_wr > a->max_wr || in->max_send_sge > a->max_sge ||
 	    in->max_recv_sge > a->max_sge || in->max_inline > a->max_inline)
 		return -EINVAL;
-	if (in->srq && (in->srq->hca != hca || in->max_recv_wr))
+	if (in->srq && (in->srq->hca != hca || in->srq->xrcd || in->max_recv_wr))
 		return -EINVAL;
 	return 0;
 }
@@ -148,11 +172,14 @@ static void fill_constant(struct hca_qp *qp, struct hca *hca, const struct hca_q
 {
 	qp->hca = hca;
 	qp->transport = hca->transport;
+	qp->at_once = hca_qp_is_plain(in->type) ? hca->transport->at_once : NULL;
 	qp->type = in->type;
 	qp->pd = in->pd;
+	qp->domain = in->pd ? in->pd->number : 0; /* of a target: that of the queue which a message names */
 	qp->send_cq = in->send_cq;
 	qp->recv_cq = in->recv_cq;
 	qp->srq = in->srq;
+	qp->xrcd = in->xrcd;
 	qp->max_send_sge = in->max_send_sge;
 	qp->max_inline = in->max_inline;
 	qp->sq_sig_all = in->sq_sig_all;
@@ -167,7 +194,7 @@ static void fill_constant(struct hca_qp *qp, struct hca *hca, const struct hca_q
 
 static int make_queues(struct hca_qp *qp, const struct hca_qp_init *in)
 {
-	u32 recv_sge = in->srq ? in->srq->rq.max_sge : in->max_recv_sge;
+	u32 recv_sge = in->xrcd ? qp->hca->attr.max_sge : in->srq ? in->srq->rq.max_sge : in->max_recv_sge;
 	int err = hca_sq_init(&qp->sq, in->max_send_wr, in->max_send_sge, in->max_inline);
 
 	if (err)
@@ -198,9 +225,14 @@ static void count_users(struct hca_qp *qp, u32 n)
 {
 	if (qp->srq)
 		hca_fetch_add(&qp->srq->users, n);
-	hca_fetch_add(&qp->recv_cq->ring.users, n);
-	hca_fetch_add(&qp->send_cq->ring.users, n);
-	hca_fetch_add(&qp->pd->users, n);
+	if (qp->xrcd)
+		hca_fetch_add(&qp->xrcd->users, n);
+	if (qp->recv_cq)
+		hca_fetch_add(&qp->recv_cq->ring.users, n);
+	if (qp->send_cq)
+		hca_fetch_add(&qp->send_cq->ring.users, n);
+	if (qp->pd)
+		hca_fetch_add(&qp->pd->users, n);
 }
 
 int hca_qp_create(struct hca *hca, const struct hca_qp_init *in, struct hca_qp **out)
@@ -253,6 +285,7 @@ static void stop(struct hca_qp *qp)
 
 	hca_spin_lock(&qp->lock, flags);
 	hca_store(&qp->state, (u32)HCA_QPS_RESET);
+	hca_qp_share(qp);
 	qp->waiting = false;
 	while (qp->running) {
 		hca_spin_unlock(&qp->lock, flags);
@@ -267,8 +300,19 @@ static void stop(struct hca_qp *qp)
 static void forget(struct hca_qp *qp)
 {
 	hca_sq_drop(qp);
-	hca_cq_ring_purge(&qp->send_cq->ring, &qp->sends);
-	hca_cq_ring_purge(&qp->recv_cq->ring, &qp->recvs);
+	if (qp->rx.srq)
+		hca_fetch_add(&qp->rx.srq->users, (u32)-1);
+	qp->rx.srq = NULL;
+	if (qp->send_cq)
+		hca_cq_ring_purge(&qp->send_cq->ring, &qp->sends);
+	if (qp->recv_cq)
+		hca_cq_ring_purge(&qp->recv_cq->ring, &qp->recvs);
+}
+
+/* Another process uses it by itself only if it is its peer's. */
+static void wait_for_users(struct hca_qp *qp)
+{
+	hca_quiesce_wait_of(&qp->hca->quiesce, hca_qp_user(qp));
 }
 
 void hca_qp_destroy(struct hca_qp *qp)
@@ -280,7 +324,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	hca_mcast_end_qp(qp);
 	stop(qp);
 	hca_rx_idle(qp);
-	hca_quiesce_wait(&hca->quiesce); /* no message that found it is under way */
+	wait_for_users(qp); /* no message that found it is under way */
 	while (hca_load_acquire(&qp->holds))
 		hca_relax(&turns);
 	hca_rx_idle(qp);
@@ -302,6 +346,7 @@ static void reset(struct hca_qp *qp)
 	hca_irqflags_t flags;
 
 	stop(qp);
+	wait_for_users(qp); /* RDMA takes no rx: what found it before has ended, and finds no next life */
 	hca_rx_wait(qp);
 	hca_spin_lock(&qp->lock, flags);
 	qp->retries = 0;
@@ -309,6 +354,7 @@ static void reset(struct hca_qp *qp)
 	qp->drain_wanted = false;
 	qp->last_wqe = false;
 	hca_store(&qp->established, false);
+	hca_store(&qp->moved, 0u);
 	hca_memset(&qp->attr, 0, sizeof(qp->attr));
 	hca_spin_unlock(&qp->lock, flags);
 	qp->rx.taken = false;
@@ -333,6 +379,8 @@ void hca_qp_publish(struct hca_qp *qp)
 	hca_store(&qp->rnr_timer, (u32)a->min_rnr_timer);
 	hca_store(&qp->rd_limit, (u32)a->max_dest_rd_atomic);
 	hca_store(&qp->source, a->ah.is_global ? (u32)a->ah.grh.sgid_index : 0);
+	if (qp->peer >> 32 && a->ah.dlid && a->ah.dlid != qp->peer >> 32)
+		hca_store(&qp->moved, 1u);
 	hca_store(&qp->peer, hca_peer(a->ah.dlid, a->dest_qp_num));
 }
 
@@ -398,6 +446,7 @@ static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, enum
 	if (*next == HCA_QPS_SQD && cur != HCA_QPS_SQD)
 		qp->drain_wanted = mask & HCA_QP_EN_SQD_ASYNC_NOTIFY && a->en_sqd_async_notify;
 	hca_store_release(&qp->state, (u32)*next);
+	hca_qp_share(qp);
 	return 0;
 }
 
@@ -449,6 +498,7 @@ void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_ini
 			.send_cq = qp->send_cq,
 			.recv_cq = qp->recv_cq,
 			.srq = qp->srq,
+			.xrcd = qp->xrcd,
 			.max_send_wr = cap.max_send_wr,
 			.max_recv_wr = cap.max_recv_wr,
 			.max_send_sge = cap.max_send_sge,

@@ -15,11 +15,11 @@
 #include "hca/mw.h"
 #include "hca/sge.h"
 #include "hca/sq.h"
-#include "hca/srq.h"
+#include "hca/xrc.h"
 
 #define HCA_MAX_RD_ATOMIC 128u
 
-/** struct hca_rx_node - something that arrived while another thread was at rx; its memory is hca_alloc()'s */
+/** struct hca_rx_node - something that arrived while another thread was at rx; its memory is the transport's */
 struct hca_rx_node {
 	struct hca_rx_node *next;
 };
@@ -28,17 +28,19 @@ struct hca_rx_node {
  * struct hca_qp_transport - how requests are carried out; each call may be made for any queue pair of the adapter
  * @create: the queue pair's state; everything else of it is set. May sleep. Return: 0 or -ENOMEM.
  * @destroy: the end of @create, after @reset. May sleep.
- * @at_once: carry out an RDMA write or read that nothing is ahead of, if that takes neither waiting nor more than a piece;
- *	NULL: never. @len bytes of data. running and carrying are ours, no lock held. Return: done, with success; else
- *	nothing has happened.
+ * @at_once: carry out a request of an opcode with HCA_OP_AT_ONCE that nothing is ahead of, if that takes neither waiting nor
+ *	more than a piece; NULL: never. @len bytes of data. Of a connected queue pair; running and carrying are ours, no lock
+ *	held. Return: done, with success; else nothing has happened.
  * @run: issue, complete and flush what can be, unless another thread is at it. The lock is held, and given up. Not inside.
  * @timeout: the queue pair's timer fired; the lock is held. Return: is there anything for @run?
  * @modified: attributes of @mask were set; the lock is held
  * @drained: is no request under way? The lock is held.
  * @reset: nothing is under way; no thread runs it, and none is at rx. The transport calls hca_qp_want() for it no more.
+ * @has_xrc: it carries XRC
  * @late: a thread that left something at rx.backlog while this one was at it has gone; take the oldest in. rx is busy, no lock held.
  */
 struct hca_qp_transport {
+	bool has_xrc;
 	int (*create)(struct hca_qp *qp);
 	void (*destroy)(struct hca_qp *qp);
 	bool (*at_once)(struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 len);
@@ -50,14 +52,13 @@ struct hca_qp_transport {
 	void (*late)(struct hca_qp *qp, struct hca_rx_node *node);
 };
 
-#define HCA_RX_BACKLOG 512u
-
 /**
  * struct hca_rx - the responder's side that both transports have
- * @busy: a thread takes in what the peer sends, or flushes; it alone moves @wqe
+ * @busy: a thread takes in what the peer sends, or flushes; it alone moves @wqe, and takes from the queue pair's own rq
  * @flush: asked of it: the receive queue is to be flushed
  * @backlog, @backlog_end, @waiting: asked of it: what arrived meanwhile
  * @taken: @wqe is a receive request whose message is coming in
+ * @srq: of an XRC target: the queue that it was taken from, counted in its users
  * @to: where in it the next byte goes; @room: bytes that it has, @done: that it got
  * @wqe: memory for one receive request
  */
@@ -71,19 +72,26 @@ struct hca_rx {
 
 	/* of the thread that is at it */
 	bool taken;
+	struct hca_srq *srq;
 	u64 room;
 	u64 done;
 	struct hca_sge_cursor to;
 	struct hca_rwqe *wqe;
 };
 
-/** struct hca_qp_init - what a queue pair is made with. HCA_QPT_SMI gets number 0, HCA_QPT_GSI 1; others get one of the port's. */
+/**
+ * struct hca_qp_init - what a queue pair is made with
+ *
+ * HCA_QPT_SMI gets number 0, HCA_QPT_GSI 1; others get one of the port's. An HCA_QPT_XRC_INI has no receive side: @recv_cq and @srq
+ * are NULL, @max_recv_wr is 0. An HCA_QPT_XRC_TGT has @xrcd, and no @pd, CQ or queue of its own.
+ */
 struct hca_qp_init {
 	enum hca_qp_type type;
 	struct hca_pd *pd;
 	struct hca_cq *send_cq;
 	struct hca_cq *recv_cq;
 	struct hca_srq *srq;
+	struct hca_xrcd *xrcd;
 	u32 max_send_wr;
 	u32 max_recv_wr;
 	u32 max_send_sge;
@@ -104,12 +112,16 @@ struct hca_qp {
 	struct hca *hca;
 	const struct hca_qp_transport *transport;
 	void *carrier; /* the transport's state */
+	bool (*at_once)(struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 len);
 	u32 qpn;
 	enum hca_qp_type type;
+	u64 self; /* hca_peer() that its peer has */
+	u64 domain; /* number of @pd */
 	struct hca_pd *pd;
 	struct hca_cq *send_cq;
 	struct hca_cq *recv_cq;
 	struct hca_srq *srq;
+	struct hca_xrcd *xrcd;
 	u32 max_send_sge;
 	u32 max_inline;
 	bool sq_sig_all;
@@ -124,6 +136,7 @@ struct hca_qp {
 	u32 rd_limit; /* max_dest_rd_atomic */
 	u32 source; /* sgid_index of the path */
 	u64 peer HCA_ALIGNED(8); /* hca_peer() */
+	u32 moved; /* bool: had another peer's LID in this life */
 
 	struct hca_spinlock lock; /* what follows */
 	struct hca_qp_attr attr;
@@ -160,6 +173,12 @@ static inline u64 hca_peer(u32 lid, u32 qpn)
 	return (u64)lid << 32 | qpn;
 }
 
+/** hca_qp_user() - what hca_quiesce_wait_of() wants: who can use it without this process */
+static inline u32 hca_qp_user(const struct hca_qp *qp)
+{
+	return hca_load(&qp->moved) ? HCA_SHARE_ALL : (u32)(hca_load(&qp->peer) >> 32);
+}
+
 /** hca_qp_create() - in RESET. Return: 0; -EINVAL; -ENOMEM; -ENOSPC: no number left; -EBUSY: the management number is taken. May sleep. */
 int hca_qp_create(struct hca *hca, const struct hca_qp_init *init, struct hca_qp **out);
 
@@ -177,6 +196,15 @@ int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask);
 
 /** hca_qp_publish() - attr was set: copy what is looked at without the lock, which is held */
 void hca_qp_publish(struct hca_qp *qp);
+
+/** hca_qp_share() - what peers depend on has changed; the lock is held */
+static inline void hca_qp_share(const struct hca_qp *qp)
+{
+	const struct hca_share *s = qp->hca->keys.share;
+
+	if (hca_unlikely(s))
+		s->ops->qp(s->hca, qp);
+}
 
 /** hca_qp_query() - as it is now. @attr or @init may be NULL; what was never set is 0. */
 void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_init *init);
@@ -201,6 +229,21 @@ void hca_qp_run(struct hca_qp *qp);
 /** hca_qp_want() - from the event queue: HCA_QP_*; by a worker if @kick, else by the thread that runs the queue next. Any context. */
 void hca_qp_want(struct hca_qp *qp, u32 what, bool kick);
 
+/** hca_qp_note_at() - a completion of the queue @from of @cq, with its user set; as hca_qp_note() */
+static inline bool hca_qp_note_at(struct hca_qp *qp, struct hca_cq *cq, struct hca_cq_source *from, struct hca_wc *wc,
+				  bool solicited)
+{
+	enum hca_cq_added added;
+
+	wc->qp_num = qp->qpn;
+	added = hca_cq_ring_add(&cq->ring, from, wc, solicited);
+	if (hca_likely(added == HCA_CQ_QUIET))
+		return false;
+	if (added != HCA_CQ_LOST)
+		hca_cq_want(cq, added == HCA_CQ_NOTIFY ? HCA_WANT_COMP : HCA_WANT_CQ_ERR);
+	return added != HCA_CQ_NOTIFY;
+}
+
 /**
  * hca_qp_note() - a completion, named as this queue pair's; any context, its locks may be held
  * @send: of its send queue, else of its receive queue
@@ -208,17 +251,8 @@ void hca_qp_want(struct hca_qp *qp, u32 what, bool kick);
  */
 static inline bool hca_qp_note(struct hca_qp *qp, bool send, struct hca_wc *wc, bool solicited)
 {
-	struct hca_cq *cq = send ? qp->send_cq : qp->recv_cq;
-	enum hca_cq_added added;
-
-	wc->qp_num = qp->qpn;
 	wc->user = qp->user;
-	added = hca_cq_ring_add(&cq->ring, send ? &qp->sends : &qp->recvs, wc, solicited);
-	if (hca_likely(added == HCA_CQ_QUIET))
-		return false;
-	if (added != HCA_CQ_LOST)
-		hca_cq_want(cq, added == HCA_CQ_NOTIFY ? HCA_WANT_COMP : HCA_WANT_CQ_ERR);
-	return added != HCA_CQ_NOTIFY;
+	return hca_qp_note_at(qp, send ? qp->send_cq : qp->recv_cq, send ? &qp->sends : &qp->recvs, wc, solicited);
 }
 
 /** hca_post_recv() - Return: 0; -EINVAL: state or entries; -ENOMEM: full. Any context. */
@@ -227,13 +261,51 @@ int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr);
 /* --- rx.c: one thread at a time --- */
 
 /** hca_rx_enter() - be the thread that takes in. Return: false: another one is. */
-bool hca_rx_enter(struct hca_qp *qp);
+static inline bool hca_rx_enter(struct hca_qp *qp)
+{
+	hca_irqflags_t flags;
+	bool free;
 
-/** hca_rx_enter_or_leave() - the same; or leave @node to it, which is freed when the queue pair is too far behind. Return: are we it? */
-bool hca_rx_enter_or_leave(struct hca_qp *qp, struct hca_rx_node *node);
+	hca_spin_lock(&qp->rx.lock, flags);
+	free = !qp->rx.busy;
+	qp->rx.busy = true;
+	hca_spin_unlock(&qp->rx.lock, flags);
+	return free;
+}
 
-/** hca_rx_leave() - do what others asked for meanwhile, and let the next one in */
-void hca_rx_leave(struct hca_qp *qp);
+/** enum hca_rx_entered - what hca_rx_enter_or_leave() came to */
+enum hca_rx_entered {
+	HCA_RX_OURS, /* we are the thread that takes in; the node is the caller's still */
+	HCA_RX_LEFT, /* the node was left to the thread that is at it */
+	HCA_RX_FULL, /* that one is too far behind; the node is the caller's still */
+};
+
+/** hca_rx_enter_or_leave() - as hca_rx_enter(), or leave @node to the thread that is at it, behind @room others at most */
+enum hca_rx_entered hca_rx_enter_or_leave(struct hca_qp *qp, struct hca_rx_node *node, u32 room);
+
+/** hca_rx_left() - the oldest node that was left, for the end of the queue pair; NULL: none is */
+struct hca_rx_node *hca_rx_left(struct hca_qp *qp);
+
+/** hca_rx_leave_asked() - the rest of hca_rx_leave(): rx.lock is held, and given up */
+void hca_rx_leave_asked(struct hca_qp *qp, hca_irqflags_t flags);
+
+/** hca_rx_leave() - do what others asked for meanwhile, and let the next one in. Not inside, no lock held. */
+static inline void hca_rx_leave(struct hca_qp *qp)
+{
+	struct hca_rx *rx = &qp->rx;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&rx->lock, flags);
+	if (hca_unlikely(rx->flush || rx->backlog)) {
+		hca_rx_leave_asked(qp, flags);
+		return;
+	}
+	rx->busy = false;
+	hca_spin_unlock(&rx->lock, flags);
+}
+
+/** hca_rx_leave_inside() - the same where nothing may wait: a worker takes in what others left */
+void hca_rx_leave_inside(struct hca_qp *qp);
 
 /** hca_rx_complete() - the receive request that was taken ends; outside rx.lock. It may be the end of the queue pair. */
 void hca_rx_complete(struct hca_qp *qp, struct hca_wc *wc, bool solicited);
@@ -251,7 +323,7 @@ void hca_rx_idle(struct hca_qp *qp);
  * hca_rx_last() - one more completion of a queue pair in error, flushed, behind all others of its receive side
  * @wr_id: of that completion; no request is needed for it
  *
- * No lock held, not inside. Return: whether the completion queue had room for it.
+ * When it is there, no byte moves for the peer any more, RDMA included. No lock held, not inside. Return: whether the completion queue had room for it.
  */
 bool hca_rx_last(struct hca_qp *qp, u64 wr_id);
 

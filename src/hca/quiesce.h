@@ -5,24 +5,50 @@
  *
  * A thread enters before it looks up a key or a queue pair of the adapter, and leaves
  * when it has moved the bytes of at most one piece (HCA_PIECE). Entering costs two
- * stores to a cache line that is mostly the thread's own. A thread never waits while it
- * is inside, and is pinned (os.h): a waiter can't keep it from running. Waiters of one
- * adapter share grace periods; threads that use other adapters delay none of them.
+ * stores to a cache line that is mostly the thread's own, and a fence while waiters come
+ * often or the entry is long. A thread never waits while it is inside, and is pinned
+ * (os.h): a waiter can't keep it from running. Waiters of one adapter share grace
+ * periods; threads that use other adapters delay none of them.
  */
 #ifndef HCA_QUIESCE_H
 #define HCA_QUIESCE_H
 
+#include "hca/share.h"
 #include "os.h"
+
+/* An entry of so many bytes or more always makes a fence, which costs little next to copying them. */
+#define HCA_QUIESCE_LONG 16384u
+
+/* So many short entries a slot stays fenced after a wait: together their fences cost no more than a heavy barrier. */
+#define HCA_QUIESCE_STAY 1024u
+
+/*
+ * struct hca_quiesce_slot.light: may an entry do without a fence? It may if its bytes are less than this, as signed
+ * numbers. Only a slot with hca_slot_light() is ever light. See quiesce.c for the order that each value promises.
+ */
+#define HCA_QUIESCE_FENCED 0u /* every entry makes a fence; a waiter needs no heavy barrier for this slot */
+#define HCA_QUIESCE_ASKED (~0u) /* the same, but entries that were light may still be under way */
+#define HCA_QUIESCE_LIGHT HCA_QUIESCE_LONG
 
 struct hca_quiesce_slot {
 	u32 inside[2]; /* atomic; by the phase that the thread came in at */
+	u32 light; /* atomic; made HCA_QUIESCE_LIGHT by the slot's thread alone */
+	/* The slot's thread alone: */
+	u32 left; /* short entries until the slot may become light */
+	u32 waits; /* those that had been made when it was asked last */
 } HCA_ALIGNED(HCA_CACHE_LINE);
 
 struct hca_quiesce {
+	/* Read by every entry, and written seldom. */
 	u32 phase; /* atomic; written by the waiter that drives */
 	u32 top; /* atomic: slots that were ever used, from 0 */
+	u32 stay; /* HCA_QUIESCE_STAY; constant */
+	/* Waiters' own. */
+	u32 waits HCA_ALIGNED(HCA_CACHE_LINE); /* atomic: how many were made */
 	u32 periods; /* atomic: grace periods, twice; odd while one is under way */
+	const struct hca_share *share; /* who waits for other processes; or NULL */
 	u32 driven; /* atomic: a waiter drives a grace period, and the others wait for it */
+	u32 fencing; /* atomic: a waiter makes light slots fenced */
 	struct hca_quiesce_slot slot[HCA_SLOTS];
 };
 
@@ -36,25 +62,43 @@ struct hca_quiesce_mark {
 static inline void hca_quiesce_init(struct hca_quiesce *q)
 {
 	hca_memset(q, 0, sizeof(*q));
+	q->stay = HCA_QUIESCE_STAY;
 }
 
 /** hca_quiesce_first() - a slot is used for the first time */
 void hca_quiesce_first(struct hca_quiesce *q, u32 slot);
 
-/** hca_quiesce_enter() - what is looked up from now on stays until hca_quiesce_leave() */
-static inline void hca_quiesce_enter(struct hca_quiesce *q, struct hca_quiesce_mark *mark)
+/** hca_quiesce_fence() - the rest of an entry that isn't light, after the slot has counted it */
+void hca_quiesce_fence(struct hca_quiesce *q, u32 slot, u32 bytes);
+
+/**
+ * hca_quiesce_enter_for() - what is looked up from now on stays until hca_quiesce_leave()
+ * @bytes: about so many are moved inside; any number is safe
+ */
+static inline void hca_quiesce_enter_for(struct hca_quiesce *q, struct hca_quiesce_mark *mark, u32 bytes)
 {
 	u32 n;
 
 	hca_pin(mark->pin);
 	n = hca_slot();
-	/* Acquire: a thread that sees another one's first entry sees no key that was retracted before it (see look()). */
-	if (hca_unlikely(n >= hca_load_acquire(&q->top)))
-		hca_quiesce_first(q, n);
 	mark->slot = n;
 	mark->inside = &q->slot[n].inside[hca_load(&q->phase) & 1];
 	/* The look-ups that follow aren't done before a waiter can see that we are here. */
-	hca_slot_enter(mark->inside, n);
+	if (hca_likely(hca_slot_light(n))) {
+		hca_slot_enter(mark->inside, n);
+		if (hca_unlikely((s32)hca_load(&q->slot[n].light) <= (s32)(bytes & 0x7fffffff)))
+			hca_quiesce_fence(q, n, bytes);
+	} else {
+		if (hca_unlikely(n >= hca_load_acquire(&q->top)))
+			hca_quiesce_first(q, n);
+		hca_slot_enter(mark->inside, n);
+	}
+}
+
+/** hca_quiesce_enter() - the same, for a few bytes */
+static inline void hca_quiesce_enter(struct hca_quiesce *q, struct hca_quiesce_mark *mark)
+{
+	hca_quiesce_enter_for(q, mark, 0);
 }
 
 static inline void hca_quiesce_leave(struct hca_quiesce_mark *mark)
@@ -67,8 +111,17 @@ static inline void hca_quiesce_leave(struct hca_quiesce_mark *mark)
  * hca_quiesce_wait() - return when every thread that was inside at the call has left
  *
  * What the caller has unpublished before is used by no thread afterwards. Any context, but not inside. Sleeps where the context
- * allows it, and lasts as long as two pieces at most, however busy the adapter is.
+ * allows it, and lasts as long as two pieces at most, however busy the adapter is; and a heavy barrier (os.h) if threads
+ * came in for short moments only, and no other wait was made for a while.
  */
 void hca_quiesce_wait(struct hca_quiesce *q);
+
+/**
+ * hca_quiesce_wait_of() - hca_quiesce_wait() for what only one other process can use, or none
+ * @lid: that process's port; 0: what only this process uses; HCA_SHARE_ALL: what all may use
+ *
+ * A process that is stopped in the middle of a copy delays only what it can use.
+ */
+void hca_quiesce_wait_of(struct hca_quiesce *q, u32 lid);
 
 #endif

@@ -3,19 +3,21 @@
 #include "hca/rq.h"
 
 #define MAX_ENTRIES (1u << 20)
-#define MAX_BYTES (1ull << 31) /* of one message */
 
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge)
 {
 	hca_memset(rq, 0, sizeof(*rq));
 	hca_spin_init(&rq->lock);
+	rq->head = HCA_RING_FIRST;
+	rq->tail = HCA_RING_FIRST;
 	rq->max_sge = max_sge;
 	rq->stride = hca_rq_entry_bytes(max_sge);
 	if (size > MAX_ENTRIES)
 		return -EINVAL;
 	if (!size)
 		return 0;
-	rq->ring = hca_alloc((size_t)size * rq->stride, HCA_MAY_SLEEP);
+	rq->mask = hca_ring_entries(size) - 1;
+	rq->ring = hca_alloc(((size_t)rq->mask + 1) * rq->stride, HCA_MAY_SLEEP);
 	if (!rq->ring)
 		return -ENOMEM;
 	rq->size = size;
@@ -27,50 +29,9 @@ void hca_rq_fini(struct hca_rq *rq)
 	hca_free(rq->ring);
 }
 
-/* Sizes need not be powers of two: the counters stay below twice the size, so that full and empty differ. */
-static struct hca_rwqe *entry(const struct hca_rq *rq, u32 i)
-{
-	return (struct hca_rwqe *)(rq->ring + (size_t)(i < rq->size ? i : i - rq->size) * rq->stride);
-}
-
-static u32 next(const struct hca_rq *rq, u32 i)
-{
-	return i + 1 < 2 * rq->size ? i + 1 : 0;
-}
-
 static u32 filled(const struct hca_rq *rq)
 {
-	return rq->tail >= rq->head ? rq->tail - rq->head : rq->tail + 2 * rq->size - rq->head;
-}
-
-int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr)
-{
-	hca_irqflags_t flags;
-	struct hca_rwqe *e;
-	int err = -ENOMEM;
-	u64 len = 0;
-	u32 i;
-
-	if (wr->num_sge > rq->max_sge || (wr->num_sge && !wr->sge))
-		return -EINVAL;
-	for (i = 0; i < wr->num_sge; i++)
-		len += wr->sge[i].length;
-	if (len > MAX_BYTES)
-		return -EINVAL;
-	hca_spin_lock(&rq->lock, flags);
-	if (filled(rq) < rq->size) {
-		e = entry(rq, rq->tail);
-		e->room = len;
-		e->wr_id = wr->wr_id;
-		e->site = wr->site;
-		e->num_sge = wr->num_sge;
-		if (wr->num_sge)
-			hca_memcpy(e->sge, wr->sge, wr->num_sge * sizeof(*wr->sge));
-		rq->tail = next(rq, rq->tail);
-		err = 0;
-	}
-	hca_spin_unlock(&rq->lock, flags);
-	return err;
+	return rq->tail - rq->head;
 }
 
 bool hca_rq_take(struct hca_rq *rq, struct hca_rwqe *out, bool *limit_hit)
@@ -82,10 +43,10 @@ bool hca_rq_take(struct hca_rq *rq, struct hca_rwqe *out, bool *limit_hit)
 		*limit_hit = false;
 	hca_spin_lock(&rq->lock, flags);
 	if (rq->head != rq->tail) {
-		const struct hca_rwqe *e = entry(rq, rq->head);
+		const struct hca_rwqe *e = hca_rq_entry(rq, rq->head);
 
 		hca_memcpy(out, e, hca_rq_entry_bytes(e->num_sge));
-		rq->head = next(rq, rq->head);
+		hca_store(&rq->head, rq->head + 1);
 		got = true;
 		if (rq->limit && filled(rq) < rq->limit) {
 			rq->limit = 0;
@@ -102,8 +63,7 @@ void hca_rq_drop(struct hca_rq *rq)
 	hca_irqflags_t flags;
 
 	hca_spin_lock(&rq->lock, flags);
-	rq->head = 0;
-	rq->tail = 0;
+	hca_store(&rq->head, rq->tail);
 	hca_spin_unlock(&rq->lock, flags);
 }
 
@@ -144,11 +104,12 @@ int hca_rq_resize(struct hca_rq *rq, u32 size)
 	hca_spin_lock(&rq->lock, flags);
 	n = filled(rq);
 	if (n <= size) {
-		for (i = 0; i < n; i++, rq->head = next(rq, rq->head))
-			hca_memcpy(entry(&larger, i), entry(rq, rq->head), rq->stride);
+		for (i = 0; i < n; i++)
+			hca_memcpy(hca_rq_entry(&larger, i), hca_rq_entry(rq, rq->head + i), rq->stride);
 		old = rq->ring;
 		rq->ring = larger.ring;
 		rq->size = size;
+		rq->mask = larger.mask;
 		rq->head = 0;
 		rq->tail = n;
 		err = 0;

@@ -19,22 +19,23 @@ struct hca_rwqe {
 };
 
 struct hca_rq {
-	u32 size; /* entries */
+	u32 size; /* entries that it takes; the ring has a power of two of them, at least so many */
+	u32 mask; /* of the ring's */
 	u32 max_sge;
 	u32 stride; /* bytes of an entry */
 	struct hca_spinlock lock; /* what follows */
 	u8 *ring;
-	u32 head; /* the next to be taken; counts up to twice the size, so that full and empty differ */
-	u32 tail;
+	/* Both count up for ever. Atomic: hca_rq_peek() and hca_rq_pop() go without the lock. */
+	u32 head; /* the next to be taken */
+	u32 tail; /* where the next is put */
 	u32 limit; /* SRQ: an event when fewer than this are left; 0: none asked for */
 };
+
+#define HCA_RQ_MAX_BYTES (1ull << 31) /* of one message */
 
 /** hca_rq_init() - Return: 0, -EINVAL, -ENOMEM; a queue of size 0 takes nothing. May sleep. */
 int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge);
 void hca_rq_fini(struct hca_rq *rq);
-
-/** hca_rq_post() - Return: 0; -EINVAL: too many entries, or more bytes than a message can have; -ENOMEM: full */
-int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr);
 
 /**
  * hca_rq_take() - the oldest request
@@ -56,6 +57,68 @@ void hca_rq_query(struct hca_rq *rq, u32 *size, u32 *limit);
 
 /** hca_rq_resize() - keeps what is in it. Return: 0; -EINVAL: more are in it; -ENOMEM. May sleep. */
 int hca_rq_resize(struct hca_rq *rq, u32 size);
+
+static inline struct hca_rwqe *hca_rq_entry(const struct hca_rq *rq, u32 i)
+{
+	return (struct hca_rwqe *)(rq->ring + (size_t)(i & rq->mask) * rq->stride);
+}
+
+/**
+ * hca_rq_peek() - the oldest request, where it is: of a queue that isn't shared, without its lock
+ *
+ * By the one thread that may take from the queue now; it alone moves the head meanwhile, and the queue isn't resized. Return: NULL: it is empty.
+ */
+static inline const struct hca_rwqe *hca_rq_peek(const struct hca_rq *rq)
+{
+	u32 head = rq->head;
+
+	return hca_likely(head != hca_load_acquire(&rq->tail)) ? hca_rq_entry(rq, head) : NULL;
+}
+
+/** hca_rq_pop() - the request that hca_rq_peek() showed was taken: its place is free, and its contents are gone for the caller */
+static inline void hca_rq_pop(struct hca_rq *rq)
+{
+	hca_store_release(&rq->head, rq->head + 1);
+}
+
+/** hca_rq_post() - Return: 0; -EINVAL: too many entries, or more bytes than a message can have; -ENOMEM: full */
+static inline int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr)
+{
+	u32 i, tail, n = wr->num_sge;
+	hca_irqflags_t flags;
+	struct hca_rwqe *e;
+	u64 room = 0;
+
+	if (hca_unlikely(n > rq->max_sge || (n && !wr->sge)))
+		return -EINVAL;
+	if (hca_likely(n == 1))
+		room = wr->sge->length;
+	else
+		for (i = 0; i < n; i++)
+			room += wr->sge[i].length;
+	if (hca_unlikely(room > HCA_RQ_MAX_BYTES))
+		return -EINVAL;
+	hca_spin_lock(&rq->lock, flags);
+	tail = rq->tail;
+	/* Acquire: a thread that took a request without the lock has done with its place. */
+	if (hca_unlikely(tail - hca_load_acquire(&rq->head) >= rq->size)) {
+		hca_spin_unlock(&rq->lock, flags);
+		return -ENOMEM;
+	}
+	e = hca_rq_entry(rq, tail);
+	e->room = room;
+	e->wr_id = wr->wr_id;
+	e->site = wr->site;
+	e->num_sge = n;
+	if (hca_likely(n)) {
+		e->sge[0] = wr->sge[0];
+		for (i = 1; hca_unlikely(i < n); i++)
+			e->sge[i] = wr->sge[i];
+	}
+	hca_store_release(&rq->tail, tail + 1);
+	hca_spin_unlock(&rq->lock, flags);
+	return 0;
+}
 
 static inline u32 hca_rq_entry_bytes(u32 max_sge)
 {

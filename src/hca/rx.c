@@ -9,45 +9,48 @@
 /* What one thread takes in for others before a worker goes on in its place. */
 #define BUDGET 64u
 
-bool hca_rx_enter(struct hca_qp *qp)
+enum hca_rx_entered hca_rx_enter_or_leave(struct hca_qp *qp, struct hca_rx_node *node, u32 room)
 {
-	hca_irqflags_t flags;
-	bool free;
-
-	hca_spin_lock(&qp->rx.lock, flags);
-	free = !qp->rx.busy;
-	qp->rx.busy = true;
-	hca_spin_unlock(&qp->rx.lock, flags);
-	return free;
-}
-
-bool hca_rx_enter_or_leave(struct hca_qp *qp, struct hca_rx_node *node)
-{
+	enum hca_rx_entered entered = HCA_RX_OURS;
 	struct hca_rx *rx = &qp->rx;
 	hca_irqflags_t flags;
-	bool free, full;
 
 	hca_spin_lock(&rx->lock, flags);
-	free = !rx->busy;
-	full = rx->waiting >= HCA_RX_BACKLOG;
-	rx->busy = true;
-	if (!free && !full) {
+	if (rx->busy && rx->waiting >= room) {
+		entered = HCA_RX_FULL;
+	} else if (rx->busy) {
+		entered = HCA_RX_LEFT;
 		node->next = NULL;
 		*rx->backlog_end = node;
 		rx->backlog_end = &node->next;
 		rx->waiting++;
 	}
+	rx->busy = true;
 	hca_spin_unlock(&rx->lock, flags);
-	if (!free && full)
-		hca_free(node);
-	return free;
+	return entered;
+}
+
+/* A target has no CQ: the message's queue has one. */
+static bool note_xrc(struct hca_qp *qp, struct hca_wc *wc, bool solicited)
+{
+	struct hca_srq *srq = qp->rx.srq;
+	bool lost;
+
+	wc->user = srq->user;
+	lost = hca_qp_note_at(qp, srq->cq, &srq->recvs, wc, solicited);
+	qp->rx.srq = NULL;
+	hca_fetch_add(&srq->users, (u32)-1);
+	return lost;
 }
 
 void hca_rx_complete(struct hca_qp *qp, struct hca_wc *wc, bool solicited)
 {
+	bool lost;
+
 	qp->rx.taken = false;
+	lost = hca_likely(qp->recv_cq) ? hca_qp_note(qp, false, wc, solicited) : note_xrc(qp, wc, solicited);
 	/* A completion that is lost is the end of its queue pair (IBTA 10.2.6.3). */
-	if (hca_unlikely(hca_qp_note(qp, false, wc, solicited)))
+	if (hca_unlikely(lost))
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
 }
 
@@ -91,15 +94,25 @@ static struct hca_rx_node *take_node(struct hca_rx *rx)
 	return node;
 }
 
-void hca_rx_leave(struct hca_qp *qp)
+struct hca_rx_node *hca_rx_left(struct hca_qp *qp)
+{
+	struct hca_rx_node *node;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->rx.lock, flags);
+	node = take_node(&qp->rx);
+	hca_spin_unlock(&qp->rx.lock, flags);
+	return node;
+}
+
+/* @budget: pieces of others' that we take in. */
+static void leave(struct hca_qp *qp, u32 budget, hca_irqflags_t flags)
 {
 	struct hca_rx *rx = &qp->rx;
 	struct hca_rx_node *node;
-	hca_irqflags_t flags;
-	u32 budget = BUDGET;
 	bool asked;
 
-	hca_spin_lock(&rx->lock, flags);
+	hca_spin_assert(&rx->lock);
 	for (;;) {
 		asked = rx->flush;
 		rx->flush = false;
@@ -121,6 +134,19 @@ void hca_rx_leave(struct hca_qp *qp)
 	}
 	rx->busy = false;
 	hca_spin_unlock(&rx->lock, flags);
+}
+
+void hca_rx_leave_asked(struct hca_qp *qp, hca_irqflags_t flags)
+{
+	leave(qp, BUDGET, flags);
+}
+
+void hca_rx_leave_inside(struct hca_qp *qp)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&qp->rx.lock, flags);
+	leave(qp, 0, flags);
 }
 
 void hca_rx_flush(struct hca_qp *qp)
@@ -169,6 +195,8 @@ bool hca_rx_last(struct hca_qp *qp, u64 wr_id)
 	struct hca_wc wc = { .wr_id = wr_id, .status = HCA_WC_WR_FLUSH_ERR, .opcode = HCA_WC_RECV };
 	bool lost;
 
+	/* RDMA that found it before it was in error has ended. */
+	hca_quiesce_wait_of(&qp->hca->quiesce, hca_qp_user(qp));
 	hca_rx_wait(qp);
 	flush(qp);
 	lost = hca_qp_note(qp, false, &wc, false);

@@ -139,6 +139,34 @@ int hca_sge_copy(struct hca_sge_cursor *dst, hca_site_t dst_site, struct hca_sge
 	return 0;
 }
 
+u32 hca_sge_places(const struct hca_sge_cursor *from, u64 len, struct hca_place *out)
+{
+	struct hca_sge_cursor g = *from;
+	u32 n = 0;
+
+	while (len) {
+		hca_dma_addr_t addr;
+		u64 run = len;
+		void *at;
+
+		if (piece(&g, &addr, &run))
+			return 0;
+		at = hca_mem_place(g.mem, addr, run);
+		if (!at)
+			return 0;
+		if (n && (u8 *)out[n - 1].at + out[n - 1].len == (u8 *)at) {
+			out[n - 1].len += run;
+		} else if (n < HCA_PLACES) {
+			out[n++] = (struct hca_place){ .at = at, .len = run };
+		} else {
+			return 0;
+		}
+		advance(&g, run);
+		len -= run;
+	}
+	return n;
+}
+
 /* Bytes of our own, from or to the places that come next; as many runs as there are in one call of the accessor. */
 static int transfer(struct hca_sge_cursor *g, u8 *own, u64 len, enum hca_mem_op op, hca_site_t site)
 {

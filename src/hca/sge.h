@@ -100,6 +100,14 @@ enum hca_sge_side { HCA_SGE_SRC, HCA_SGE_DST };
 int hca_sge_copy(struct hca_sge_cursor *dst, hca_site_t dst_site, struct hca_sge_cursor *src, hca_site_t src_site,
 		 u64 len, enum hca_sge_side *side);
 
+/**
+ * hca_sge_places() - where the next @len bytes of the list are in this address space; the list stays where it is
+ * @out: room for HCA_PLACES
+ *
+ * Return: how many runs they are; 0: too many, or a key or its device's accessor has no answer.
+ */
+u32 hca_sge_places(const struct hca_sge_cursor *g, u64 len, struct hca_place *out);
+
 /** hca_sge_put() - bytes of the engine's own into the list */
 int hca_sge_put(struct hca_sge_cursor *dst, const void *src, u64 len, hca_site_t site);
 

@@ -16,10 +16,11 @@ int hca_sq_init(struct hca_sq *sq, u32 size, u32 max_sge, u32 max_inline)
 
 	sq->size = HCA_MAX(size, 1u);
 	sq->stride = (u32)((sizeof(struct hca_sqe) + room + 7) & ~7u);
-	sq->ring = hca_alloc((size_t)sq->size * sq->stride, HCA_MAY_SLEEP);
-	sq->head = 0;
-	sq->issue = 0;
-	sq->tail = 0;
+	sq->mask = hca_ring_entries(sq->size) - 1;
+	sq->ring = hca_alloc(((size_t)sq->mask + 1) * sq->stride, HCA_MAY_SLEEP);
+	sq->head = HCA_RING_FIRST;
+	sq->issue = HCA_RING_FIRST;
+	sq->tail = HCA_RING_FIRST;
 	return sq->ring ? 0 : -ENOMEM;
 }
 
@@ -44,13 +45,16 @@ static int check_local_op(const struct hca_send_wr *wr)
 	return wr->opcode == HCA_WR_BIND_MW ? hca_mw_check(wr) : 0;
 }
 
-static inline int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 *len)
+static HCA_ALWAYS_INLINE int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr,
+				      const struct hca_opcode *op, u64 *len)
 {
-	u64 sum = 0;
+	u64 sum;
 	u32 i;
 
-	if (hca_unlikely(!op || !(op->qp_types >> qp->type & 1) || wr->num_sge > qp->max_send_sge ||
-			 wr->flags & ~(u32)HCA_SEND_KNOWN))
+	/* A row that is no opcode has no types. */
+	if (hca_unlikely(!(op->qp_types >> qp->type & 1)))
+		return -EINVAL;
+	if (hca_unlikely(wr->num_sge > qp->max_send_sge || wr->flags & ~(u32)HCA_SEND_KNOWN))
 		return -EINVAL;
 	/* What is one-sided is for connections. */
 	if (hca_unlikely(!(op->flags & HCA_OP_ONE_SIDED))) {
@@ -59,10 +63,14 @@ static inline int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr
 		if (op->flags & HCA_OP_LOCAL)
 			return check_local_op(wr);
 	}
-	if (hca_unlikely(wr->num_sge && !wr->sge))
+	if (hca_likely(wr->num_sge == 1 && wr->sge)) {
+		sum = wr->sge->length;
+	} else if (wr->num_sge && !wr->sge) {
 		return -EINVAL;
-	for (i = 0; i < wr->num_sge; i++)
-		sum += wr->sge[i].length;
+	} else {
+		for (sum = 0, i = 0; i < wr->num_sge; i++)
+			sum += wr->sge[i].length;
+	}
 	*len = sum;
 	if (wr->flags & HCA_SEND_INLINE && (op->flags & HCA_OP_READS || sum > qp->max_inline))
 		return -EINVAL;
@@ -84,22 +92,23 @@ static void take_inline(struct hca_sqe *e, const struct hca_send_wr *wr)
 
 /* All that the request names is captured: the consumer may change it as soon as the post returns. */
 static inline int fill(struct hca_sqe *e, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 len,
-		       bool datagram)
+		       bool whole, hca_site_t site)
 {
 	u32 i;
 
-	if (hca_unlikely(datagram || op->flags & (HCA_OP_LOCAL | HCA_OP_ATOMIC))) {
+	if (hca_unlikely(whole || op->flags & (HCA_OP_LOCAL | HCA_OP_ATOMIC))) {
 		e->wr = *wr;
 	} else {
-		/* The rest of the union is for others. */
+		/* The rest is for others, and may not be there. */
 		e->wr.wr_id = wr->wr_id;
 		e->wr.num_sge = wr->num_sge;
 		e->wr.opcode = wr->opcode;
 		e->wr.flags = wr->flags;
 		e->wr.imm = wr->imm;
-		e->wr.site = wr->site;
-		e->wr.rdma = wr->rdma;
+		e->wr.rdma.addr = op->remote ? wr->rdma.addr : 0;
+		e->wr.rdma.rkey = op->remote ? wr->rdma.rkey : 0;
 	}
+	e->wr.site = site;
 	e->op = op;
 	e->len = len;
 	e->state = HCA_SQE_QUEUED;
@@ -134,8 +143,7 @@ static inline bool note(struct hca_qp *qp, u64 wr_id, const struct hca_opcode *o
 /* Nothing is ahead of a request that is posted now. */
 static inline bool is_idle(const struct hca_qp *qp)
 {
-	return qp->state == HCA_QPS_RTS && !qp->running && !qp->waiting && qp->sq.head == qp->sq.tail &&
-	       qp->transport->at_once;
+	return qp->state == HCA_QPS_RTS && !(qp->running | qp->waiting) && qp->sq.head == qp->sq.tail;
 }
 
 /*
@@ -147,22 +155,29 @@ static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, 
 {
 	struct hca_sq *sq = &qp->sq;
 	bool done, lost = false;
+	u32 next = ++sq->tail;
 
-	sq->tail = hca_sq_next(sq, sq->tail);
 	qp->running = true;
 	qp->carrying = true;
 	hca_spin_unlock(&qp->lock, *flags);
-	done = qp->transport->at_once(qp, wr, op, len);
+	done = qp->at_once(qp, wr, op, len);
 	hca_spin_lock(&qp->lock, *flags);
 	qp->carrying = false;
 	qp->running = false;
 	if (hca_unlikely(!done))
 		return false;
-	if (qp->sq_sig_all || wr->flags & HCA_SEND_SIGNALED)
-		lost = note(qp, wr->wr_id, op, (u32)len, HCA_WC_SUCCESS);
-	sq->head = hca_sq_next(sq, sq->head);
-	sq->issue = sq->head;
-	if (hca_likely(sq->head == sq->tail && qp->state == HCA_QPS_RTS))
+	sq->issue = next;
+	if (qp->sq_sig_all || wr->flags & HCA_SEND_SIGNALED) {
+		struct hca_wc wc = {
+			.wr_id = wr->wr_id,
+			.opcode = op->wc,
+			.byte_len = op->flags & HCA_OP_READS ? (u32)len : 0,
+		};
+
+		lost = hca_qp_note(qp, true, &wc, false);
+	}
+	sq->head = next;
+	if (hca_likely(next == sq->tail && qp->state == HCA_QPS_RTS))
 		hca_spin_unlock(&qp->lock, *flags);
 	else
 		qp->transport->run(qp, *flags);
@@ -171,30 +186,35 @@ static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, 
 	return true;
 }
 
-int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
+int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site)
 {
-	const struct hca_opcode *op = hca_opcode((u32)wr->opcode);
-	struct hca_sq *sq = &qp->sq;
 	struct hca_eq *eq = qp->hca->eq;
+	struct hca_sq *sq = &qp->sq;
+	const struct hca_opcode *op;
 	hca_irqflags_t flags;
 	u64 len = 0;
-	int err = check_wr(qp, wr, op, &len);
+	int err;
 
+	if (hca_unlikely((u32)wr->opcode >= HCA_WR_OPCODES))
+		return -EINVAL;
+	op = &hca_opcodes[wr->opcode];
+	err = check_wr(qp, wr, op, &len);
 	if (hca_unlikely(err))
 		return err;
 	hca_spin_lock(&qp->lock, flags);
-	if (hca_likely((op->flags & (HCA_OP_ONE_SIDED | HCA_OP_ATOMIC)) == HCA_OP_ONE_SIDED && is_idle(qp))) {
+	if (hca_likely(op->flags & HCA_OP_AT_ONCE && qp->at_once && is_idle(qp))) {
 		if (hca_likely(run_at_once(qp, wr, op, len, &flags)))
 			goto posted;
-		(void)fill(hca_sq_entry(sq, sq->head), wr, op, len, false); /* it holds nothing that could fail */
+		/* It holds nothing that could fail. */
+		(void)fill(hca_sq_entry(sq, sq->head), wr, op, len, false, site);
 	} else if (hca_unlikely(qp->state < HCA_QPS_RTS)) {
 		err = -EINVAL;
-	} else if (hca_unlikely(hca_sq_between(sq, sq->head, sq->tail) == sq->size)) {
+	} else if (hca_unlikely(sq->tail - sq->head == sq->size)) {
 		err = -ENOMEM;
 	} else {
-		err = fill(hca_sq_entry(sq, sq->tail), wr, op, len, hca_qp_is_datagram(qp->type));
+		err = fill(hca_sq_entry(sq, sq->tail), wr, op, len, !hca_qp_is_plain(qp->type), site);
 		if (!err)
-			sq->tail = hca_sq_next(sq, sq->tail);
+			sq->tail++;
 	}
 	if (hca_unlikely(err)) {
 		hca_spin_unlock(&qp->lock, flags);
@@ -206,8 +226,6 @@ posted:
 	return 0;
 }
 
-/* --- leaving --- */
-
 /* What a request holds is given back when it leaves the queue. */
 static void let_go(struct hca_sqe *e)
 {
@@ -216,6 +234,60 @@ static void let_go(struct hca_sqe *e)
 	else if (e->wr.opcode == HCA_WR_BIND_MW)
 		hca_mw_put(e->wr.bind.mw);
 }
+
+/* Into the queue, which has room; the lock is held. Return: 0; if one of them can't be taken over, none was. */
+static int fill_all(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
+{
+	bool whole = !hca_qp_is_plain(qp->type);
+	struct hca_sq *sq = &qp->sq;
+	int err = 0;
+	u32 i;
+
+	for (i = 0; i < n && !err; i++) {
+		const struct hca_opcode *op = &hca_opcodes[wr[i].opcode];
+		u64 len = 0;
+
+		err = check_wr(qp, &wr[i], op, &len);
+		if (!err)
+			err = fill(hca_sq_entry(sq, sq->tail + i), &wr[i], op, len, whole, wr[i].site);
+	}
+	if (!err) {
+		sq->tail += n;
+		return 0;
+	}
+	/* The last one was not taken over. */
+	for (i--; i; i--)
+		let_go(hca_sq_entry(sq, sq->tail + i - 1));
+	return err;
+}
+
+int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
+{
+	struct hca_eq *eq = qp->hca->eq;
+	hca_irqflags_t flags;
+	int err;
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		if (hca_unlikely((u32)wr[i].opcode >= HCA_WR_OPCODES))
+			return -EINVAL;
+	hca_spin_lock(&qp->lock, flags);
+	if (hca_unlikely(qp->state < HCA_QPS_RTS))
+		err = -EINVAL;
+	else if (hca_unlikely(n > qp->sq.size - (qp->sq.tail - qp->sq.head)))
+		err = -ENOMEM;
+	else
+		err = fill_all(qp, wr, n);
+	if (hca_unlikely(err)) {
+		hca_spin_unlock(&qp->lock, flags);
+		return err;
+	}
+	qp->transport->run(qp, flags);
+	hca_eq_run(eq);
+	return 0;
+}
+
+/* --- leaving --- */
 
 bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status)
 {
@@ -227,7 +299,7 @@ bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status)
 		lost = note(qp, e->wr.wr_id, e->op, (u32)e->len, status);
 	if (hca_unlikely(e->op->flags & HCA_OP_LOCAL))
 		let_go(e);
-	qp->sq.head = hca_sq_next(&qp->sq, qp->sq.head);
+	qp->sq.head++;
 	return lost;
 }
 
@@ -235,7 +307,7 @@ void hca_sq_drop(struct hca_qp *qp)
 {
 	struct hca_sq *sq = &qp->sq;
 
-	for (; sq->head != sq->tail; sq->head = hca_sq_next(sq, sq->head))
+	for (; sq->head != sq->tail; sq->head++)
 		let_go(hca_sq_entry(sq, sq->head));
 	sq->issue = sq->head;
 }

@@ -40,10 +40,11 @@ struct hca_sqe {
 	struct hca_sge sge[];
 };
 
-/* Under the queue pair's lock. Indexes count up to twice the size, so that full and empty differ. */
+/* Under the queue pair's lock. Indexes count up for ever. */
 struct hca_sq {
 	u8 *ring;
-	u32 size;
+	u32 size; /* requests that it takes; the ring has a power of two of places, at least so many */
+	u32 mask; /* of the ring's */
 	u32 stride;
 	u32 head; /* the oldest request */
 	u32 issue; /* the next to be issued, where a transport answers whole requests; else as head */
@@ -56,18 +57,7 @@ void hca_sq_fini(struct hca_sq *sq);
 
 static inline struct hca_sqe *hca_sq_entry(const struct hca_sq *sq, u32 i)
 {
-	return (struct hca_sqe *)(sq->ring + (size_t)(i < sq->size ? i : i - sq->size) * sq->stride);
-}
-
-static inline u32 hca_sq_next(const struct hca_sq *sq, u32 i)
-{
-	return i + 1 < 2 * sq->size ? i + 1 : 0;
-}
-
-/** hca_sq_between() - how many requests are from @from to @to */
-static inline u32 hca_sq_between(const struct hca_sq *sq, u32 from, u32 to)
-{
-	return to >= from ? to - from : to + 2 * sq->size - from;
+	return (struct hca_sqe *)(sq->ring + (size_t)(i & sq->mask) * sq->stride);
 }
 
 /**
@@ -80,7 +70,26 @@ bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status);
 /** hca_sq_drop() - forget what is queued, without a completion; no thread sends, and none posts */
 void hca_sq_drop(struct hca_qp *qp);
 
-/** hca_post_send() - Return: 0; -EINVAL: state, opcode, entries or length; -ENOMEM: the queue is full. Any context. */
-int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr);
+/**
+ * hca_post_send_at() - Return: 0; -EINVAL: state, opcode, entries or length; -ENOMEM: the queue is full. Any context.
+ * @wr: its @site isn't looked at; of a request that isn't local, atomic or a datagram neither is what lies behind @rdma, and
+ *	@rdma itself only of one that names the peer's memory
+ * @site: where it is posted, or NULL
+ */
+int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site);
+
+/** hca_post_send() - the same for a request that says where it is posted */
+static inline int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
+{
+	return hca_post_send_at(qp, wr, wr->site);
+}
+
+/**
+ * hca_post_sends() - post several requests, or none of them
+ * @wr: @n of them; they say where they are posted
+ *
+ * Return: 0: all were posted; -EINVAL, -ENOMEM: as from hca_post_send_at(), of any of them, and none was. Any context.
+ */
+int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n);
 
 #endif

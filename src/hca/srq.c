@@ -2,6 +2,8 @@
 /* Shared receive queues, and the event that says that one runs low; see srq.h. */
 #include "hca/srq.h"
 
+#include "hca/xrc.h"
+
 static void fire_srq(struct hca_eq_node *node)
 {
 	struct hca_srq *srq = hca_container_of(node, struct hca_srq, event);
@@ -17,13 +19,13 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 	if (pd->keys != &hca->keys || !attr->max_wr || attr->max_wr > hca->attr.max_srq_wr ||
 	    attr->max_sge > hca->attr.max_sge || attr->srq_limit > attr->max_wr)
 		return -EINVAL;
+	hca_memset(srq, 0, sizeof(*srq));
 	err = hca_rq_init(&srq->rq, attr->max_wr, attr->max_sge);
 	if (err)
 		return err;
 	srq->rq.limit = attr->srq_limit;
 	srq->hca = hca;
 	srq->pd = pd;
-	srq->users = 0;
 	srq->event = (struct hca_eq_node){ .fire = fire_srq };
 	hca_fetch_add(&pd->users, 1);
 	return 0;
@@ -31,12 +33,43 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 
 int hca_srq_fini(struct hca_srq *srq)
 {
-	if (hca_load_acquire(&srq->users))
+	if (hca_load_acquire(&srq->users) || (srq->xrcd && hca_xrc_retract(srq)))
 		return -EBUSY;
 	hca_eq_cancel(srq->hca->eq, &srq->event);
+	if (srq->xrcd) {
+		hca_cq_ring_purge(&srq->cq->ring, &srq->recvs);
+		hca_fetch_add(&srq->cq->ring.users, (u32)-1);
+		hca_fetch_add(&srq->xrcd->users, (u32)-1);
+	}
 	hca_rq_fini(&srq->rq);
 	hca_fetch_add(&srq->pd->users, (u32)-1);
 	return 0;
+}
+
+int hca_xrc_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, struct hca_xrcd *xrcd, struct hca_cq *cq,
+		     void *user, const struct hca_srq_attr *attr)
+{
+	int err;
+
+	if (!xrcd || !cq || xrcd->hca != hca || cq->hca != hca)
+		return -EINVAL;
+	err = hca_xrc_table(hca);
+	if (err)
+		return err;
+	err = hca_srq_init(srq, hca, pd, attr);
+	if (err)
+		return err;
+	srq->xrcd = xrcd;
+	srq->cq = cq;
+	srq->user = user;
+	hca_fetch_add(&xrcd->users, 1);
+	hca_fetch_add(&cq->ring.users, 1);
+	err = hca_xrc_publish(srq);
+	if (err) {
+		srq->number = 0;
+		hca_srq_fini(srq);
+	}
+	return err;
 }
 
 static int check_modify(struct hca_srq *srq, const struct hca_srq_attr *attr, u32 mask)

@@ -15,8 +15,15 @@ struct hca_srq {
 	struct hca_rq rq;
 	struct hca *hca;
 	struct hca_pd *pd;
-	u32 users; /* atomic: queue pairs */
+	u32 users; /* atomic: queue pairs; of an XRC queue, messages that are coming in */
 	struct hca_eq_node event;
+
+	/* XRC (hca/xrc.h); NULL and 0 without */
+	struct hca_xrcd *xrcd;
+	struct hca_cq *cq;
+	void *user;
+	u32 number;
+	struct hca_cq_source recvs; /* cq's lock */
 };
 
 /**
@@ -25,6 +32,16 @@ struct hca_srq {
  * May sleep. Return: 0; -EINVAL: a size of 0 or beyond what there is, a limit beyond the size, another adapter's domain; -ENOMEM.
  */
 int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const struct hca_srq_attr *attr);
+
+/**
+ * hca_xrc_srq_init() - a shared receive queue of a domain
+ * @cq: where what it receives completes
+ * @user: comes back in these completions
+ *
+ * May sleep. Ends by hca_srq_fini(). Return: as hca_srq_init(); -ENOSPC: there are HCA_XRC_SRQS.
+ */
+int hca_xrc_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, struct hca_xrcd *xrcd, struct hca_cq *cq,
+		     void *user, const struct hca_srq_attr *attr);
 
 /** hca_srq_fini() - what is posted is dropped. Return: 0; -EBUSY while queue pairs use it. Not from its event's handler. */
 int hca_srq_fini(struct hca_srq *srq);

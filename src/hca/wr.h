@@ -13,6 +13,19 @@
 struct hca_mr;
 struct hca_mw;
 
+/* Where a ring's places are counted from: the counts wrap soon, and not only after years of use. */
+#define HCA_RING_FIRST ((u32)-5)
+
+/** hca_ring_entries() - a power of two, at least @n: so that a place in a ring is found by a mask. @n is 2^31 at most. */
+static inline u32 hca_ring_entries(u32 n)
+{
+	u32 entries = 1;
+
+	while (entries < n)
+		entries *= 2;
+	return entries;
+}
+
 /** struct hca_sge - bytes of a memory region; laid out as ib_sge and ibv_sge are */
 struct hca_sge {
 	u64 addr;
@@ -35,15 +48,19 @@ enum hca_wr_opcode {
 	HCA_WR_OPCODES,
 };
 
+/* In place of a page's size: a list of pieces, which begin and end anywhere. */
+#define HCA_MR_PIECES (~0u)
+
 /**
  * struct hca_mr_pages - what a fast registration says
  * @key: the memory region's key with a low byte of the consumer's choice
  * @access: rights
  * @iova: name of the first byte
  * @length: bytes
- * @page_shift: log2 of the page size
- * @pages: DMA addresses, the first with the offset of the first byte in it
- * @npages: how many
+ * @page_shift: log2 of the page size, or HCA_MR_PIECES
+ * @pages: DMA addresses, the first with the offset of the first byte in it; of pieces, for each its DMA address and then
+ *	the bytes of it and all before it
+ * @npages: how many numbers
  */
 struct hca_mr_pages {
 	u32 key;
@@ -68,7 +85,10 @@ enum hca_send_flags {
  * @wr_id: the consumer's
  * @sge: where the data is, or goes; with HCA_SEND_INLINE @addr is a pointer of the caller's and keys don't count
  * @imm: immediate data in network order, or the key to invalidate (there, or here for HCA_WR_LOCAL_INV)
+ * @srqn: of an XRC initiator: the number of the receive queue at the peer, for every opcode that is sent
  * @site: where it was posted, for the ledger; or NULL
+ *
+ * A face whose own requests are laid out so up to @rdma posts them where they are, if they have no other fields: hca_post_send_at()
  */
 struct hca_send_wr {
 	u64 wr_id;
@@ -77,7 +97,6 @@ struct hca_send_wr {
 	enum hca_wr_opcode opcode;
 	u32 flags;
 	u32 imm;
-	hca_site_t site;
 	union {
 		struct {
 			u64 addr;
@@ -111,6 +130,8 @@ struct hca_send_wr {
 			u32 access;
 		} bind;
 	};
+	u32 srqn;
+	hca_site_t site;
 };
 
 /** struct hca_recv_wr - a receive work request */

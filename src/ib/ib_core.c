@@ -126,6 +126,7 @@ static void fill_attrs(struct ib_device *dev)
 		.device_cap_flags = IB_DEVICE_CURR_QP_STATE_MOD | IB_DEVICE_SYS_IMAGE_GUID | IB_DEVICE_RC_RNR_NAK_GEN |
 				    IB_DEVICE_SRQ_RESIZE | IB_DEVICE_MEM_WINDOW | IB_DEVICE_MEM_MGT_EXTENSIONS |
 				    IB_DEVICE_MEM_WINDOW_TYPE_2B,
+		.kernel_cap_flags = IBK_LOCAL_DMA_LKEY | IBK_SG_GAPS_REG | IBK_BLOCK_MULTICAST_LOOPBACK,
 		.max_qp = MAX_QPS,
 		.max_qp_wr = (int)hca->attr.max_wr,
 		.max_send_sge = (int)hca->attr.max_sge,
@@ -169,6 +170,43 @@ int ib_core_take(struct ib_device *dev, enum ib_object what)
 
 /* --- life --- */
 
+/* The device as others see it. */
+static void fill_device(struct ib_device *dev)
+{
+	u64 guid = dev->attrs.node_guid;
+	u8 *to = (u8 *)&dev->node_guid;
+	u32 i;
+
+	for (i = 0; i < 8; i++)
+		to[i] = (u8)(guid >> (56 - 8 * i));
+	dev->num_comp_vectors = 1;
+	dev->dev = (struct device){
+		.machine = dev->dma_device->machine,
+		.dma_mask = dev->dma_device->dma_mask,
+		.max_seg_size = dev->dma_device->max_seg_size,
+		.seg_boundary_mask = dev->dma_device->seg_boundary_mask,
+		.parent = dev->dma_device,
+	};
+	hca_snprintf(dev->dev.name, sizeof(dev->dev.name), "%s", dev->name);
+}
+
+static int open_lists(struct ib_core *core)
+{
+	hca_spin_init(&core->lock);
+	core->last_event = &core->events;
+	INIT_LIST_HEAD(&core->handlers);
+	INIT_LIST_HEAD(&core->pool);
+	hca_mutex_init(&core->handler_lock);
+	hca_mutex_init(&core->pool_lock);
+	return hca_work_init(&core->tell, ib_tell_events, core);
+}
+
+static void close_lists(struct ib_core *core)
+{
+	hca_mutex_destroy(&core->pool_lock);
+	hca_mutex_destroy(&core->handler_lock);
+}
+
 int ib_core_open(struct ib_device *dev)
 {
 	const struct hca_attr attr = { .max_qp = MAX_QPS, .max_keys = MAX_KEYS + 2 * MAX_OBJECTS };
@@ -186,9 +224,16 @@ int ib_core_open(struct ib_device *dev)
 		goto put;
 	core->hca.event = on_event;
 	core->device = dev;
+	err = open_lists(core);
+	if (err)
+		goto close;
 	dev->core = core;
 	fill_attrs(dev);
+	fill_device(dev);
 	return 0;
+close:
+	close_lists(core);
+	hca_close(&core->hca);
 put:
 	fabric_put();
 free_core:
@@ -203,6 +248,9 @@ int ib_core_close(struct ib_device *dev)
 	bool left = false;
 	u32 i;
 
+	/* What is not told yet is told now. */
+	hca_work_destroy(&core->tell);
+	ib_tell_events(core);
 	for (i = 0; i < IB_OBJECTS; i++) {
 		u32 n = hca_load(&core->made[i]);
 
@@ -215,6 +263,7 @@ int ib_core_close(struct ib_device *dev)
 		return -EBUSY;
 	fabric_put();
 	dev->core = NULL;
+	close_lists(core);
 	hca_free(core);
 	return 0;
 }

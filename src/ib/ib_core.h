@@ -9,17 +9,74 @@
 #include "hca/fmr.h"
 #include "transport/transport.h"
 #include "ib_private.h"
+#include "softhca/ib_pool.h"
 #include "softhca/ib_verbs.h"
+#include "softhca/list.h"
 
 /** enum ib_object - what is counted on a device, against its limit */
 enum ib_object { IB_OBJ_PD, IB_OBJ_CQ, IB_OBJ_SRQ, IB_OBJ_QP, IB_OBJ_MR, IB_OBJ_MW, IB_OBJ_FMR, IB_OBJ_AH, IB_OBJECTS };
 
-/** struct ib_core - a device's engine, and how much was made on it */
+/** struct ib_client_data - what a client keeps with a device */
+struct ib_client_data {
+	struct ib_client *client;
+	void *data;
+	struct ib_client_data *next;
+};
+
+struct ib_cma_gsi;
+
+/** struct ib_cma_dev - what connections by address know of a device; @gsi: NULL: nobody has needed it yet */
+struct ib_cma_dev {
+	struct ib_device *dev;
+	struct ib_cma_dev *next; /* registered after this one */
+	struct ib_cma_gsi *gsi; /* ib_cma_lock(), for changes */
+	bool leaving; /* no ID comes any more. ib_cma_lock() and the next one, for changes. */
+
+	struct hca_spinlock lock; /* what follows */
+	struct list_head ids; /* on it */
+	u32 users; /* these, and those that are being freed */
+	struct hca_completion gone; /* leaving, and there are none */
+};
+
+/** struct ib_core - a device's engine, how much was made on it, and who wants to know of it */
 struct ib_core {
 	struct hca hca;
 	struct ib_device *device;
 	u32 made[IB_OBJECTS]; /* atomic */
+	struct ib_core *next; /* the registry's (ib_client.c) */
+
+	struct ib_cma_dev cma;
+
+	struct hca_spinlock lock; /* the next three */
+	struct ib_client_data *clients;
+	struct ib_dispatched *events; /* to be told, in order */
+	struct ib_dispatched **last_event;
+
+	struct hca_mutex handler_lock; /* held while handlers are called */
+	struct list_head handlers;
+	struct hca_work tell;
+
+	struct hca_mutex pool_lock;
+	struct list_head pool; /* completion queues that are shared */
 };
+
+/** ib_device_added() - clients hear of a device that is registered. May sleep. Return: 0 or -ENOMEM: no client has heard of it. */
+int ib_device_added(struct ib_device *dev);
+
+/** ib_device_removed() - and that it goes. May sleep. */
+void ib_device_removed(struct ib_device *dev);
+
+/** ib_cma_device_added() - connections may use the device. May sleep. */
+void ib_cma_device_added(struct ib_device *dev);
+
+/** ib_cma_device_removed() - it goes: returns when no ID of rdma_create_id() is on it any more. May sleep. */
+void ib_cma_device_removed(struct ib_device *dev);
+
+/** ib_tell_events() - the work of a device's core: calls handlers */
+void ib_tell_events(void *core);
+
+/** ib_cq_pool_free() - the shared completion queues of a device, which nobody uses any more. May sleep. */
+void ib_cq_pool_free(struct ib_device *dev);
 
 /** ib_core_open() - the device gets an engine, on the one wire of this process. Return: 0, -ENOMEM, -ENOSPC. May sleep. */
 int ib_core_open(struct ib_device *dev);
@@ -61,6 +118,8 @@ struct ib_cq_priv {
 	struct ib_cq ib;
 	struct hca_cq cq;
 	struct hca_eq_node work;
+	struct list_head pool; /* the device's, of a shared one: its pool_lock */
+	unsigned int cqe_used; /* the same */
 };
 
 struct ib_qp_priv {
@@ -68,6 +127,7 @@ struct ib_qp_priv {
 	struct hca_qp *qp;
 	struct ib_qp_cap cap;
 	enum ib_sig_type sq_sig_type;
+	struct hca_spinlock mr_lock; /* pools of MRs */
 };
 
 struct ib_mw_priv {
@@ -143,7 +203,7 @@ int ib_fill_bind(const struct ib_qp *qp, struct ib_mw *mw, u32 rkey, const struc
 
 /* --- ib_work.c: threads that poll --- */
 
-/** ib_work_start() - there are workers from now on. Return: 0, -EAGAIN: no thread to be had. May sleep. */
+/** ib_work_start() - there are workers from now on. Return: 0, -ENOMEM, -EAGAIN: no thread to be had. May sleep. */
 int ib_work_start(void);
 
 /** ib_work_add() - a worker will call node->fire. Any context. */
@@ -151,5 +211,8 @@ void ib_work_add(struct hca_eq_node *node);
 
 /** ib_work_cancel() - no call begins after this, and none is under way when it returns. Not from that call. */
 void ib_work_cancel(struct hca_eq_node *node);
+
+/** ib_work_by_os() - for tests that own the clock and the threads: the os layer's worker makes the calls, until it is told no. Return: 0 or -ENOMEM. */
+int ib_work_by_os(bool yes);
 
 #endif

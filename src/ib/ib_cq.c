@@ -30,12 +30,15 @@ SAME(port_num, qp_num);
 _Static_assert(sizeof(struct ib_wc) == sizeof(struct hca_wc), "ib_wc is hca_wc");
 _Static_assert(offsetof(struct ib_qp_priv, ib) == 0, "a queue pair's user is its struct ib_qp");
 
-int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc)
+__attribute__((flatten)) int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc)
 {
 	int i, n = hca_cq_ring_poll(&ib_cq_of(cq)->cq.ring, (struct hca_wc *)wc, num_entries);
 
-	for (i = 0; i < n; i++)
-		wc[i].port_num = 1;
+	if (hca_likely(n > 0)) {
+		wc->port_num = 1;
+		for (i = 1; hca_unlikely(i < n); i++)
+			wc[i].port_num = 1;
+	}
 	return n;
 }
 
@@ -200,6 +203,9 @@ struct ib_cq *ib_alloc_cq(struct ib_device *device, void *priv, int nr_cqe, int 
 
 void ib_free_cq(struct ib_cq *cq)
 {
+	/* The device's, and others may use it. */
+	if (HCA_WARN_ON(cq->shared))
+		return;
 	HCA_WARN_ON(ib_destroy_cq(cq));
 }
 

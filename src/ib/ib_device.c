@@ -54,6 +54,22 @@ static int start_ledger(struct ib_device *dev, const struct ib_dma_config *confi
 	return 0;
 }
 
+static u64 close_device(struct ib_device *dev)
+{
+	struct hca_ledger *ledger = dev->ledger;
+
+	ib_core_close(dev);
+	if (!ledger)
+		return 0;
+	if (dev->guard) {
+		ib_guard_poll(dev);
+		ib_guard_del(dev);
+	}
+	dev->mem->ledger = NULL;
+	dev->ledger = NULL;
+	return hca_ledger_destroy(ledger);
+}
+
 int ib_register_device(struct ib_device *dev, const char *name, struct device *dma_device,
 		       const struct ib_dma_config *config)
 {
@@ -76,6 +92,7 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
 	dev->ops_bytes = 0;
 	dev->sg_inline = 0;
 	dev->sg_no_walk = false;
+	dev->fill_sg = config && config->fill_sg;
 	err = ib_core_open(dev);
 	if (err)
 		return err;
@@ -95,26 +112,25 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
 		if (!dev->ledger) {
 			dev->single_base = map->virt;
 			dev->single_bytes = (uintptr_t)map->low_bytes;
-			dev->sg_no_walk = dev->style == IB_DMA_VIRT || map->all_bytes == map->low_bytes;
+			dev->sg_no_walk = !dev->fill_sg &&
+					  (dev->style == IB_DMA_VIRT || map->all_bytes == map->low_bytes);
 		}
 	}
-	return 0;
+	ib_cma_device_added(dev);
+	err = ib_device_added(dev);
+	if (err) {
+		ib_cma_device_removed(dev);
+		close_device(dev);
+	}
+	return err;
 }
 
 u64 ib_unregister_device(struct ib_device *dev)
 {
-	struct hca_ledger *ledger = dev->ledger;
-
-	ib_core_close(dev);
-	if (!ledger)
-		return 0;
-	if (dev->guard) {
-		ib_guard_poll(dev);
-		ib_guard_del(dev);
-	}
-	dev->mem->ledger = NULL;
-	dev->ledger = NULL;
-	return hca_ledger_destroy(ledger);
+	ib_device_removed(dev);
+	ib_cma_device_removed(dev);
+	ib_cq_pool_free(dev);
+	return close_device(dev);
 }
 
 int ib_dma_get_totals(struct ib_device *dev, struct ib_dma_totals *t)

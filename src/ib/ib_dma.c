@@ -187,6 +187,19 @@ static u64 list_entries(struct scatterlist *sgl, int nents)
 	return entries;
 }
 
+/*
+ * Whoever reads the mapped fields of a list that nothing was stored in finds an address that leads nowhere, and a length, so
+ * that a request with it fails instead of moving no bytes.
+ */
+static void say_unfilled(struct scatterlist *sgl, int nents)
+{
+	struct scatterlist *sg = sgl;
+	int i;
+
+	for (i = 0; i < nents && sg; i++, sg = sg_next(sg))
+		sg_set_mapped(sg, IB_DMA_SG_UNFILLED, sg->length);
+}
+
 static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			      unsigned long attrs, hca_site_t site)
 {
@@ -208,6 +221,8 @@ static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, in
 		hca_ledger_abandon(rec);
 		return n ? n : -EIO;
 	}
+	if (dev->style != IB_DMA_BY_OPS)
+		say_unfilled(sgl, n);
 	for_each_sg(sgl, sg, n, i)
 		hca_ledger_seg(rec, (u32)i, ib_sg_dma_address(dev, sg), ib_sg_dma_len(dev, sg));
 	m = (struct hca_mapping){
@@ -225,17 +240,45 @@ static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, in
 	return n;
 }
 
-int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
-		       unsigned long attrs, hca_site_t site)
+/* Into each entry what ib_sg_dma_address() and ib_sg_dma_len() say. Return: 0; or what is wrong with an entry. */
+static int fill_list(struct ib_device *dev, struct scatterlist *sgl, int nents)
 {
-	int n;
+	struct scatterlist *sg = sgl;
+	int i;
+
+	for (i = 0; i < nents; i++, sg = sg_next(sg)) {
+		dma_addr_t addr;
+
+		if (hca_unlikely(!sg))
+			return -EINVAL;
+		addr = ib_sg_dma_address(dev, sg);
+		if (hca_unlikely(hca_dma_errno(addr)))
+			return hca_dma_errno(addr);
+		sg_set_mapped(sg, addr, ib_sg_dma_len(dev, sg));
+	}
+	return 0;
+}
+
+int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+		       unsigned long attrs, bool fill, hca_site_t site)
+{
+	int n, err;
 
 	if (!sgl || nents <= 0 || !hca_dma_dir_valid((int)dir))
 		return -EINVAL;
-	if (dev->ledger)
-		return map_sg_with_ledger(dev, sgl, nents, dir, attrs, site);
-	n = backend_map_sg(dev, sgl, nents, dir, attrs);
-	return n ? n : -EIO; /* a driver that says no more than Linux's 0 */
+	n = dev->ledger ? map_sg_with_ledger(dev, sgl, nents, dir, attrs, site) :
+			  backend_map_sg(dev, sgl, nents, dir, attrs);
+	if (hca_unlikely(n <= 0))
+		return n ? n : -EIO; /* a driver that says no more than Linux's 0 */
+	/* The platform has filled the list already. */
+	if (!dev->dma_ops || !(fill || dev->fill_sg))
+		return n;
+	err = fill_list(dev, sgl, n);
+	if (hca_unlikely(err)) {
+		ib_dma_unmap_sg_long(dev, sgl, nents, dir, attrs, site);
+		return err;
+	}
+	return n;
 }
 
 /* The entries that the device saw were written to guard; walk as many as the mapping still shows. */
@@ -272,12 +315,12 @@ void ib_dma_unmap_sg_long(struct ib_device *dev, struct scatterlist *sgl, int ne
 
 dma_addr_t ib_sg_dma_address_long(struct ib_device *dev, struct scatterlist *sg)
 {
-	return dev->dma_ops->sg_dma_address(dev, sg);
+	return (dev->dma_ops->sg_dma_address)(dev, sg);
 }
 
 unsigned int ib_sg_dma_len_long(struct ib_device *dev, struct scatterlist *sg)
 {
-	return dev->dma_ops ? dev->dma_ops->sg_dma_len(dev, sg) : sg_dma_len(sg);
+	return dev->dma_ops ? (dev->dma_ops->sg_dma_len)(dev, sg) : sg_dma_len(sg);
 }
 
 static void backend_sync(struct ib_device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir, bool for_cpu)

@@ -120,9 +120,17 @@ struct ib_mr *ib_get_dma_mr(struct ib_pd *pd, int access)
 
 struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg)
 {
-	const struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = max_num_sg, .invalid = true };
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = max_num_sg, .invalid = true };
+	u32 most = pd->device->attrs.max_fast_reg_page_list_len;
 
-	if (type != IB_MR_TYPE_MEM_REG || !max_num_sg || max_num_sg > pd->device->attrs.max_fast_reg_page_list_len)
+	/* A piece takes the room of two pages. */
+	if (type == IB_MR_TYPE_SG_GAPS) {
+		most /= 2;
+		attr.max_pages *= 2;
+	} else if (type != IB_MR_TYPE_MEM_REG) {
+		return ERR_PTR(-EINVAL);
+	}
+	if (!max_num_sg || max_num_sg > most)
 		return ERR_PTR(-EINVAL);
 	return mr_create(pd, type, &attr);
 }
@@ -179,11 +187,35 @@ static u64 add_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
 	return len - left;
 }
 
+/* The same of an MR of pieces, which begin and end anywhere; one that goes on where the last ended is part of it. */
+static u64 add_gap_piece(struct ib_mr_priv *mr, u64 addr, u64 len)
+{
+	u32 n = mr->pages.npages;
+
+	if (!len)
+		return 0;
+	if (n && addr - mr->list[n - 2] == mr->ib.length - (n > 2 ? mr->list[n - 3] : 0)) {
+		n -= 2;
+	} else {
+		if (n + 2 > mr->room)
+			return 0;
+		mr->list[n] = addr;
+		mr->pages.npages = n + 2;
+	}
+	mr->ib.length += len;
+	mr->list[n + 1] = mr->ib.length;
+	return len;
+}
+
 static void begin_list(struct ib_mr_priv *mr, unsigned int page_size)
 {
 	mr->ib.page_size = page_size;
 	mr->ib.length = 0;
 	mr->pages = (struct hca_mr_pages){ .pages = mr->list };
+	if (mr->ib.type == IB_MR_TYPE_SG_GAPS) {
+		mr->pages.page_shift = HCA_MR_PIECES;
+		return;
+	}
 	while ((u64)1 << mr->pages.page_shift < page_size)
 		mr->pages.page_shift++;
 }
@@ -195,14 +227,15 @@ int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigne
 	unsigned int skip = sg_offset ? *sg_offset : 0;
 	int i;
 
-	if (ib->type != IB_MR_TYPE_MEM_REG || page_size < MIN_PAGE || page_size & (page_size - 1) || sg_nents <= 0 ||
-	    !sg || skip > ib_sg_dma_len(ib->device, sg))
+	if ((ib->type != IB_MR_TYPE_MEM_REG && ib->type != IB_MR_TYPE_SG_GAPS) || page_size < MIN_PAGE ||
+	    page_size & (page_size - 1) || sg_nents <= 0 || !sg || skip > ib_sg_dma_len(ib->device, sg))
 		return -EINVAL;
 	begin_list(mr, page_size);
 	ib->iova = hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip;
 	for (i = 0; i < sg_nents && sg; i++, sg = sg_next(sg)) {
 		u64 len = ib_sg_dma_len(ib->device, sg) - skip;
-		u64 fit = add_piece(mr, hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip, len);
+		u64 addr = hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip;
+		u64 fit = ib->type == IB_MR_TYPE_SG_GAPS ? add_gap_piece(mr, addr, len) : add_piece(mr, addr, len);
 
 		if (fit < len) {
 			if (sg_offset)

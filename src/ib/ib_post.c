@@ -14,13 +14,26 @@ SAME(num_sge, num_sge);
 SAME(opcode, opcode);
 SAME(send_flags, flags);
 SAME(ex, imm);
-_Static_assert(offsetof(struct ib_send_wr, ex) + sizeof(u32) - offsetof(struct ib_send_wr, wr_id) <=
-		       offsetof(struct hca_send_wr, site),
+_Static_assert(sizeof(struct ib_send_wr) - offsetof(struct ib_send_wr, wr_id) == offsetof(struct hca_send_wr, rdma),
 	       "ib_send_wr is hca_send_wr");
+_Static_assert(offsetof(struct ib_rdma_wr, remote_addr) - offsetof(struct ib_rdma_wr, wr.wr_id) ==
+		       offsetof(struct hca_send_wr, rdma.addr),
+	       "ib_rdma_wr is hca_send_wr");
+_Static_assert(offsetof(struct ib_rdma_wr, rkey) - offsetof(struct ib_rdma_wr, wr.wr_id) ==
+		       offsetof(struct hca_send_wr, rdma.rkey),
+	       "ib_rdma_wr is hca_send_wr");
 
 static const struct hca_sge *sges(const struct ib_sge *list)
 {
 	return (const struct hca_sge *)list;
+}
+
+/* What it has is laid out as the engine's: it is posted where it is. */
+static inline bool is_plain(const struct ib_qp *qp, enum ib_wr_opcode op)
+{
+	_Static_assert(IB_WR_RDMA_WRITE == 0 && IB_WR_RDMA_READ == 4,
+		       "sends, and what is an ib_rdma_wr, are up to there");
+	return op <= IB_WR_RDMA_READ && qp->qp_type != IB_QPT_UD;
 }
 
 /* The fields that only some opcodes have. Return: 0; -EINVAL: no such opcode, or objects of another device. */
@@ -30,12 +43,6 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 	struct ib_ah *ah;
 
 	switch (wr->opcode) {
-	case IB_WR_RDMA_WRITE:
-	case IB_WR_RDMA_WRITE_WITH_IMM:
-	case IB_WR_RDMA_READ:
-		to->rdma.addr = rdma_wr(wr)->remote_addr;
-		to->rdma.rkey = rdma_wr(wr)->rkey;
-		return 0;
 	case IB_WR_ATOMIC_CMP_AND_SWP:
 	case IB_WR_ATOMIC_FETCH_AND_ADD:
 		to->atomic.addr = atomic_wr(wr)->remote_addr;
@@ -45,8 +52,6 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		return 0;
 	case IB_WR_SEND:
 	case IB_WR_SEND_WITH_IMM:
-		if (qp->qp_type != IB_QPT_UD)
-			return 0;
 		ah = ud_wr(wr)->ah;
 		if (!ah || ah->pd != qp->pd)
 			return -EINVAL;
@@ -57,6 +62,10 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		to->ud.is_global = ib_ah_of(ah)->path.is_global;
 		to->ud.grh = ib_ah_of(ah)->path.grh;
 		return 0;
+	/* No datagrams: the engine refuses those. */
+	case IB_WR_RDMA_WRITE:
+	case IB_WR_RDMA_WRITE_WITH_IMM:
+	case IB_WR_RDMA_READ:
 	case IB_WR_SEND_WITH_INV:
 	case IB_WR_LOCAL_INV:
 		return 0;
@@ -71,22 +80,30 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		to->reg.to.iova = mr->ib.iova;
 		to->reg.to.length = mr->ib.length;
 		return 0;
+	case IB_WR_RDMA_READ_WITH_INV:
+		return -EINVAL; /* InfiniBand has no such request */
 	case IB_WR_BIND_MW:
 		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);
 	}
 	return -EINVAL;
 }
 
-static int post_one(struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t site)
+static __attribute__((noinline)) int post_filled(struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t site)
 {
 	struct hca_send_wr to;
 	int err;
 
 	/* What all requests have is laid out as the engine's. */
-	hca_memcpy(&to, &wr->wr_id, offsetof(struct hca_send_wr, site));
-	to.site = site;
+	hca_memcpy(&to, &wr->wr_id, offsetof(struct hca_send_wr, rdma));
 	err = fill(qp, wr, &to);
-	return err ? err : hca_post_send(ib_qp_of(qp)->qp, &to);
+	return err ? err : hca_post_send_at(ib_qp_of(qp)->qp, &to, site);
+}
+
+static inline int post_one(struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t site)
+{
+	if (hca_likely(is_plain(qp, wr->opcode)))
+		return hca_post_send_at(ib_qp_of(qp)->qp, (const struct hca_send_wr *)&wr->wr_id, site);
+	return post_filled(qp, wr, site);
 }
 
 int ib_post_send_at(struct ib_qp *qp, const struct ib_send_wr *wr, const struct ib_send_wr **bad_wr, hca_site_t site)

@@ -4,6 +4,7 @@
  * asking, draining and ending them.
  */
 #include "ib_core.h"
+#include "softhca/rdma_rw.h"
 
 /* --- attributes --- */
 
@@ -178,6 +179,15 @@ static int make_qp(struct ib_qp_priv *p, struct ib_pd *pd, struct ib_qp_init_att
 	return 0;
 }
 
+/* Room for the requests of what uses struct rdma_rw_ctx, as far as there may be so much. */
+static void add_rdma_ctxs(const struct ib_device *device, struct ib_qp_cap *cap, u32 more)
+{
+	u32 most = (u32)device->attrs.max_qp_wr;
+
+	if (cap->max_send_wr <= most)
+		cap->max_send_wr += HCA_MIN(more, most - cap->max_send_wr);
+}
+
 struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *a)
 {
 	struct ib_device *device = pd->device;
@@ -186,6 +196,7 @@ struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *a)
 
 	if (err)
 		return ERR_PTR(err);
+	add_rdma_ctxs(device, &a->cap, rdma_rw_max_send_wr(device, a->port_num, a->cap.max_rdma_ctxs, a->create_flags));
 	err = ib_core_take(device, IB_OBJ_QP);
 	if (err)
 		return ERR_PTR(err);
@@ -204,7 +215,11 @@ struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *a)
 		.max_write_sge = a->cap.max_send_sge,
 		.max_read_sge = a->cap.max_send_sge,
 		.qp_type = a->qp_type,
+		.port = a->port_num,
 	};
+	INIT_LIST_HEAD(&p->ib.rdma_mrs);
+	INIT_LIST_HEAD(&p->ib.sig_mrs);
+	hca_spin_init(&p->mr_lock);
 	err = make_qp(p, pd, a);
 	if (err)
 		goto free_qp;
@@ -222,6 +237,7 @@ int ib_destroy_qp(struct ib_qp *qp)
 	struct ib_device *device = qp->device;
 	struct ib_qp_priv *p = ib_qp_of(qp);
 
+	HCA_WARN_ON(qp->mrs_used);
 	hca_qp_destroy(p->qp);
 	hca_free(p);
 	ib_core_give(device, IB_OBJ_QP);

@@ -75,6 +75,12 @@ static size_t what_str(const struct hca_misuse_report *r, char *buf, size_t size
 		return hca_snprintf(buf, size, "device access to %llu bytes at 0x%llx after unmap%s", bytes, addr,
 				    outcome(r->outcome));
 	case HCA_MISUSE_USE_UNMAPPED:
+		if (addr >> 52 == hca_dma_u64(IB_DMA_SG_UNFILLED) >> 52)
+			return hca_snprintf(
+				buf, size,
+				"device access to %llu bytes by sg_dma_address() of a list that its mapping didn't "
+				"fill; call ib_sg_dma_address(), or map with fill_sg%s",
+				bytes, outcome(r->outcome));
 		return hca_snprintf(buf, size, "device access to %llu bytes at 0x%llx, which no mapping covers%s",
 				    bytes, addr, outcome(r->outcome));
 	case HCA_MISUSE_USE_DIR:

@@ -2,7 +2,8 @@
 /*
  * Workers: the threads that poll completion queues whose handlers may take their
  * time. They are started with the first such queue, one a CPU up to a few, take no signals, and
- * sleep while there is nothing to do.
+ * sleep while there is nothing to do. The os layer's worker makes none of their calls: a handler that blocks holds up
+ * other such queues, but no timer's work and no handler that may not block.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -16,14 +17,17 @@
 static struct hca_eq work;
 static sem_t wake;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
-static int workers; /* under start_lock */
+static bool ready; /* start_lock: what stands above is made */
+static int workers; /* the same */
+static bool by_os; /* where no thread runs but a test's */
 
 static void *worker(void *arg)
 {
 	for (;;) {
 		while (sem_wait(&wake))
 			;
-		hca_eq_run(&work);
+		while (hca_eq_turn(&work))
+			;
 	}
 	return arg;
 }
@@ -35,6 +39,9 @@ static int start_one(void)
 	int err;
 
 	sigfillset(&all);
+	/* A fault of the thread's own, which a machine may take care of, kills if it is blocked. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&thread, NULL, worker, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -47,26 +54,49 @@ int ib_work_start(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int want = cpus < 1 ? 1 : cpus < MAX_WORKERS ? (int)cpus : MAX_WORKERS;
+	int err = 0;
 
+	if (by_os)
+		return 0;
 	pthread_mutex_lock(&start_lock);
-	if (!workers) {
-		hca_eq_init(&work);
+	if (!ready) {
+		err = hca_eq_init(&work);
+		if (err)
+			goto unlock;
 		sem_init(&wake, 0, 0);
+		ready = true;
 	}
 	while (workers < want && !start_one())
 		workers++;
-	want = workers;
+	if (!workers)
+		err = -EAGAIN;
+unlock:
 	pthread_mutex_unlock(&start_lock);
-	return want ? 0 : -EAGAIN;
+	return err;
 }
 
 void ib_work_add(struct hca_eq_node *node)
 {
 	hca_eq_add(&work, node);
-	sem_post(&wake);
+	if (by_os)
+		hca_eq_kick(&work);
+	else
+		sem_post(&wake);
 }
 
 void ib_work_cancel(struct hca_eq_node *node)
 {
 	hca_eq_cancel(&work, node);
+}
+
+int ib_work_by_os(bool yes)
+{
+	int err = 0;
+
+	if (yes)
+		err = hca_eq_init(&work);
+	else if (by_os)
+		hca_eq_fini(&work);
+	by_os = yes && !err;
+	return err;
 }

@@ -33,6 +33,12 @@ void *hca_arena_reserve(size_t bytes);
  */
 int hca_arena_show(void *at, int fd, u64 offset, size_t bytes, enum hca_prot prot);
 
+/** hca_arena_show_file() - the same of any file. What the file doesn't have at an access is a SIGBUS. */
+int hca_arena_show_file(void *at, int fd, u64 offset, size_t bytes, enum hca_prot prot);
+
+/** hca_arena_cover() - as hca_arena_show() over what a view shows, for a handler: async-signal-safe, and never made to fail */
+int hca_arena_cover(void *at, int fd, u64 offset, size_t bytes);
+
 /** hca_arena_hide() - back to nothing; an access faults again. Never fails: it only removes a view. */
 void hca_arena_hide(void *at, size_t bytes);
 

@@ -40,6 +40,7 @@
  *
  *   hca_likely(x) hca_unlikely(x)   branch hints
  *   HCA_CACHE_LINE                  bytes; HCA_ALIGNED(n) aligns a field or type
+ *   HCA_ALWAYS_INLINE               inline, however many callers there are
  *   HCA_PRINTF(f, a)                format check for hca_log and hca_snprintf
  *   hca_memcpy/hca_memmove/hca_memset/hca_memcmp
  *
@@ -53,7 +54,8 @@
  *   hca_pause()                                    inside a wait that spins
  *   hca_relax(turns)                               the same; turns, a u32 of the caller's that begins at 0, counts: the longer
  *                                                  the wait lasts, the more is given up, up to sleeping where that is allowed
- *   hca_mb_heavy()                                 the barrier that pairs with that of hca_slot_enter(); any context
+ *   hca_mb_heavy()                                 a full barrier here, and in every thread that is in a slot, at some point of its
+ *                                                  program; any context. Needed for slots with hca_slot_light() alone.
  *
  *   struct hca_spinlock; hca_irqflags_t
  *   hca_spin_init(l); hca_spin_lock(l, flags)
@@ -67,8 +69,9 @@
  *
  *   hca_slot()                                     0 .. HCA_SLOTS-1; a pinned thread keeps its slot
  *   hca_slot_enter(p, slot) hca_slot_leave(p, slot)  count the thread, which is pinned, in and out of a u32 that threads of its slot
- *                                                  alone change. After the enter comes a full barrier, as far as a thread can tell that
- *                                                  makes a heavy one: cheap here, dear there. Before the leave, release order.
+ *                                                  alone change. After the enter comes a full barrier; but of a light slot none, except
+ *                                                  as far as a thread can tell that makes a heavy one. Before the leave, release order.
+ *   hca_slot_light(slot)                           is it light? Then it is one thread's own, until another one takes it over in order
  *   hca_context()                                  a uintptr_t that no other thread of control has at this moment; 0 where no
  *                                                  consumer's code may be called (interrupts are off)
  *

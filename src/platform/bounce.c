@@ -9,10 +9,11 @@
  * offset in its page, because devices rely on it.
  */
 #include "linear.h"
+#include "slot_tree.h"
 
 #define SLOT_SHIFT 11
 #define SLOT_SIZE (1u << SLOT_SHIFT)
-#define SLOTS_PER_PAGE ((u32)PAGE_SIZE >> SLOT_SHIFT)
+_Static_assert(PAGE_SIZE == 2 * SLOT_SIZE, "an offset in a page is one in a slot, which is an odd one or an even one");
 #define MAX_BOUNCE (256u << 10)
 
 /* Marks a run of coherent memory, which has no original. */
@@ -36,10 +37,9 @@ struct bounce_slot {
 
 struct bounce_pool {
 	struct hca_spinlock lock; /* everything below */
-	u32 slots;
+	struct slot_tree tree;
 	u32 free;
 	u32 next; /* where the search begins */
-	u64 *used; /* a bit a slot */
 	struct bounce_slot *slot;
 };
 
@@ -62,18 +62,16 @@ static int bounce_init(struct machine *m, const struct machine_attr *attr)
 	if (!p)
 		return -ENOMEM;
 	hca_spin_init(&p->lock);
-	p->slots = (u32)(m->reserved >> SLOT_SHIFT);
-	p->free = p->slots;
-	p->used = hca_alloc(p->slots / 8, HCA_MAY_SLEEP);
-	if (!p->used)
+	if (slot_tree_init(&p->tree, (u32)(m->reserved >> SLOT_SHIFT)))
 		goto free_pool;
-	p->slot = hca_alloc(p->slots * sizeof(*p->slot), HCA_MAY_SLEEP);
+	p->free = p->tree.slots;
+	p->slot = hca_alloc(p->tree.slots * sizeof(*p->slot), HCA_MAY_SLEEP);
 	if (!p->slot)
-		goto free_used;
+		goto fini_tree;
 	m->platform = p;
 	return 0;
-free_used:
-	hca_free(p->used);
+fini_tree:
+	slot_tree_fini(&p->tree);
 free_pool:
 	hca_free(p);
 	return -ENOMEM;
@@ -84,13 +82,8 @@ static void bounce_fini(struct machine *m)
 	struct bounce_pool *p = m->platform;
 
 	hca_free(p->slot);
-	hca_free(p->used);
+	slot_tree_fini(&p->tree);
 	hca_free(p);
-}
-
-static bool slot_used(const struct bounce_pool *p, u32 i)
-{
-	return p->used[i / 64] >> i % 64 & 1;
 }
 
 static u64 run_offset(const struct bounce_pool *p, u32 first)
@@ -102,47 +95,45 @@ static u64 run_offset(const struct bounce_pool *p, u32 first)
 
 /* --- the search --- */
 
-/* A run that is looked for: @slots long, beginning @shift past a multiple of @align, inside the device's boundaries. */
+/* A run that is looked for, inside the device's boundaries: a block of 2^@order slots, or @slots with their parity. */
 struct wish {
 	u32 slots;
-	u32 align;
-	u32 shift;
+	bool odd;
+	bool block;
+	u32 order;
 	u32 skip; /* bytes before the first that is used */
 	u32 size;
 };
 
-static u32 next_candidate(const struct wish *w, u32 from)
+/* Slots up to the boundary that a run lies across; 0 if it lies across none. */
+static u32 to_boundary(const struct device *dev, const struct wish *w, u32 at)
 {
-	u32 past = (from - w->shift) & (w->align - 1);
-
-	return past ? from + (w->align - past) : from;
-}
-
-static bool in_boundary(const struct device *dev, const struct wish *w, u32 at)
-{
-	u64 bus = hca_dma_u64(linear_bus(dev->machine, ((u64)at << SLOT_SHIFT) + w->skip));
+	u64 mask = dev->seg_boundary_mask;
+	u64 bus = hca_dma_u64(linear_bus(dev->machine, (u64)at << SLOT_SHIFT));
 
 	/* What is larger than a boundary can only be one range, and those may cross. */
-	return w->size - 1 > dev->seg_boundary_mask ||
-	       (bus & dev->seg_boundary_mask) <= dev->seg_boundary_mask - (w->size - 1);
+	if (w->size - 1 > mask || ((bus + w->skip) & mask) <= mask - (w->size - 1))
+		return 0;
+	return (u32)((mask - (bus & mask)) >> SLOT_SHIFT) + 1;
 }
 
-/* The first run that begins in [@from, @end); p->slots if there is none. */
-static u32 search(const struct bounce_pool *p, const struct device *dev, const struct wish *w, u32 from, u32 end)
+/*
+ * The first run from @from on; SLOT_NONE if there is none. Costs a path through the tree, and one more for each boundary
+ * that a free run lies across which is too short on both sides.
+ */
+static u32 search(struct bounce_pool *p, const struct device *dev, const struct wish *w, u32 from)
 {
-	u32 at = next_candidate(w, from);
+	u32 at, past;
 
-	while (at < end && at + w->slots <= p->slots) {
-		u32 i = w->slots;
-
-		/* From the run's end, so that a slot in use is passed with all that can't reach over it. */
-		while (i && !slot_used(p, at + i - 1))
-			i--;
-		if (!i && in_boundary(dev, w, at))
+	for (;; from = at + past) {
+		at = w->block ? slot_tree_find_block(&p->tree, from, w->order) :
+				slot_tree_find(&p->tree, from, w->slots, w->odd);
+		if (at == SLOT_NONE)
 			return at;
-		at = next_candidate(w, at + (i ? i : 1));
+		past = to_boundary(dev, w, at);
+		if (hca_likely(!past))
+			return at;
 	}
-	return p->slots;
 }
 
 static u32 take_run(struct bounce_pool *p, struct device *dev, const struct wish *w, u64 orig, int dir)
@@ -152,21 +143,20 @@ static u32 take_run(struct bounce_pool *p, struct device *dev, const struct wish
 
 	hca_spin_assert(&p->lock);
 	if (p->free < w->slots)
-		return p->slots;
-	at = search(p, dev, w, p->next, p->slots);
-	if (at == p->slots)
-		at = search(p, dev, w, 0, p->next);
-	if (at == p->slots)
+		return SLOT_NONE;
+	at = search(p, dev, w, p->next);
+	if (at == SLOT_NONE)
+		at = search(p, dev, w, 0);
+	if (at == SLOT_NONE)
 		return at;
-	for (i = at; i < at + w->slots; i++) {
-		p->used[i / 64] |= 1ull << i % 64;
+	slot_tree_mark(&p->tree, at, w->slots, true);
+	for (i = at; i < at + w->slots; i++)
 		p->slot[i].first = at;
-	}
 	p->slot[at] = (struct bounce_slot){
 		.orig = orig, .dev = dev, .size = w->size, .first = at, .slots = w->slots, .users = 1, .dir = (u8)dir
 	};
 	p->free -= w->slots;
-	p->next = (at + w->slots) % p->slots;
+	p->next = (at + w->slots) % p->tree.slots;
 	bd->bounced += orig != COHERENT;
 	bd->slots += w->slots;
 	return at;
@@ -176,15 +166,13 @@ static void free_run(struct bounce_pool *p, u32 first)
 {
 	struct bounce_slot *run = &p->slot[first];
 	struct bounce_dev *bd = run->dev->platform;
-	u32 i;
 
 	hca_spin_assert(&p->lock);
-	for (i = first; i < first + run->slots; i++)
-		p->used[i / 64] &= ~(1ull << i % 64);
+	slot_tree_mark(&p->tree, first, run->slots, false);
 	p->free += run->slots;
 	bd->slots -= run->slots;
 	/* An empty pool is one piece again, and the longest runs should find it so. */
-	if (p->free == p->slots)
+	if (p->free == p->tree.slots)
 		p->next = 0;
 }
 
@@ -198,7 +186,7 @@ static void put_run(struct bounce_pool *p, u32 first)
 	hca_spin_unlock(&p->lock, flags);
 }
 
-/* The live run of this device that has the byte at arena offset @off; p->slots if none has. */
+/* The live run of this device that has the byte at arena offset @off; SLOT_NONE if none has. */
 static u32 run_at(const struct bounce_pool *p, const struct device *dev, u64 off)
 {
 	u32 i = (u32)(off >> SLOT_SHIFT);
@@ -206,12 +194,12 @@ static u32 run_at(const struct bounce_pool *p, const struct device *dev, u64 off
 	u64 from;
 
 	hca_spin_assert(&p->lock);
-	if (!slot_used(p, i))
-		return p->slots;
+	if (!slot_tree_used(&p->tree, i))
+		return SLOT_NONE;
 	run = &p->slot[p->slot[i].first];
 	from = run_offset(p, run->first);
 	if (run->dev != dev || run->ended || off - from >= run->size)
-		return p->slots;
+		return SLOT_NONE;
 	return run->first;
 }
 
@@ -246,7 +234,7 @@ static hca_dma_addr_t bounce_map(struct device *dev, u64 off, u64 size, int dir,
 	struct bounce_pool *p = pool_of(dev);
 	struct machine *m = dev->machine;
 	hca_irqflags_t flags;
-	struct wish w;
+	struct wish w = { 0 };
 	struct copy c;
 
 	/* The pool is no memory to be mapped: its bus addresses are those of the copies in it. */
@@ -259,12 +247,11 @@ static hca_dma_addr_t bounce_map(struct device *dev, u64 off, u64 size, int dir,
 	w.skip = (u32)off & (SLOT_SIZE - 1);
 	w.size = (u32)size;
 	w.slots = (w.skip + w.size + SLOT_SIZE - 1) >> SLOT_SHIFT;
-	w.align = SLOTS_PER_PAGE;
-	w.shift = (u32)(off >> SLOT_SHIFT) & (SLOTS_PER_PAGE - 1);
+	w.odd = off >> SLOT_SHIFT & 1;
 	hca_spin_lock(&p->lock, flags);
 	c.first = take_run(p, dev, &w, off, dir);
 	hca_spin_unlock(&p->lock, flags);
-	if (c.first == p->slots)
+	if (c.first == SLOT_NONE)
 		return hca_dma_error(-ENOMEM);
 	c.pool = ((u64)c.first << SLOT_SHIFT) + w.skip;
 	c.orig = off;
@@ -295,7 +282,7 @@ static int bounce_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int d
 		return linear_range(m, addr, size) ? 0 : -ENOENT;
 	hca_spin_lock(&p->lock, flags);
 	c.first = run_at(p, dev, off);
-	if (c.first != p->slots && run_offset(p, c.first) == off && p->slot[c.first].orig != COHERENT) {
+	if (c.first != SLOT_NONE && run_offset(p, c.first) == off && p->slot[c.first].orig != COHERENT) {
 		p->slot[c.first].ended = true;
 		c.pool = off;
 		c.orig = p->slot[c.first].orig;
@@ -321,7 +308,7 @@ static int get_copy(struct bounce_pool *p, const struct device *dev, u64 off, u6
 
 	hca_spin_lock(&p->lock, flags);
 	c->first = run_at(p, dev, off);
-	if (c->first != p->slots) {
+	if (c->first != SLOT_NONE) {
 		const struct bounce_slot *run = &p->slot[c->first];
 
 		skip = off - run_offset(p, c->first);
@@ -372,7 +359,7 @@ static u64 bounce_origin(struct device *dev, hca_dma_addr_t addr, u64 *len)
 		return linear_origin(dev, addr, len);
 	hca_spin_lock(&p->lock, flags);
 	first = run_at(p, dev, off);
-	if (first != p->slots) {
+	if (first != SLOT_NONE) {
 		const struct bounce_slot *run = &p->slot[first];
 		u64 skip = off - run_offset(p, first);
 
@@ -390,7 +377,7 @@ static int pool_alloc(struct device *dev, u64 size, void **cpu, hca_dma_addr_t *
 	struct bounce_pool *p = pool_of(dev);
 	u32 order = page_order(size);
 	hca_irqflags_t flags;
-	struct wish w;
+	struct wish w = { 0 };
 	u32 first;
 	u64 off;
 
@@ -398,13 +385,12 @@ static int pool_alloc(struct device *dev, u64 size, void **cpu, hca_dma_addr_t *
 		return -ENOMEM;
 	w.size = (u32)PAGE_SIZE << order;
 	w.slots = w.size >> SLOT_SHIFT;
-	w.align = w.slots; /* as pages are: aligned to their size */
-	w.shift = 0;
-	w.skip = 0;
+	w.block = true; /* as pages are: aligned to their size */
+	w.order = order + PAGE_SHIFT - SLOT_SHIFT;
 	hca_spin_lock(&p->lock, flags);
 	first = take_run(p, dev, &w, COHERENT, HCA_DMA_BIDIRECTIONAL);
 	hca_spin_unlock(&p->lock, flags);
-	if (first == p->slots)
+	if (first == SLOT_NONE)
 		return -ENOMEM;
 	off = (u64)first << SLOT_SHIFT;
 	hca_memset(machine_bus_ptr(dev->machine, off), 0, w.size);
@@ -433,8 +419,8 @@ static int bounce_free(struct device *dev, u64 size, void *cpu, hca_dma_addr_t h
 		return -ENOENT;
 	hca_spin_lock(&p->lock, flags);
 	first = run_at(p, dev, off);
-	if (first != p->slots && run_offset(p, first) == off && p->slot[first].orig == COHERENT && size <= MAX_BOUNCE &&
-	    (u32)PAGE_SIZE << page_order(size) == p->slot[first].size) {
+	if (first != SLOT_NONE && run_offset(p, first) == off && p->slot[first].orig == COHERENT &&
+	    size <= MAX_BOUNCE && (u32)PAGE_SIZE << page_order(size) == p->slot[first].size) {
 		free_run(p, first);
 		err = 0;
 	}
@@ -461,8 +447,8 @@ static void bounce_detach(struct device *dev)
 	u32 i;
 
 	hca_spin_lock(&p->lock, flags);
-	for (i = 0; i < p->slots; i++)
-		if (slot_used(p, i) && p->slot[i].first == i && p->slot[i].dev == dev)
+	for (i = 0; i < p->tree.slots; i++)
+		if (slot_tree_used(&p->tree, i) && p->slot[i].first == i && p->slot[i].dev == dev)
 			free_run(p, i);
 	hca_spin_unlock(&p->lock, flags);
 	hca_free(dev->platform);
@@ -495,6 +481,8 @@ const struct platform_ops platform_bounce = {
 	.detach = bounce_detach,
 	.map = bounce_map,
 	.unmap = bounce_unmap,
+	.map_one = platform_map_counted,
+	.unmap_one = platform_unmap_counted,
 	.map_list = list_map_each,
 	.unmap_list = list_unmap_each,
 	.sync = bounce_sync,

@@ -15,35 +15,14 @@
 
 enum { LOGGED_UNMAP = 1, LOGGED_SYNC = 2, LOGGED_FREE = 4 };
 
-/*
- * Counted by the slot, each on a line of its own, with plain loads and stores: a mapping must not cost two threads
- * a fight over a line. Threads that share a slot may lose a count.
- */
-struct device_count {
-	u64 maps;
-	u64 unmaps;
-	u64 refused;
-} HCA_ALIGNED(HCA_CACHE_LINE);
-
-struct bus_device {
-	struct device dev;
-	u32 logged; /* atomic */
-	struct device_count count[HCA_SLOTS];
-};
-
 static struct bus_device *to_bus(struct device *dev)
 {
 	return hca_container_of(dev, struct bus_device, dev);
 }
 
-static inline struct device_count *count_here(struct device *dev)
+static inline struct device_counts *counts_here(struct device *dev)
 {
-	return &to_bus(dev)->count[hca_slot()];
-}
-
-static inline void count_one(u64 *n)
-{
-	hca_store(n, hca_load(n) + 1);
+	return platform_counts(dev, hca_slot());
 }
 
 /* Once a device, so that a broken driver doesn't fill the log. */
@@ -55,7 +34,7 @@ static bool first_time(struct device *dev, u32 what)
 static int refuse(struct device *dev, u32 kind, const char *what, hca_dma_addr_t addr, u64 size, int dir, int err)
 {
 	if (kind == LOGGED_UNMAP)
-		count_one(&count_here(dev)->refused);
+		platform_count(&counts_here(dev)->refused);
 	if (first_time(dev, kind))
 		hca_log(HCA_LOG_ERR,
 			"%s: %s refused: address 0x%llx, size %llu, direction %d (%d); further ones aren't logged",
@@ -144,26 +123,35 @@ static inline bool fits(const struct hca_dma_space *sp, u64 off, u64 size, int d
 hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs)
 {
 	const struct machine *m = dev->machine;
-	hca_dma_addr_t addr;
 
 	if (!fits(&m->space, off, size, dir))
 		return hca_dma_error(hca_dma_check(&m->space, off, size, dir));
-	addr = m->ops->map(dev, off, size, dir, attrs);
+	return m->ops->map_one(dev, off, size, dir, attrs);
+}
+
+hca_dma_addr_t platform_map_counted(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs)
+{
+	hca_dma_addr_t addr = dev->machine->ops->map(dev, off, size, dir, attrs);
+
 	if (hca_likely(!hca_dma_errno(addr)))
-		count_one(&count_here(dev)->maps);
+		platform_count(&counts_here(dev)->maps);
 	return addr;
 }
 
 int platform_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs)
 {
-	int err;
-
 	if (hca_unlikely(!size || (unsigned int)dir >= HCA_DMA_NONE || hca_dma_errno(addr)))
 		return refuse_unmap(dev, addr, size, dir, -EINVAL);
-	err = dev->machine->ops->unmap(dev, addr, size, dir, attrs);
+	return dev->machine->ops->unmap_one(dev, addr, size, dir, attrs);
+}
+
+int platform_unmap_counted(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs)
+{
+	int err = dev->machine->ops->unmap(dev, addr, size, dir, attrs);
+
 	if (hca_unlikely(err))
 		return refuse_unmap(dev, addr, size, dir, err);
-	count_one(&count_here(dev)->unmaps);
+	platform_count(&counts_here(dev)->unmaps);
 	return 0;
 }
 
@@ -313,7 +301,7 @@ int platform_map_list(struct device *dev, struct scatterlist *sgl, int nents, in
 		return n;
 	n = m->ops->map_list(dev, sgl, nents, dir, attrs);
 	if (hca_likely(n > 0))
-		count_one(&count_here(dev)->maps);
+		platform_count(&counts_here(dev)->maps);
 	return n;
 }
 
@@ -326,7 +314,7 @@ int platform_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, 
 		err = dev->machine->ops->unmap_list(dev, sgl, nents, dir, attrs);
 	if (hca_unlikely(err))
 		return refuse(dev, LOGGED_UNMAP, "unmap of a list", addr, (u64)(s64)nents, dir, err);
-	count_one(&count_here(dev)->unmaps);
+	platform_count(&counts_here(dev)->unmaps);
 	return 0;
 }
 
@@ -421,9 +409,9 @@ void device_get_stats(struct device *dev, struct device_stats *st)
 
 	hca_memset(st, 0, sizeof(*st));
 	for (i = 0; i < HCA_SLOTS; i++) {
-		st->maps += hca_load(&bus->count[i].maps);
-		st->unmaps += hca_load(&bus->count[i].unmaps);
-		st->refused_unmaps += hca_load(&bus->count[i].refused);
+		st->maps += hca_load(&bus->counts[i].maps);
+		st->unmaps += hca_load(&bus->counts[i].unmaps);
+		st->refused_unmaps += hca_load(&bus->counts[i].refused);
 	}
 	dev->machine->ops->stats(dev, st);
 }

@@ -4,16 +4,16 @@
  * catches. src/ib says which ranges; a fault handler notes who wrote and lets the
  * write happen: it's a report, not a punishment.
  *
- * The one file above the os layer that speaks to the system, because a fault is a
- * signal here. The handler may run at any instruction of any thread: it takes no
- * lock, allocates nothing, and leaves alone whatever isn't its own. Of the os layer it
- * calls hca_arena_protect() alone; its atomics are the compiler's, because an os layer
- * may do more in its own than a handler can.
+ * A fault is a signal here (trap.h), so this file speaks to the system. What judges it may
+ * run at any instruction of any thread: it takes no lock, allocates nothing, and
+ * leaves alone whatever isn't its own. Of the os layer it calls hca_arena_protect() alone;
+ * its atomics are the compiler's, because an os layer may do more in its own than a
+ * handler can.
  */
-#include <signal.h>
 #include <ucontext.h>
 
 #include "platform.h"
+#include "platform/trap.h"
 
 #define MAX_GUARDED 16u
 #define MAX_HITS 256u
@@ -35,14 +35,6 @@ struct guard_hits {
 /* The handler's view: machines that guard, and how many handlers are looking at them. Atomic. */
 static struct machine *guarded[MAX_GUARDED];
 static u32 looking;
-
-/* Under busy, which is a word and no spin lock because nobody could initialise one; but the handler reads old. */
-static struct {
-	u32 busy;
-	u32 machines;
-	bool installed;
-	struct sigaction old;
-} takeover;
 
 static bool is_write(const ucontext_t *uc)
 {
@@ -97,7 +89,7 @@ static bool allow(struct machine *m, void *at, u64 bytes)
 
 	if (!hca_arena_protect(at, (size_t)bytes, HCA_PROT_RW))
 		return true;
-	if (hca_arena_protect((void *)m->map.virt, (size_t)m->map.low_bytes, HCA_PROT_RW))
+	if (hca_arena_protect((void *)m->map.virt, (size_t)m->ram_low, HCA_PROT_RW))
 		return false;
 	__atomic_fetch_add(&hits->gave_up, 1, __ATOMIC_RELAXED);
 	return true;
@@ -123,7 +115,7 @@ static bool let_write(struct machine *m, u64 off, const void *code)
 	return true;
 }
 
-static bool ours(const siginfo_t *info, const ucontext_t *uc)
+static bool ours(const siginfo_t *info, const void *uc)
 {
 	bool done = false;
 	u32 i;
@@ -135,87 +127,13 @@ static bool ours(const siginfo_t *info, const ucontext_t *uc)
 		struct machine *m = __atomic_load_n(&guarded[i], __ATOMIC_SEQ_CST);
 		u64 off = m ? machine_ptr_offset(m, info->si_addr) : NO_MEMORY_HERE;
 
-		if (off == NO_MEMORY_HERE)
+		if (off >= (m ? m->ram_low : 0))
 			continue;
 		done = let_write(m, off, code_address(uc));
 		break;
 	}
 	__atomic_fetch_sub(&looking, 1, __ATOMIC_SEQ_CST);
 	return done;
-}
-
-/* As if we weren't there. SIG_DFL and SIG_IGN are no functions, whatever the flags beside them say. */
-static void pass_on(int sig, siginfo_t *info, void *uc)
-{
-	const struct sigaction *old = &takeover.old;
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
-	bool sent = info->si_code <= 0; /* by kill() and the like: it doesn't come again by itself */
-
-	if (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN) {
-		/* A fault can't be ignored: the kernel would kill us just the same. */
-		if (sent && old->sa_handler == SIG_IGN)
-			return;
-		sigaction(sig, &dfl, NULL);
-		if (sent)
-			raise(sig);
-		return;
-	}
-	/* Its owner wanted it once, and the default from then on. */
-	if (old->sa_flags & (int)SA_RESETHAND)
-		sigaction(sig, &dfl, NULL);
-	if (old->sa_flags & SA_SIGINFO)
-		old->sa_sigaction(sig, info, uc);
-	else
-		old->sa_handler(sig);
-}
-
-static void on_fault(int sig, siginfo_t *info, void *uc)
-{
-	int saved = errno;
-
-	if (!ours(info, uc))
-		pass_on(sig, info, uc);
-	errno = saved;
-}
-
-static void takeover_begin(void)
-{
-	while (hca_cmpxchg(&takeover.busy, 0, 1))
-		hca_pause();
-}
-
-static void takeover_end(void)
-{
-	hca_store_release(&takeover.busy, 0);
-}
-
-/* The mask and the ways of the handler we may have to call are its owner's choice. */
-static void install(void)
-{
-	struct sigaction sa;
-
-	HCA_ASSERT(hca_load(&takeover.busy));
-	if (takeover.installed)
-		return;
-	sigaction(SIGSEGV, NULL, &takeover.old);
-	sa = takeover.old;
-	sa.sa_sigaction = on_fault;
-	sa.sa_flags = SA_SIGINFO | (takeover.old.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
-	sigaction(SIGSEGV, &sa, NULL);
-	takeover.installed = true;
-}
-
-/* If somebody has put a handler on top of ours since, it may call us: we stay, and do no harm. */
-static void uninstall(void)
-{
-	struct sigaction sa;
-
-	HCA_ASSERT(hca_load(&takeover.busy));
-	sigaction(SIGSEGV, NULL, &sa);
-	if (!(sa.sa_flags & SA_SIGINFO) || sa.sa_sigaction != on_fault)
-		return;
-	sigaction(SIGSEGV, &takeover.old, NULL);
-	takeover.installed = false;
 }
 
 static bool enter(struct machine *m)
@@ -239,10 +157,7 @@ int guard_init(struct machine *m)
 		hca_free(m->guard_hits);
 		return -ENOMEM;
 	}
-	takeover_begin();
-	takeover.machines++;
-	install();
-	takeover_end();
+	trap_get(TRAP_SEGV, ours);
 	return 0;
 }
 
@@ -256,10 +171,7 @@ void guard_fini(struct machine *m)
 		hca_cmpxchg(&guarded[i], m, NULL);
 	while (hca_fetch_add(&looking, 0))
 		hca_pause();
-	takeover_begin();
-	if (!--takeover.machines)
-		uninstall();
-	takeover_end();
+	trap_put(TRAP_SEGV);
 	hca_free(m->guard_hits);
 }
 
@@ -319,9 +231,9 @@ void guard_range(struct machine *m, u64 off, u64 len, enum guard_how how)
 	hca_irqflags_t flags;
 	u64 first, end, run, i;
 
-	if (!m->guard || off >= m->map.low_bytes)
+	if (!m->guard || off >= m->ram_low)
 		return;
-	end = (off + HCA_MIN(len, m->map.low_bytes - off)) >> PAGE_SHIFT;
+	end = (off + HCA_MIN(len, m->ram_low - off)) >> PAGE_SHIFT;
 	first = (off + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	hca_spin_lock(&m->guard_lock, flags);
 	for (i = run = first; i < end; i++) {

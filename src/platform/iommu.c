@@ -102,9 +102,11 @@ static int domain_init(struct iommu_domain *d, struct device *dev)
 	iommu_tlb_init(&d->tlb);
 	for (i = 0; i < HCA_SLOTS; i++)
 		hca_spin_init(&d->slot[i].queue_lock);
+	if (iommu_table_init(&d->table, base >> PAGE_SHIFT, bytes / HUGE_SIZE))
+		return -ENOMEM;
 	if (iova_init(&d->iova, base >> PAGE_SHIFT, (u32)(bytes / HUGE_SIZE),
 		      (dev->seg_boundary_mask + 1) >> PAGE_SHIFT))
-		return -ENOMEM;
+		goto fini_table;
 	if (!d->lazy)
 		return 0;
 	d->queue = hca_alloc(HCA_SLOTS * IOMMU_QUEUE * sizeof(*d->queue), HCA_MAY_SLEEP);
@@ -117,6 +119,8 @@ free_queue:
 	hca_free(d->queue);
 fini_iova:
 	iova_fini(&d->iova);
+fini_table:
+	iommu_table_fini(&d->table);
 	return -ENOMEM;
 }
 
@@ -294,6 +298,29 @@ static hca_dma_addr_t iommu_map(struct device *dev, u64 off, u64 size, int dir, 
 	return map_range(dev->platform, off, size, iommu_access_bits(dir));
 }
 
+/* What needs no search and no new table: a page, from the slot's magazine. All other mappings go the long way. */
+static hca_dma_addr_t iommu_map_one(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs)
+{
+	struct iommu_domain *d = dev->platform;
+	unsigned int slot = hca_slot();
+	iopte_t *e;
+	u64 vpn;
+
+	if (hca_unlikely(off % PAGE_SIZE + size > PAGE_SIZE))
+		return platform_map_counted(dev, off, size, dir, attrs);
+	vpn = iova_alloc_page(&d->iova, slot);
+	if (hca_unlikely(vpn == IOVA_NONE))
+		return platform_map_counted(dev, off, size, dir, attrs);
+	e = iommu_table_page(&d->table, vpn);
+	if (hca_unlikely(!e)) {
+		iova_free(&d->iova, slot, vpn, 1);
+		return platform_map_counted(dev, off, size, dir, attrs);
+	}
+	hca_store_release(e, off >> PAGE_SHIFT << IOPTE_SHIFT | iommu_access_bits(dir) | IOPTE_FIRST | IOPTE_LAST);
+	platform_count(&platform_counts(dev, slot)->maps);
+	return hca_dma_addr((vpn << PAGE_SHIFT) + off % PAGE_SIZE);
+}
+
 u64 iommu_end(struct iommu_domain *d, u64 addr, u32 coherent)
 {
 	u64 vpn = addr >> PAGE_SHIFT, pages = 1, value;
@@ -328,6 +355,31 @@ static int iommu_unmap(struct device *dev, hca_dma_addr_t addr, u64 size, int di
 	(void)dir;
 	(void)attrs;
 	return iommu_end(dev->platform, hca_dma_u64(addr), 0) ? 0 : -ENOENT;
+}
+
+/* The other half of iommu_map_one(): a mapping of one page, by whatever call it was made. */
+static int iommu_unmap_one(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs)
+{
+	const u64 bits = IOPTE_FIRST | IOPTE_LAST | IOPTE_COHERENT;
+	struct iommu_domain *d = dev->platform;
+	u64 vpn = hca_dma_u64(addr) >> PAGE_SHIFT, value;
+	iopte_t *e = iommu_table_page(&d->table, vpn);
+	unsigned int slot = hca_slot();
+
+	if (hca_unlikely(!e))
+		return platform_unmap_counted(dev, addr, size, dir, attrs);
+	value = hca_load_acquire(e);
+	if (hca_unlikely((value & bits) != (IOPTE_FIRST | IOPTE_LAST) || hca_cmpxchg(e, value, 0) != value))
+		return platform_unmap_counted(dev, addr, size, dir, attrs);
+	platform_count(&platform_counts(dev, slot)->unmaps);
+	if (d->lazy) {
+		queue_push(d, slot, vpn, 1);
+		return 0;
+	}
+	invalidate(d, &d->slot[slot], vpn, 1);
+	if (hca_unlikely(!iova_free_page(&d->iova, slot, vpn)))
+		iova_free(&d->iova, slot, vpn, 1);
+	return 0;
 }
 
 static int iommu_sync(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, bool for_cpu)
@@ -434,6 +486,8 @@ const struct platform_ops platform_iommu = {
 	.detach = iommu_detach,
 	.map = iommu_map,
 	.unmap = iommu_unmap,
+	.map_one = iommu_map_one,
+	.unmap_one = iommu_unmap_one,
 	.map_list = iommu_map_list,
 	.unmap_list = iommu_unmap_list,
 	.sync = iommu_sync,

@@ -7,6 +7,14 @@
  */
 #include "iommu_table.h"
 
+int iommu_table_init(struct iommu_table *t, u64 base, u64 chunks)
+{
+	t->base = base;
+	t->chunks = chunks;
+	t->near = hca_alloc(chunks * sizeof(*t->near), HCA_MAY_SLEEP);
+	return t->near ? 0 : -ENOMEM;
+}
+
 /* The table at @slot, made if there is none. Of two threads that make one at once, the later gives its own back. */
 static void *table_make(void **slot, size_t bytes)
 {
@@ -38,20 +46,25 @@ static struct iommu_level2 *level2_make(struct iommu_table *t, u64 vpn)
 int iommu_table_prepare(struct iommu_table *t, u64 vpn, u64 apn, u64 pages)
 {
 	struct iommu_level2 *l2;
+	iopte_t *l1;
 	u64 step;
 
 	for (; pages; vpn += step, apn += step, pages -= step) {
+		step = HCA_MIN(pages, HUGE_PAGES - vpn % HUGE_PAGES);
+		if (hca_likely(!iommu_table_huge(vpn, apn, pages) && iommu_table_page(t, vpn)))
+			continue;
 		l2 = iommu_table_level2(t, vpn);
 		if (hca_unlikely(!l2)) {
 			l2 = level2_make(t, vpn);
 			if (!l2)
 				return -ENOMEM;
 		}
-		step = HCA_MIN(pages, HUGE_PAGES - vpn % HUGE_PAGES);
 		if (iommu_table_huge(vpn, apn, pages))
 			continue;
-		if (!table_make((void **)&l2->child[(vpn >> 9) % TABLE_ENTRIES], TABLE_ENTRIES * sizeof(iopte_t)))
+		l1 = table_make((void **)&l2->child[(vpn >> 9) % TABLE_ENTRIES], TABLE_ENTRIES * sizeof(iopte_t));
+		if (!l1)
 			return -ENOMEM;
+		hca_store_release(&t->near[(vpn - t->base) / HUGE_PAGES], l1);
 	}
 	return 0;
 }
@@ -151,4 +164,5 @@ void iommu_table_fini(struct iommu_table *t)
 	for (i = 0; i < TABLE_ENTRIES; i++)
 		if (t->child[i])
 			level3_free(t->child[i]);
+	hca_free(t->near);
 }

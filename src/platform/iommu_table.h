@@ -44,10 +44,20 @@ struct iommu_level3 {
 	struct iommu_level2 *child[TABLE_ENTRIES];
 };
 
-/* struct iommu_table - all zero is an empty one. Tables are installed by compare and exchange and stay until the end. */
+/*
+ * struct iommu_table - tables are installed by compare and exchange and stay until the end
+ * @base, @chunks: where mappings may be: the first page, a multiple of HUGE_PAGES, and how many times so many pages
+ * @near: by chunk, the table of its pages, once there is one. Mapping and unmapping go by it; the device walks.
+ */
 struct iommu_table {
+	u64 base;
+	u64 chunks;
+	iopte_t **near;
 	struct iommu_level3 *child[TABLE_ENTRIES];
 };
+
+/** iommu_table_init() - an empty one, of zeroed memory. Context: may sleep. Return: 0 or -ENOMEM. */
+int iommu_table_init(struct iommu_table *t, u64 base, u64 chunks);
 
 /** iommu_table_level2() - the table above a page's entry; NULL if there is none yet */
 static inline struct iommu_level2 *iommu_table_level2(const struct iommu_table *t, u64 vpn)
@@ -82,11 +92,11 @@ static inline iopte_t *iommu_table_find(const struct iommu_table *t, u64 vpn, u3
 	return &l1[vpn % TABLE_ENTRIES];
 }
 
-/** iommu_table_page() - where the entry of a page stands that is under no 2 MiB leaf; NULL where no table was ever made */
+/** iommu_table_page() - where the entry of a page stands that is under no 2 MiB leaf; NULL where mappings can't be or no table was ever made */
 static inline iopte_t *iommu_table_page(const struct iommu_table *t, u64 vpn)
 {
-	struct iommu_level2 *l2 = iommu_table_level2(t, vpn);
-	iopte_t *l1 = hca_likely(l2) ? hca_load_acquire(&l2->child[(vpn >> 9) % TABLE_ENTRIES]) : NULL;
+	u64 chunk = (vpn - t->base) / HUGE_PAGES;
+	iopte_t *l1 = hca_likely(chunk < t->chunks) ? hca_load_acquire(&t->near[chunk]) : NULL;
 
 	return hca_likely(l1) ? &l1[vpn % TABLE_ENTRIES] : NULL;
 }
@@ -120,17 +130,24 @@ void iommu_table_fill(struct iommu_table *t, u64 vpn, u64 apn, u64 pages, u32 fl
  */
 static inline iopte_t *iommu_table_first(const struct iommu_table *t, u64 vpn, u64 *value, bool *huge)
 {
-	iopte_t *e;
+	iopte_t *e = iommu_table_page(t, vpn);
 	u32 unit;
 
-	if (hca_unlikely(vpn >> IOVPN_BITS))
+	*huge = false;
+	/* Under a 2 MiB leaf no page has an entry of its own. */
+	if (hca_likely(e)) {
+		*value = hca_load_acquire(e);
+		if (hca_likely(*value & IOPTE_FIRST))
+			return e;
+	}
+	if (vpn >> IOVPN_BITS || vpn % HUGE_PAGES)
 		return NULL;
 	e = iommu_table_find(t, vpn, &unit);
-	if (hca_unlikely(!e))
+	if (!e || unit == 1)
 		return NULL;
-	*huge = unit != 1;
+	*huge = true;
 	*value = hca_load_acquire(e);
-	return *value & IOPTE_FIRST && !(*huge && vpn % HUGE_PAGES) ? e : NULL;
+	return *value & IOPTE_FIRST ? e : NULL;
 }
 
 /**

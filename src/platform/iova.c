@@ -9,6 +9,7 @@
 /* Blocks that a magazine takes at once, by order, and how many it keeps: of the long ones few, as they are missed elsewhere. */
 static const u32 batch[IOVA_ORDERS] = { 64, 32, 16, 8, 8, 8, 4, 2, 1 };
 static const u32 depth[IOVA_ORDERS] = { IOVA_MAG, IOVA_MAG, IOVA_MAG, IOVA_MAG, IOVA_MAG, IOVA_MAG, 64, 32, 16 };
+_Static_assert(IOVA_ORDERS == 9, "both tables have a row for each");
 
 static u32 order_of(u64 pages)
 {
@@ -17,7 +18,7 @@ static u32 order_of(u64 pages)
 
 static u32 *magazine_of(const struct iova *v, unsigned int slot, u32 order)
 {
-	return v->magazine + ((size_t)slot * IOVA_ORDERS + order) * IOVA_MAG;
+	return v->slot[slot].magazine + (size_t)order * IOVA_MAG;
 }
 
 /* Words that hold a run, which may begin inside its first one. */
@@ -41,8 +42,10 @@ int iova_init(struct iova *v, u64 base, u32 chunks, u64 boundary)
 	/* A chunk is within any smaller boundary that its blocks are aligned to. */
 	if (iova_tree_init(&v->tree, base / IOVA_CHUNK, chunks, boundary / IOVA_CHUNK))
 		goto free_slots;
-	for (i = 0; i < HCA_SLOTS; i++)
+	for (i = 0; i < HCA_SLOTS; i++) {
 		hca_spin_init(&v->slot[i].lock);
+		v->slot[i].magazine = v->magazine + (size_t)i * IOVA_ORDERS * IOVA_MAG;
+	}
 	return 0;
 free_slots:
 	hca_free(v->magazine);
@@ -197,13 +200,23 @@ void iova_free(struct iova *v, unsigned int slot, u64 page, u64 pages)
 
 void iova_free_many(struct iova *v, unsigned int slot, const struct iova_range *r, u32 n)
 {
+	struct iova_slot *s = &v->slot[slot];
 	hca_irqflags_t flags;
-	u32 i;
+	u32 i = 0, at;
 
-	hca_spin_lock(&v->slot[slot].lock, flags);
-	for (i = 0; i < n; i++)
-		give(v, slot, r[i].page, r[i].pages);
-	hca_spin_unlock(&v->slot[slot].lock, flags);
+	hca_spin_lock(&s->lock, flags);
+	while (i < n) {
+		/* Single pages are what nearly all are, and often all the rest. */
+		for (at = s->count[0]; i < n && r[i].pages == 1 && at < IOVA_MAG; i++)
+			s->magazine[at++] = r[i].page;
+		s->given += at - s->count[0];
+		s->count[0] = at;
+		if (i < n) {
+			give(v, slot, r[i].page, r[i].pages);
+			i++;
+		}
+	}
+	hca_spin_unlock(&s->lock, flags);
 }
 
 void iova_drain(struct iova *v)

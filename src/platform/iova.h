@@ -23,6 +23,7 @@ struct iova_slot {
 	struct hca_spinlock lock; /* all below, and the slot's magazines */
 	u32 count[IOVA_ORDERS];
 	u64 taken, given; /* pages */
+	u32 *magazine; /* [IOVA_ORDERS][IOVA_MAG] pages after base; constant */
 } HCA_ALIGNED(2 * HCA_CACHE_LINE);
 
 struct iova {
@@ -30,7 +31,7 @@ struct iova {
 	u64 boundary; /* pages; 0: none */
 	u32 chunks;
 	struct iova_slot *slot;
-	u32 *magazine; /* [HCA_SLOTS][IOVA_ORDERS][IOVA_MAG] pages after base */
+	u32 *magazine; /* [HCA_SLOTS], of all slots */
 
 	struct hca_spinlock lock HCA_ALIGNED(2 * HCA_CACHE_LINE); /* all below */
 	struct iova_tree tree;
@@ -45,6 +46,12 @@ struct iova_range {
 	u32 page;
 	u32 pages;
 };
+
+/** iova_relative() - a page of the aperture as 32 bits */
+static inline u32 iova_relative(const struct iova *v, u64 page)
+{
+	return (u32)(page - v->base);
+}
 
 /**
  * iova_init() - an aperture
@@ -69,6 +76,43 @@ void iova_fini(struct iova *v);
  */
 u64 iova_alloc(struct iova *v, unsigned int slot, u64 pages, bool bounded, u32 lead);
 
+/**
+ * iova_alloc_page() - one page of the slot's magazine; as iova_alloc() of one page, but only if that takes no search
+ *
+ * Return: the page, or IOVA_NONE: then iova_alloc() may still have one.
+ */
+static inline u64 iova_alloc_page(struct iova *v, unsigned int slot)
+{
+	struct iova_slot *s = &v->slot[slot];
+	hca_irqflags_t flags;
+	u64 page = IOVA_NONE;
+
+	hca_spin_lock(&s->lock, flags);
+	if (hca_likely(s->count[0])) {
+		page = v->base + s->magazine[--s->count[0]];
+		s->taken++;
+	}
+	hca_spin_unlock(&s->lock, flags);
+	return page;
+}
+
+/** iova_free_page() - one page back into the slot's magazine, if it has room. Return: false: iova_free() is to do it. */
+static inline bool iova_free_page(struct iova *v, unsigned int slot, u64 page)
+{
+	struct iova_slot *s = &v->slot[slot];
+	hca_irqflags_t flags;
+	bool room;
+
+	hca_spin_lock(&s->lock, flags);
+	room = s->count[0] < IOVA_MAG;
+	if (hca_likely(room)) {
+		s->magazine[s->count[0]++] = iova_relative(v, page);
+		s->given++;
+	}
+	hca_spin_unlock(&s->lock, flags);
+	return room;
+}
+
 /** iova_free() - give a range back, @page and @pages as they came from iova_alloc() */
 void iova_free(struct iova *v, unsigned int slot, u64 page, u64 pages);
 
@@ -80,11 +124,5 @@ void iova_drain(struct iova *v);
 
 /** iova_used() - pages handed out, in blocks as they were taken */
 u64 iova_used(struct iova *v);
-
-/** iova_relative() - a page of the aperture as 32 bits */
-static inline u32 iova_relative(const struct iova *v, u64 page)
-{
-	return (u32)(page - v->base);
-}
 
 #endif

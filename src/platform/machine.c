@@ -67,23 +67,29 @@ static int fill_attr(struct machine_attr *a)
 		a->iommu_aperture = DEFAULT_APERTURE;
 	if (!a->bounce_bytes)
 		a->bounce_bytes = HCA_MAX(HUGE_SIZE, huge_down(a->low_bytes / 16));
-	if ((a->low_bytes | a->high_bytes | a->phys | a->iommu_aperture | a->bounce_bytes) & (HUGE_SIZE - 1))
+	if ((a->low_bytes | a->high_bytes | a->phys | a->iommu_aperture | a->bounce_bytes | a->file_bytes) &
+	    (HUGE_SIZE - 1))
+		return -EINVAL;
+	if (a->file_bytes && a->platform == MACHINE_BOUNCE)
 		return -EINVAL;
 	if (!platform_of(a->platform))
 		return -EINVAL;
 	if (a->platform == MACHINE_BOUNCE && a->bounce_bytes >= a->low_bytes)
 		return -EINVAL;
-	if (!hca_dma_in_range(a->low_bytes, a->high_bytes, PHYS_END))
+	if (!hca_dma_in_range(a->low_bytes, a->high_bytes, PHYS_END) ||
+	    !hca_dma_in_range(a->low_bytes + a->high_bytes, a->file_bytes, PHYS_END))
 		return -EINVAL;
 	if (!a->phys)
 		a->phys = default_phys(a);
-	return hca_dma_in_range(a->phys, a->low_bytes + a->high_bytes, PHYS_END) ? 0 : -EINVAL;
+	return hca_dma_in_range(a->phys, a->low_bytes + a->high_bytes + a->file_bytes, PHYS_END) ? 0 : -EINVAL;
 }
 
 static void set_up(struct machine *m, const struct machine_attr *a)
 {
-	m->map.low_bytes = a->low_bytes;
-	m->map.all_bytes = a->low_bytes + a->high_bytes;
+	m->ram_low = a->low_bytes;
+	m->map.file_bytes = a->file_bytes;
+	m->map.low_bytes = a->low_bytes + a->file_bytes;
+	m->map.all_bytes = m->map.low_bytes + a->high_bytes;
 	m->map.phys = a->phys;
 	m->space.low = m->map.low_bytes;
 	m->space.all = m->map.all_bytes;
@@ -97,6 +103,8 @@ static void set_up(struct machine *m, const struct machine_attr *a)
 	hca_spin_init(&m->pages_lock);
 	hca_spin_init(&m->kmap_lock);
 	hca_spin_init(&m->guard_lock);
+	hca_spin_init(&m->file_lock);
+	hca_spin_init(&m->heap_lock);
 	hca_spin_init(&m->fault_lock);
 }
 
@@ -200,9 +208,12 @@ int machine_create(const struct machine_attr *attr, struct machine **out)
 	err = guard_init(m);
 	if (err)
 		goto fini_faults;
-	err = m->ops->init(m, &a);
+	err = file_init(m);
 	if (err)
 		goto fini_guard;
+	err = m->ops->init(m, &a);
+	if (err)
+		goto fini_files;
 	err = publish(m);
 	if (err)
 		goto fini_platform;
@@ -210,6 +221,8 @@ int machine_create(const struct machine_attr *attr, struct machine **out)
 	return 0;
 fini_platform:
 	m->ops->fini(m);
+fini_files:
+	file_fini(m);
 fini_guard:
 	guard_fini(m);
 fini_faults:
@@ -227,14 +240,18 @@ free_machine:
 
 static bool machine_busy(struct machine *m)
 {
-	u64 pages = ((m->map.all_bytes - m->reserved) >> PAGE_SHIFT) - machine_free_pages(m);
-	u32 devices = hca_load_acquire(&m->devices);
+	u64 all = m->map.all_bytes - m->map.file_bytes - m->reserved;
+	u64 pages = (all >> PAGE_SHIFT) - machine_free_pages(m);
+	u32 devices = hca_load_acquire(&m->devices), files = file_pieces(m);
 
 	if (devices)
 		hca_log(HCA_LOG_ERR, "%s: not destroyed, %u devices are on it", m->name, devices);
 	if (pages)
 		hca_log(HCA_LOG_ERR, "%s: not destroyed, %llu pages weren't freed", m->name, (unsigned long long)pages);
-	return devices || pages;
+	kmalloc_report(m);
+	if (files)
+		hca_log(HCA_LOG_ERR, "%s: not destroyed, %u pieces of files are mapped", m->name, files);
+	return devices || pages || files;
 }
 
 int machine_destroy(struct machine *m)
@@ -245,6 +262,8 @@ int machine_destroy(struct machine *m)
 		return -EBUSY;
 	unpublish(m);
 	m->ops->fini(m);
+	kmalloc_fini(m);
+	file_fini(m);
 	guard_fini(m);
 	fault_fini(m);
 	kmap_fini(m);

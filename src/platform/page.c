@@ -95,7 +95,7 @@ static u64 zone_end(const struct machine *m, u64 at, u64 low)
 int page_init(struct machine *m)
 {
 	u64 all = m->map.all_bytes >> PAGE_SHIFT;
-	u64 low = m->map.low_bytes >> PAGE_SHIFT;
+	u64 low = m->ram_low >> PAGE_SHIFT;
 	u64 at, end;
 
 	_Static_assert(sizeof(struct page) == 1 << STRUCT_PAGE_SHIFT, "page_index() shifts by this");
@@ -109,7 +109,7 @@ int page_init(struct machine *m)
 		HCA_ASSERT(m->high_zone < ZONES_MAX - 1);
 		zone_init(m, m->high_zone++, at, end);
 	}
-	zone_init(m, m->high_zone, low, all);
+	zone_init(m, m->high_zone, m->map.low_bytes >> PAGE_SHIFT, all);
 	return 0;
 }
 

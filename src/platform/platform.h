@@ -27,6 +27,8 @@
  * @map: bus address of @size bytes at arena offset @off, or hca_dma_error(); arguments were checked
  * @unmap: end a mapping by its address; 0, or -ENOENT if there is none (as far as the platform can know). The
  *	mapping ends whole, as it was made: @size and @dir are what the caller claims.
+ * @map_one, @unmap_one: the same for a mapping that is one call of a user's: they count it (platform_counts()), and log
+ *	a refusal; platform_map_counted() and platform_unmap_counted(), or a short way for what is usual
  * @map_list: as dma_map_sg_attrs(); every entry was checked
  * @unmap_list: the mapping that begins at the first mapped field of @sgl; 0 or -ENOENT
  * @sync: bytes change owner; -ENOENT if the platform knows that there is no such mapping
@@ -46,6 +48,8 @@ struct platform_ops {
 	void (*detach)(struct device *dev);
 	hca_dma_addr_t (*map)(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);
 	int (*unmap)(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs);
+	hca_dma_addr_t (*map_one)(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);
+	int (*unmap_one)(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs);
 	int (*map_list)(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 	int (*unmap_list)(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 	int (*sync)(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, bool for_cpu);
@@ -94,6 +98,7 @@ struct machine {
 	u64 bus_base; /* direct, bounce: the bus address of arena offset 0 */
 	u64 reserved; /* bounce: the pool; bytes at the start of low memory that the page allocator doesn't own */
 	bool guard;
+	u64 ram_low; /* low memory that is memory; what follows stands for files */
 	void *platform; /* the platform's own */
 
 	struct hca_spinlock pages_lock; /* zones, and in struct page all but map and guards */
@@ -107,6 +112,13 @@ struct machine {
 
 	struct hca_spinlock guard_lock; /* struct page's guards, and the protection that follows from them */
 	void *guard_hits; /* guard.c's own, atomic; NULL without guard */
+
+	struct hca_spinlock file_lock; /* which of the pieces are used */
+	struct file_piece *files; /* of MACHINE_FILE_PIECE each; NULL without file_bytes */
+	u32 file_next; /* where the search begins */
+
+	struct hca_spinlock heap_lock; /* what is in heap */
+	struct kmalloc_heap *heap; /* atomic; NULL before the first kmalloc() */
 
 	struct hca_spinlock fault_lock; /* faults, fault_serial */
 	struct bus_fault *faults;
@@ -180,6 +192,12 @@ struct page *page_alloc_below(struct machine *m, gfp_t gfp, unsigned int order, 
 /** page_free_block() - as __free_pages(), quietly. Return: 0; -EINVAL for what isn't the first page of an allocation of that order. */
 int page_free_block(struct page *page, unsigned int order);
 
+/* --- kmalloc.c --- */
+
+/** kmalloc_report() - log what wasn't freed, a line each for the first sixteen */
+void kmalloc_report(struct machine *m);
+void kmalloc_fini(struct machine *m);
+
 /** page_order() - the smallest order that holds @size bytes; more than MACHINE_MAX_ORDER if none does */
 unsigned int page_order(u64 size);
 
@@ -219,6 +237,13 @@ void guard_fini(struct machine *m);
  */
 void guard_take_hits(struct machine *m, void (*hit)(void *ctx, u64 off, const void *code), void *ctx);
 
+/* --- file.c --- */
+int file_init(struct machine *m);
+void file_fini(struct machine *m);
+
+/** file_pieces() - how many are mapped */
+u32 file_pieces(struct machine *m);
+
 /* --- fault.c --- */
 int fault_init(struct machine *m);
 void fault_fini(struct machine *m);
@@ -242,10 +267,10 @@ static inline u64 sg_entry_offset(const struct machine *m, const struct scatterl
 static inline void sg_set_mapped(struct scatterlist *sg, hca_dma_addr_t addr, unsigned int len)
 {
 #if defined(SOFTHCA_SG_LAYOUT_CLASSIC)
-	sg->iova = hca_dma_u64(addr);
+	sg->iova = addr;
 	sg->iova_length = len;
 #else
-	sg->dma_address = hca_dma_u64(addr);
+	sg->dma_address = addr;
 #ifdef SOFTHCA_SG_LAYOUT_SPLIT
 	sg->dma_length = len;
 #else
@@ -260,6 +285,37 @@ static inline void sg_set_mapped(struct scatterlist *sg, hca_dma_addr_t addr, un
 #else
 #define SG_CAN_MERGE true
 #endif
+
+/*
+ * Counted by the slot, each on a line of its own, with plain loads and stores: a mapping must not cost two threads
+ * a fight over a line. Threads that share a slot may lose a count.
+ */
+struct device_counts {
+	u64 maps;
+	u64 unmaps;
+	u64 refused;
+} HCA_ALIGNED(HCA_CACHE_LINE);
+
+/* struct bus_device - what every struct device is the beginning of */
+struct bus_device {
+	struct device dev;
+	u32 logged; /* atomic; device.c's own */
+	struct device_counts counts[HCA_SLOTS];
+};
+
+static inline struct device_counts *platform_counts(struct device *dev, unsigned int slot)
+{
+	return &hca_container_of(dev, struct bus_device, dev)->counts[slot];
+}
+
+static inline void platform_count(u64 *n)
+{
+	hca_store(n, hca_load(n) + 1);
+}
+
+/** platform_map_counted(), platform_unmap_counted() - by ops->map and ops->unmap, with counter and log */
+hca_dma_addr_t platform_map_counted(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);
+int platform_unmap_counted(struct device *dev, hca_dma_addr_t addr, u64 size, int dir, unsigned long attrs);
 
 /* --- device.c: the bodies behind dma_map_*(), by arena offset and with the errno kept --- */
 hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsigned long attrs);

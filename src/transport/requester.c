@@ -17,7 +17,7 @@ static int invalidate(struct hca_qp *qp, u32 key)
 }
 
 /* These send nothing, and may wait for threads inside; so they are done outside. */
-enum hca_wc_status hca_req_local(struct hca_qp *qp, struct hca_sqe *e)
+bool hca_req_local(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_status *status)
 {
 	int err;
 
@@ -32,7 +32,8 @@ enum hca_wc_status hca_req_local(struct hca_qp *qp, struct hca_sqe *e)
 		err = invalidate(qp, e->wr.imm);
 		break;
 	}
-	return err ? HCA_WC_MW_BIND_ERR : HCA_WC_SUCCESS;
+	*status = err ? HCA_WC_MW_BIND_ERR : HCA_WC_SUCCESS;
+	return err != -EAGAIN;
 }
 
 /* The first request that fails takes a reliable queue pair into error, others' send queue alone (IBTA 10.3.1.7). */
@@ -40,13 +41,15 @@ void hca_req_fail(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
 
-	if (qp->type == HCA_QPT_RC) {
+	if (hca_qp_is_reliable(qp->type)) {
 		hca_qp_to_error(qp, 0);
 		return;
 	}
 	hca_spin_lock(&qp->lock, flags);
-	if (qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQD)
+	if (qp->state == HCA_QPS_RTS || qp->state == HCA_QPS_SQD) {
 		hca_store(&qp->state, (u32)HCA_QPS_SQE);
+		hca_qp_share(qp);
+	}
 	hca_spin_unlock(&qp->lock, flags);
 }
 
@@ -62,4 +65,52 @@ bool hca_req_may_retry_rnr(struct hca_qp *qp)
 void hca_req_hand_over(struct hca_qp *qp)
 {
 	hca_qp_want(qp, HCA_QP_RUN, true);
+}
+
+/* --- a wire that takes nothing now --- */
+
+void hca_req_block(struct hca_qp *qp, u32 calls)
+{
+	struct hca *hca = qp->hca;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&hca->blocked_lock, flags);
+	if (!qp->is_blocked && hca->ready_calls == calls) {
+		hca_store(&qp->is_blocked, true);
+		qp->next_blocked = hca->blocked;
+		hca->blocked = qp;
+	}
+	hca_spin_unlock(&hca->blocked_lock, flags);
+}
+
+void hca_req_unblock(struct hca_qp *qp)
+{
+	struct hca *hca = qp->hca;
+	hca_irqflags_t flags;
+	struct hca_qp **at;
+
+	hca_spin_lock(&hca->blocked_lock, flags);
+	for (at = &hca->blocked; *at && *at != qp; at = &(*at)->next_blocked)
+		;
+	if (*at)
+		*at = qp->next_blocked;
+	hca_store(&qp->is_blocked, false);
+	hca_spin_unlock(&hca->blocked_lock, flags);
+}
+
+void hca_req_ready(void *client)
+{
+	struct hca *hca = client;
+	struct hca_qp *qp, *next;
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&hca->blocked_lock, flags);
+	for (qp = hca->blocked; qp; qp = next) {
+		next = qp->next_blocked;
+		hca_store(&qp->is_blocked, false);
+		hca_qp_want(qp, HCA_QP_RUN, false);
+	}
+	hca->blocked = NULL;
+	hca_store(&hca->ready_calls, hca->ready_calls + 1);
+	hca_spin_unlock(&hca->blocked_lock, flags);
 }

@@ -11,6 +11,8 @@
 /* Requests that one run carries out, or flushes, before a worker goes on with those of others. */
 #define HCA_RUN_BUDGET 256u
 
+#define HCA_NOT_NOW_NS 50000u
+
 /** hca_req_cursor() - the request's own entries, from their beginning */
 static inline void hca_req_cursor(struct hca_qp *qp, const struct hca_sqe *e, struct hca_sge_cursor *to)
 {
@@ -49,14 +51,34 @@ static inline bool hca_req_is_silent(const struct hca_qp *qp, const struct hca_s
 	return hca_qp_is_datagram(qp->type) && e->len > 128ull << qp->hca->limits.max_mtu;
 }
 
-/** hca_req_local() - do what needs no wire; outside, no lock held */
-enum hca_wc_status hca_req_local(struct hca_qp *qp, struct hca_sqe *e);
+/**
+ * hca_req_local() - do what needs no wire; outside, no lock held
+ * @status: set to how it ended
+ *
+ * Return: false: not now, as another context is at the same object. Nothing has changed. It is tried again HCA_NOT_NOW_NS later:
+ * we may have interrupted that one, so we can't wait for it here.
+ */
+bool hca_req_local(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_status *status);
 
 /** hca_req_fail() - a request of this queue ended in an error: so does the queue pair, or its send queue */
 void hca_req_fail(struct hca_qp *qp);
 
 /** hca_req_may_retry_rnr() - one more try after "not ready"; the lock is held */
 bool hca_req_may_retry_rnr(struct hca_qp *qp);
+
+/**
+ * hca_req_block() - the wire takes nothing now: the queue pair waits until its ready is called
+ * @calls: hca->ready_calls before the wire was asked: if it has called since, it may take something by now, and nothing is done
+ *
+ * Its lock may be held.
+ */
+void hca_req_block(struct hca_qp *qp, u32 calls);
+
+/** hca_req_unblock() - it doesn't wait any more. Its lock may be held. */
+void hca_req_unblock(struct hca_qp *qp);
+
+/** hca_req_ready() - the wire's client: those that wait go on */
+void hca_req_ready(void *client);
 
 /** hca_req_hand_over() - the budget is used up: a worker goes on. The lock is held, running isn't. */
 void hca_req_hand_over(struct hca_qp *qp);

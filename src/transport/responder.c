@@ -2,12 +2,17 @@
 /* What both responders need; see responder.h. */
 #include "transport/responder.h"
 
-bool hca_resp_take(struct hca_qp *qp)
+bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq)
 {
 	struct hca_rx *rx = &qp->rx;
 
-	if (!rx->taken)
-		rx->taken = qp->srq ? hca_srq_take(qp->srq, rx->wqe) : hca_rq_take(&qp->rq, rx->wqe, NULL);
+	if (rx->taken)
+		return true;
+	rx->taken = srq ? hca_srq_take(srq, rx->wqe) : hca_rq_take(&qp->rq, rx->wqe, NULL);
+	if (hca_unlikely(rx->taken && qp->xrcd)) {
+		rx->srq = srq;
+		hca_fetch_add(&srq->users, 1);
+	}
 	return rx->taken;
 }
 
@@ -15,32 +20,38 @@ void hca_resp_begin(struct hca_qp *qp)
 {
 	struct hca_rx *rx = &qp->rx;
 
-	hca_resp_cursor(qp, &rx->to, HCA_ACCESS_LOCAL_WRITE, rx->wqe->sge, rx->wqe->num_sge);
+	hca_resp_cursor(qp, hca_likely(!rx->srq) ? qp->pd->number : rx->srq->pd->number, &rx->to,
+			HCA_ACCESS_LOCAL_WRITE, rx->wqe->sge, rx->wqe->num_sge);
 	rx->room = rx->wqe->room;
 	rx->done = 0;
 }
 
-enum hca_answer hca_resp_atomic(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey, u64 compare_add,
-				u64 swap, u64 *result, hca_site_t site)
+enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey,
+				u64 compare_add, u64 swap, u64 *result, hca_site_t site)
 {
 	bool swaps = op->wc == HCA_WC_COMP_SWAP;
 	struct hca_sge_cursor at;
 	const struct hca_mr *mr;
 	enum hca_answer answer;
 	u64 run = sizeof(u64);
+	hca_dma_addr_t where;
 	struct hca_sge sge;
 	int err;
 
 	if (!hca_load(&qp->rd_limit) || addr & (sizeof(u64) - 1))
 		return HCA_ANSWER_INV_REQ;
-	answer = hca_resp_remote(qp, op, addr, rkey, sizeof(u64), sizeof(u64), &sge, &at);
+	answer = hca_resp_remote(qp, pd, op, addr, rkey, sizeof(u64), sizeof(u64), &sge, &at);
 	if (answer)
 		return answer;
 	mr = hca_load_acquire(&at.entry->mr);
 	if (!mr)
 		return HCA_ANSWER_REM_ACCESS;
-	err = hca_mem_atomic(qp->hca->mem, hca_mr_run(mr, hca_key_offset(at.entry, addr), &run),
-			     swaps ? HCA_ATOMIC_CMP_SWAP : HCA_ATOMIC_FETCH_ADD, compare_add, swap, result, site);
+	where = hca_mr_run(mr, hca_key_offset(at.entry, addr), &run);
+	/* A piece of memory may end within the 8 bytes, as no page does. */
+	if (hca_unlikely(run < sizeof(u64)))
+		return HCA_ANSWER_INV_REQ;
+	err = hca_mem_atomic(qp->hca->mem, where, swaps ? HCA_ATOMIC_CMP_SWAP : HCA_ATOMIC_FETCH_ADD, compare_add, swap,
+			     result, site);
 	if (err)
 		return err == -EINVAL ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP;
 	return HCA_ANSWER_ACK;
@@ -76,7 +87,7 @@ void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status sta
 /* An error that the responder finds takes a reliable queue pair into error, with the event that says why (IBTA 9.9.3). */
 enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer)
 {
-	if (qp->type == HCA_QPT_RC)
+	if (hca_qp_is_reliable(qp->type))
 		hca_qp_to_error(qp, answer == HCA_ANSWER_REM_ACCESS ? HCA_EVENT_QP_ACCESS_ERR : HCA_EVENT_QP_REQ_ERR);
 	return answer;
 }
@@ -115,6 +126,12 @@ void hca_resp_finish(struct hca_resp_finish *f)
 
 void hca_resp_established(struct hca_qp *qp)
 {
-	if (hca_unlikely(hca_load(&qp->state) == HCA_QPS_RTR) && !hca_xchg(&qp->established, true))
-		hca_qp_tell(qp, HCA_EVENT_COMM_EST);
+	hca_irqflags_t flags;
+
+	if (hca_likely(hca_load(&qp->state) != HCA_QPS_RTR) || hca_xchg(&qp->established, true))
+		return;
+	hca_spin_lock(&qp->lock, flags);
+	hca_qp_share(qp);
+	hca_spin_unlock(&qp->lock, flags);
+	hca_qp_tell(qp, HCA_EVENT_COMM_EST);
 }

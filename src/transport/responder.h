@@ -17,19 +17,19 @@ struct hca_resp_finish {
 	bool solicited;
 };
 
-/** hca_resp_take() - a receive request is in rx.wqe: one that is left, or the oldest one. Return: is there one? */
-bool hca_resp_take(struct hca_qp *qp);
+/** hca_resp_take() - a receive request is in rx.wqe: one that is left, or the oldest one of @srq or, if that is NULL, of its own. Return: is there one? */
+bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq);
 
 /** hca_resp_begin() - rx.to, .room and .done for the request that was taken */
 void hca_resp_begin(struct hca_qp *qp);
 
-/** hca_resp_cursor() - a list of entries of this queue pair's adapter, from its beginning */
-static inline void hca_resp_cursor(struct hca_qp *qp, struct hca_sge_cursor *c, u32 access, const struct hca_sge *sge,
-				   u32 num_sge)
+/** hca_resp_cursor() - a list of entries of this queue pair's adapter, from its beginning, with keys of the domain @pd */
+static inline void hca_resp_cursor(struct hca_qp *qp, u64 pd, struct hca_sge_cursor *c, u32 access,
+				   const struct hca_sge *sge, u32 num_sge)
 {
 	c->mem = qp->hca->mem;
 	c->keys = &qp->hca->keys;
-	c->pd = qp->pd->number;
+	c->pd = pd;
 	c->qpn = qp->qpn;
 	c->access = access;
 	c->sge = sge;
@@ -40,13 +40,15 @@ static inline void hca_resp_cursor(struct hca_qp *qp, struct hca_sge_cursor *c, 
 
 /**
  * hca_resp_remote() - bytes that an RDMA or atomic names, as a list of the one entry @sge
+ * @pd: number of the domain whose keys count
  * @op: its row
  * @whole: bytes from @addr on that the key must allow; @len: those of the list
  *
  * Return: HCA_ANSWER_ACK; HCA_ANSWER_INV_REQ: the queue pair doesn't allow such requests; HCA_ANSWER_REM_ACCESS.
  */
-static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey,
-					      u64 whole, u32 len, struct hca_sge *sge, struct hca_sge_cursor *c)
+static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr,
+					      u32 rkey, u64 whole, u32 len, struct hca_sge *sge,
+					      struct hca_sge_cursor *c)
 {
 	/* A queue pair without the right refuses the request itself: it is invalid for it (IBTA 9.7.4.1.3, table of NAK codes). */
 	if (hca_unlikely(!(hca_load(&qp->access) & op->remote)))
@@ -54,7 +56,7 @@ static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, const struct hc
 	sge->addr = addr;
 	sge->length = len;
 	sge->lkey = rkey;
-	hca_resp_cursor(qp, c, op->remote, sge, 1);
+	hca_resp_cursor(qp, pd, c, op->remote, sge, 1);
 	/* A message of no bytes needs no key (IBTA 9.7.4.1.5). */
 	if (hca_unlikely(!whole))
 		return HCA_ANSWER_ACK;
@@ -63,9 +65,15 @@ static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, const struct hc
 	return hca_likely(c->entry) ? HCA_ANSWER_ACK : HCA_ANSWER_REM_ACCESS;
 }
 
+/** hca_resp_failed() - the answer when bytes couldn't be moved: the key went since it was checked, or our memory refused */
+static inline enum hca_answer hca_resp_failed(int err)
+{
+	return err == -EACCES ? HCA_ANSWER_REM_ACCESS : HCA_ANSWER_REM_OP;
+}
+
 /** hca_resp_atomic() - do it. Return: the answer; what was there is in @result. */
-enum hca_answer hca_resp_atomic(struct hca_qp *qp, const struct hca_opcode *op, u64 addr, u32 rkey, u64 compare_add,
-				u64 swap, u64 *result, hca_site_t site);
+enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey,
+				u64 compare_add, u64 swap, u64 *result, hca_site_t site);
 
 /** hca_resp_fill_wc() - the completion of the request that was taken */
 void hca_resp_fill_wc(const struct hca_qp *qp, const struct hca_opcode *op, const struct hca_msg *m, u32 bytes,

@@ -26,6 +26,7 @@ int hca_open(struct hca *hca, struct hca_wire *wire, struct hca_eq *eq, struct h
 		return err;
 	hca->wire = wire;
 	hca->limits.has_lids = wire->ops->caps & HCA_WIRE_LIDS;
+	hca_share_begin(hca);
 	hca->transport = messages ? &hca_message_transport : &hca_packet_transport;
 	err = wire->ops->attach(wire, messages ? &hca_message_client : &hca_packet_client, hca, &port);
 	if (err)

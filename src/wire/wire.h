@@ -22,6 +22,7 @@ enum hca_answer {
 	HCA_ANSWER_LOC_PROT, /* the requester's own memory refused */
 	HCA_ANSWER_NONE, /* no queue pair there answers */
 	HCA_ANSWER_PENDING, /* the reply comes later */
+	HCA_ANSWER_LATER, /* not now: nothing was taken, and the client's ready is called; of send alone */
 };
 
 /* struct hca_msg.flags */
@@ -31,16 +32,19 @@ enum hca_answer {
 #define HCA_MSG_RELIABLE (1u << 3) /* RC: errors are answered, else the message is dropped */
 #define HCA_MSG_SOLICITED (1u << 4) /* the receiver's completion may call for an event */
 #define HCA_MSG_GLOBAL (1u << 5) /* of a datagram: it has a global route header, with the fields of @ud */
-#define HCA_MSG_NUMBERED (1u << 6) /* @number counts: a piece that isn't expected is dropped */
+#define HCA_MSG_NUMBERED (1u << 6) /* @number is one of a sequence: a piece that isn't expected is dropped */
+#define HCA_MSG_XRC (1u << 7) /* RELIABLE, from an XRC initiator: @srqn counts */
 
 /**
  * struct hca_msg - one piece of a message: numbers alone, the same in every process
  * @opcode: enum hca_wr_opcode of the request
  * @dlid, @dqpn: to whom; @slid, @sqpn: from whom
  * @len: bytes of the whole message; @off, @piece: where this piece begins, and its bytes
- * @number: of the request in its queue pair's sequence, 24 bits
+ * @number: names the request in a reply that comes later; 24 bits
+ * @session: of that queue pair: another one when it was reset; comes back in the reply
  * @raddr, @rkey: of RDMA and atomics; of the whole message
  * @imm: immediate data, or the key to invalidate
+ * @srqn: of XRC: the responder's receive queue
  * @compare_add, @swap: of atomics
  * @ud: datagrams
  */
@@ -54,6 +58,7 @@ struct hca_msg {
 	u32 slid;
 	u32 sqpn;
 	u32 number;
+	u32 session;
 	u32 imm;
 	u32 rkey;
 	u64 raddr;
@@ -61,6 +66,7 @@ struct hca_msg {
 	u64 off;
 	u32 piece;
 	u32 qkey;
+	u32 srqn;
 	u64 compare_add;
 	u64 swap;
 	struct {
@@ -75,7 +81,7 @@ struct hca_msg {
 /**
  * struct hca_reply - the answer to a piece
  * @rnr_code: of HCA_ANSWER_RNR
- * @sqpn, @number, @off: the requester's queue pair, and the piece; of a reply that comes later
+ * @sqpn, @number, @session, @off: the requester's queue pair, and the piece; of a reply that comes later
  * @result: of an atomic: what was there
  * @bytes, @len: of a read that is answered later: the piece's bytes, the wire's until the call returns
  */
@@ -84,6 +90,7 @@ struct hca_reply {
 	u8 rnr_code;
 	u32 sqpn;
 	u32 number;
+	u32 session;
 	u64 off;
 	u64 result;
 	const void *bytes;
@@ -96,12 +103,24 @@ struct hca_reply {
  * @get: copies the payload into @out, from within the wire's send; 0, -EACCES, -EFAULT: the requester's own memory refused
  * @local: what stands behind it at the requester; a wire of one address space hands it on, another one NULL
  * @bytes: where the payload is if @local is NULL; reads: where the wire wants the @msg->piece bytes that go back
+ *
+ * To a wire that answers later:
+ * @right: HCA_ACCESS_REMOTE_WRITE, _READ or _ATOMIC: the piece is part of an RDMA write or read, or an atomic, which the wire may carry
+ *	out all by itself, to the result's bytes in the requester's memory, and answer at once, where the responder would have done
+ *	the same. What the responder would refuse is the responder's to refuse.
+ * @places: where the piece's own bytes are, up to HCA_PLACES runs; from within the wire's send. 0: it can't be said. A wire that then
+ *	doesn't move them all calls @get as if this had not been called.
+ * @pending: the answer to an earlier piece of the message is still to come: this one goes the same way, behind it
  */
 struct hca_carried {
 	struct hca_msg msg;
 	int (*get)(struct hca_carried *c, void *out);
 	void *local;
 	void *bytes;
+
+	u32 right;
+	u32 (*places)(struct hca_carried *c, struct hca_place *out);
+	bool pending;
 };
 
 /* The longest: GRH, BTH, AtomicETH; a datagram with GRH, DETH and immediate data is shorter. */
@@ -180,12 +199,15 @@ struct hca_arrival {
 /**
  * struct hca_wire_client - what an adapter does with what comes for it
  * @message: a piece arrived; answer it. No lock held. The caller may be inside the requester's adapter, so nothing waits in here; what
- *	must be waited for is left in @c->local.
+ *	must be waited for is left in @c->local. Pieces of one queue pair come in order, one call at a time. HCA_ANSWER_PENDING: the
+ *	answer comes by the wire's @answer, or there is none: what came before the piece was refused. The caller runs the event
+ *	queue of the adapters (hca_eq_run()) when it is outside and holds no lock: what the piece completed isn't told before.
  * @answered: a reply that was pending; those for one queue pair in the order of its pieces, one call at a time. Not from within the wire's send, no lock held, not inside.
  * @packet: a packet arrived. Any context, no lock held, not inside, not from within xmit. What isn't a packet, or is for no queue
  *	pair, is dropped.
  * @settle: return when no thread is inside the adapter that was at the call: what a wire took away before is used by none. May sleep.
- * @ready: the wire takes packets again. Any context, no lock held, not from within xmit.
+ * @ready: the wire takes packets, or messages, again. What waited for it goes on from the event queue, which the caller runs afterwards, or
+ *	kicks where it may not. Any context, no lock held, not from within xmit or send.
  */
 struct hca_wire_client {
 	enum hca_answer (*message)(void *client, struct hca_carried *c, struct hca_reply *r);
@@ -215,6 +237,56 @@ struct hca_wire_port {
 
 struct hca_wire;
 
+/**
+ * struct hca_wire_qp - what another process may know of a queue pair
+ * @type: enum hca_qp_type; @state: enum hca_qp_state, RTS for one in RTR that has told that it was heard of
+ * @access: what its peer may do; @rd_limit: reads and atomics that it answers
+ * @pd: number of its protection domain
+ * @peer: LID << 32 | number of the queue pair that it is connected to
+ */
+struct hca_wire_qp {
+	u32 qpn;
+	u8 type;
+	u8 state;
+	u8 rd_limit;
+	u32 access;
+	u64 pd;
+	u64 peer;
+};
+
+/**
+ * struct hca_wire_key - what another process may know of a key
+ * @access: enum hca_access_flags; bit 31: a memory window's
+ * @qpn: of a type 2 window: the queue pair that may use it; else ~0
+ * @iova, @length: what it covers
+ * @pd: number of its protection domain
+ * @at: where its first byte is in this address space
+ */
+struct hca_wire_key {
+	u32 key;
+	u32 access;
+	u32 qpn;
+	u64 iova;
+	u64 length;
+	u64 pd;
+	void *at;
+};
+
+/**
+ * struct hca_wire_share - a wire that carries one-sided work out without its responder hears of these
+ * @qp: a queue pair is as @qp says. No sleep; of one queue pair, one call at a time.
+ * @room: a key of this index may come: make room for it. No lock held. Without room it is left to messages.
+ * @key: it is valid from now on; NULL: no longer. No sleep; of one index, one call at a time.
+ * @settle: return when the process of the port @peer, or with 0 none, uses by itself what it was allowed to before the call. Any
+ *	context, not inside, no lock held.
+ */
+struct hca_wire_share {
+	void (*qp)(struct hca_wire *wire, u32 lid, const struct hca_wire_qp *qp);
+	void (*room)(struct hca_wire *wire, u32 lid, u32 key);
+	void (*key)(struct hca_wire *wire, u32 lid, u32 key, const struct hca_wire_key *k);
+	void (*settle)(struct hca_wire *wire, u32 lid, u32 peer);
+};
+
 /* struct hca_wire_ops.caps */
 #define HCA_WIRE_MESSAGES (1u << 0) /* it has send */
 #define HCA_WIRE_PACKETS (1u << 1) /* it has xmit */
@@ -227,12 +299,15 @@ struct hca_wire;
  * @attach: an adapter joins. May sleep. Return: 0, and the port; -ENOSPC, -ENOMEM.
  * @detach: it leaves; nothing reaches its client when this has returned. May sleep.
  * @send: bring a piece to its responder. From inside the requester's adapter, any context, no lock held. The payload is copied
- *	before this returns.
+ *	before this returns. HCA_ANSWER_LATER: the wire has no room for it now.
  * @xmit: send a packet; from inside, any context, no lock held. The payload is copied before this returns, and clients are called
  *	later, from outside, not from in here. 0, also when the packet is lost; -EAGAIN: not now: nothing was sent, and the client's
  *	ready is called; -EACCES, -EFAULT of hca_frame_write().
  * @peer: where the client of a port of this address space stands: atomic; NULL there while none is attached. The place stays as long as
  *	the wire, the client while the caller is inside its own adapter. NULL: no such port. Any context. NULL: ports may be elsewhere
+ * @answer: of a wire that answers later: bring the reply to a piece, with its bytes, to the requester's port @lid. Bytes are copied
+ *	before this returns; replies to one queue pair arrive in the order of these calls. Any context, no lock held, not inside.
+ * @share: who hears what adapters share with other processes; NULL: nobody
  * @flush: a run of xmit or send has ended, and no more follows for now; NULL: nothing waits for it
  */
 struct hca_wire_ops {
@@ -243,7 +318,9 @@ struct hca_wire_ops {
 	enum hca_answer (*send)(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r);
 	int (*xmit)(struct hca_wire *wire, struct hca_frame *frame);
 	void *const *(*peer)(struct hca_wire *wire, u32 lid);
+	void (*answer)(struct hca_wire *wire, u32 lid, const struct hca_reply *r);
 	void (*flush)(struct hca_wire *wire, u32 lid);
+	const struct hca_wire_share *share;
 };
 
 /** struct hca_wire - a wire; its kind embeds it */

@@ -54,6 +54,7 @@ enum {
 #define hca_unlikely(x) __builtin_expect(!!(x), 0)
 #define HCA_CACHE_LINE 64
 #define HCA_ALIGNED(n) __attribute__((aligned(n)))
+#define HCA_ALWAYS_INLINE inline __attribute__((always_inline))
 #define HCA_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 void *hca_memcpy(void *to, const void *from, size_t bytes);
@@ -120,6 +121,7 @@ struct hca_work {
 };
 
 unsigned int hca_slot(void);
+bool hca_slot_light(unsigned int slot);
 void hca_slot_enter(u32 *p, unsigned int slot);
 void hca_slot_leave(u32 *p, unsigned int slot);
 uintptr_t hca_context(void);

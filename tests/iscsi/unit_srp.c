@@ -158,7 +158,9 @@ const struct unit *unit_srp(struct lun *lun)
 		.close = over_srp_close,
 		.stop = over_srp_stop,
 	};
-	const struct machine_attr attr = { .platform = MACHINE_IOMMU, .low_bytes = 128 * MIB, .high_bytes = 64 * MIB };
+	const struct machine_attr attr = {
+		.platform = MACHINE_IOMMU, .low_bytes = 128 * MIB, .high_bytes = 64 * MIB, .file_bytes = 64 * MIB
+	};
 	struct srp_target_attr target = { .scsi = &host.scsi, .name = "disk" };
 	int err = machine_create(&attr, &host.machine);
 

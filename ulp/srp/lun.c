@@ -257,6 +257,11 @@ int lun_sync(struct lun *lun, u32 *seen)
 	return err ? err : gone;
 }
 
+int lun_backing(struct lun *lun)
+{
+	return lun->ops->backing ? lun->ops->backing(lun) : -EOPNOTSUPP;
+}
+
 int lun_check(struct lun *lun)
 {
 	return lun->ops->check(lun);

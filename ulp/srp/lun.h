@@ -19,7 +19,7 @@ struct lun;
 #define LUN_COMPARE_MAX 4096u
 
 /**
- * struct lun_ops - what a medium can do; no entry but @pread_now may be NULL
+ * struct lun_ops - what a medium can do; no entry but @pread_now and @backing may be NULL
  * @pread: up to @len bytes at byte @at. Return: bytes, 0 at the end of the medium, or -errno
  * @pwrite: likewise, the other way
  * @pread_now: pread for bytes that are in memory. Return: likewise, perhaps fewer; -EAGAIN: it would wait for a device;
@@ -29,6 +29,8 @@ struct lun;
  * @extent: @len is at most the bytes from @at to the end, and becomes how many of them, at least one, are alike:
  *          a @hole that takes no space and reads as zeros, or data. Return: 0 or -errno
  * @sync: what was written survives a power cut. Return: 0 or -errno
+ * @backing: the descriptor of a file that has the medium's bytes at the same places and may be mapped, as long as the medium
+ *	is open; -EOPNOTSUPP: there is none. NULL: the same
  * @check: is the medium what it was when it was opened? Return: 0, -ENOENT if it was removed, -ENODATA if
  *         it became shorter, or another -errno
  * @close: give back what @lun holds
@@ -44,6 +46,7 @@ struct lun_ops {
 	int (*zero)(struct lun *lun, u64 at, u64 len, bool punch);
 	int (*extent)(struct lun *lun, u64 at, u64 *len, bool *hole);
 	int (*sync)(struct lun *lun);
+	int (*backing)(struct lun *lun);
 	int (*check)(struct lun *lun);
 	void (*close)(struct lun *lun);
 };
@@ -172,6 +175,9 @@ int lun_sync(struct lun *lun, u32 *seen);
 
 /** lun_sync_errors() - how many syncs have failed: where a new caller of lun_sync() begins to count. Never waits. */
 u32 lun_sync_errors(struct lun *lun);
+
+/** lun_backing() - a file that may be mapped in place of lun_read(). Return: its descriptor, or -EOPNOTSUPP */
+int lun_backing(struct lun *lun);
 
 /** lun_check() - is the medium still there, and whole? Return: see struct lun_ops */
 int lun_check(struct lun *lun);

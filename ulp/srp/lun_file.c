@@ -82,6 +82,16 @@ static int file_sync(struct lun *lun)
 	return fdatasync(lun->fd) ? -errno : 0;
 }
 
+/* Only of a file that we might write does mincore() say which pages are in memory. */
+static int file_backing(struct lun *lun)
+{
+	struct stat st;
+
+	if (lun->read_only && geteuid() && (fstat(lun->fd, &st) || st.st_uid != geteuid()))
+		return -EOPNOTSUPP;
+	return lun->fd;
+}
+
 static int file_check(struct lun *lun)
 {
 	struct stat st;
@@ -108,6 +118,7 @@ static const struct lun_ops file_ops = {
 	.zero = file_zero,
 	.extent = file_extent,
 	.sync = file_sync,
+	.backing = file_backing,
 	.check = file_check,
 	.close = file_close,
 };

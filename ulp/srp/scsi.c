@@ -29,6 +29,7 @@ void scsi_nexus_init(struct scsi_nexus *nexus, struct scsi_device *dev)
 	nexus->power_on = 1;
 	nexus->mode_changes = scsi_load(&dev->mode_changes);
 	nexus->resets = scsi_load(&dev->resets);
+	nexus->cleared = 0;
 	nexus->sync_errors = lun_sync_errors(dev->lun);
 	memset(nexus->port, 0, SCSI_PORT_LEN);
 	put_be(nexus->port, 4, __atomic_add_fetch(&dev->nexuses, 1, __ATOMIC_RELAXED));
@@ -47,6 +48,11 @@ static bool news(u32 *known, const u32 *count)
 	return scsi_load(known) != now && __atomic_exchange_n(known, now, __ATOMIC_ACQ_REL) != now;
 }
 
+void scsi_nexus_cleared(struct scsi_nexus *nexus)
+{
+	__atomic_store_n(&nexus->cleared, 1, __ATOMIC_RELEASE);
+}
+
 /* A reset makes what was to be told before it void. */
 u16 scsi_attention(struct scsi_nexus *nexus)
 {
@@ -55,13 +61,17 @@ u16 scsi_attention(struct scsi_nexus *nexus)
 	if (scsi_load(&nexus->power_on) && __atomic_exchange_n(&nexus->power_on, 0, __ATOMIC_ACQ_REL)) {
 		news(&nexus->resets, &dev->resets);
 		news(&nexus->mode_changes, &dev->mode_changes);
+		__atomic_store_n(&nexus->cleared, 0, __ATOMIC_RELEASE);
 		scsi_reservation_attention(nexus);
 		return SCSI_ASC_POWER_ON;
 	}
 	if (news(&nexus->resets, &dev->resets)) {
 		news(&nexus->mode_changes, &dev->mode_changes);
+		__atomic_store_n(&nexus->cleared, 0, __ATOMIC_RELEASE);
 		return SCSI_ASC_RESET;
 	}
+	if (scsi_load(&nexus->cleared) && __atomic_exchange_n(&nexus->cleared, 0, __ATOMIC_ACQ_REL))
+		return SCSI_ASC_CLEARED;
 	return news(&nexus->mode_changes, &dev->mode_changes) ? SCSI_ASC_MODE_CHANGED :
 								scsi_reservation_attention(nexus);
 }

@@ -72,6 +72,7 @@ enum scsi_key {
 #define SCSI_ASC_RESERVATIONS_PREEMPTED 0x2a03
 #define SCSI_ASC_RESERVATIONS_RELEASED 0x2a04
 #define SCSI_ASC_REGISTRATIONS_PREEMPTED 0x2a05
+#define SCSI_ASC_CLEARED 0x2f00 /* commands cleared by another initiator */
 #define SCSI_ASC_SAVING 0x3900
 #define SCSI_ASC_NO_MEDIUM 0x3a00
 #define SCSI_ASC_INTERNAL 0x4400
@@ -172,6 +173,7 @@ struct scsi_nexus {
 	u32 power_on; /* unit attentions to be told; all of these are only touched atomically */
 	u32 mode_changes; /* those of the device that the initiator knows of */
 	u32 resets;
+	u32 cleared; /* commands of it were ended by another */
 	u32 sync_errors; /* for lun_sync() */
 	u8 port[SCSI_PORT_LEN]; /* the initiator port */
 };
@@ -194,6 +196,14 @@ void scsi_nexus_init(struct scsi_nexus *nexus, struct scsi_device *dev);
  */
 void scsi_nexus_name(struct scsi_nexus *nexus, const u8 port[SCSI_PORT_LEN]);
 
+/**
+ * scsi_nexus_cleared() - commands of it are ended by another nexus's task management, or by its PREEMPT AND ABORT
+ *
+ * Its initiator is told so by a unit attention (SAM-4 5.6), as TAS in the control page is 0: the commands end without a
+ * response.
+ */
+void scsi_nexus_cleared(struct scsi_nexus *nexus);
+
 /** enum scsi_phase - who moves what after scsi_begin(); see the head of this file */
 enum scsi_phase {
 	SCSI_NO_DATA,
@@ -213,13 +223,15 @@ struct scsi_op;
  * @moved: those that were
  * @status: an enum scsi_status; not GOOD as soon as that is certain
  * @absent: for a logical unit that doesn't exist
+ * @preempted: after scsi_finish(): ports whose commands are to be ended before this one is answered: scsi_preempts()
  *
- * Callers read phase, length, expect and status, and write nothing.
+ * Callers read phase, length, expect, status and preempted, and write nothing.
  */
 struct scsi_cmd {
 	enum scsi_phase phase;
 	u8 status;
 	bool absent;
+	u32 preempted;
 	u64 length, expect, moved;
 	u64 lba, blocks;
 	const struct scsi_op *op;
@@ -281,6 +293,17 @@ bool scsi_read(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
  */
 bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len);
 
+/**
+ * scsi_read_where() - a caller that reaches the medium's bytes by itself may read a piece in place of scsi_read_now()
+ * @where: set to the first byte on the medium
+ *
+ * Return: false: it may not
+ */
+bool scsi_read_where(const struct scsi_cmd *cmd, u64 at, size_t len, u64 *where);
+
+/** scsi_read_there() - it has read and moved @len bytes so */
+void scsi_read_there(struct scsi_cmd *cmd, size_t len);
+
 /** scsi_write() - a piece of a command in SCSI_DATA_OUT: written, compared or put by. Return: as scsi_read() */
 bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len);
 
@@ -293,5 +316,8 @@ bool scsi_write(struct scsi_cmd *cmd, u64 at, const void *from, size_t len);
  * Return: its enum scsi_status
  */
 u8 scsi_finish(struct scsi_cmd *cmd, u8 sense[SCSI_SENSE_MAX], u32 *sense_len);
+
+/** scsi_preempts() - of a PREEMPT AND ABORT that was finished and still has its buffer: are this nexus's commands among those that it ends? */
+bool scsi_preempts(const struct scsi_cmd *cmd, const struct scsi_nexus *nexus);
 
 #endif

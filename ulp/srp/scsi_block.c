@@ -132,10 +132,25 @@ static bool force(const struct scsi_cmd *cmd)
 	return cmd->op->form != FORM_6 && cmd->cdb[1] & 0x08;
 }
 
-bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len)
+bool scsi_read_where(const struct scsi_cmd *cmd, u64 at, size_t len, u64 *where)
 {
 	if (force(cmd) || cmd->status != SCSI_GOOD || cmd->phase != SCSI_DATA_IN || len > cmd->expect ||
-	    at > cmd->expect - len || !lun_read_now(cmd->dev->lun, to, len, base(cmd) + at))
+	    at > cmd->expect - len)
+		return false;
+	*where = base(cmd) + at;
+	return true;
+}
+
+void scsi_read_there(struct scsi_cmd *cmd, size_t len)
+{
+	cmd->moved += len;
+}
+
+bool scsi_read_now(struct scsi_cmd *cmd, u64 at, void *to, size_t len)
+{
+	u64 where;
+
+	if (!scsi_read_where(cmd, at, len, &where) || !lun_read_now(cmd->dev->lun, to, len, where))
 		return false;
 	cmd->moved += len;
 	return true;

@@ -2,8 +2,8 @@
 /*
  * PERSISTENT RESERVE IN and OUT (SPC-4 5.13, 6.15, 6.16): initiator ports register keys, one of them or all of them
  * hold a reservation, and commands of the others meet a conflict. Registrations belong to the port and outlive its
- * connections. They don't outlive a loss of power, and PREEMPT AND ABORT isn't there: the device server doesn't know
- * the commands in hand.
+ * connections. They don't outlive a loss of power. The device server doesn't know the commands in hand: those that
+ * PREEMPT AND ABORT ends are the caller's to find, by the ports that it names.
  */
 #include "scsi_private.h"
 
@@ -27,12 +27,18 @@ enum {
 	RELEASE = 2,
 	CLEAR = 3,
 	PREEMPT = 4,
+	PREEMPT_AND_ABORT = 5,
 	REGISTER_AND_IGNORE = 6,
+	REGISTER_AND_MOVE = 7,
 };
 
 #define LIST_LEN 24u
 #define TRANSPORT_ID_LEN 24u
 #define PROTOCOL_SRP 4
+#define PORT_AT 8u /* in a TransportID (SPC-4 7.6.4.7) */
+#define TARGET_PORT 1u
+
+_Static_assert(SCSI_REGISTRANTS *SCSI_PORT_LEN <= SCSI_BUF, "a command's buffer holds the ports that it preempts");
 
 static bool is_type(u32 type)
 {
@@ -174,9 +180,11 @@ static void do_clear(struct scsi_reservations *res, struct scsi_registrant *self
 	res->generation++;
 }
 
-/* All others that have registered this key, or any: they are told. Return: how many */
-static u32 remove_others(struct scsi_reservations *res, const struct scsi_registrant *self, u64 key)
+/* All others that have registered this key, or any: they are told, and the command remembers them. Return: how many */
+static u32 remove_others(struct scsi_cmd *cmd, struct scsi_reservations *res, const struct scsi_registrant *self,
+			 u64 key)
 {
+	bool aborts = cmd->op->action == PREEMPT_AND_ABORT;
 	struct scsi_registrant *r;
 	u32 n = 0;
 
@@ -186,6 +194,9 @@ static u32 remove_others(struct scsi_reservations *res, const struct scsi_regist
 			continue;
 		r->key = 0;
 		set_attention(res, r, SCSI_ASC_REGISTRATIONS_PREEMPTED);
+		/* The list has been read: its buffer is free. */
+		if (aborts)
+			memcpy(cmd->buf + SCSI_PORT_LEN * cmd->preempted++, r->port, SCSI_PORT_LEN);
 		n++;
 	}
 	return n;
@@ -202,7 +213,7 @@ static void do_preempt(struct scsi_cmd *cmd, struct scsi_reservations *res, stru
 		scsi_fail_field(cmd, SCSI_ASC_LIST_FIELD, 8, 0);
 		return;
 	}
-	if (!remove_others(res, self, key) && !takes && self->key != key) {
+	if (!remove_others(cmd, res, self, key) && !takes && self->key != key) {
 		scsi_conflict(cmd);
 		return;
 	}
@@ -211,6 +222,60 @@ static void do_preempt(struct scsi_cmd *cmd, struct scsi_reservations *res, stru
 		if (is_shared(old) && old != type)
 			tell_others(res, self, SCSI_ASC_RESERVATIONS_RELEASED);
 	}
+	res->generation++;
+}
+
+/* Where REGISTER AND MOVE moves the reservation: another port of SRP. Return: its identifier, or NULL with the command failed */
+static const u8 *move_to(struct scsi_cmd *cmd)
+{
+	const u8 *b = cmd->buf, *id = b + LIST_LEN;
+	u32 wrong = 0;
+
+	if (!get_be(b + 8, 8))
+		wrong = 8;
+	else if (b[17] & ~2u) /* APTPL, and reserved bits */
+		wrong = 17;
+	else if (get_be(b + 18, 2) != TARGET_PORT)
+		wrong = 18;
+	else if (get_be(b + 20, 4) != TRANSPORT_ID_LEN)
+		wrong = 20;
+	else if (id[0] != PROTOCOL_SRP)
+		wrong = LIST_LEN;
+	else if (!memcmp(id + PORT_AT, cmd->nexus->port, SCSI_PORT_LEN))
+		wrong = LIST_LEN + PORT_AT;
+	if (!wrong)
+		return id + PORT_AT;
+	scsi_fail_field(cmd, SCSI_ASC_LIST_FIELD, wrong, 0);
+	return NULL;
+}
+
+/* SPC-4 5.13.8: the holder registers another port, which has the reservation from then on, and may end its own registration. */
+static void do_move(struct scsi_cmd *cmd, struct scsi_reservations *res, struct scsi_registrant *self, u64 key)
+{
+	const u8 *port = move_to(cmd);
+	struct scsi_registrant *to;
+
+	if (!port)
+		return;
+	if (!res->type) {
+		scsi_fail_field(cmd, SCSI_ASC_CDB_FIELD, 1, 0x1f);
+		return;
+	}
+	if (is_all(res->type) || !is_holder(res, self)) {
+		scsi_conflict(cmd);
+		return;
+	}
+	to = find(res, port);
+	if (!to)
+		to = place(res, port);
+	if (!to) {
+		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_REGISTRANTS);
+		return;
+	}
+	to->key = key;
+	set_type(res, res->type, to);
+	if (cmd->buf[17] & 2) /* UNREG */
+		unregister(res, self);
 	res->generation++;
 }
 
@@ -236,7 +301,11 @@ static void reserve_out(struct scsi_cmd *cmd, struct scsi_reservations *res)
 		do_clear(res, self);
 		break;
 	case PREEMPT:
+	case PREEMPT_AND_ABORT:
 		do_preempt(cmd, res, self, type, new_key);
+		break;
+	case REGISTER_AND_MOVE:
+		do_move(cmd, res, self, new_key);
 		break;
 	default:
 		do_register(cmd, res, self, new_key);
@@ -246,25 +315,38 @@ static void reserve_out(struct scsi_cmd *cmd, struct scsi_reservations *res)
 void scsi_reserve_out(struct scsi_cmd *cmd)
 {
 	struct scsi_reservations *res = &cmd->dev->reservations;
-	u32 action = cmd->op->action;
+	u32 action = cmd->op->action, len = LIST_LEN;
 
-	if (cmd->length != LIST_LEN || cmd->expect < LIST_LEN) {
+	if (action == REGISTER_AND_MOVE)
+		len += TRANSPORT_ID_LEN;
+	if (cmd->length != len || cmd->expect < len) {
 		scsi_fail(cmd, SCSI_ILLEGAL_REQUEST, SCSI_ASC_LIST_LENGTH);
 		return;
 	}
-	/* The scope is the unit; REGISTER and CLEAR have no type. */
-	if ((action == RESERVE || action == RELEASE || action == PREEMPT) && !is_type(cmd->cdb[2])) {
+	/* The scope is the unit; those that register, and CLEAR, have no type. */
+	if ((action == RESERVE || action == RELEASE || action == PREEMPT || action == PREEMPT_AND_ABORT) &&
+	    !is_type(cmd->cdb[2])) {
 		scsi_fail_field(cmd, SCSI_ASC_CDB_FIELD, 2, 0xff);
 		return;
 	}
 	/* SPEC_I_PT, ALL_TG_PT and APTPL: REPORT CAPABILITIES says that they aren't there. */
-	if (cmd->buf[20]) {
+	if (action != REGISTER_AND_MOVE && cmd->buf[20]) {
 		scsi_fail_field(cmd, SCSI_ASC_LIST_FIELD, 20, cmd->buf[20]);
 		return;
 	}
 	pthread_mutex_lock(&res->lock);
 	reserve_out(cmd, res);
 	pthread_mutex_unlock(&res->lock);
+}
+
+bool scsi_preempts(const struct scsi_cmd *cmd, const struct scsi_nexus *nexus)
+{
+	u32 i;
+
+	for (i = 0; i < cmd->preempted; i++)
+		if (!memcmp(cmd->buf + SCSI_PORT_LEN * i, nexus->port, SCSI_PORT_LEN))
+			return true;
+	return false;
 }
 
 /* --- PERSISTENT RESERVE IN --- */
@@ -308,10 +390,10 @@ static u32 read_full_status(struct scsi_reservations *res, u8 *b)
 			b[n + 12] = 1;
 			b[n + 13] = (u8)res->type;
 		}
-		put_be(b + n + 18, 2, 1); /* relative target port */
+		put_be(b + n + 18, 2, TARGET_PORT);
 		put_be(b + n + 20, 4, TRANSPORT_ID_LEN);
 		b[n + 24] = PROTOCOL_SRP;
-		memcpy(b + n + 32, r->port, SCSI_PORT_LEN);
+		memcpy(b + n + 24 + PORT_AT, r->port, SCSI_PORT_LEN);
 		n += 24 + TRANSPORT_ID_LEN;
 	}
 	return n;

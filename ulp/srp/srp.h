@@ -30,7 +30,7 @@
  * @name: what initiators connect to; copied
  * @port_id: its SRP target port identifier; all 0: made of the adapter's GUID
  * @poll: IB_POLL_SOFTIRQ: commands are taken in hand in the threads of the initiators; IB_POLL_WORKQUEUE: in one of
- *	the library's. IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ. The medium is the workers' in any case.
+ *	the library's; IB_POLL_DIRECT: refused. The medium is the workers' in any case.
  * @depth: commands that one channel may have under way; default 32
  * @max_channels: of all initiators together; default 64
  * @max_iu: bytes of an IU from an initiator; default 1,092 (64 descriptors in the IU), at least 64
@@ -69,6 +69,7 @@ struct srp_target_stats {
 	u64 tables; /* fetched by RDMA */
 	u64 task_mgmt;
 	u64 aborted;
+	u64 bytes_mapped; /* of those to initiators, sent from the page cache itself */
 	u64 bad_ius; /* refused, answered or not */
 	u64 logouts; /* of either side */
 	u32 channels;
@@ -129,7 +130,7 @@ struct srp_initiator;
  * @max_sg: descriptors of a request; default 512. With SRP_MEMORY_FAST a channel has so many MRs and @depth more.
  * @max_pages: pages of 4,096 bytes of one MR; default 256
  * @iu_descs: descriptors in a command's IU; a longer table is left to be fetched; default 26, so that a command can be sent inline
- * @poll: IB_POLL_SOFTIRQ or _WORKQUEUE; IB_POLL_DIRECT (0) asks for the default, IB_POLL_SOFTIRQ
+ * @poll: IB_POLL_SOFTIRQ or _WORKQUEUE; IB_POLL_DIRECT: refused
  * @no_invalidate: don't ask the target to invalidate keys with its response
  * @timeout_ms: of a request, from srp_submit() on; default 30,000; SRP_NO_TIMEOUT: it may take as long as it likes
  * @abort_ms: of a task management function; default 5,000

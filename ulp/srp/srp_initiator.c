@@ -3,7 +3,6 @@
  * The SRP initiator: its life, its thread, and the calls that wait. The thread alone
  * logs in and out, aborts and resets; who wants one of these asks it.
  */
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -244,10 +243,12 @@ static int set_defaults(struct srp_initiator *ini, const struct srp_initiator_at
 	a->max_sg = a->max_sg ? a->max_sg : 512;
 	a->max_pages = a->max_pages ? a->max_pages : 256;
 	a->iu_descs = a->iu_descs ? a->iu_descs : 26;
-	a->poll = a->poll ? a->poll : IB_POLL_SOFTIRQ;
 	a->timeout_ms = a->timeout_ms ? a->timeout_ms : 30000;
 	a->abort_ms = a->abort_ms ? a->abort_ms : 5000;
 	a->login_ms = a->login_ms ? a->login_ms : 5000;
+	/* Nobody would poll. */
+	if (a->poll == IB_POLL_DIRECT)
+		return -EINVAL;
 	if (a->channels > MAX_CHANNELS || a->depth > 1024 || a->max_sg > 65536 || a->max_pages > 256 ||
 	    a->iu_descs > 255 || a->memory > SRP_MEMORY_ALL)
 		return -EINVAL;
@@ -264,8 +265,6 @@ static int set_defaults(struct srp_initiator *ini, const struct srp_initiator_at
 static int start(struct srp_initiator *ini)
 {
 	pthread_condattr_t attr;
-	sigset_t all, before;
-	int err;
 
 	pthread_mutex_init(&ini->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -273,11 +272,7 @@ static int start(struct srp_initiator *ini)
 	pthread_cond_init(&ini->wake, &attr);
 	pthread_cond_init(&ini->done, &attr);
 	pthread_condattr_destroy(&attr);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = pthread_create(&ini->thread, NULL, run, ini);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
+	return srp_thread(&ini->thread, run, ini);
 }
 
 static void release(struct srp_initiator *ini)

@@ -7,6 +7,7 @@
 #define SRP_PRIVATE_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 
@@ -33,6 +34,9 @@ extern u32 srp_alloc_fail_at;
 
 /** srp_now_ms() - of a clock that never goes back */
 u64 srp_now_ms(void);
+
+/** srp_thread() - one that gets no signals but for faults of its own, which a machine may take care of. Return: 0 or -errno */
+int srp_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /** struct srp_lock - for a few loads and stores; nobody posts, maps or calls others while holding one */
 struct srp_lock {

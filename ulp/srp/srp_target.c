@@ -107,6 +107,7 @@ static void keep_stats(struct tgt_channel *ch)
 	s->tables += ch->n_tables;
 	s->task_mgmt += ch->n_task_mgmt;
 	s->aborted += ch->n_aborted;
+	s->bytes_mapped += ch->n_mapped;
 	s->bad_ius += ch->n_bad;
 	s->logouts++;
 }
@@ -145,13 +146,32 @@ static void end_job(struct tgt_job *job)
 	end_channel(job->ch);
 }
 
-/* The second half, from the thread: no references remain. */
+/*
+ * What was posted after the first drain. A completion has no reference: its event may come when all are gone, post again, and
+ * be with another thread still. The lock is held, and given up between. Return: false: that thread's reference brings it here again.
+ */
+static bool drain_rest(struct srp_target *t, struct tgt_channel *ch)
+{
+	u32 brought;
+
+	do {
+		brought = __atomic_load_n(&ch->brought, __ATOMIC_RELAXED);
+		pthread_mutex_unlock(&t->lock);
+		ib_drain_qp(ch->qp.qp);
+		pthread_mutex_lock(&t->lock);
+		if (__atomic_load_n(&ch->refs, __ATOMIC_ACQUIRE)) {
+			ch->listed = false;
+			return false;
+		}
+	} while (brought != __atomic_load_n(&ch->brought, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* The second half, from the thread. */
 static void free_channel(struct tgt_channel *ch)
 {
 	struct srp_target *t = ch->t;
 
-	/* What was posted after the first drain. */
-	ib_drain_qp(ch->qp.qp);
 	t->cm->ops->close(ch->conn);
 	pthread_mutex_lock(&t->lock);
 	keep_stats(ch);
@@ -286,6 +306,8 @@ static void bury(struct srp_target *t)
 	struct tgt_channel *ch = t->ended;
 
 	t->ended = ch->next;
+	if (!drain_rest(t, ch))
+		return;
 	pthread_mutex_unlock(&t->lock);
 	free_channel(ch);
 	pthread_mutex_lock(&t->lock);
@@ -372,7 +394,6 @@ static int set_defaults(struct srp_target_attr *a, struct srp_target *t)
 
 	if (!a->device || !a->scsi || !a->name || !*a->name || strlen(a->name) >= sizeof(t->name))
 		return -EINVAL;
-	a->poll = a->poll ? a->poll : IB_POLL_SOFTIRQ;
 	a->depth = a->depth ? a->depth : 32;
 	a->max_channels = a->max_channels ? a->max_channels : 64;
 	a->max_iu = a->max_iu ? a->max_iu : 48 + SRP_TABLE_BYTES + 64 * SRP_DESC_BYTES;
@@ -380,6 +401,9 @@ static int set_defaults(struct srp_target_attr *a, struct srp_target *t)
 	a->buffers = a->buffers ? a->buffers : 1;
 	a->max_table = a->max_table ? a->max_table : 1024;
 	a->workers = a->workers ? a->workers : 8;
+	/* Nobody would poll. */
+	if (a->poll == IB_POLL_DIRECT)
+		return -EINVAL;
 	if (a->workers > 1024 || a->max_channels > 4096)
 		return -EINVAL;
 	if (a->depth > 1024 || a->max_iu < 64 || a->max_iu > 65536 || a->chunk % 4096 || a->chunk > 64u << 20 ||
@@ -409,12 +433,15 @@ int srp_target_create(const struct srp_target_attr *attr, struct srp_target **ou
 		goto free_target;
 	t->logins_last = &t->logins;
 	t->parked_last = &t->parked;
-	err = tgt_pool_make(&t->pool, a.workers, a.max_channels);
+	err = tgt_map_make(&t->map, a.scsi->lun, a.device);
 	if (err)
 		goto free_target;
+	err = tgt_pool_make(&t->pool, a.workers, a.max_channels);
+	if (err)
+		goto drop_map;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->wake, NULL);
-	err = tgt_thread(&t->thread, run, t);
+	err = srp_thread(&t->thread, run, t);
 	if (err)
 		goto drop_pool;
 	err = t->cm->ops->listen(t->cm, t->name, on_request, t);
@@ -428,6 +455,8 @@ drop_pool:
 	tgt_pool_drop(&t->pool);
 	pthread_cond_destroy(&t->wake);
 	pthread_mutex_destroy(&t->lock);
+drop_map:
+	tgt_map_drop(&t->map);
 free_target:
 	srp_free(t);
 	return err;
@@ -440,6 +469,7 @@ void srp_target_destroy(struct srp_target *t)
 	tgt_pool_drop(&t->pool);
 	pthread_cond_destroy(&t->wake);
 	pthread_mutex_destroy(&t->lock);
+	tgt_map_drop(&t->map);
 	srp_free(t);
 }
 
@@ -480,6 +510,7 @@ void srp_target_get_stats(struct srp_target *t, struct srp_target_stats *st)
 		st->tables += srp_counted(&ch->n_tables);
 		st->task_mgmt += srp_counted(&ch->n_task_mgmt);
 		st->aborted += srp_counted(&ch->n_aborted);
+		st->bytes_mapped += srp_counted(&ch->n_mapped);
 		st->bad_ius += srp_counted(&ch->n_bad);
 	}
 	st->channels = t->n_channels;

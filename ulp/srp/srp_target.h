@@ -21,12 +21,73 @@
 /* Bytes of a command's own data buffer: what is no longer doesn't wait for an area. */
 #define TGT_SMALL 4096u
 #define TGT_LEAST_CHUNK (64u << 10)
+/* A piece of a write, which is copied twice: it stays in the second-level cache between. */
+#define TGT_WRITE_CHUNK (512u << 10)
 /* Responses whose buffers may be in flight before one of them asks for a completion. */
 #define TGT_QUIET 8u
 /* Receives beyond the credits: the initiator's responses to our own requests, and one to notice an overrun with. */
 #define TGT_SPARE 3u
 
 struct tgt_channel;
+
+/* Pages of a part of the medium that is mapped. */
+#define TGT_PART_PAGES (MACHINE_FILE_PIECE / PAGE_SIZE)
+
+/**
+ * struct tgt_part - a slice of the medium that is mapped: the adapter reaches it
+ * @number: of the slice; @page: the first of its pages, NULL: there is none; @bytes: of it
+ * @cpu, @dma: where it is
+ * @refs: commands that use it
+ * @used: since the search for one to give up came by
+ * @bad: found not to have the file's bytes: used no more
+ * @checked: when the system was last asked which pages are in memory, in ms
+ * @fresh: those that are, a bit each
+ */
+struct tgt_part {
+	u64 number;
+	struct page *page;
+	u8 *cpu;
+	dma_addr_t dma;
+	u32 bytes;
+	u32 refs;
+	bool used, bad;
+	u64 checked;
+	u64 fresh[TGT_PART_PAGES / 64];
+};
+
+/**
+ * struct tgt_slice - MACHINE_FILE_PIECE bytes of the medium
+ * @part: 1 and the place of the part that it is; 0: it isn't mapped
+ * @earned: KiB that were read of it since it was mapped last
+ */
+struct tgt_slice {
+	u32 part;
+	u32 earned;
+};
+
+/**
+ * struct tgt_map - which slices of the medium are mapped; @lock guards what follows it
+ * @off: nothing is mapped, or nothing any more; atomic
+ * @end, @end_byte: the medium's last page and a byte of it
+ * @mapping: a thread maps a slice
+ * @hand: where the search for a part to give up goes on
+ */
+struct tgt_map {
+	struct lun *lun;
+	struct ib_device *dev;
+	int fd;
+	bool off;
+	u64 n_slices;
+	u32 n_parts;
+	struct page *end;
+	const u8 *end_byte;
+
+	struct srp_lock lock;
+	struct tgt_slice *slices;
+	struct tgt_part *parts;
+	bool mapping;
+	u32 hand;
+};
 
 /** struct tgt_event - something that happens on a channel; not to be touched from tgt_event() until @run is called */
 struct tgt_event {
@@ -98,11 +159,21 @@ enum tgt_cmd_state {
 	TGT_STATES = 4,
 };
 
+/* What a command's job may still do. */
+enum tgt_in_job {
+	TGT_NO_JOB,
+	TGT_JOB_MOVES, /* bytes of the initiator's, and then as below */
+	TGT_JOB_MEDIUM, /* to the medium alone */
+};
+
+/* A worker has asked for bytes; whoever comes second, the worker or the bytes, goes on. */
+enum tgt_meeting { TGT_MET_NONE, TGT_MET_WORKER, TGT_MET_DATA };
+
 /**
  * struct tgt_cmd - a request of an initiator in hand
  * @cqe, @ev: of the request whose completion goes on with it, or frees it; and of a job that has ended
  * @job: what the medium does for it
- * @in_job: it is with the medium; its event is still to come; atomic
+ * @in_job: an enum tgt_in_job: if it has a job, the job's event is still to come; atomic
  * @state: atomic; see enum tgt_cmd_state
  * @tag: stays from ACTIVE on
  * @recv: the IU's buffer, as long as descriptors are read from it; or NULL
@@ -113,12 +184,17 @@ enum tgt_cmd_state {
  * @area: or NULL
  * @small, @buf: @TGT_SMALL bytes for data, SCSI_BUF bytes for replies
  * @piece: what is being moved: @piece_len bytes that are @piece_at in the command's data, @piece_done of them
+ * @part: what the piece is sent from, or NULL; @part_at, @part_off: @at and @at_off where it began
+ * @by_copy: it uses no part any more
+ * @meeting: an enum tgt_meeting; atomic
+ * @lost: the bytes don't come: the channel ends
  * @failed: the piece could not be read or written
  * @finished: the device server is through with it; @status, @sense, @sense_len: its verdict
  * @marked: ABORTED: the number of the first function that marked it; under the target's lock, as the next one
  * @only_looks: what it asks for changes nothing
  * @quiet: ABORTED: nothing of it moves any more, so no function waits for it
- * @tm_next, @tm_number, @waits: of a task management request: commands that it waits for; under the target's lock
+ * @preempts: it is a PREEMPT AND ABORT that was done, and ends other nexus' commands as a task management request does
+ * @tm_next, @tm_number, @waits: of a task management request, or of a command that @preempts: commands that it waits for; under the target's lock
  * @key: to invalidate with the response; 0: none
  */
 struct tgt_cmd {
@@ -152,9 +228,14 @@ struct tgt_cmd {
 	u8 *piece;
 	dma_addr_t piece_dma;
 	u32 piece_at, piece_len, piece_done;
+	struct tgt_part *part;
+	u32 part_at, part_off;
+	bool by_copy;
+	u32 meeting;
+	bool lost;
 
 	u64 marked;
-	bool only_looks, quiet;
+	bool only_looks, quiet, preempts;
 	struct tgt_cmd *tm_next;
 	u64 tm_number;
 	u32 waits;
@@ -200,12 +281,14 @@ struct tgt_channel {
 	struct srp_qp qp;
 	u32 state;
 	u32 refs;
+	bool listed; /* among the ended, or being freed; t->lock */
 	u32 max_iu;
 	u32 chunk; /* bytes of a piece */
 	bool invalidate;
 
 	struct srp_lock events_lock;
 	struct tgt_event *events, **events_last;
+	u32 brought; /* events so far; written under events_lock */
 	bool running;
 	struct tgt_job *jobs, **jobs_last;
 	struct tgt_channel *pool_next;
@@ -239,7 +322,7 @@ struct tgt_channel {
 	u32 ours;
 	bool kick;
 
-	u64 n_commands, n_bytes_in, n_bytes_out, n_tables, n_task_mgmt, n_aborted, n_bad;
+	u64 n_commands, n_bytes_in, n_bytes_out, n_tables, n_task_mgmt, n_aborted, n_bad, n_mapped;
 };
 
 /** struct tgt_login - a request to connect, as it came; @others: what it has ended, an SRP_MULTICHAN_* of the answer */
@@ -266,6 +349,7 @@ struct srp_target {
 	struct srp_cm *cm;
 	pthread_t thread;
 	struct tgt_pool pool;
+	struct tgt_map map;
 	u64 tags; /* of our own requests; atomic */
 
 	pthread_mutex_t lock;
@@ -297,8 +381,6 @@ bool tgt_job_cancel(struct tgt_channel *ch, struct tgt_job *job);
 bool tgt_urgent(struct tgt_channel *ch, struct tgt_job *job, void (*run)(struct tgt_job *job));
 void tgt_get(struct tgt_channel *ch);
 void tgt_put(struct tgt_channel *ch);
-/** tgt_thread() - one that gets no signals. Return: 0 or -errno */
-int tgt_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 /** tgt_pool_make() - @shared: threads for all; @channels: how many there can be. Return: 0 or -ENOMEM */
 int tgt_pool_make(struct tgt_pool *p, u32 shared, u32 channels);
 /** tgt_pool_drop() - no channel is left */
@@ -351,12 +433,34 @@ static inline bool tgt_aborted(const struct tgt_cmd *c)
 
 /* --- srp_target_tm.c --- */
 void tgt_task_mgmt(struct tgt_channel *ch, struct tgt_recv *r, u32 len);
+/** tgt_preempt() - a command that was done: if it is a PREEMPT AND ABORT, end what it says. Return: it is answered when that has been dropped */
+bool tgt_preempt(struct tgt_cmd *c);
 /** tgt_abort_done() - a command that was aborted has been dropped; functions that waited for it alone are answered. From an event. */
 void tgt_abort_done(struct tgt_cmd *c);
 /** tgt_forget_tms() - the channel ends: its functions need no answer. From an event. */
 void tgt_forget_tms(struct tgt_channel *ch);
 
+/* --- srp_target_map.c --- */
+/** tgt_map_make() - nothing is mapped yet; and never will be, if the machine or the medium has nothing to map. Return: 0 or -ENOMEM */
+int tgt_map_make(struct tgt_map *map, struct lun *lun, struct ib_device *dev);
+/** tgt_map_drop() - no command is left */
+void tgt_map_drop(struct tgt_map *map);
+/**
+ * tgt_map_get() - a part whose bytes are in memory, for tgt_map_put()
+ * @at: byte of the medium
+ * @len: bytes that are wanted; cut to what the part has of them
+ *
+ * Return: NULL if there is none, or the bytes may have to be fetched: they are to be read from the file.
+ */
+struct tgt_part *tgt_map_get(struct tgt_map *map, u64 at, u32 *len);
+/** tgt_map_put() - Return: what was read from it since tgt_map_get() was the file's; else it is to be read from there */
+bool tgt_map_put(struct tgt_map *map, struct tgt_part *w);
+/** tgt_map_seen() - a range was read from the file: what is read often is mapped */
+void tgt_map_seen(struct tgt_map *map, u64 at, u32 len);
+
 /* --- srp_target_data.c --- */
+/** tgt_part_put() - a command that ends in some other way than by its data */
+void tgt_part_put(struct tgt_cmd *c);
 /** tgt_data_begin() - move the data of a command, if it has some, and do what it asks for */
 void tgt_data_begin(struct tgt_cmd *c);
 /** tgt_finish() - the device server's end of the command; where that may need the medium, from a worker */

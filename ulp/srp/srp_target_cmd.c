@@ -60,6 +60,7 @@ void tgt_drop(struct tgt_cmd *c)
 	struct tgt_channel *ch = c->ch;
 	struct tgt_area *a = tgt_area_take(c);
 
+	tgt_part_put(c);
 	recv_put(c->recv);
 	c->recv = NULL;
 	ch->taken--;
@@ -191,6 +192,8 @@ void tgt_respond(struct tgt_cmd *c, struct ib_rdma_wr *wrs, u32 n)
 	/* What needed the medium has been finished by a worker. */
 	if (!c->finished)
 		tgt_finish(c);
+	if (!c->preempts && tgt_preempt(c))
+		return;
 	if (!cmd_settle(c)) {
 		tgt_drop(c);
 		return;
@@ -239,6 +242,7 @@ void tgt_refuse(struct tgt_cmd *c)
 		return;
 	}
 	srp_count(&ch->n_bad, 1);
+	tgt_part_put(c);
 	a = tgt_area_take(c);
 	recv_put(c->recv);
 	c->recv = NULL;
@@ -320,7 +324,7 @@ static void begun_with_medium(struct tgt_event *ev)
 	struct tgt_cmd *c = srp_container_of(ev, struct tgt_cmd, ev);
 	struct srp_cmd iu;
 
-	__atomic_store_n(&c->in_job, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&c->in_job, TGT_NO_JOB, __ATOMIC_SEQ_CST);
 	if (tgt_dead(c->ch)) {
 		tgt_forget(c);
 	} else if (tgt_aborted(c)) {
@@ -349,7 +353,7 @@ static void begin(struct tgt_cmd *c, const struct srp_cmd *iu)
 {
 	if (scsi_begin_waits(iu->cdb, iu->cdb_len)) {
 		c->only_looks = true;
-		__atomic_store_n(&c->in_job, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&c->in_job, TGT_JOB_MEDIUM, __ATOMIC_SEQ_CST);
 		tgt_job(c->ch, &c->job, begin_with_medium);
 		return;
 	}
@@ -379,7 +383,10 @@ static void command(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 	__atomic_store_n(&c->tag, iu.tag, __ATOMIC_RELAXED);
 	c->recv = r;
 	c->area = NULL;
+	c->by_copy = false;
+	c->lost = false;
 	c->finished = false;
+	c->preempts = false;
 	c->attr = iu.attr;
 	cmd_activate(c);
 	if (must_hold(c))

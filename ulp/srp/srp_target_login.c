@@ -131,6 +131,8 @@ void tgt_channel_free(struct tgt_channel *ch)
 	u32 i;
 
 	srp_qp_drop(&ch->qp);
+	for (i = 0; ch->cmds && i < ch->n_cmds; i++)
+		tgt_part_put(&ch->cmds[i]);
 	if (ch->pd)
 		ib_dealloc_pd(ch->pd);
 	for (i = 0; ch->areas && i < ch->t->attr.buffers; i++) {

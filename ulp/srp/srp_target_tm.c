@@ -3,6 +3,7 @@
  * The SRP target: task management (SRP r16a 6.7, SAM-4 7). A function marks the
  * commands that it ends, wherever they are, and is answered when all of them have
  * been dropped, those that an earlier function has marked included: after the answer no byte of them moves any more.
+ * A PREEMPT AND ABORT does the same to the commands of those that it preempts (SPC-4 5.13.11.2.7).
  */
 #include "srp_target.h"
 
@@ -53,9 +54,20 @@ static void reply(struct tgt_cmd *tm)
 		tgt_fail(ch);
 }
 
+/* Nothing is left that it waits for. */
+static void over(struct tgt_cmd *tm)
+{
+	if (!tm->preempts)
+		reply(tm);
+	else if (tgt_dead(tm->ch))
+		tgt_forget(tm);
+	else
+		tgt_respond(tm, NULL, 0);
+}
+
 static void waited(struct tgt_event *ev)
 {
-	reply(srp_container_of(ev, struct tgt_cmd, ev));
+	over(srp_container_of(ev, struct tgt_cmd, ev));
 }
 
 /* Functions that wait no more; each was in the target's list, and has a reference. */
@@ -76,6 +88,8 @@ static void finish(struct tgt_cmd *tms)
 
 static bool is_meant(const struct tgt_cmd *tm, const struct tgt_cmd *c)
 {
+	if (tm->preempts)
+		return scsi_preempts(&tm->scsi, &c->ch->nexus->scsi);
 	switch (tm->tm.function) {
 	case SRP_ABORT_TASK:
 		return c->ch->nexus == tm->ch->nexus && __atomic_load_n(&c->tag, __ATOMIC_RELAXED) == tm->tm.task_tag;
@@ -84,6 +98,12 @@ static bool is_meant(const struct tgt_cmd *tm, const struct tgt_cmd *c)
 	default:
 		return true;
 	}
+}
+
+/* Is a nexus told that others have ended its commands? A reset is told to all anyway. */
+static bool tells(const struct tgt_cmd *tm, const struct tgt_cmd *c)
+{
+	return c->ch->nexus != tm->ch->nexus && (tm->preempts || tm->tm.function == SRP_CLEAR_TASK_SET);
 }
 
 /*
@@ -104,9 +124,11 @@ static bool mark(struct tgt_cmd *c, struct tgt_cmd *tm)
 						  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 		if (!now)
 			return false;
+		if (tells(tm, c))
+			scsi_nexus_cleared(&c->ch->nexus->scsi);
 		c->marked = tm->tm_number;
 		/* Its job's end looks for the mark after it has cleared this. */
-		c->quiet = __atomic_load_n(&c->in_job, __ATOMIC_SEQ_CST) && c->only_looks;
+		c->quiet = __atomic_load_n(&c->in_job, __ATOMIC_SEQ_CST) == TGT_JOB_MEDIUM && c->only_looks;
 	} else if ((state & (TGT_STATES - 1)) != TGT_ABORTED) {
 		return false;
 	}
@@ -169,7 +191,16 @@ static void end_commands(struct tgt_cmd *tm)
 		tgt_put(ch);
 	}
 	if (!waits)
-		reply(tm);
+		over(tm);
+}
+
+bool tgt_preempt(struct tgt_cmd *c)
+{
+	if (!c->scsi.preempted)
+		return false;
+	c->preempts = true;
+	end_commands(c);
+	return true;
 }
 
 void tgt_abort_done(struct tgt_cmd *c)
@@ -237,6 +268,7 @@ void tgt_task_mgmt(struct tgt_channel *ch, struct tgt_recv *r, u32 len)
 		return;
 	}
 	ch->free = tm->next;
+	tm->preempts = false;
 	bad = srp_tsk_mgmt_decode(r->iu, len, &tm->tm);
 	srp_count(bad ? &ch->n_bad : &ch->n_task_mgmt, 1);
 	if (tgt_recv_post(r))

@@ -9,8 +9,6 @@
  * of its own, so no channel's data waits for another channel's slow commands. Urgent jobs never touch the medium, and
  * get a thread at once.
  */
-#include <signal.h>
-
 #include "srp_target.h"
 
 /* Events that one thread runs in a row, before a worker goes on with them. */
@@ -33,7 +31,8 @@ void tgt_put(struct tgt_channel *ch)
 			return;
 	/* The last reference goes under the lock: the target can't end before this thread has left it. */
 	pthread_mutex_lock(&t->lock);
-	if (!__atomic_sub_fetch(&ch->refs, 1, __ATOMIC_ACQ_REL)) {
+	if (!__atomic_sub_fetch(&ch->refs, 1, __ATOMIC_ACQ_REL) && !ch->listed) {
+		ch->listed = true;
 		ch->next = t->ended;
 		t->ended = ch;
 		pthread_cond_signal(&t->wake);
@@ -92,6 +91,7 @@ void tgt_event(struct tgt_channel *ch, struct tgt_event *ev, void (*run)(struct 
 	srp_lock(&ch->events_lock);
 	*ch->events_last = ev;
 	ch->events_last = &ev->next;
+	__atomic_store_n(&ch->brought, ch->brought + 1, __ATOMIC_RELAXED);
 	running = ch->running;
 	ch->running = true;
 	srp_unlock(&ch->events_lock);
@@ -154,6 +154,13 @@ static struct tgt_job *take_job(struct tgt_pool *p)
 	return job;
 }
 
+/*
+ * The channel whose job this thread is doing, and whether a job of that channel has come meanwhile for which no thread was called:
+ * this thread is about to look for one, and has in its cache what the channel moves its data through.
+ */
+static __thread const struct tgt_channel *doing;
+static __thread bool kept;
+
 /* The lock is given up meanwhile. The job may be another one, or gone, when it has run. */
 static void do_job(struct tgt_pool *p, struct tgt_job *job)
 {
@@ -161,7 +168,9 @@ static void do_job(struct tgt_pool *p, struct tgt_job *job)
 	bool urgent = job->urgent;
 
 	pthread_mutex_unlock(&p->lock);
+	doing = urgent ? NULL : ch;
 	job->run(job);
+	doing = NULL;
 	pthread_mutex_lock(&p->lock);
 	if (urgent)
 		return;
@@ -172,6 +181,35 @@ static void do_job(struct tgt_pool *p, struct tgt_job *job)
 	pthread_mutex_lock(&p->lock);
 }
 
+static void *work(void *arg);
+
+/* Return: a thread will look for a job soon. */
+static bool call(struct tgt_pool *p)
+{
+	if (p->idle) {
+		p->idle--;
+		p->called++;
+		pthread_cond_signal(&p->wake);
+		return true;
+	}
+	if (p->n_threads == p->most || srp_thread(&p->threads[p->n_threads], work, p))
+		return false;
+	p->n_threads++;
+	return true;
+}
+
+/* A job was left for this thread, and it has taken another one, or none may begin. The lock is held. */
+static void call_for_kept(struct tgt_pool *p)
+{
+	struct tgt_channel *ch;
+
+	kept = false;
+	for (ch = p->channels; ch && !may_begin(p, ch); ch = ch->pool_next)
+		;
+	if (ch)
+		(void)call(p);
+}
+
 static void *work(void *arg)
 {
 	struct tgt_pool *p = arg;
@@ -180,6 +218,8 @@ static void *work(void *arg)
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
 		job = take_job(p);
+		if (kept)
+			call_for_kept(p);
 		if (job) {
 			do_job(p, job);
 			continue;
@@ -194,34 +234,6 @@ static void *work(void *arg)
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
-}
-
-/* Signals are the program's, not these threads'. */
-int tgt_thread(pthread_t *thread, void *(*run)(void *), void *arg)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = pthread_create(thread, NULL, run, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
-}
-
-/* Return: a thread will look for a job soon. */
-static bool call(struct tgt_pool *p)
-{
-	if (p->idle) {
-		p->idle--;
-		p->called++;
-		pthread_cond_signal(&p->wake);
-		return true;
-	}
-	if (p->n_threads == p->most || tgt_thread(&p->threads[p->n_threads], work, p))
-		return false;
-	p->n_threads++;
-	return true;
 }
 
 /* --- jobs --- */
@@ -244,7 +256,9 @@ void tgt_job(struct tgt_channel *ch, struct tgt_job *job, void (*run)(struct tgt
 	*ch->jobs_last = job;
 	ch->jobs_last = &job->next;
 	/* If no thread can be had, a worker takes it when it has ended its job. */
-	if (may_begin(p, ch))
+	if (doing == ch && !kept)
+		kept = true;
+	else if (may_begin(p, ch))
 		(void)call(p);
 	pthread_mutex_unlock(&p->lock);
 }

@@ -98,7 +98,12 @@ int bed_open(struct bed *bed, const struct bed_attr *ba, struct why *why)
 		attr.high_bytes *= ba->memory_times;
 		attr.bounce_bytes *= ba->memory_times;
 	}
+	attr.file_bytes = attr.platform == MACHINE_BOUNCE ? 0 : ba->file_bytes;
 	err = machine_create(&attr, &bed->machine);
+	if (err && attr.file_bytes) {
+		attr.file_bytes = 0;
+		err = machine_create(&attr, &bed->machine);
+	}
 	if (err)
 		return why_set(why, err, "the machine can't be made: %s", strerror(-err));
 	err = end_open(&bed->initiator, bed, mask, "initiator", ba->initiator, !ba->no_ledger, why);

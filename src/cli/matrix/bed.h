@@ -52,6 +52,7 @@ struct bed_account {
  * struct bed_attr - how a bed is made
  * @machine: an index of machine_kinds
  * @memory_times: that often its usual memory; 0: once
+ * @file_bytes: as in struct machine_attr; nothing where the machine can't have them
  * @no_ledger: its adapters keep none
  */
 struct bed_attr {
@@ -59,6 +60,7 @@ struct bed_attr {
 	enum adapter initiator;
 	enum adapter target;
 	u32 memory_times;
+	u64 file_bytes;
 	bool no_ledger;
 };
 

@@ -30,6 +30,9 @@
 /* Times the memory of a matrix's machine. */
 #define MEMORY_TIMES 4u
 
+/* Addresses for pieces of the file, so that what is read often is copied once less. They are no memory, but a 32-bit process has few. */
+#define FILE_BYTES (sizeof(void *) > 4 ? (u64)1 << 30 : 0)
+
 /* Pieces are not made smaller than this where memory is short. */
 #define LEAST_PIECE (64u << 10)
 
@@ -104,7 +107,8 @@ static u32 entries(const struct disk *d)
 static bool make_slot(struct disk *d, struct slot *s)
 {
 	/* High memory is mapped page by page for each copy: only where low memory is too little, and the target needs some too. */
-	bool low = machine_map(d->bed.machine)->low_bytes >= (u64)4 * SLOTS * PIECE;
+	const struct machine_map *map = machine_map(d->bed.machine);
+	bool low = map->low_bytes - map->file_bytes >= (u64)4 * SLOTS * PIECE;
 
 	s->sg = calloc(entries(d), sizeof(*s->sg));
 	if (s->sg)
@@ -178,6 +182,7 @@ int disk_start(struct disk *d, struct why *why)
 		.initiator = d->attr.initiator,
 		.target = d->attr.target,
 		.memory_times = MEMORY_TIMES,
+		.file_bytes = FILE_BYTES,
 		.no_ledger = !d->attr.ledger,
 	};
 	int err = bed_open(&d->bed, &ba, why);

@@ -35,6 +35,7 @@
 
 #define HCA_CACHE_LINE SMP_CACHE_BYTES
 #define HCA_ALIGNED(n) __aligned(n)
+#define HCA_ALWAYS_INLINE __always_inline
 #define HCA_PRINTF(f, a) __printf(f, a)
 
 #define hca_memcpy(to, from, n) memcpy(to, from, n)
@@ -159,7 +160,8 @@ static inline void hca_relax(u32 *turns)
 		cpu_relax();
 }
 
-#define hca_mb_heavy() smp_mb() /* pairs with hca_slot_enter() */
+#define hca_mb_heavy() smp_mb() /* pairs with hca_slot_enter(); as no slot is light, it isn't called */
+#define hca_slot_light(slot) ((void)(slot), false)
 
 struct hca_spinlock {
 	spinlock_t lock;
@@ -224,7 +226,7 @@ static inline unsigned int hca_slot(void)
 static inline void hca_slot_enter(u32 *p, unsigned int slot)
 {
 	(void)hca_fetch_add_u32(p, 1);
-	smp_mb(); /* pairs with hca_mb_heavy() */
+	smp_mb(); /* pairs with that of hca_quiesce_wait() */
 }
 
 static inline void hca_slot_leave(u32 *p, unsigned int slot)

@@ -112,6 +112,23 @@ int hca_arena_show(void *at, int fd, u64 offset, size_t bytes, enum hca_prot pro
 	return arena_os_show(at, fd, offset, bytes, prot);
 }
 
+int hca_arena_show_file(void *at, int fd, u64 offset, size_t bytes, enum hca_prot prot)
+{
+	test_enter(TEST_MEMORY);
+	check_space("hca_arena_show_file", at, bytes);
+	if (test_fails())
+		return -ENOMEM;
+	return arena_os_show(at, fd, offset, bytes, prot);
+}
+
+/* As hca_arena_protect(). */
+int hca_arena_cover(void *at, int fd, u64 offset, size_t bytes)
+{
+	check_space("hca_arena_cover", at, bytes);
+	check_file("hca_arena_cover", fd, offset, bytes);
+	return arena_os_cover(at, fd, offset, bytes);
+}
+
 void hca_arena_hide(void *at, size_t bytes)
 {
 	test_enter(TEST_MEMORY);

@@ -17,6 +17,7 @@
 
 #define FOREVER (~0ull)
 #define MAX_HELD 16u
+#define MAX_STORES 8u
 #define CONTEXTS (TEST_MAX_THREADS + 1)
 
 enum wait_for { WAIT_NONE, WAIT_SPIN, WAIT_MUTEX, WAIT_COMPLETION, WAIT_GRACE, WAIT_TIMER_END, WAIT_CLOCK, WAIT_WORK };
@@ -26,6 +27,14 @@ struct held {
 	void *lock;
 	const char *file;
 	int line;
+};
+
+/* One that only its thread sees yet. */
+struct test_store {
+	volatile void *at;
+	size_t size;
+	u64 value;
+	bool release;
 };
 
 struct test_ctx {
@@ -49,6 +58,9 @@ struct test_ctx {
 	u64 grace[CONTEXTS]; /* the sections that a grace period waits for */
 	bool in_timer;
 
+	struct test_store store[MAX_STORES]; /* oldest first */
+	u32 nstores;
+
 	sem_t baton;
 	pthread_t thread;
 	void (*fn)(void *arg);
@@ -71,6 +83,10 @@ void test_hold(struct test_ctx *c, bool spin, void *lock);
 bool test_drop(struct test_ctx *c, void *lock);
 const struct held *test_held_within(const void *mem, size_t size); /* by whomever */
 struct test_ctx *test_nth(u32 i); /* NULL after the last */
+
+/* weak.c */
+void test_drain(struct test_ctx *c);
+void test_drain_some(struct test_ctx *c, u64 *chance, u32 of_8); /* each more with that chance */
 
 /* timer.c */
 extern u64 test_now;

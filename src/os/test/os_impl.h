@@ -41,6 +41,11 @@ extern bool test_scheduled; /* threads of test_run_threads() are running */
 extern _Thread_local const char *test_site_file;
 extern _Thread_local int test_site_line;
 
+extern bool test_weak; /* stores are seen late */
+void test_buffer(volatile void *at, size_t size, const void *value, bool release);
+void test_forward(const volatile void *at, size_t size, void *value);
+void test_drain_all(void);
+
 void test_switch(enum test_op op);
 void test_moved(void);
 void test_misaligned(const volatile void *p, size_t size, const char *file, int line);
@@ -71,15 +76,28 @@ static inline void test_step(enum test_op op, const volatile void *p, size_t siz
 		operation; \
 	})
 
-#define hca_load(p) TEST_STEP(TEST_LOAD, p, raw_load(hca_step_, __ATOMIC_RELAXED))
-#define hca_load_acquire(p) TEST_STEP(TEST_LOAD, p, raw_load(hca_step_, __ATOMIC_ACQUIRE))
+/* What this thread has stored it sees, even if nobody else does yet (weak.c). */
+#define TEST_SEEN(loaded) \
+	({ \
+		__auto_type hca_seen_ = loaded; \
+		if (hca_unlikely(test_weak)) \
+			test_forward(hca_step_, sizeof(hca_seen_), &hca_seen_); \
+		hca_seen_; \
+	})
+#define TEST_KEEP(order) \
+	(hca_unlikely(test_weak) ? \
+		 test_buffer(hca_step_, sizeof(hca_value_), &hca_value_, (order) == __ATOMIC_RELEASE) : \
+		 (void)raw_store(hca_step_, hca_value_, order))
+
+#define hca_load(p) TEST_STEP(TEST_LOAD, p, TEST_SEEN(raw_load(hca_step_, __ATOMIC_RELAXED)))
+#define hca_load_acquire(p) TEST_STEP(TEST_LOAD, p, TEST_SEEN(raw_load(hca_step_, __ATOMIC_ACQUIRE)))
 #define TEST_VALUE(op, p, v, operation) \
 	({ \
 		__typeof__(*(p)) hca_value_ = (v); \
 		TEST_STEP(op, p, operation); \
 	})
-#define hca_store(p, v) TEST_VALUE(TEST_STORE, p, v, raw_store(hca_step_, hca_value_, __ATOMIC_RELAXED))
-#define hca_store_release(p, v) TEST_VALUE(TEST_STORE, p, v, raw_store(hca_step_, hca_value_, __ATOMIC_RELEASE))
+#define hca_store(p, v) TEST_VALUE(TEST_STORE, p, v, TEST_KEEP(__ATOMIC_RELAXED))
+#define hca_store_release(p, v) TEST_VALUE(TEST_STORE, p, v, TEST_KEEP(__ATOMIC_RELEASE))
 #define hca_xchg(p, v) TEST_VALUE(TEST_RMW, p, v, raw_xchg(hca_step_, hca_value_))
 #define hca_fetch_add(p, n) TEST_VALUE(TEST_RMW, p, n, raw_fetch_add(hca_step_, hca_value_))
 #define hca_fetch_or(p, m) TEST_VALUE(TEST_RMW, p, m, raw_fetch_or(hca_step_, hca_value_))
@@ -101,9 +119,17 @@ static inline void test_step(enum test_op op, const volatile void *p, size_t siz
 	})
 #define hca_pause() test_step(TEST_PAUSE, NULL, 1, __FILE__, __LINE__)
 #define hca_relax(turns) ((void)++*(turns), hca_pause())
-#define hca_slot_enter(p, slot) ((void)(slot), (void)hca_fetch_add(p, 1u), hca_mb())
-#define hca_slot_leave(p, slot) ((void)(slot), (void)hca_fetch_add(p, (uint32_t)-1))
-#define hca_mb_heavy() hca_mb()
+/* Every slot is one thread's own, and light. With weak memory a thread that comes in is seen late. */
+#define hca_slot_light(slot) ((void)(slot), true)
+#define hca_slot_enter(p, slot) ((void)(slot), test_weak ? hca_store(p, hca_load(p) + 1) : (void)hca_fetch_add(p, 1u))
+#define hca_slot_leave(p, slot) \
+	((void)(slot), test_weak ? hca_store_release(p, hca_load(p) - 1) : (void)hca_fetch_add(p, (uint32_t)-1))
+#define hca_mb_heavy() \
+	({ \
+		hca_mb(); \
+		if (hca_unlikely(test_weak)) \
+			test_drain_all(); \
+	})
 
 struct test_ctx;
 

@@ -29,6 +29,8 @@ static struct {
 	u32 n; /* threads */
 	u64 chance;
 	u32 stay; /* of 16 decisions, how many leave the same thread running */
+	u32 burst; /* with weak memory: so many decisions more do */
+	u32 drain; /* of 8 stores that only their thread sees, how many go on to memory at its next step */
 	u64 trace;
 	u64 steps;
 	u32 idle;
@@ -211,6 +213,22 @@ static u32 gather(bool paused, struct test_ctx *cand[])
 	return n;
 }
 
+/*
+ * Does a thread that could go on go on? With weak memory the times that it does are of very different lengths: what goes wrong
+ * there goes wrong when one thread stops at a certain place and another one gets far meanwhile.
+ */
+static bool stays(void)
+{
+	if (!test_weak)
+		return (test_mix(&run.chance) & 15) < run.stay;
+	if (run.burst) {
+		run.burst--;
+		return true;
+	}
+	run.burst = (1u << (test_mix(&run.chance) & 7)) - 1;
+	return false;
+}
+
 /* The thread that goes on, or NULL when all are done. @me is NULL or done if it can't. */
 static struct test_ctx *pick(struct test_ctx *me, enum test_op op)
 {
@@ -235,7 +253,7 @@ static struct test_ctx *pick(struct test_ctx *me, enum test_op op)
 		test_abandon(n ? -ELOOP : -EDEADLK);
 	}
 	for (i = 0; i < n && op != TEST_PAUSE && !next; i++) {
-		if (cand[i] == me && (test_mix(&run.chance) & 15) < run.stay)
+		if (cand[i] == me && stays())
 			next = me;
 	}
 	if (!next)
@@ -292,7 +310,16 @@ void test_switch(enum test_op op)
 		c->paused = true;
 	else if (op != TEST_LOAD && op != TEST_CMPXCHG)
 		test_moved();
+	if (c->nstores)
+		test_drain_some(c, &run.chance, run.drain);
 	hand_over(c, op);
+	if (hca_likely(!c->nstores))
+		return;
+	/* A thread that turns in a loop gives its stores the time that they need. */
+	if (op == TEST_LOAD || op == TEST_STORE)
+		test_drain_some(c, &run.chance, run.drain);
+	else
+		test_drain(c);
 }
 
 struct test_ctx *test_enter(enum test_op op)
@@ -335,6 +362,7 @@ bool test_block(enum wait_for wait, const void *what, u64 until)
 	struct test_ctx *c = test_self();
 	bool late;
 
+	test_drain(c);
 	c->what = what;
 	c->until = until;
 	c->wait = wait;
@@ -396,6 +424,7 @@ static void leave(struct test_ctx *c)
 		test_bug("thread %d ends in a read section", c->index);
 	if (c->pins)
 		test_bug("thread %d ends pinned", c->index);
+	test_drain(c);
 	c->done = true;
 	test_moved();
 	run.over = true;
@@ -422,6 +451,7 @@ static void *thread_main(void *arg)
 int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *const args[], u64 *trace)
 {
 	static const u32 nervousness[] = { 0, 4, 8, 12, 14 };
+	static const u32 draining[] = { 0, 0, 1, 3 };
 	struct test_ctx *c = test_self();
 	bool bug;
 	u32 i;
@@ -433,6 +463,7 @@ int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *cons
 	run.n = n;
 	run.chance = seed;
 	run.stay = nervousness[test_mix(&run.chance) % HCA_ARRAY_SIZE(nervousness)];
+	run.drain = test_weak ? draining[test_mix(&run.chance) % HCA_ARRAY_SIZE(draining)] : 8;
 	for (i = 0; i <= n; i++) {
 		c = &run.ctx[i];
 		c->index = (int)i;

@@ -71,6 +71,13 @@ u32 test_live(void);
  */
 int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *const args[], u64 *trace);
 
+/**
+ * test_weak_memory() - in the runs that follow others see what a thread stores late, and in another order; or at once again
+ *
+ * Stores by hca_store() and hca_store_release(), and threads that enter a slot; see weak.c for what such a test must keep to.
+ */
+void test_weak_memory(bool on);
+
 /** test_steps() - decisions that the last run took */
 u64 test_steps(void);
 

@@ -41,6 +41,16 @@ int hca_arena_show(void *at, int fd, u64 offset, size_t bytes, enum hca_prot pro
 	return arena_os_show(at, fd, offset, bytes, prot);
 }
 
+int hca_arena_show_file(void *at, int fd, u64 offset, size_t bytes, enum hca_prot prot)
+{
+	return arena_os_show(at, fd, offset, bytes, prot);
+}
+
+int hca_arena_cover(void *at, int fd, u64 offset, size_t bytes)
+{
+	return arena_os_cover(at, fd, offset, bytes);
+}
+
 void hca_arena_hide(void *at, size_t bytes)
 {
 	arena_os_hide(at, bytes);

@@ -119,6 +119,18 @@ static inline int arena_os_show(void *at, int fd, u64 offset, size_t bytes, enum
 	return 0;
 }
 
+/* In a signal handler, whose caller keeps its errno. */
+static inline int arena_os_cover(void *at, int fd, u64 offset, size_t bytes)
+{
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
+	int saved = errno, err = 0;
+
+	if (mmap(at, bytes, prot, flags, fd, (off_t)offset) == MAP_FAILED)
+		err = -errno;
+	errno = saved;
+	return err;
+}
+
 static inline void arena_os_hide(void *at, size_t bytes)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;

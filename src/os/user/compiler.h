@@ -13,6 +13,7 @@
 
 #define HCA_CACHE_LINE 64
 #define HCA_ALIGNED(n) __attribute__((aligned(n)))
+#define HCA_ALWAYS_INLINE inline __attribute__((always_inline))
 #define HCA_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 #define hca_memcpy(to, from, n) __builtin_memcpy(to, from, n)
@@ -65,6 +66,13 @@ __attribute__((weak)) unsigned int hca_fence_seen;
 #define raw_mb() ((void)__atomic_fetch_add(&hca_fence_seen, 1, __ATOMIC_SEQ_CST))
 #else
 #define raw_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
+/* A locked instruction is a full barrier; elsewhere what follows it may be done before its store can be seen. */
+#if defined(__x86_64__) || defined(__i386__)
+#define raw_mb_after_rmw() __asm__ volatile("" ::: "memory")
+#else
+#define raw_mb_after_rmw() raw_mb()
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)

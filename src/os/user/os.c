@@ -259,20 +259,26 @@ size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...)
 
 static const char *const level_name[] = { "error", "warning", "info", "debug" };
 
-/* SOFTHCA_LOG=error|warning|info|debug (or 0..3) says how much is printed; without it, warnings and worse. */
+/*
+ * SOFTHCA_LOG=error|warning|info|debug (or 0..3) says how much is printed; without it, warnings and worse. Areas may follow
+ * a colon: what is said here is of none, and of all of them.
+ */
 static int log_limit(void)
 {
 	static int limit = -1;
 	int now = __atomic_load_n(&limit, __ATOMIC_RELAXED);
 	const char *env;
+	size_t len;
 	int i;
 
 	if (hca_likely(now >= 0))
 		return now;
 	now = HCA_LOG_WARN;
-	env = getenv("SOFTHCA_LOG");
-	for (i = HCA_LOG_ERR; env && i <= HCA_LOG_DEBUG; i++) {
-		if (!strcmp(env, level_name[i]) || (env[0] == '0' + i && !env[1]))
+	env = secure_getenv("SOFTHCA_LOG");
+	len = env ? strcspn(env, ":") : 0;
+	for (i = HCA_LOG_ERR; len && i <= HCA_LOG_DEBUG; i++) {
+		if ((len == strlen(level_name[i]) && !memcmp(env, level_name[i], len)) ||
+		    (len == 1 && env[0] == '0' + i))
 			now = i;
 	}
 	__atomic_store_n(&limit, now, __ATOMIC_RELAXED);

@@ -65,6 +65,9 @@ static inline unsigned int hca_slot(void)
 /* The slots from here on are shared by the threads that found no other. */
 #define HCA_SHARED_SLOTS 48u
 
+/* Where the system can't make a barrier in every thread, no thread is in a slot of its own. */
+#define hca_slot_light(slot) ((slot) < HCA_SHARED_SLOTS)
+
 #ifdef HCA_TSAN
 /* The thread sanitizer doesn't know membarrier(2): each side makes the order by itself. */
 #define hca_slot_enter(p, slot) ((void)(slot), (void)raw_fetch_add(p, 1u), raw_mb())
@@ -73,15 +76,17 @@ static inline unsigned int hca_slot(void)
 #else
 /*
  * A counter of one thread's own takes no atomic operation: where a heavy barrier is asked for the system makes one in
- * every running thread of the process. Where it can't, every slot is a shared one.
+ * every running thread of the process.
  */
 static inline void hca_slot_enter(uint32_t *p, unsigned int slot)
 {
-	if (hca_likely(slot < HCA_SHARED_SLOTS))
+	if (hca_likely(hca_slot_light(slot))) {
 		__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
-	else
+		__asm__ volatile("" ::: "memory");
+	} else {
 		__atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST);
-	__asm__ volatile("" ::: "memory");
+		raw_mb_after_rmw();
+	}
 }
 
 static inline void hca_slot_leave(uint32_t *p, unsigned int slot)

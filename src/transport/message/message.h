@@ -14,34 +14,64 @@
 /* Requests that wait for their answers. */
 #define HCA_MESSAGE_WINDOW 64u
 
+/* Pieces that may wait while another thread is at rx; a peer who sends more is told to come again. */
+#define HCA_MESSAGE_BACKLOG 64u
+
 #define HCA_GRH_BYTES 40u
+
+/**
+ * struct hca_message_late - a piece that waits behind another one of its queue pair
+ * @refused: there was no room for it, and the peer is to be told so in its turn
+ * @bytes: the payload, or room for what is read
+ */
+struct hca_message_late {
+	struct hca_rx_node node;
+	struct hca_msg msg;
+	bool refused;
+	u8 bytes[];
+};
 
 /**
  * struct hca_message_qp - the transport's state of a queue pair
  *
  * The requester's: qp->lock.
- * @number: of the request at sq.head; one that sends nothing has none, and leaves it to the next
+ * @number: of the request at sq.head; one that takes no receive request leaves it to the next
+ * @answered: bytes of the oldest unanswered request whose pieces were answered
  * @put_off: the request that is being carried was put off meanwhile
- * @begun: the request at sq.issue was carried, and is to be carried again
+ * @begun: the request at sq.issue was carried, and is to be carried again, or on
+ * @sent: bytes of it that the wire took before it took no more; the rest is carried when the wire is ready
  * @placing: bytes of an answer are being put into the oldest request's entries: it doesn't complete meanwhile
  * @failed: a request completed in error: the queue pair ends, and no answer counts any more; RC alone
- * @timing: the timer runs; @deadline: when an answer is missed, 0: never
+ * @timing: an answer is missed when the timer is due; @armed: it runs; @renewed: it is of an answer that has come
  *
  * The responder's, by the thread that is at rx:
- * @expected: number of the request that comes next; @expected_off: its next piece
+ * @expected: number of the request that comes next; @expected_off: its next piece, of the session @coming if it isn't the first
+ *
+ * These outlive a reset:
+ * @session: of the requester
+ * @refusing: atomic: @refusal is among what waits at rx
  */
 struct hca_message_qp {
 	u32 number;
+	u32 answered; /* atomic */
 	bool put_off;
 	bool begun;
+	u64 sent;
 	bool placing;
 	bool failed;
 	bool timing;
-	u64 deadline;
-	void *const *peer; /* where the peer's adapter stands, if it is in this address space; or NULL */
+	bool armed;
+	bool renewed;
+	void *const *
+		peer; /* where the peer's adapter stands, if it is in this address space; else a place where none ever does */
 
 	u32 expected;
 	u64 expected_off;
+	u32 coming;
+
+	u32 session;
+	u32 refusing;
+	struct hca_message_late *refusal;
 };
 
 /** struct hca_transfer - a piece, with what stands behind it in this address space */
@@ -49,6 +79,7 @@ struct hca_transfer {
 	struct hca_carried c;
 	struct hca_sge_cursor data;
 	const u8 *inline_data; /* or NULL: the bytes are at @data */
+	bool by_place; /* the wire was told where the piece is, and @data is still at its beginning */
 	hca_site_t site;
 	struct hca_resp_finish finish; /* set by the responder; finish.qp is NULL before */
 };
@@ -66,7 +97,15 @@ void hca_message_answered(void *client, const struct hca_reply *r);
 /* direct.c */
 bool hca_message_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op, u64 bytes);
 
-/* responder.c */
+/* responder.c. It calls no handler: the wire's caller runs the event queue when it is outside (wire/wire.h). */
 enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct hca_reply *r);
+void hca_message_late(struct hca_qp *qp, struct hca_rx_node *node);
+
+/**
+ * hca_message_grh() - the network's header of a datagram
+ * @imm: it has immediate data
+ * @out: zeroed before
+ */
+void hca_message_grh(const struct hca *hca, const struct hca_msg *m, bool imm, u8 out[HCA_GRH_BYTES]);
 
 #endif

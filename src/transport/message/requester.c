@@ -12,10 +12,27 @@ static int get_payload(struct hca_carried *c, void *out)
 {
 	struct hca_transfer *t = hca_container_of(c, struct hca_transfer, c);
 
+	t->by_place = false;
 	if (!t->inline_data)
 		return hca_sge_get(&t->data, out, c->msg.piece, t->site);
 	hca_memcpy(out, t->inline_data + c->msg.off, c->msg.piece);
 	return 0;
+}
+
+/* The bytes may be moved without us: then the list goes on behind them (carry()). */
+static u32 places(struct hca_carried *c, struct hca_place *out)
+{
+	struct hca_transfer *t = hca_container_of(c, struct hca_transfer, c);
+	u32 n;
+
+	if (!t->inline_data) {
+		n = hca_sge_places(&t->data, c->msg.piece, out);
+		t->by_place = n;
+		return n;
+	}
+	out->at = (u8 *)t->inline_data + c->msg.off;
+	out->len = c->msg.piece;
+	return 1;
 }
 
 static void fill_datagram(const struct hca_qp *qp, const struct hca_send_wr *wr, struct hca_msg *m)
@@ -38,6 +55,24 @@ static void fill_datagram(const struct hca_qp *qp, const struct hca_send_wr *wr,
 	m->ud.traffic_class = wr->ud.grh.traffic_class;
 }
 
+/*
+ * Work that is one-sided is alone under way and may pass its responder by, which therefore doesn't count it; but an answer names
+ * it by its number.
+ */
+static void fill_later(const struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfer *t)
+{
+	struct hca_msg *m = &t->c.msg;
+
+	if (hca_qp_is_reliable(qp->type)) {
+		m->number = e->number;
+		m->session = hca_message_qp(qp)->session;
+		m->flags |= e->op->flags & HCA_OP_TAKES_RECV ? HCA_MSG_NUMBERED : 0;
+	}
+	t->c.right = e->op->flags & HCA_OP_ONE_SIDED ? e->op->remote : 0;
+	t->c.places = places;
+	t->c.pending = false;
+}
+
 /* The lock is held: attributes don't change. */
 static inline void fill(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfer *t)
 {
@@ -56,6 +91,9 @@ static inline void fill(struct hca_qp *qp, const struct hca_sqe *e, struct hca_t
 		m->flags |= HCA_MSG_CONNECTED | HCA_MSG_RELIABLE;
 	else if (qp->type == HCA_QPT_UC)
 		m->flags |= HCA_MSG_CONNECTED;
+	else if (qp->type == HCA_QPT_XRC_INI)
+		m->flags |= HCA_MSG_CONNECTED | HCA_MSG_RELIABLE | HCA_MSG_XRC;
+	m->srqn = m->flags & HCA_MSG_XRC ? wr->srqn : 0;
 	if (hca_likely(m->flags & HCA_MSG_CONNECTED)) {
 		m->dlid = qp->attr.ah.dlid;
 		m->dqpn = qp->attr.dest_qp_num;
@@ -71,26 +109,31 @@ static inline void fill(struct hca_qp *qp, const struct hca_sqe *e, struct hca_t
 		m->raddr = wr->rdma.addr;
 		m->rkey = wr->rdma.rkey;
 	}
-	if (hca_unlikely(qp->hca->wire->ops->caps & HCA_WIRE_LATER) && m->flags & HCA_MSG_RELIABLE) {
-		m->flags |= HCA_MSG_NUMBERED;
-		m->number = e->number;
-	}
+	if (hca_unlikely(qp->hca->wire->ops->caps & HCA_WIRE_LATER))
+		fill_later(qp, e, t);
 	hca_req_cursor(qp, e, &t->data);
 	t->inline_data = wr->flags & HCA_SEND_INLINE ? (const u8 *)e->sge : NULL;
 	t->site = wr->site;
 	t->c.get = get_payload;
 	t->c.local = t;
 	t->c.bytes = NULL;
+	t->by_place = false;
 	t->finish.qp = NULL;
 }
 
 /* --- carrying --- */
 
-/* How it ended. @local: an error that the requester found itself; else @answer, with @reply, counts. */
+/*
+ * How it ended. @local: an error that the requester found itself; else @answer, with @reply, counts. HCA_ANSWER_LATER: the wire took
+ * @sent bytes, and no more; @calls: how often it had been ready before. @not_now: nothing has happened.
+ */
 struct outcome {
+	bool not_now;
 	enum hca_wc_status local;
 	enum hca_answer answer;
 	struct hca_reply reply;
+	u64 sent;
+	u32 calls;
 };
 
 static bool may_send(const struct hca_qp *qp)
@@ -100,16 +143,31 @@ static bool may_send(const struct hca_qp *qp)
 	return state == HCA_QPS_RTS || state == HCA_QPS_SQD;
 }
 
-/* Between two pieces nothing is held: keys, state and rights are looked at again, here and there. */
-static void carry(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfer *t, struct outcome *o)
+/* A wire that answers later may carry the first pieces of one-sided work out at once: the answers begin behind them. */
+static void note_piece(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfer *t, enum hca_answer answer,
+		       u32 off)
+{
+	if (answer == HCA_ANSWER_PENDING)
+		t->c.pending = true;
+	else if (answer == HCA_ANSWER_ACK && !t->c.pending && e->op->flags & HCA_OP_ONE_SIDED)
+		hca_store(&hca_message_qp(qp)->answered, off);
+}
+
+/* Between two pieces nothing is held: keys, state and rights are looked at again, here and there. @off: what the wire took before. */
+static void carry(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfer *t, u64 off, struct outcome *o)
 {
 	struct hca_wire *wire = qp->hca->wire;
 	struct hca_quiesce_mark mark;
+	bool later = wire->ops->caps & HCA_WIRE_LATER;
 	struct hca_msg *m = &t->c.msg;
-	u64 off = 0;
 
 	o->local = HCA_WC_SUCCESS;
 	o->answer = HCA_ANSWER_ACK;
+	o->calls = hca_load(&qp->hca->ready_calls);
+	if (hca_unlikely(off)) {
+		hca_sge_skip(&t->data, off);
+		t->c.pending = true; /* or may be */
+	}
 	do {
 		u64 left = m->len - off;
 		bool first = !off;
@@ -118,7 +176,7 @@ static void carry(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfe
 		m->piece = (u32)HCA_MIN(left, (u64)HCA_PIECE);
 		m->flags &= (u8) ~(HCA_MSG_FIRST | HCA_MSG_LAST);
 		m->flags |= (first ? HCA_MSG_FIRST : 0) | (left <= HCA_PIECE ? HCA_MSG_LAST : 0);
-		hca_quiesce_enter(&qp->hca->quiesce, &mark);
+		hca_quiesce_enter_for(&qp->hca->quiesce, &mark, m->piece);
 		t->data.entry = NULL;
 		if (first)
 			o->local = hca_req_check(qp, e, &t->data);
@@ -127,7 +185,15 @@ static void carry(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfe
 		hca_quiesce_leave(&mark);
 		if (hca_unlikely(t->finish.qp))
 			hca_resp_finish(&t->finish);
+		o->sent = off;
+		if (hca_unlikely(!o->local && o->answer == HCA_ANSWER_LATER))
+			return;
+		if (hca_unlikely(t->by_place))
+			hca_sge_skip(&t->data, m->piece);
+		t->by_place = false;
 		off += m->piece;
+		if (hca_unlikely(later))
+			note_piece(qp, e, t, o->answer, (u32)off);
 		if (hca_likely(off == m->len) || o->local)
 			return;
 		if (hca_unlikely(!may_send(qp)))
@@ -142,6 +208,7 @@ static enum hca_wc_status status_of(enum hca_answer answer)
 	switch (answer) {
 	case HCA_ANSWER_ACK:
 	case HCA_ANSWER_PENDING:
+	case HCA_ANSWER_LATER:
 		return HCA_WC_SUCCESS;
 	case HCA_ANSWER_RNR:
 		return HCA_WC_RNR_RETRY_EXC_ERR;
@@ -163,10 +230,12 @@ static void start_timer(struct hca_qp *qp, u64 ns)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
-	mq->deadline = ns ? hca_now_ns() + ns : 0;
-	mq->timing = ns;
 	if (ns)
-		hca_timer_start(&qp->timer, mq->deadline);
+		hca_timer_start(&qp->timer, hca_now_ns() + ns);
+	else if (mq->armed)
+		hca_timer_stop(&qp->timer);
+	mq->timing = mq->armed = ns;
+	mq->renewed = false;
 }
 
 /* From the request @idx on all are carried again, after a while. */
@@ -177,11 +246,13 @@ static void put_off(struct hca_qp *qp, u32 idx, u64 ns)
 	for (; qp->sq.issue != idx; qp->sq.issue = idx) {
 		u32 i;
 
-		for (i = idx; i != qp->sq.issue; i = hca_sq_next(&qp->sq, i))
+		for (i = idx; i != qp->sq.issue; i++)
 			hca_sq_entry(&qp->sq, i)->state = HCA_SQE_QUEUED;
 	}
 	mq->put_off = true;
 	mq->begun = true;
+	mq->sent = 0;
+	mq->answered = 0;
 	qp->waiting = true;
 	start_timer(qp, ns);
 }
@@ -207,18 +278,27 @@ static void answer_entry(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_statu
 {
 	e->state = HCA_SQE_ANSWERED;
 	e->status = (u8)status;
+	if (e->op->flags & HCA_OP_ONE_SIDED)
+		hca_message_qp(qp)->answered = 0;
 	if (!status) {
 		qp->retries = 0;
 		qp->rnr_retries = 0;
 	}
 }
 
-/* Answers that are still to come: the first of them has until then. */
+/*
+ * Answers that are still to come: the first of them has a timeout from now on, or up to twice that. A timer that runs isn't started anew
+ * with each answer, but once more when it is due: IBTA vol. 1, 9.7.6.1.3, allows four times.
+ */
 static void expect_answer(struct hca_qp *qp)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 
-	if (!mq->timing)
+	if (mq->timing)
+		return;
+	if (hca_likely(mq->armed))
+		mq->timing = mq->renewed = true;
+	else
 		start_timer(qp, hca_ack_timeout_ns(qp->attr.timeout));
 }
 
@@ -229,13 +309,15 @@ static void retire(struct hca_qp *qp, enum hca_wc_status status, bool *lost)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	bool behind = qp->sq.issue == qp->sq.head;
-	bool sent = !(hca_sq_entry(&qp->sq, qp->sq.head)->op->flags & HCA_OP_LOCAL);
+	bool counts = hca_sq_entry(&qp->sq, qp->sq.head)->op->flags & HCA_OP_TAKES_RECV;
 
 	*lost |= hca_sq_retire(qp, status);
-	/* The peer counts what it is sent. */
-	mq->number = (mq->number + sent) & HCA_QPN_MASK;
-	if (behind)
+	/* The peer counts what takes a receive request. */
+	mq->number = (mq->number + counts) & HCA_QPN_MASK;
+	if (behind) {
 		qp->sq.issue = qp->sq.head;
+		mq->sent = 0;
+	}
 }
 
 static bool answered_first(const struct hca_qp *qp)
@@ -254,18 +336,19 @@ static struct hca_sqe *pick(struct hca_qp *qp)
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	struct hca_sqe *e;
 
-	if (qp->sq.issue == qp->sq.tail || qp->waiting)
+	if (qp->sq.issue == qp->sq.tail || qp->waiting || hca_unlikely(hca_load(&qp->is_blocked)))
 		return NULL;
 	/* While it drains, what was begun goes on, and nothing else begins (IBTA 10.3.1.5). */
 	if (hca_unlikely(qp->state != HCA_QPS_RTS) && !(qp->state == HCA_QPS_SQD && mq->begun))
 		return NULL;
 	e = hca_sq_entry(&qp->sq, qp->sq.issue);
 	if (hca_unlikely(qp->sq.issue != qp->sq.head)) {
-		u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, qp->sq.issue);
+		u32 under_way = qp->sq.issue - qp->sq.head;
 
-		/* What the peer's memory, or a key, depends on comes after what was accepted before. */
-		if (e->op->flags & (HCA_OP_LOCAL | HCA_OP_ONE_SIDED) || e->wr.flags & HCA_SEND_FENCE ||
-		    under_way >= HCA_MESSAGE_WINDOW)
+		/* What the peer's memory, or a key, depends on comes after what was accepted before, and alone. */
+		if ((e->op->flags | hca_sq_entry(&qp->sq, qp->sq.head)->op->flags) &
+			    (HCA_OP_LOCAL | HCA_OP_ONE_SIDED) ||
+		    e->wr.flags & HCA_SEND_FENCE || under_way >= HCA_MESSAGE_WINDOW)
 			return NULL;
 		e->number = (mq->number + under_way) & HCA_QPN_MASK;
 	} else {
@@ -275,14 +358,45 @@ static struct hca_sqe *pick(struct hca_qp *qp)
 }
 
 /* Without the lock. */
-static void perform(struct hca_qp *qp, struct hca_sqe *e, struct hca_transfer *t, struct outcome *o)
+static void perform(struct hca_qp *qp, struct hca_sqe *e, struct hca_transfer *t, u64 off, struct outcome *o)
 {
+	o->not_now = false;
 	if (hca_likely(!(e->op->flags & HCA_OP_LOCAL) && !hca_req_is_silent(qp, e))) {
-		carry(qp, e, t, o);
+		carry(qp, e, t, off, o);
 		return;
 	}
-	o->local = e->op->flags & HCA_OP_LOCAL ? hca_req_local(qp, e) : HCA_WC_SUCCESS;
+	o->local = HCA_WC_SUCCESS;
 	o->answer = HCA_ANSWER_ACK;
+	if (e->op->flags & HCA_OP_LOCAL)
+		o->not_now = !hca_req_local(qp, e, &o->local);
+}
+
+/* The request at issue has left, or will leave no more. */
+static void pass(struct hca_qp *qp)
+{
+	struct hca_message_qp *mq = hca_message_qp(qp);
+
+	mq->begun = false;
+	mq->sent = 0;
+	qp->sq.issue++;
+}
+
+/* The wire has no room for more of the request at issue. It is gone on with when the wire is ready, unless the peer ends it before. */
+static void wait_for_wire(struct hca_qp *qp, const struct outcome *o)
+{
+	struct hca_message_qp *mq = hca_message_qp(qp);
+
+	mq->sent = o->sent;
+	mq->begun |= o->sent > 0;
+	if (hca_qp_is_reliable(qp->type))
+		expect_answer(qp);
+	hca_req_block(qp, o->calls);
+}
+
+/* What isn't reliable hears of nothing, also where there is nobody: it is complete when it has left (IBTA 9.8). */
+static bool is_lost(const struct hca_qp *qp, enum hca_answer answer)
+{
+	return answer == HCA_ANSWER_NONE && !hca_qp_is_reliable(qp->type);
 }
 
 /* With the lock again: what became of the request at issue. */
@@ -294,11 +408,20 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 	/* An answer has put it off meanwhile, or one before it: it is carried again, whatever became of it. */
 	if (hca_unlikely(mq->put_off))
 		return;
-	if (hca_likely(!o->local && o->answer == HCA_ANSWER_ACK)) {
+	if (hca_unlikely(o->not_now)) {
+		qp->waiting = true;
+		start_timer(qp, HCA_NOT_NOW_NS);
+		return;
+	}
+	if (hca_unlikely(!o->local && o->answer == HCA_ANSWER_LATER && e->state == HCA_SQE_QUEUED)) {
+		wait_for_wire(qp, o);
+		return;
+	}
+	if (hca_likely(!o->local && (o->answer == HCA_ANSWER_ACK || is_lost(qp, o->answer)))) {
 		answer_entry(qp, e, HCA_WC_SUCCESS);
-	} else if (!o->local && o->answer == HCA_ANSWER_PENDING) {
+	} else if (!o->local && (o->answer == HCA_ANSWER_PENDING || o->answer == HCA_ANSWER_LATER)) {
 		/* Unless the answer was faster than we are. */
-		if (e->state == HCA_SQE_QUEUED && qp->type == HCA_QPT_RC) {
+		if (e->state == HCA_SQE_QUEUED && hca_qp_is_reliable(qp->type)) {
 			e->state = HCA_SQE_ISSUED;
 			expect_answer(qp);
 		} else if (e->state == HCA_SQE_QUEUED) {
@@ -312,8 +435,7 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 	} else {
 		answer_entry(qp, e, o->local ? o->local : status_of(o->answer));
 	}
-	mq->begun = false;
-	qp->sq.issue = hca_sq_next(&qp->sq, qp->sq.issue);
+	pass(qp);
 }
 
 /* The oldest failure decides: those behind it are flushed, though they have failed here already. */
@@ -321,7 +443,7 @@ static void flush_failed(struct hca_qp *qp)
 {
 	u32 i;
 
-	for (i = qp->sq.head; i != qp->sq.issue; i = hca_sq_next(&qp->sq, i)) {
+	for (i = qp->sq.head; i != qp->sq.issue; i++) {
 		struct hca_sqe *e = hca_sq_entry(&qp->sq, i);
 
 		if (e->state == HCA_SQE_ANSWERED && e->status)
@@ -377,14 +499,16 @@ static void tell_drained(struct hca_qp *qp)
 /* The request at issue is carried, and if it is the oldest one and was answered, completes. */
 static void issue_one(struct hca_qp *qp, struct hca_sqe *e, hca_irqflags_t *flags)
 {
+	struct hca_message_qp *mq = hca_message_qp(qp);
+	u64 sent = mq->sent;
 	struct hca_transfer t;
 	struct outcome o;
 
 	qp->carrying = true;
-	hca_message_qp(qp)->put_off = false;
+	mq->put_off = false;
 	fill(qp, e, &t);
 	hca_spin_unlock(&qp->lock, *flags);
-	perform(qp, e, &t, &o);
+	perform(qp, e, &t, sent, &o);
 	hca_spin_lock(&qp->lock, *flags);
 	settle(qp, e, &o);
 	if (hca_likely(answered_first(qp)))
@@ -419,6 +543,7 @@ static bool catch_up(struct hca_qp *qp, hca_irqflags_t *flags)
 void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
+	const struct hca *hca = qp->hca;
 	u32 budget = HCA_RUN_BUDGET;
 	struct hca_sqe *e;
 
@@ -443,11 +568,18 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 		hca_req_hand_over(qp);
 	hca_store(&qp->running, false);
 	hca_spin_unlock(&qp->lock, flags);
-	if (hca_unlikely(qp->hca->wire->ops->flush))
-		qp->hca->wire->ops->flush(qp->hca->wire, qp->hca->lid);
+	/* Whoever saw the last completion may have destroyed the queue pair. */
+	if (hca_unlikely(hca->wire->ops->flush))
+		hca->wire->ops->flush(hca->wire, hca->lid);
 }
 
 /* --- answers that come later --- */
+
+/* Answers to a message's pieces come in order: one to another piece is of an earlier try. */
+static bool next_piece(const struct hca_qp *qp, const struct hca_reply *r)
+{
+	return r->off == hca_load(&hca_message_qp(qp)->answered);
+}
 
 /*
  * The request of a number, if its answer is the next that is awaited; the lock is held. Answers come in order: one that comes
@@ -457,15 +589,13 @@ static struct hca_sqe *awaited(struct hca_qp *qp, u32 number, u32 *idx)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	u32 ahead = (number - mq->number) & HCA_QPN_MASK;
-	u32 under_way = hca_sq_between(&qp->sq, qp->sq.head, qp->sq.issue) + (qp->carrying ? 1 : 0);
+	u32 under_way = qp->sq.issue - qp->sq.head + (qp->carrying || mq->sent ? 1 : 0);
 	struct hca_sqe *e, *before;
 
 	if (ahead >= under_way || qp->waiting)
 		return NULL;
 	*idx = qp->sq.head + ahead;
-	if (*idx >= 2 * qp->sq.size)
-		*idx -= 2 * qp->sq.size;
-	before = hca_sq_entry(&qp->sq, *idx ? *idx - 1 : 2 * qp->sq.size - 1);
+	before = hca_sq_entry(&qp->sq, *idx - 1);
 	if (ahead && (before->state != HCA_SQE_ANSWERED || before->status))
 		return NULL;
 	e = hca_sq_entry(&qp->sq, *idx);
@@ -479,7 +609,7 @@ static enum hca_wc_status place(struct hca_qp *qp, const struct hca_sqe *e, cons
 	struct hca_sge_cursor to;
 	int err = -EINVAL;
 
-	hca_quiesce_enter(&qp->hca->quiesce, &mark);
+	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, r->len);
 	hca_req_cursor(qp, e, &to);
 	if (e->op->flags & HCA_OP_ATOMIC) {
 		err = hca_sge_put(&to, &r->result, sizeof(r->result), e->wr.site);
@@ -512,10 +642,10 @@ static void take_answer(struct hca_qp *qp, const struct hca_reply *r, hca_irqfla
 	struct hca_sqe *e;
 	u32 idx;
 
-	if (!may_send(qp) || mq->placing || mq->failed)
+	if (!may_send(qp) || mq->placing || mq->failed || r->session != mq->session)
 		return;
 	e = awaited(qp, r->number, &idx);
-	if (!e)
+	if (!e || !next_piece(qp, r))
 		return;
 	mq->timing = false;
 	if (r->answer == HCA_ANSWER_ACK && e->op->flags & HCA_OP_READS)
@@ -523,10 +653,15 @@ static void take_answer(struct hca_qp *qp, const struct hca_reply *r, hca_irqfla
 	else if (retry(qp, idx, (enum hca_answer)r->answer, r->rnr_code))
 		return;
 	/* A message is accepted when its last piece is; a failure of any of them is the message's. */
-	if (status || r->off + HCA_PIECE >= e->len)
+	mq->answered = status || e->len - r->off <= HCA_PIECE ? 0 : (u32)r->off + HCA_PIECE;
+	if (!mq->answered) {
 		answer_entry(qp, e, status);
+		/* The wire had no room for all of it, and the rest doesn't go. */
+		if (hca_unlikely(idx == qp->sq.issue && !qp->carrying))
+			pass(qp);
+	}
 	/* Those behind it have their time from now on. */
-	if (e->state != HCA_SQE_ANSWERED || (idx != qp->sq.issue && hca_sq_next(&qp->sq, idx) != qp->sq.issue))
+	if (e->state != HCA_SQE_ANSWERED || (idx != qp->sq.issue && idx + 1 != qp->sq.issue))
 		expect_answer(qp);
 }
 
@@ -557,19 +692,28 @@ bool hca_message_timeout(struct hca_qp *qp)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head);
+	bool stuck;
 
 	hca_spin_assert(&qp->lock);
+	mq->armed = false;
 	if (qp->waiting) {
 		qp->waiting = false;
 		mq->timing = false;
 		return true;
 	}
-	if (!mq->timing || !may_send(qp) || mq->failed || qp->sq.issue == qp->sq.head)
+	stuck = qp->sq.issue == qp->sq.head;
+	if (!mq->timing || !may_send(qp) || mq->failed || (stuck && !hca_load(&qp->is_blocked)))
 		return false;
 	mq->timing = false;
-	/* The wire loses nothing, so nothing is sent again; but a peer that never answers is no peer. */
-	if (e->state == HCA_SQE_ISSUED && qp->retries++ >= qp->attr.retry_cnt) {
+	if (mq->renewed) {
+		expect_answer(qp);
+		return false;
+	}
+	/* The wire loses nothing, so nothing is sent again; but a peer that never answers, or takes nothing in, is no peer. */
+	if ((stuck || e->state == HCA_SQE_ISSUED) && qp->retries++ >= qp->attr.retry_cnt) {
 		answer_entry(qp, e, HCA_WC_RETRY_EXC_ERR);
+		if (stuck)
+			pass(qp);
 		return true;
 	}
 	expect_answer(qp);

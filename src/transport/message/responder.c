@@ -62,7 +62,14 @@ static hca_site_t site_of(const struct hca_carried *c)
 
 /* --- one-sided --- */
 
-static inline enum hca_answer respond_write(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c)
+/* Of an unreliable message that was refused no piece is written: its sender, who hears of nothing, goes on with it. */
+static bool allowed(const struct hca_qp *qp, u64 pd, const struct hca_opcode *op, const struct hca_msg *m)
+{
+	return hca_key_check(&qp->hca->keys, m->rkey, pd, qp->qpn, m->raddr, m->len, op->remote);
+}
+
+static inline enum hca_answer respond_write(struct hca_qp *qp, u64 pd, const struct hca_opcode *op,
+					    struct hca_carried *c)
 {
 	const struct hca_msg *m = &c->msg;
 	u64 whole = m->flags & HCA_MSG_FIRST ? m->len : m->piece;
@@ -70,16 +77,20 @@ static inline enum hca_answer respond_write(struct hca_qp *qp, const struct hca_
 	struct hca_sge_cursor to;
 	enum hca_answer answer;
 	struct hca_sge sge;
+	int err;
 
-	answer = hca_resp_remote(qp, op, m->raddr + m->off, m->rkey, whole, m->piece, &sge, &to);
+	answer = hca_resp_remote(qp, pd, op, m->raddr + m->off, m->rkey, whole, m->piece, &sge, &to);
+	if (hca_unlikely(!(m->flags & (HCA_MSG_FIRST | HCA_MSG_RELIABLE))) && !answer && !allowed(qp, pd, op, m))
+		answer = HCA_ANSWER_REM_ACCESS;
 	if (hca_unlikely(answer))
 		return hca_resp_refuse(qp, answer);
-	if (hca_likely(!take_in(&to, site_of(c), c, &side)))
+	err = take_in(&to, site_of(c), c, &side);
+	if (hca_likely(!err))
 		return HCA_ANSWER_ACK;
-	return side == HCA_SGE_DST ? hca_resp_refuse(qp, HCA_ANSWER_REM_OP) : HCA_ANSWER_LOC_PROT;
+	return side == HCA_SGE_DST ? hca_resp_refuse(qp, hca_resp_failed(err)) : HCA_ANSWER_LOC_PROT;
 }
 
-static enum hca_answer respond_read(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c)
+static enum hca_answer respond_read(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, struct hca_carried *c)
 {
 	const struct hca_msg *m = &c->msg;
 	u64 whole = m->flags & HCA_MSG_FIRST ? m->len : m->piece;
@@ -87,25 +98,27 @@ static enum hca_answer respond_read(struct hca_qp *qp, const struct hca_opcode *
 	enum hca_sge_side side;
 	enum hca_answer answer;
 	struct hca_sge sge;
+	int err;
 
 	if (!hca_load(&qp->rd_limit))
 		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
-	answer = hca_resp_remote(qp, op, m->raddr + m->off, m->rkey, whole, m->piece, &sge, &from);
+	answer = hca_resp_remote(qp, pd, op, m->raddr + m->off, m->rkey, whole, m->piece, &sge, &from);
 	if (answer)
 		return hca_resp_refuse(qp, answer);
-	if (!m->piece || !give_back(&from, c, &side))
+	err = m->piece ? give_back(&from, c, &side) : 0;
+	if (!err)
 		return HCA_ANSWER_ACK;
-	return side == HCA_SGE_SRC ? hca_resp_refuse(qp, HCA_ANSWER_REM_OP) : HCA_ANSWER_LOC_PROT;
+	return side == HCA_SGE_SRC ? hca_resp_refuse(qp, hca_resp_failed(err)) : HCA_ANSWER_LOC_PROT;
 }
 
-static enum hca_answer respond_atomic(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
+static enum hca_answer respond_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, struct hca_carried *c,
 				      struct hca_reply *r)
 {
 	const struct hca_msg *m = &c->msg;
 	struct hca_transfer *t = c->local;
 	enum hca_answer answer;
 
-	answer = hca_resp_atomic(qp, op, m->raddr, m->rkey, m->compare_add, m->swap, &r->result, site_of(c));
+	answer = hca_resp_atomic(qp, pd, op, m->raddr, m->rkey, m->compare_add, m->swap, &r->result, site_of(c));
 	if (hca_unlikely(answer))
 		return hca_resp_refuse(qp, answer);
 	if (t && hca_sge_put(&t->data, &r->result, sizeof(r->result), t->site))
@@ -113,26 +126,40 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, const struct hca_opcode
 	return HCA_ANSWER_ACK;
 }
 
-static inline enum hca_answer one_sided(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
+static inline enum hca_answer one_sided(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, struct hca_carried *c,
 					struct hca_reply *r)
 {
 	if (hca_likely(!(op->flags & HCA_OP_READS)))
-		return respond_write(qp, op, c);
-	return op->flags & HCA_OP_ATOMIC ? respond_atomic(qp, op, c, r) : respond_read(qp, op, c);
+		return respond_write(qp, pd, op, c);
+	return op->flags & HCA_OP_ATOMIC ? respond_atomic(qp, pd, op, c, r) : respond_read(qp, pd, op, c);
 }
 
 /* --- what takes a receive request; the thread is at rx --- */
 
+/* No message has a piece that begins here. */
+#define DROPPED (~0ull)
+
+/* The rest of an unreliable message is dropped as well; its receive request waits for the next one (IBTA 9.8.3). */
+static enum hca_answer drop(struct hca_qp *qp, enum hca_answer answer)
+{
+	qp->rx.done = DROPPED;
+	return answer;
+}
+
 /* A receive request for the message, from its first piece to its last. */
-static enum hca_answer have_request(struct hca_qp *qp, const struct hca_msg *m, struct hca_reply *r)
+static enum hca_answer have_request(struct hca_qp *qp, struct hca_srq *srq, const struct hca_msg *m,
+				    struct hca_reply *r)
 {
 	struct hca_rx *rx = &qp->rx;
 
 	if (m->flags & HCA_MSG_FIRST) {
-		/* One that a peer left unfinished who began anew: an unreliable one may, and its request waits for the next message. */
-		if (rx->taken && m->flags & HCA_MSG_RELIABLE)
+		/*
+		 * One that a peer left unfinished who began anew: an unreliable one may, and its request waits for the next message.
+		 * A reliable one may not (IBTA 9.7.4.1.2); by its number it is known whether it does.
+		 */
+		if (rx->taken && (m->flags & (HCA_MSG_RELIABLE | HCA_MSG_NUMBERED)) == HCA_MSG_RELIABLE)
 			return HCA_ANSWER_INV_REQ;
-		if (!hca_resp_take(qp)) {
+		if (!hca_resp_take(qp, srq)) {
 			r->rnr_code = (u8)hca_load(&qp->rnr_timer);
 			return HCA_ANSWER_RNR;
 		}
@@ -159,6 +186,8 @@ static enum hca_answer send_piece(struct hca_qp *qp, struct hca_carried *c, stru
 		return HCA_ANSWER_REM_OP;
 	}
 	if (hca_unlikely(take_in(&rx->to, rx->wqe->site, c, &side))) {
+		if (side == HCA_SGE_SRC && !(m->flags & HCA_MSG_RELIABLE))
+			return drop(qp, HCA_ANSWER_LOC_PROT);
 		hca_resp_spoil(qp, wc, side == HCA_SGE_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
 		return side == HCA_SGE_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
 	}
@@ -167,40 +196,51 @@ static enum hca_answer send_piece(struct hca_qp *qp, struct hca_carried *c, stru
 }
 
 /* An RDMA write whose last piece takes the request along. */
-static enum hca_answer write_piece(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
+static enum hca_answer write_piece(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, struct hca_carried *c,
 				   struct hca_wc *wc)
 {
-	enum hca_answer answer = respond_write(qp, op, c);
+	enum hca_answer answer = respond_write(qp, pd, op, c);
 
 	if (hca_likely(!answer))
 		qp->rx.done += c->msg.piece;
+	else if (!(c->msg.flags & HCA_MSG_RELIABLE))
+		drop(qp, answer);
 	else
 		hca_resp_spoil(qp, wc, answer == HCA_ANSWER_LOC_PROT ? HCA_WC_REM_ABORT_ERR : HCA_WC_LOC_ACCESS_ERR);
 	return answer;
 }
 
+/*
+ * Of a wire that answers later the answer goes before the receive completes: a consumer that has seen the message may end, or send
+ * one of its own, and the requester must have heard by then. On a link the acknowledgement comes first, too.
+ */
+static bool answers_first(const struct hca_qp *qp, const struct hca_carried *c)
+{
+	return !c->local && c->msg.flags & HCA_MSG_RELIABLE && qp->hca->wire->ops->answer;
+}
+
 /* Return: the answer; if @f->qp is set, rx is left and the message completes when that is finished. */
-static enum hca_answer two_sided(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
-				 struct hca_reply *r, struct hca_resp_finish *f)
+static enum hca_answer two_sided(struct hca_qp *qp, u64 pd, struct hca_srq *srq, const struct hca_opcode *op,
+				 struct hca_carried *c, struct hca_reply *r, struct hca_resp_finish *f)
 {
 	const struct hca_msg *m = &c->msg;
 	enum hca_answer answer;
 	struct hca_wc wc;
 
-	/* What isn't reliable and may not write is dropped; the request is for the next one. */
+	/* What isn't reliable and may not write takes no request. */
 	if (op->remote && !(m->flags & HCA_MSG_RELIABLE)) {
 		struct hca_sge_cursor to;
 		struct hca_sge sge;
 
-		answer = hca_resp_remote(qp, op, m->raddr + m->off, m->rkey, m->piece, m->piece, &sge, &to);
+		answer = hca_resp_remote(qp, pd, op, m->raddr, m->rkey, m->len, m->piece, &sge, &to);
 		if (answer)
-			return answer;
+			return drop(qp, answer);
 	}
-	answer = have_request(qp, m, r);
+	answer = have_request(qp, srq, m, r);
 	if (hca_unlikely(answer))
 		return answer == HCA_ANSWER_RNR ? answer : hca_resp_refuse(qp, answer);
 	hca_resp_fill_wc(qp, op, m, (u32)m->len, &wc);
-	answer = op->remote ? write_piece(qp, op, c, &wc) : send_piece(qp, c, &wc);
+	answer = op->remote ? write_piece(qp, pd, op, c, &wc) : send_piece(qp, c, &wc);
 	if (hca_unlikely(answer) || !(m->flags & HCA_MSG_LAST))
 		return answer;
 	if (hca_unlikely(op->flags & HCA_OP_INV)) {
@@ -209,11 +249,14 @@ static enum hca_answer two_sided(struct hca_qp *qp, const struct hca_opcode *op,
 		hca_resp_spoil(qp, &wc, HCA_WC_MW_BIND_ERR);
 		return hca_resp_refuse(qp, HCA_ANSWER_REM_ACCESS);
 	}
-	hca_rx_complete(qp, &wc, m->flags & HCA_MSG_SOLICITED);
+	if (hca_unlikely(answers_first(qp, c)))
+		*f = (struct hca_resp_finish){ .qp = qp, .wc = wc, .solicited = m->flags & HCA_MSG_SOLICITED };
+	else
+		hca_rx_complete(qp, &wc, m->flags & HCA_MSG_SOLICITED);
 	return HCA_ANSWER_ACK;
 }
 
-/* --- connected --- */
+/* --- one piece after the other --- */
 
 /* Is this queue pair in a state to take messages, and the one that this message is for? (IBTA 9.6.1.1, 10.3.1) */
 static inline bool listens(const struct hca_qp *qp)
@@ -223,12 +266,25 @@ static inline bool listens(const struct hca_qp *qp)
 	return state >= HCA_QPS_RTR && state != HCA_QPS_ERR;
 }
 
-/* On a wire that answers later, what follows a piece that was refused arrives all the same. */
-static bool expected(const struct hca_qp *qp, const struct hca_msg *m)
+/*
+ * Is it the piece that comes next? On a wire that answers later, what follows a piece that was refused arrives all the same: it is
+ * passed over (HCA_ANSWER_PENDING). A message that is sent again begins anew. A requester that was reset in the middle of
+ * a message, and begins another one, breaks the sequence (IBTA 9.7.4.1.2).
+ */
+static enum hca_answer judge(struct hca_qp *qp, const struct hca_msg *m)
 {
-	const struct hca_message_qp *mq = hca_message_qp(qp);
+	struct hca_message_qp *mq = hca_message_qp(qp);
 
-	return !(m->flags & HCA_MSG_NUMBERED) || (m->number == mq->expected && m->off == mq->expected_off);
+	if (!(m->flags & HCA_MSG_NUMBERED))
+		return HCA_ANSWER_ACK;
+	if (m->number != mq->expected)
+		return HCA_ANSWER_PENDING;
+	if (!(m->flags & HCA_MSG_FIRST))
+		return m->off == mq->expected_off && m->session == mq->coming ? HCA_ANSWER_ACK : HCA_ANSWER_PENDING;
+	if (mq->expected_off && m->session != mq->coming)
+		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
+	mq->coming = m->session;
+	return HCA_ANSWER_ACK;
 }
 
 static void advance(struct hca_qp *qp, const struct hca_msg *m)
@@ -240,43 +296,212 @@ static void advance(struct hca_qp *qp, const struct hca_msg *m)
 	mq->expected_off = last ? 0 : m->off + m->piece;
 }
 
+/* Keys and receive requests of XRC are those of the queue that the message names (IBTA annex A14). */
+static inline enum hca_answer respond(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
+				      struct hca_reply *r, struct hca_resp_finish *f)
+{
+	struct hca_srq *srq = qp->srq;
+	u64 pd;
+
+	if (hca_likely(qp->pd)) {
+		pd = qp->pd->number;
+	} else {
+		srq = hca_xrc_find(qp->hca, qp->xrcd, c->msg.srqn);
+		if (!srq)
+			return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
+		pd = srq->pd->number;
+	}
+	return op->flags & HCA_OP_TAKES_RECV ? two_sided(qp, pd, srq, op, c, r, f) : one_sided(qp, pd, op, c, r);
+}
+
+/* The thread is at rx. */
+static enum hca_answer take_piece(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
+				  struct hca_reply *r, struct hca_resp_finish *f)
+{
+	enum hca_answer answer = listens(qp) ? judge(qp, &c->msg) : HCA_ANSWER_NONE;
+
+	if (hca_unlikely(answer))
+		return answer;
+	answer = respond(qp, op, c, r, f);
+	if (!answer && c->msg.flags & HCA_MSG_NUMBERED)
+		advance(qp, &c->msg);
+	return answer;
+}
+
+/* --- what is answered later --- */
+
+/* A piece that was taken in, and at whose rx the thread still is: outside, it is finished and answered, in the order of the pieces. */
+struct later {
+	struct hca_qp *qp;
+	struct hca_resp_finish finish;
+};
+
+static void send_answer(struct hca_qp *qp, const struct hca_carried *c, struct hca_reply *r, enum hca_answer answer)
+{
+	const struct hca_opcode *op = hca_opcode(c->msg.opcode);
+	struct hca_wire *wire = qp->hca->wire;
+	const struct hca_msg *m = &c->msg;
+
+	r->answer = (u8)answer;
+	r->sqpn = m->sqpn;
+	r->number = m->number;
+	r->session = m->session;
+	r->off = m->off;
+	r->bytes = c->bytes;
+	r->len = !answer && (op->flags & (HCA_OP_READS | HCA_OP_ATOMIC)) == HCA_OP_READS ? m->piece : 0;
+	wire->ops->answer(wire, m->slid, r);
+}
+
+/* Outside. Return: what the wire is told at once. */
+static enum hca_answer finish_later(struct later *l, const struct hca_carried *c, struct hca_reply *r,
+				    enum hca_answer answer)
+{
+	struct hca_resp_finish *f = &l->finish;
+
+	if (f->qp)
+		hca_key_invalidate_finish(&f->invalidation);
+	if (answer != HCA_ANSWER_PENDING && c->msg.flags & HCA_MSG_RELIABLE && l->qp->hca->wire->ops->answer) {
+		send_answer(l->qp, c, r, answer);
+		answer = HCA_ANSWER_PENDING;
+	}
+	if (f->qp)
+		hca_rx_complete(f->qp, &f->wc, f->solicited);
+	f->qp = NULL;
+	return answer;
+}
+
+/* There is no room for it. The peer is told so in its turn, and sends it and what follows again; nothing else of it is taken in meanwhile. */
+static enum hca_rx_entered refuse_later(struct hca_qp *qp, const struct hca_msg *m)
+{
+	struct hca_message_qp *mq = hca_message_qp(qp);
+	enum hca_rx_entered entered;
+
+	if (!(m->flags & HCA_MSG_RELIABLE) || hca_xchg(&mq->refusing, 1u))
+		return HCA_RX_LEFT;
+	mq->refusal->msg = *m;
+	mq->refusal->refused = true;
+	entered = hca_rx_enter_or_leave(qp, &mq->refusal->node, ~0u);
+	if (entered == HCA_RX_OURS)
+		hca_store_release(&mq->refusing, 0u);
+	return entered;
+}
+
+static struct hca_message_late *keep(struct hca_carried *c, int *err)
+{
+	struct hca_message_late *l = hca_alloc(sizeof(*l) + c->msg.piece, 0);
+	struct hca_transfer *t = c->local;
+	struct hca_sge_cursor data;
+
+	*err = 0;
+	if (!l)
+		return NULL;
+	l->msg = c->msg;
+	if (!c->msg.piece || hca_opcode(c->msg.opcode)->flags & HCA_OP_READS)
+		return l;
+	if (!t) {
+		hca_memcpy(l->bytes, c->bytes, c->msg.piece);
+		return l;
+	}
+	data = t->data;
+	*err = c->get(c, l->bytes);
+	t->data = data; /* we may be at rx after all */
+	return l;
+}
+
+/* Another thread is at rx. Return: is it us, after all? Else @answer is set. */
+static bool leave_behind(struct hca_qp *qp, struct hca_carried *c, enum hca_answer *answer)
+{
+	enum hca_rx_entered entered = HCA_RX_FULL;
+	struct hca_message_late *l;
+	int err;
+
+	l = keep(c, &err);
+	*answer = err ? HCA_ANSWER_LOC_PROT : HCA_ANSWER_PENDING;
+	if (l && !err)
+		entered = hca_rx_enter_or_leave(qp, &l->node, HCA_MESSAGE_BACKLOG);
+	if (entered != HCA_RX_LEFT)
+		hca_free(l);
+	if (err)
+		return false;
+	if (entered == HCA_RX_FULL)
+		entered = refuse_later(qp, &c->msg);
+	return entered == HCA_RX_OURS;
+}
+
+void hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
+{
+	struct hca_message_late *l = hca_container_of(node, struct hca_message_late, node);
+	struct hca_carried c = { .msg = l->msg, .bytes = l->bytes };
+	struct later later = { .qp = qp };
+	struct hca_quiesce_mark mark;
+	enum hca_answer answer;
+	struct hca_reply r = { 0 };
+
+	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, c.msg.piece);
+	if (!l->refused) {
+		answer = take_piece(qp, hca_opcode(c.msg.opcode), &c, &r, &later.finish);
+	} else {
+		answer = listens(qp) ? judge(qp, &c.msg) : HCA_ANSWER_NONE;
+		if (!answer)
+			answer = HCA_ANSWER_RNR;
+		r.rnr_code = (u8)hca_load(&qp->rnr_timer);
+	}
+	hca_quiesce_leave(&mark);
+	(void)finish_later(&later, &c, &r, answer);
+	if (l->refused)
+		hca_store_release(&hca_message_qp(qp)->refusing, 0u);
+	else
+		hca_free(l);
+}
+
+/* --- connected --- */
+
 static enum hca_answer in_turn(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c,
-			       struct hca_reply *r, struct hca_resp_finish *f)
+			       struct hca_reply *r, struct hca_resp_finish *f, struct later *l)
 {
 	enum hca_answer answer = HCA_ANSWER_NONE;
 
-	/* Only a queue pair that ends is flushed, and only then another thread may be here. */
-	if (!hca_rx_enter(qp))
-		return HCA_ANSWER_NONE;
-	if (listens(qp)) {
-		answer = HCA_ANSWER_PENDING;
-		if (expected(qp, &c->msg))
-			answer = op->flags & HCA_OP_TAKES_RECV ? two_sided(qp, op, c, r, f) : one_sided(qp, op, c, r);
-		if (answer == HCA_ANSWER_ACK && c->msg.flags & HCA_MSG_NUMBERED)
-			advance(qp, &c->msg);
+	/* On a wire that answers at once only a queue pair that ends is flushed, and only then another thread may be here. */
+	if (!hca_rx_enter(qp) && !(qp->hca->wire->ops->answer && leave_behind(qp, c, &answer)))
+		return answer;
+	answer = take_piece(qp, op, c, r, f);
+	if (!c->local) {
+		hca_fetch_add(&qp->holds, 1); /* so that it stays when we have left */
+		l->qp = qp;
+	} else if (!f->qp) {
+		hca_rx_leave_inside(qp);
 	}
-	if (!f->qp)
-		hca_rx_leave(qp);
 	return answer;
 }
 
 static bool well_formed(const struct hca_qp *qp, const struct hca_opcode *op, const struct hca_msg *m)
 {
-	if (!op || op->flags & HCA_OP_LOCAL || !(op->qp_types >> qp->type & 1))
+	enum hca_qp_type sender = qp->type == HCA_QPT_XRC_TGT ? HCA_QPT_XRC_INI : qp->type;
+
+	if (!op || op->flags & HCA_OP_LOCAL || !(op->qp_types >> sender & 1))
 		return false;
 	if (op->flags & HCA_OP_ATOMIC && m->len != sizeof(u64))
+		return false;
+	if (!(m->flags & HCA_MSG_FIRST) != !!m->off)
 		return false;
 	return m->len <= HCA_MAX_MSG && m->piece <= HCA_PIECE && m->off <= m->len && m->piece <= m->len - m->off;
 }
 
+/* The type of queue pair that takes such a message. */
+static inline enum hca_qp_type hears(const struct hca_msg *m)
+{
+	if (hca_unlikely(m->flags & HCA_MSG_XRC))
+		return HCA_QPT_XRC_TGT;
+	return m->flags & HCA_MSG_RELIABLE ? HCA_QPT_RC : HCA_QPT_UC;
+}
+
 static inline enum hca_answer connected(struct hca_qp *qp, struct hca_carried *c, struct hca_reply *r,
-					struct hca_resp_finish *f)
+					struct hca_resp_finish *f, struct later *l)
 {
 	const struct hca_msg *m = &c->msg;
 	const struct hca_opcode *op = hca_likely(c->local) ? &hca_opcodes[m->opcode] : hca_opcode(m->opcode);
 
-	if (hca_unlikely(!listens(qp)) || qp->type != (m->flags & HCA_MSG_RELIABLE ? HCA_QPT_RC : HCA_QPT_UC) ||
-	    hca_load(&qp->peer) != hca_peer(m->slid, m->sqpn))
+	if (hca_unlikely(!listens(qp)) || qp->type != hears(m) || hca_load(&qp->peer) != hca_peer(m->slid, m->sqpn))
 		return HCA_ANSWER_NONE;
 	/* A requester of this address space was checked when it posted. */
 	if (hca_unlikely(!c->local && !well_formed(qp, op, m)))
@@ -284,36 +509,11 @@ static inline enum hca_answer connected(struct hca_qp *qp, struct hca_carried *c
 	if (hca_unlikely(hca_load(&qp->state) == HCA_QPS_RTR))
 		hca_resp_established(qp);
 	if (hca_likely(op->flags & HCA_OP_ONE_SIDED && !(m->flags & HCA_MSG_NUMBERED)))
-		return one_sided(qp, op, c, r);
-	return in_turn(qp, op, c, r, f);
+		return respond(qp, op, c, r, f);
+	return in_turn(qp, op, c, r, f, l);
 }
 
 /* --- datagrams --- */
-
-#define IP_VERSION 6u
-#define NEXT_IS_IBA 0x1bu
-#define BTH_BYTES 12u
-#define DETH_BYTES 8u
-#define IMM_BYTES 4u
-#define ICRC_BYTES 4u
-
-/* The global route header as it would have come over a link (IBTA 8.3). */
-static void write_grh(const struct hca_msg *m, bool imm, u8 out[HCA_GRH_BYTES])
-{
-	u32 first = IP_VERSION << 28 | (u32)m->ud.traffic_class << 20 | m->ud.flow_label;
-	u32 behind = BTH_BYTES + DETH_BYTES + (imm ? IMM_BYTES : 0) + (((u32)m->len + 3) & ~3u) + ICRC_BYTES;
-
-	out[0] = (u8)(first >> 24);
-	out[1] = (u8)(first >> 16);
-	out[2] = (u8)(first >> 8);
-	out[3] = (u8)first;
-	out[4] = (u8)(behind >> 8);
-	out[5] = (u8)behind;
-	out[6] = NEXT_IS_IBA;
-	out[7] = m->ud.hop_limit;
-	hca_memcpy(out + 8, m->ud.sgid.raw, sizeof(m->ud.sgid.raw));
-	hca_memcpy(out + 24, m->ud.dgid.raw, sizeof(m->ud.dgid.raw));
-}
 
 /* Behind the room for a GRH that every datagram gets (IBTA 11.4.1.2). rx.lock is held. */
 static enum hca_answer take_datagram(struct hca_qp *qp, const struct hca_opcode *op, struct hca_carried *c)
@@ -326,7 +526,7 @@ static enum hca_answer take_datagram(struct hca_qp *qp, const struct hca_opcode 
 	struct hca_wc wc;
 	int err;
 
-	if (!hca_resp_take(qp))
+	if (!hca_resp_take(qp, qp->srq))
 		return HCA_ANSWER_RNR;
 	hca_resp_begin(qp);
 	hca_resp_fill_wc(qp, op, m, (u32)need, &wc);
@@ -335,16 +535,19 @@ static enum hca_answer take_datagram(struct hca_qp *qp, const struct hca_opcode 
 		return HCA_ANSWER_INV_REQ;
 	}
 	if (m->flags & HCA_MSG_GLOBAL)
-		write_grh(m, op->flags & HCA_OP_IMM, grh);
+		hca_message_grh(qp->hca, m, op->flags & HCA_OP_IMM, grh);
 	side = HCA_SGE_DST;
 	err = hca_sge_check(&rx->to, need);
 	if (!err)
 		err = hca_sge_put(&rx->to, grh, sizeof(grh), rx->wqe->site);
 	if (!err)
 		err = take_in(&rx->to, rx->wqe->site, c, &side);
+	/* One that its sender couldn't read never left: the request is for the next one. */
+	if (err && side == HCA_SGE_SRC)
+		return HCA_ANSWER_LOC_PROT;
 	if (err) {
-		hca_resp_spoil(qp, &wc, side == HCA_SGE_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
-		return side == HCA_SGE_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
+		hca_resp_spoil(qp, &wc, HCA_WC_LOC_PROT_ERR);
+		return HCA_ANSWER_REM_OP;
 	}
 	hca_rx_complete(qp, &wc, m->flags & HCA_MSG_SOLICITED);
 	return HCA_ANSWER_ACK;
@@ -413,28 +616,31 @@ enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct 
 {
 	struct hca_transfer *t = c->local;
 	/* cppcheck-suppress uninitvar // its address is taken, its fields are set below */
-	struct hca_resp_finish own, *f = t ? &t->finish : &own;
+	struct later later;
 	enum hca_answer answer = HCA_ANSWER_NONE;
 	const struct hca_msg *m = &c->msg;
 	struct hca_quiesce_mark mark;
 	struct hca *hca = client;
 	struct hca_qp *qp;
 
-	own.qp = NULL;
-	hca_quiesce_enter(&hca->quiesce, &mark);
+	later.qp = later.finish.qp = NULL;
+	hca_quiesce_enter_for(&hca->quiesce, &mark, m->piece);
 	if (hca_unlikely(is_for_group(m))) {
 		answer = group(hca, c);
 	} else {
 		qp = hca_qp_find(hca, m->dqpn);
+		/* A requester of this address space finishes when it has left its own adapter. */
 		if (hca_likely(qp && m->flags & HCA_MSG_CONNECTED))
-			answer = connected(qp, c, r, f);
+			answer = connected(qp, c, r, t ? &t->finish : &later.finish, &later);
 		else if (qp && for_us(hca, m))
 			answer = datagram(qp, c);
 	}
 	hca_quiesce_leave(&mark);
-	/* A requester of this address space finishes when it has left its own adapter. */
-	if (hca_unlikely(own.qp))
-		hca_resp_finish(&own);
+	if (hca_unlikely(later.qp)) {
+		answer = finish_later(&later, c, r, answer);
+		hca_rx_leave(later.qp);
+		hca_fetch_add(&later.qp->holds, (u32)-1);
+	}
 	/* What isn't reliable is answered by nothing; but the sender's own memory is the sender's own trouble. */
 	return m->flags & HCA_MSG_RELIABLE || answer == HCA_ANSWER_LOC_PROT ? answer : HCA_ANSWER_ACK;
 }

@@ -28,34 +28,17 @@ static int create(struct hca_qp *qp)
 	pq->kept_room = kept;
 	pq->resp = (struct hca_packet_resp *)(pq->kept + kept);
 	pq->resp_room = room;
+	pq->una_idx = pq->snd_idx = pq->fresh = qp->sq.head;
 	qp->carrier = pq;
 	return 0;
-}
-
-/* The queue pairs of an adapter that wait until the wire takes packets again. */
-static void unblock(struct hca_qp *qp)
-{
-	struct hca *hca = qp->hca;
-	hca_irqflags_t flags;
-	struct hca_qp **at;
-
-	hca_spin_lock(&hca->blocked_lock, flags);
-	for (at = &hca->blocked; *at && *at != qp; at = &(*at)->next_blocked)
-		;
-	if (*at)
-		*at = qp->next_blocked;
-	hca_store(&qp->is_blocked, false);
-	hca_spin_unlock(&hca->blocked_lock, flags);
 }
 
 static void destroy(struct hca_qp *qp)
 {
 	struct hca_rx_node *node;
 
-	while ((node = qp->rx.backlog)) {
-		qp->rx.backlog = node->next;
+	while ((node = hca_rx_left(qp)))
 		hca_free(node);
-	}
 	hca_free(qp->carrier);
 }
 
@@ -64,7 +47,7 @@ static void reset(struct hca_qp *qp)
 	struct hca_packet_qp *pq = hca_packet_qp(qp), fresh = { 0 };
 	hca_irqflags_t flags;
 
-	unblock(qp);
+	hca_req_unblock(qp);
 	/* The timer may fire still: it looks under the lock. */
 	hca_spin_lock(&qp->lock, flags);
 	fresh.kept = pq->kept;
@@ -176,21 +159,6 @@ static void end_first(struct hca_qp *qp, enum hca_wc_status status)
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
 }
 
-/* The wire took no packet. If it has called since, it may take one by now. @calls: how often it had, before. */
-static void block(struct hca_qp *qp, u32 calls)
-{
-	struct hca *hca = qp->hca;
-	hca_irqflags_t flags;
-
-	hca_spin_lock(&hca->blocked_lock, flags);
-	if (!qp->is_blocked && hca->ready_calls == calls) {
-		hca_store(&qp->is_blocked, true);
-		qp->next_blocked = hca->blocked;
-		hca->blocked = qp;
-	}
-	hca_spin_unlock(&hca->blocked_lock, flags);
-}
-
 static void perform(struct hca_qp *qp, const struct work *w)
 {
 	u32 calls = hca_load(&qp->hca->ready_calls);
@@ -217,7 +185,7 @@ static void perform(struct hca_qp *qp, const struct work *w)
 		break;
 	}
 	if (hca_unlikely(full))
-		block(qp, calls);
+		hca_req_block(qp, calls);
 }
 
 static void tell_drained(struct hca_qp *qp)
@@ -230,7 +198,7 @@ static void tell_drained(struct hca_qp *qp)
 
 static void run(struct hca_qp *qp, hca_irqflags_t flags)
 {
-	struct hca_wire *wire = qp->hca->wire;
+	const struct hca *hca = qp->hca;
 	u32 budget = HCA_RUN_BUDGET;
 	bool sent = false;
 	struct work w;
@@ -255,8 +223,9 @@ static void run(struct hca_qp *qp, hca_irqflags_t flags)
 		hca_req_hand_over(qp);
 	hca_store(&qp->running, false);
 	hca_spin_unlock(&qp->lock, flags);
-	if (sent && wire->ops->flush)
-		wire->ops->flush(wire, qp->hca->lid);
+	/* Whoever saw the last completion may have destroyed the queue pair. */
+	if (sent && hca->wire->ops->flush)
+		hca->wire->ops->flush(hca->wire, hca->lid);
 }
 
 /* --- arrivals --- */
@@ -382,7 +351,7 @@ static void late(struct hca_qp *qp, struct hca_rx_node *node)
 	struct hca_packet p;
 	bool unfinished;
 
-	hca_quiesce_enter(&qp->hca->quiesce, &mark);
+	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, HCA_PACKET_LONG);
 	unfinished = !decode(&l->a, &p) && take_in(qp, &p, &l->a);
 	hca_quiesce_leave(&mark);
 	hca_free(l);
@@ -396,6 +365,7 @@ static void late(struct hca_qp *qp, struct hca_rx_node *node)
  */
 static bool enter_rx(struct hca_qp *qp, const struct hca_arrival *a)
 {
+	enum hca_rx_entered entered;
 	struct hca_rx_node *node;
 
 	/* A thread that ends the queue pair waits until rx is free: what comes now doesn't keep it busy. */
@@ -404,10 +374,12 @@ static bool enter_rx(struct hca_qp *qp, const struct hca_arrival *a)
 	if (hca_likely(hca_rx_enter(qp)))
 		return true;
 	node = keep(a);
-	if (!node || !hca_rx_enter_or_leave(qp, node))
-		return false; /* without memory it is a packet that was lost */
-	hca_free(node);
-	return true;
+	if (!node)
+		return false; /* as one that was lost */
+	entered = hca_rx_enter_or_leave(qp, node, HCA_PACKET_BACKLOG);
+	if (entered != HCA_RX_LEFT)
+		hca_free(node);
+	return entered == HCA_RX_OURS;
 }
 
 /* Each queue pair of ours that is in the group takes the packet as its own. Datagrams owe no answer, and leave nothing to finish. */
@@ -452,7 +424,7 @@ static void packet_arrived(void *client, const struct hca_arrival *a)
 			group_arrived(hca, &p, a);
 		return;
 	}
-	hca_quiesce_enter(&hca->quiesce, &mark);
+	hca_quiesce_enter_for(&hca->quiesce, &mark, HCA_PACKET_LONG);
 	qp = hca_qp_find(hca, p.dqpn);
 	if (qp) {
 		hca_fetch_add(&qp->holds, 1); /* so that it stays when we have left */
@@ -469,23 +441,6 @@ static void packet_arrived(void *client, const struct hca_arrival *a)
 	hca_qp_run(qp);
 	hca_fetch_add(&qp->holds, (u32)-1);
 	hca_eq_run(hca->eq);
-}
-
-static void wire_ready(void *client)
-{
-	struct hca *hca = client;
-	struct hca_qp *qp, *next;
-	hca_irqflags_t flags;
-
-	hca_spin_lock(&hca->blocked_lock, flags);
-	for (qp = hca->blocked; qp; qp = next) {
-		next = qp->next_blocked;
-		hca_store(&qp->is_blocked, false);
-		hca_qp_want(qp, HCA_QP_RUN, true);
-	}
-	hca->blocked = NULL;
-	hca_store(&hca->ready_calls, hca->ready_calls + 1);
-	hca_spin_unlock(&hca->blocked_lock, flags);
 }
 
 static enum hca_answer no_message(void *client, struct hca_carried *c, struct hca_reply *r)
@@ -514,7 +469,7 @@ const struct hca_wire_client hca_packet_client = {
 	.answered = no_answer,
 	.packet = packet_arrived,
 	.settle = settle,
-	.ready = wire_ready,
+	.ready = hca_req_ready,
 };
 
 const struct hca_qp_transport hca_packet_transport = {

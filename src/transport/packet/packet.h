@@ -20,6 +20,12 @@
 /* Packets that may be under way; in every quarter of them one at least asks for an acknowledgement. */
 #define HCA_PACKET_WINDOW 128u
 
+/* Packets of a queue pair that may wait behind the one that is taken in; what comes beyond that is lost. */
+#define HCA_PACKET_BACKLOG 512u
+
+/* As an entry of the adapter each packet counts as long: a fence is nothing next to its headers and copies. */
+#define HCA_PACKET_LONG HCA_QUIESCE_LONG
+
 /* Repeated reads and atomics may wait beside those that came for the first time; between any two, an acknowledgement. */
 #define HCA_PACKET_REPEATS 8u
 
@@ -95,6 +101,8 @@ struct hca_packet_qp {
 	enum hca_wc_status status;
 	bool failed;
 	bool recovering; /* what is under way was sent again: one loss is told often, and repaired once */
+	bool repeating; /* and not all of it, up to @repeated_to, is acknowledged: a gap in the answers may be of those before */
+	u32 repeated_to;
 	bool placing; /* a response is being put into the oldest request's entries: nothing completes meanwhile */
 	bool timing; /* the timer runs */
 	bool limited; /* @lsn counts: the peer tells how many receive requests it has */

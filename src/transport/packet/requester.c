@@ -28,6 +28,7 @@ void hca_packet_forget(struct hca_qp *qp)
 
 	hca_spin_assert(&qp->lock);
 	pq->failed = false;
+	pq->repeating = false;
 	pq->rd_out = 0;
 	pq->una = pq->snd;
 	pq->max = pq->snd;
@@ -40,7 +41,7 @@ static void fail_at(struct hca_qp *qp, u32 idx, enum hca_wc_status status)
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 	const struct hca_sq *sq = &qp->sq;
 
-	if (pq->failed && hca_sq_between(sq, sq->head, pq->failed_idx) <= hca_sq_between(sq, sq->head, idx))
+	if (pq->failed && pq->failed_idx - sq->head <= idx - sq->head)
 		return;
 	pq->failed = true;
 	pq->failed_idx = idx;
@@ -70,6 +71,17 @@ static void expect_answer(struct hca_qp *qp)
 	}
 }
 
+/* Nothing is sent for a while. */
+static void wait(struct hca_qp *qp, u64 ns)
+{
+	struct hca_packet_qp *pq = hca_packet_qp(qp);
+
+	pq->deadline = hca_now_ns() + ns;
+	pq->timing = true;
+	qp->waiting = true;
+	hca_timer_start(&qp->timer, pq->deadline);
+}
+
 /* Go-back-N. */
 static void retry(struct hca_qp *qp)
 {
@@ -79,22 +91,31 @@ static void retry(struct hca_qp *qp)
 		pq->snd = pq->una;
 		pq->snd_idx = pq->una_idx;
 		pq->recovering = true;
+		pq->repeating = true;
+		pq->repeated_to = pq->max;
 		expect_answer(qp);
 	} else {
 		fail_at(qp, pq->una_idx, HCA_WC_RETRY_EXC_ERR);
 	}
 }
 
-/*
- * Something is missing at the peer, or an answer of his at ours. While what was lost is being repaired no answer tells anything new
- * but the one that is expected; if the repair is lost too, the timer says so.
- */
+/* Something is missing at the peer, as he says. He says it once more of what is sent now only when that has arrived. */
 static void missing(struct hca_qp *qp)
 {
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 
 	if (!pq->recovering && !broken(pq))
 		retry(qp);
+}
+
+/*
+ * An answer shows that one before it is missing. While what was lost is being repaired no answer tells anything new but the one that is
+ * expected: it may be one of before. If the repair is lost too, the timer says so.
+ */
+static void answer_missing(struct hca_qp *qp)
+{
+	if (!hca_packet_qp(qp)->repeating)
+		missing(qp);
 }
 
 /* The oldest packet has moved: count anew, and don't send what needn't be sent again. */
@@ -105,6 +126,8 @@ static void progress(struct hca_qp *qp)
 	qp->retries = 0;
 	qp->rnr_retries = 0;
 	pq->recovering = false;
+	if (hca_psn_dist(pq->una, pq->repeated_to) < HCA_PSN_HALF)
+		pq->repeating = false;
 	if (hca_psn_dist(pq->snd, pq->una) > hca_psn_dist(pq->max, pq->una)) {
 		pq->snd = pq->una;
 		pq->snd_idx = pq->una_idx;
@@ -132,7 +155,7 @@ static bool reach(struct hca_qp *qp, u32 psn)
 			pq->una = psn;
 		} else {
 			pq->una = end;
-			pq->una_idx = hca_sq_next(&qp->sq, pq->una_idx);
+			pq->una_idx++;
 		}
 	}
 	if (pq->una != was)
@@ -146,7 +169,7 @@ static bool reach(struct hca_qp *qp, u32 psn)
 static bool out_of_credits(const struct hca_qp *qp, const struct hca_sqe *e)
 {
 	const struct hca_packet_qp *pq = hca_packet_qp(qp);
-	u32 number = hca_psn_add(pq->msn_first, hca_sq_between(&qp->sq, qp->sq.head, pq->snd_idx));
+	u32 number = hca_psn_add(pq->msn_first, pq->snd_idx - qp->sq.head);
 
 	return pq->limited && e->op->flags & HCA_OP_TAKES_RECV && pq->snd_idx != pq->una_idx &&
 	       hca_psn_dist(number, pq->lsn) < HCA_PSN_HALF;
@@ -173,7 +196,7 @@ static bool begin(struct hca_qp *qp, struct hca_sqe *e)
 		return false;
 	e->psn = pq->snd;
 	pq->rd_out += reads_back(e);
-	pq->fresh = hca_sq_next(&qp->sq, pq->fresh);
+	pq->fresh++;
 	return true;
 }
 
@@ -228,7 +251,7 @@ void hca_packet_pick(struct hca_qp *qp, struct hca_packet_shot *s)
 	pq->snd = reads_back(e) ? end : hca_psn_add(pq->snd, 1);
 	s->last = pq->snd == end;
 	if (s->last)
-		pq->snd_idx = hca_sq_next(&qp->sq, pq->snd_idx);
+		pq->snd_idx++;
 	again = hca_psn_dist(pq->snd, pq->una) <= hca_psn_dist(pq->max, pq->una);
 	if (!again)
 		pq->max = pq->snd;
@@ -315,7 +338,7 @@ static enum hca_wc_status transmit(struct hca_qp *qp, const struct hca_packet_sh
 	struct hca_packet_out out;
 	int err;
 
-	hca_quiesce_enter(&qp->hca->quiesce, &mark);
+	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, HCA_PACKET_LONG);
 	hca_req_cursor(qp, s->e, &out.data);
 	if (s->psn == s->e->psn)
 		status = hca_req_check(qp, s->e, &out.data);
@@ -358,15 +381,17 @@ bool hca_packet_shoot(struct hca_qp *qp, const struct hca_packet_shot *s, const 
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 	enum hca_wc_status status = HCA_WC_SUCCESS;
 	hca_irqflags_t flags;
-	bool full = false;
+	bool full = false, now = true;
 
 	if (!s->local)
 		status = transmit(qp, s, path, &full);
 	else if (s->e->op->flags & HCA_OP_LOCAL)
-		status = hca_req_local(qp, s->e);
+		now = hca_req_local(qp, s->e, &status);
 	hca_spin_lock(&qp->lock, flags);
 	if (full) {
 		take_back(qp, s);
+	} else if (!now) {
+		wait(qp, HCA_NOT_NOW_NS); /* nothing else is under way */
 	} else if (status) {
 		/* Unless it was acknowledged meanwhile: then nothing had to be sent again. */
 		if (pq->una_idx == s->idx || hca_psn_dist(s->psn, pq->una) < HCA_PSN_HALF)
@@ -375,12 +400,12 @@ bool hca_packet_shoot(struct hca_qp *qp, const struct hca_packet_shot *s, const 
 			pq->asked = s->asked; /* it didn't leave */
 		ask_now(qp, s->psn);
 	} else if (s->local) {
-		pq->una_idx = pq->snd_idx = pq->fresh = hca_sq_next(&qp->sq, s->idx);
+		pq->una_idx = pq->snd_idx = pq->fresh = s->idx + 1;
 	} else if (qp->type != HCA_QPT_RC) {
 		/* No answer will say that it arrived: it is done when it has left. */
 		pq->una = pq->snd;
 		if (s->last)
-			pq->una_idx = hca_sq_next(&qp->sq, s->idx);
+			pq->una_idx = s->idx + 1;
 	}
 	hca_spin_unlock(&qp->lock, flags);
 	return full;
@@ -395,16 +420,14 @@ static void not_ready(struct hca_qp *qp, u32 code)
 	if (qp->waiting)
 		return;
 	pq->recovering = false;
+	pq->repeating = false;
 	if (!hca_req_may_retry_rnr(qp)) {
 		fail_at(qp, pq->una_idx, HCA_WC_RNR_RETRY_EXC_ERR);
 		return;
 	}
 	pq->snd = pq->una;
 	pq->snd_idx = pq->una_idx;
-	pq->deadline = hca_now_ns() + hca_rnr_timer_ns(code);
-	pq->timing = true;
-	qp->waiting = true;
-	hca_timer_start(&qp->timer, pq->deadline);
+	wait(qp, hca_rnr_timer_ns(code));
 }
 
 static void refused(struct hca_qp *qp, u32 code)
@@ -447,7 +470,7 @@ static void acknowledged(struct hca_qp *qp, const struct hca_packet *p)
 	if (broken(pq))
 		return;
 	if (!reach(qp, kind == HCA_AETH_ACK ? hca_psn_add(p->psn, 1) : p->psn))
-		missing(qp);
+		answer_missing(qp);
 	else if (broken(pq))
 		return;
 	else if (kind == HCA_AETH_RNR)
@@ -493,7 +516,7 @@ static void placed(struct hca_qp *qp, const struct hca_sqe *e, const struct hca_
 
 	pq->una = hca_psn_add(p->psn, 1);
 	if (pq->una == hca_psn_add(e->psn, e->packets)) {
-		pq->una_idx = hca_sq_next(&qp->sq, pq->una_idx);
+		pq->una_idx++;
 		pq->rd_out--;
 	}
 	progress(qp);
@@ -508,7 +531,7 @@ static const struct hca_sqe *asked_for(struct hca_qp *qp, const struct hca_packe
 
 	/* One before it may want responses too, or this isn't the next: those between are lost. */
 	if (!reach(qp, p->psn)) {
-		missing(qp);
+		answer_missing(qp);
 		return NULL;
 	}
 	if (broken(pq))

@@ -189,17 +189,17 @@ static enum hca_answer transmit(struct hca_qp *qp, const struct hca_packet_resp 
 	struct hca_sge sge;
 	int err;
 
-	hca_quiesce_enter(&qp->hca->quiesce, &mark);
+	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, HCA_PACKET_LONG);
 	out.own = NULL;
 	out.site = NULL;
 	if (brings)
-		answer = hca_resp_remote(qp, read, o->raddr, o->rkey, o->len, o->len, &sge, &out.data);
+		answer = hca_resp_remote(qp, qp->pd->number, read, o->raddr, o->rkey, o->len, o->len, &sge, &out.data);
 	if (!answer) {
 		hca_packet_frame(qp, path, &p, &out);
 		err = wire->ops->xmit(wire, &out.f);
 		*full = err == -EAGAIN;
 		if (err && !*full)
-			answer = HCA_ANSWER_REM_OP;
+			answer = hca_resp_failed(err);
 	}
 	hca_quiesce_leave(&mark);
 	return answer;
@@ -314,7 +314,7 @@ static enum hca_answer sent(struct hca_qp *qp, const struct hca_packet *p, const
 	struct hca_rx *rx = &qp->rx;
 
 	if (p->what & HCA_PKT_BEGINS) {
-		if (!hca_resp_take(qp))
+		if (!hca_resp_take(qp, qp->srq))
 			return HCA_ANSWER_RNR;
 		hca_resp_begin(qp);
 		hca_packet_qp(qp)->coming = HCA_COMING_SEND;
@@ -337,8 +337,8 @@ static enum hca_answer write_begins(struct hca_qp *qp, const struct hca_packet *
 		return HCA_ANSWER_INV_REQ;
 	pq->write_len = p->dmalen;
 	pq->write_done = 0;
-	return hca_resp_remote(qp, hca_opcode(HCA_WR_RDMA_WRITE), p->raddr, p->rkey, p->dmalen, p->dmalen, &pq->target,
-			       &pq->to);
+	return hca_resp_remote(qp, qp->pd->number, hca_opcode(HCA_WR_RDMA_WRITE), p->raddr, p->rkey, p->dmalen,
+			       p->dmalen, &pq->target, &pq->to);
 }
 
 static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *p, const struct hca_arrival *a)
@@ -359,13 +359,13 @@ static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *
 	if (!(hca_load(&qp->access) & HCA_ACCESS_REMOTE_WRITE))
 		return HCA_ANSWER_INV_REQ;
 	/* A packet that must come again should not have written already. */
-	if (p->what & HCA_PKT_HAS_IMM && !hca_resp_take(qp))
+	if (p->what & HCA_PKT_HAS_IMM && !hca_resp_take(qp, qp->srq))
 		return HCA_ANSWER_RNR;
 	pq->coming = HCA_COMING_WRITE;
 	/* The key may have gone as well. */
 	err = hca_sge_put(&pq->to, p->payload, p->len, NULL);
 	if (err)
-		return err == -EACCES ? HCA_ANSWER_REM_ACCESS : HCA_ANSWER_REM_OP;
+		return hca_resp_failed(err);
 	pq->write_done = done;
 	if (!(p->what & HCA_PKT_ENDS))
 		return HCA_ANSWER_ACK;
@@ -386,7 +386,7 @@ static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, co
 	bool imm = p->what & HCA_PKT_HAS_IMM && qp->type == HCA_QPT_RC;
 	enum hca_answer answer;
 
-	if (imm && !hca_resp_take(qp))
+	if (imm && !hca_resp_take(qp, qp->srq))
 		return HCA_ANSWER_RNR;
 	answer = write_packet(qp, p, a);
 	if (imm && answer && answer != HCA_ANSWER_RNR && qp->rx.taken) {
@@ -452,8 +452,8 @@ static enum hca_answer owe_read(struct hca_qp *qp, const struct hca_packet *p, b
 
 	if (p->dmalen > HCA_MAX_MSG)
 		return HCA_ANSWER_INV_REQ;
-	answer =
-		hca_resp_remote(qp, hca_opcode(HCA_WR_RDMA_READ), p->raddr, p->rkey, p->dmalen, p->dmalen, &sge, &from);
+	answer = hca_resp_remote(qp, qp->pd->number, hca_opcode(HCA_WR_RDMA_READ), p->raddr, p->rkey, p->dmalen,
+				 p->dmalen, &sge, &from);
 	if (answer)
 		return answer;
 	owe(qp, &o);
@@ -482,8 +482,8 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, const struct hca_packet
 	enum hca_answer answer;
 	u64 original;
 
-	answer = hca_resp_atomic(qp, op, p->raddr, p->rkey, swap ? p->compare : p->swap_add, p->swap_add, &original,
-				 NULL);
+	answer = hca_resp_atomic(qp, qp->pd->number, op, p->raddr, p->rkey, swap ? p->compare : p->swap_add,
+				 p->swap_add, &original, NULL);
 	if (answer)
 		return answer;
 	keep(qp, p, original, 1);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The everyday names of the Linux kernel for a process: an upper layer's source compiles here with
+ * include paths alone changed, and runs under a debugger, the sanitizers and the ledger.
+ * docs/tutorial-ulp.md goes through it. With -I.../softhca/compat the source's own <linux/...> and
+ * <rdma/...> lead here.
+ *
+ * Lists that such a source maps are filled: sg_dma_address() and sg_dma_len() are right on every device. What isn't
+ * here doesn't compile; nothing here does less than its name says, but where its comment says so.
+ */
+#ifndef SOFTHCA_KERNEL_H
+#define SOFTHCA_KERNEL_H
+
+#include "softhca/kernel/base.h"
+#include "softhca/kernel/byteorder.h"
+#include "softhca/kernel/print.h"
+#include "softhca/kernel/atomic.h"
+#include "softhca/kernel/lock.h"
+#include "softhca/kernel/wait.h"
+#include "softhca/kernel/work.h"
+#include "softhca/kernel/alloc.h"
+#include "softhca/kernel/module.h"
+#include "softhca/ib_pool.h"
+#include "softhca/ib_verbs.h"
+#include "softhca/rdma_rw.h"
+
+#undef IB_DMA_FILL_SG
+#define IB_DMA_FILL_SG 1
+
+/** dev_to_node() - there is one node, and nothing is bound to it */
+#define dev_to_node(dev) ((void)(dev), NUMA_NO_NODE)
+#define ibdev_to_node(ibdev) ((void)(ibdev), NUMA_NO_NODE)
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * softhca run: replaces itself with a verbs program that finds our libraries instead
+ * of the system's. What the options say is handed on in the environment; the library
+ * checks it, so that a variable that a user sets and an option are refused alike.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "shim_dir.h"
+
+enum { OPT_LINK, OPT_FABRIC, OPT_LOG, OPT_NO_VM, OPT_PRINT };
+
+static const struct cli_option options[] = {
+	[OPT_LINK] = { "link", "LAYER", "roce (default), or ib for programs that want a LID", 0 },
+	[OPT_FABRIC] = { "fabric", "DIR",
+			 "where processes find each other; default /dev/shm/softhca-UID.\n"
+			 "Programs with different directories don't reach each other",
+			 0 },
+	[OPT_LOG] = { "log", "LEVEL[:AREA]", "what to report on standard error: error, warn, info, debug", 0 },
+	[OPT_NO_VM] = { "no-vm", NULL,
+			"never copy from process to process by one system call, as if\n"
+			"the system forbade it",
+			0 },
+	[OPT_PRINT] = { "print", NULL, "print what would be set, as shell assignments, and run nothing", 0 },
+	{ NULL, NULL, NULL, 0 },
+};
+
+static const char *const variables[] = {
+	[OPT_LINK] = "SOFTHCA_LINK",
+	[OPT_FABRIC] = "SOFTHCA_FABRIC",
+	[OPT_LOG] = "SOFTHCA_LOG",
+	[OPT_NO_VM] = "SOFTHCA_NO_VM",
+};
+
+/* Exit statuses of env(1) and of shells. */
+#define CANNOT_RUN 126
+#define NOT_FOUND 127
+
+static int set(const char *name, const char *value, bool print)
+{
+	if (!print) {
+		if (!setenv(name, value, 1))
+			return 0;
+		cli_error("run", "%s can't be set: %s", name, strerror(errno));
+		return -1;
+	}
+	/* A quote ends the word, a quoted one stands, and the word goes on. */
+	printf("%s='", name);
+	for (; *value; value++) {
+		if (*value == '\'')
+			printf("'\\''");
+		else
+			putchar(*value);
+	}
+	printf("'\nexport %s\n", name);
+	return 0;
+}
+
+static int set_path(bool print)
+{
+	const char *before = getenv("LD_LIBRARY_PATH");
+	char dir[PATH_MAX];
+	char *path;
+	int err;
+
+	if (!shim_dir(dir, sizeof(dir))) {
+		cli_error("run",
+			  "%s isn't there: build it with 'make build', which needs libibverbs-dev; "
+			  "'softhca doctor' says more",
+			  dir);
+		return -1;
+	}
+	if (!before || !*before)
+		return set("LD_LIBRARY_PATH", dir, print);
+	if (asprintf(&path, "%s:%s", dir, before) < 0) {
+		cli_error("run", "no memory");
+		return -1;
+	}
+	err = set("LD_LIBRARY_PATH", path, print);
+	free(path);
+	return err;
+}
+
+/* The words up to "--" or the program's name are ours. */
+static int our_words(int argc, char **argv)
+{
+	int n;
+
+	for (n = 1; n < argc && argv[n][0] == '-' && strcmp(argv[n], "--") != 0; n++) {
+		const struct cli_option *o;
+
+		for (o = options; o->name; o++)
+			if (o->arg && !strncmp(argv[n], "--", 2) && !strcmp(argv[n] + 2, o->name) && n + 1 < argc)
+				n++;
+	}
+	return n;
+}
+
+static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
+{
+	const char *values[sizeof(variables) / sizeof(variables[0])] = { NULL };
+	int ours = our_words(argc, argv);
+	struct cli_args args = { .cmd = cmd, .argc = ours, .argv = argv, .at = 1 };
+	bool print = false;
+	int found, i;
+
+	while ((found = cli_next(&args)) != CLI_END) {
+		if (found == CLI_HELP) {
+			cli_help(cmd);
+			return CLI_OK;
+		}
+		if (found == CLI_BAD)
+			return CLI_USAGE;
+		if (found == OPT_PRINT)
+			print = true;
+		else
+			values[found] = args.value ? args.value : "1";
+	}
+	if (ours < argc && !strcmp(argv[ours], "--"))
+		ours++;
+	if (ours >= argc && !print) {
+		cli_error("run", "a program is missing: softhca run [OPTION...] -- PROGRAM [WORD...]");
+		return CLI_USAGE;
+	}
+	for (i = 0; i < (int)(sizeof(variables) / sizeof(variables[0])); i++)
+		if (values[i] && set(variables[i], values[i], print))
+			return CLI_FAILED;
+	if (set_path(print))
+		return CLI_FAILED;
+	if (print)
+		return CLI_OK;
+	execvp(argv[ours], argv + ours);
+	i = errno;
+	cli_error("run", "%s: %s", argv[ours], strerror(i));
+	return (enum cli_status)(i == ENOENT ? NOT_FOUND : CANNOT_RUN);
+}
+
+const struct cli_command cli_run = {
+	.name = "run",
+	.summary = "run a verbs program without an adapter",
+	.usage = "[OPTION...] [--] PROGRAM [WORD...]",
+	.about = "Runs an unmodified program that uses libibverbs on the software adapter: no adapter, no kernel\n"
+		 "module, no root, no daemon. Programs that run so on one host, as one user, reach each other.",
+	.options = options,
+	.run = run,
+};

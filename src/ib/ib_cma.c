@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The ULP's calls of connections by address; see softhca/rdma_cm.h and ib_cma.h. */
+#include "ib_cma.h"
+
+/* Codes of 4.096 us * 2^n, and tries, as Linux asks its peers for. */
+#define RESPONSE 20u
+#define RETRIES 15u
+#define ACK_TIMEOUT 14u
+
+#define ANY_STATE(s) (1u << (s))
+
+/* --- life --- */
+
+struct rdma_cm_id *rdma_create_id(struct net *net, rdma_cm_event_handler event_handler, void *context,
+				  enum rdma_ucm_port_space ps, enum ib_qp_type qp_type)
+{
+	struct ib_cma_id *id;
+	int err;
+
+	(void)net;
+	if (!event_handler || (qp_type != IB_QPT_RC && qp_type != IB_QPT_UC && qp_type != IB_QPT_UD))
+		return ERR_PTR(-EINVAL);
+	err = ib_work_start();
+	if (err)
+		return ERR_PTR(err);
+	id = ib_cma_new(HCA_MAY_SLEEP);
+	if (!id)
+		return ERR_PTR(-ENOMEM);
+	id->ib.context = context;
+	id->ib.event_handler = event_handler;
+	id->ib.ps = ps;
+	id->ib.qp_type = qp_type;
+	id->ib.route.addr.dev_addr.net = &init_net;
+	return &id->ib;
+}
+
+void rdma_destroy_id(struct rdma_cm_id *id)
+{
+	ib_cma_end(ib_cma_of(id));
+}
+
+/* --- addresses --- */
+
+/* Under ib_cma_lock(), of an ID in IDLE. What fails leaves it there; but on a device it may stay. */
+static int bind_to(struct ib_cma_id *id, const struct ib_cma_addr *a)
+{
+	struct ib_cma_dev *d = NULL;
+	int err;
+
+	if (!ib_cma_addr_any(a)) {
+		d = ib_cma_find(a);
+		if (!d)
+			return -EADDRNOTAVAIL;
+		err = ib_cma_open(d);
+		if (err)
+			return err;
+	}
+	id->src = *a;
+	err = ib_cma_port_take(id);
+	if (err)
+		return err;
+	if (d && ib_cma_attach(id, d)) {
+		ib_cma_port_give(id);
+		return -EADDRNOTAVAIL;
+	}
+	ib_cma_addr_to(&id->src, &id->ib.route.addr.src_addr);
+	return ib_cma_move(id, ANY_STATE(IB_CMA_IDLE), IB_CMA_BOUND);
+}
+
+int rdma_bind_addr(struct rdma_cm_id *ib, struct sockaddr *addr)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+	struct ib_cma_addr a;
+	int err = ib_cma_addr_from(addr, &a);
+
+	if (err)
+		return err;
+	ib_cma_lock();
+	err = id->state == IB_CMA_IDLE ? bind_to(id, &a) : -EINVAL;
+	ib_cma_unlock();
+	return err;
+}
+
+/* Nowhere is here, as sockets have it. */
+static void to_loopback(struct ib_cma_addr *a)
+{
+	a->gid[a->version == 4 ? IB_CMA_IP_AT : 15] = a->version == 4 ? 127 : 1;
+	if (a->version == 4)
+		a->gid[15] = 1;
+}
+
+/* Under ib_cma_lock(), of an ID that is bound: the way to a device. */
+static int lead_to(struct ib_cma_id *id, const struct ib_cma_addr *dst, struct ib_cma_dev *d)
+{
+	struct hca *hca = &d->dev->core->hca;
+	int err = ib_cma_open(d);
+
+	if (!err && !id->dev) {
+		err = ib_cma_attach(id, d);
+		if (!err)
+			hca_memcpy(id->src.gid, dst->gid, sizeof(id->src.gid));
+	}
+	if (err)
+		return err;
+	ib_cma_addr_to(&id->src, &id->ib.route.addr.src_addr);
+	id->to = (struct hca_ah_attr){ .dlid = (u16)hca->lid, .port_num = 1 };
+	hca_memcpy(&id->path.sgid, hca_gid_at(&id->dev->dev->core->hca.gids, 0), sizeof(id->path.sgid));
+	hca_memcpy(&id->path.dgid, hca_gid_at(&hca->gids, 0), sizeof(id->path.dgid));
+	return 0;
+}
+
+static int resolve(struct ib_cma_id *id, const struct ib_cma_addr *src, struct ib_cma_addr *dst)
+{
+	struct ib_cma_dev *d;
+	int err = 0;
+
+	if (id->state == IB_CMA_IDLE)
+		err = bind_to(id, src);
+	if (err)
+		return err;
+	if (id->src.version != dst->version || id->state != IB_CMA_BOUND)
+		return -EINVAL;
+	ib_cma_addr_to(dst, &id->ib.route.addr.dst_addr);
+	if (ib_cma_addr_any(dst))
+		to_loopback(dst);
+	d = ib_cma_find(dst);
+	if (d)
+		err = lead_to(id, dst, d);
+	if (err)
+		return err;
+	(void)ib_cma_move(id, ANY_STATE(IB_CMA_BOUND), IB_CMA_ADDR_QUERY);
+	ib_cma_tell(id, IB_CMA_SLOT_ADDR, d ? RDMA_CM_EVENT_ADDR_RESOLVED : RDMA_CM_EVENT_ADDR_ERROR,
+		    d ? 0 : -EHOSTUNREACH);
+	return 0;
+}
+
+int rdma_resolve_addr(struct rdma_cm_id *ib, struct sockaddr *src_addr, const struct sockaddr *dst_addr,
+		      unsigned long timeout_ms)
+{
+	struct ib_cma_addr src, dst;
+	int err = ib_cma_addr_from(dst_addr, &dst);
+
+	(void)timeout_ms;
+	if (err)
+		return err;
+	src = (struct ib_cma_addr){ .version = dst.version };
+	if (dst.version == 4)
+		src.gid[10] = src.gid[11] = 0xff;
+	if (src_addr && src_addr->sa_family) {
+		err = ib_cma_addr_from(src_addr, &src);
+		if (err)
+			return err;
+	}
+	ib_cma_lock();
+	err = resolve(ib_cma_of(ib), &src, &dst);
+	ib_cma_unlock();
+	return err;
+}
+
+int rdma_resolve_route(struct rdma_cm_id *ib, unsigned long timeout_ms)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+
+	(void)timeout_ms;
+	if (ib_cma_move(id, ANY_STATE(IB_CMA_ADDR_RESOLVED), IB_CMA_ROUTE_QUERY))
+		return -EINVAL;
+	id->path.service_id = rdma_get_service_id(ib, (struct sockaddr *)&ib->route.addr.dst_addr);
+	id->path.pkey = htons(HCA_DEFAULT_PKEY);
+	id->path.traffic_class = id->tos;
+	id->path.mtu = IB_MTU_4096;
+	id->path.packet_life_time = ACK_TIMEOUT - 1;
+	id->path.ib.dlid = htonl(id->to.dlid);
+	id->path.ib.slid = htonl(id->dev->dev->core->hca.lid);
+	ib_cma_tell(id, IB_CMA_SLOT_ROUTE, RDMA_CM_EVENT_ROUTE_RESOLVED, 0);
+	return 0;
+}
+
+static u64 to_be64(u64 v)
+{
+	return (u64)htonl((u32)v) << 32 | htonl((u32)(v >> 32));
+}
+
+u64 rdma_get_service_id(struct rdma_cm_id *id, struct sockaddr *addr)
+{
+	struct ib_cma_addr a;
+	u64 service = 0;
+
+	if (!ib_cma_addr_from(addr, &a))
+		service = (u64)id->ps << 16 | a.port;
+	return 1 == htonl(1) ? service : to_be64(service);
+}
+
+void rdma_read_gids(struct rdma_cm_id *ib, union ib_gid *sgid, union ib_gid *dgid)
+{
+	const struct ib_cma_id *id = ib_cma_of(ib);
+
+	if (sgid)
+		*sgid = id->path.sgid;
+	if (dgid)
+		*dgid = id->path.dgid;
+}
+
+/* --- options --- */
+
+void rdma_set_service_type(struct rdma_cm_id *id, int tos)
+{
+	ib_cma_of(id)->tos = (u8)tos;
+}
+
+int rdma_set_reuseaddr(struct rdma_cm_id *ib, int reuse)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+	int err = -EINVAL;
+
+	ib_cma_lock();
+	if (!id->bound) {
+		id->reuse = reuse;
+		err = 0;
+	}
+	ib_cma_unlock();
+	return err;
+}
+
+int rdma_set_afonly(struct rdma_cm_id *ib, int afonly)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+	int err = -EINVAL;
+
+	ib_cma_lock();
+	if (id->state == IB_CMA_IDLE || id->state == IB_CMA_BOUND) {
+		id->afonly = afonly;
+		err = 0;
+	}
+	ib_cma_unlock();
+	return err;
+}
+
+/* --- queue pairs --- */
+
+int rdma_create_qp(struct rdma_cm_id *ib, struct ib_pd *pd, struct ib_qp_init_attr *attr)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+	struct ib_qp *qp;
+	int err;
+
+	if (ib->qp || ib->device != pd->device)
+		return -EINVAL;
+	attr->port_num = ib->port_num;
+	qp = ib_create_qp(pd, attr);
+	if (IS_ERR(qp))
+		return (int)PTR_ERR(qp);
+	err = ib_cma_qp_first(id, qp);
+	if (err) {
+		ib_destroy_qp(qp);
+		return err;
+	}
+	ib->qp = qp;
+	id->qp_num = qp->qp_num;
+	id->srq = qp->srq;
+	return 0;
+}
+
+void rdma_destroy_qp(struct rdma_cm_id *id)
+{
+	struct ib_qp *qp = id->qp;
+
+	id->qp = NULL;
+	if (qp)
+		ib_destroy_qp(qp);
+}
+
+/* --- the active side --- */
+
+/* What a REQ has in front of the ULP's data. */
+static void write_header(const struct ib_cma_id *id, u8 *out)
+{
+	const struct sockaddr *to = (const struct sockaddr *)&id->ib.route.addr.dst_addr;
+	u32 at = id->src.version == 4 ? IB_CMA_IP_AT : 0;
+	struct hca_cm_ip ip = { .version = id->src.version, .port = id->src.port };
+	struct ib_cma_addr dst;
+
+	(void)ib_cma_addr_from(to, &dst);
+	if (ib_cma_addr_any(&dst))
+		to_loopback(&dst);
+	hca_memcpy(ip.src, id->src.gid + at, 16 - at);
+	hca_memcpy(ip.dst, dst.gid + at, 16 - at);
+	(void)hca_cm_ip_encode(&ip, out);
+}
+
+static void take_qp(struct ib_cma_id *id, const struct rdma_conn_param *p)
+{
+	if (!id->ib.qp) {
+		id->qp_num = p->qp_num;
+		id->srq = p->srq;
+	}
+}
+
+static int send_req(struct ib_cma_id *id, const struct rdma_conn_param *p)
+{
+	u8 data[HCA_CM_PRIVATE_MAX];
+	struct hca_cm_msg req = {
+		.service_id = (u64)id->ib.ps << 16 |
+			      ntohs(((const struct sockaddr_in *)&id->ib.route.addr.dst_addr)->sin_port),
+		.qpn = id->qp_num,
+		.psn = id->psn,
+		.pkey = HCA_DEFAULT_PKEY,
+		.responder_resources = p->responder_resources,
+		.initiator_depth = p->initiator_depth,
+		.remote_response_timeout = RESPONSE,
+		.local_response_timeout = RESPONSE,
+		.service_type = id->ib.qp_type == IB_QPT_UC ? HCA_CM_SERVICE_UC : HCA_CM_SERVICE_RC,
+		.flow_control = p->flow_control,
+		.retry_count = HCA_MIN(p->retry_count, 7),
+		.rnr_retry_count = HCA_MIN(p->rnr_retry_count, 7),
+		.max_cm_retries = RETRIES,
+		.path_mtu = id->path.mtu,
+		.srq = id->srq,
+		.private_len = (u8)(HCA_CM_IP_BYTES + p->private_data_len),
+		.private_data = data,
+		.primary = {
+			.local_lid = (u16)id->dev->dev->core->hca.lid,
+			.remote_lid = id->to.dlid,
+			.traffic_class = id->tos,
+			.subnet_local = 1,
+			.ack_timeout = ACK_TIMEOUT,
+		},
+	};
+
+	hca_memcpy(req.primary.local_gid, &id->path.sgid, 16);
+	hca_memcpy(req.primary.remote_gid, &id->path.dgid, 16);
+	write_header(id, data);
+	if (p->private_data_len)
+		hca_memcpy(data + HCA_CM_IP_BYTES, p->private_data, p->private_data_len);
+	if (id->ib.qp_type == IB_QPT_UD)
+		return hca_cm_sidr_ask(id->cm, &id->to, &req);
+	return hca_cm_connect(id->cm, &id->to, &req);
+}
+
+int rdma_connect(struct rdma_cm_id *ib, struct rdma_conn_param *p)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+	u32 room = hca_cm_private_room(ib->qp_type == IB_QPT_UD ? HCA_CM_SIDR_REQ : HCA_CM_REQ);
+	int err;
+
+	if (p->private_data_len > room - HCA_CM_IP_BYTES)
+		return -EINVAL;
+	if (ib_cma_move(id, ANY_STATE(IB_CMA_ROUTE_RESOLVED), IB_CMA_CONNECT))
+		return -EINVAL;
+	take_qp(id, p);
+	id->psn = hca_random_u32() & 0xffffff;
+	id->retry_count = HCA_MIN(p->retry_count, 7);
+	id->open.mtu = id->path.mtu;
+	err = hca_cm_create(&id->dev->gsi->gsi.cm, ib_cma_on_cm, id, &id->cm);
+	if (err)
+		goto back;
+	err = send_req(id, p);
+	if (!err)
+		return 0;
+	hca_cm_destroy(id->cm);
+back:
+	id->cm = NULL;
+	(void)ib_cma_move(id, ANY_STATE(IB_CMA_CONNECT), IB_CMA_ROUTE_RESOLVED);
+	return err;
+}
+
+int rdma_connect_locked(struct rdma_cm_id *id, struct rdma_conn_param *conn_param)
+{
+	return rdma_connect(id, conn_param);
+}
+
+/* --- the passive side --- */
+
+/* Under ib_cma_lock(), of an ID in LISTEN. What was begun ends with the ID's listeners. */
+static int listen_everywhere(struct ib_cma_id *id)
+{
+	struct ib_cma_dev *d;
+	int err;
+
+	if (id->dev)
+		return ib_cma_listen_on(id, id->dev);
+	for (d = ib_cma_first(); d; d = d->next) {
+		err = ib_cma_listen_on(id, d);
+		if (err && err != -ENODEV)
+			return err;
+	}
+	ib_cma_wild_add(id);
+	return 0;
+}
+
+static int start_listen(struct ib_cma_id *id, int backlog)
+{
+	struct ib_cma_addr any = { .version = 4, .gid = { [10] = 0xff, [11] = 0xff } };
+	int err = id->state == IB_CMA_IDLE ? bind_to(id, &any) : 0;
+
+	if (err)
+		return err;
+	id->backlog = backlog ? HCA_MIN((u32)backlog, HCA_CM_BACKLOG_MAX) : HCA_CM_BACKLOG_MAX;
+	if (ib_cma_move(id, ANY_STATE(IB_CMA_BOUND), IB_CMA_LISTEN))
+		return -EINVAL;
+	err = listen_everywhere(id);
+	if (err) {
+		ib_cma_listen_no_more(id, NULL);
+		(void)ib_cma_move(id, ANY_STATE(IB_CMA_LISTEN), IB_CMA_BOUND);
+	}
+	return err;
+}
+
+int rdma_listen(struct rdma_cm_id *id, int backlog)
+{
+	int err;
+
+	if (backlog < 0)
+		return -EINVAL;
+	ib_cma_lock();
+	err = start_listen(ib_cma_of(id), backlog);
+	ib_cma_unlock();
+	return err;
+}
+
+static int send_rep(struct ib_cma_id *id, const struct rdma_conn_param *p)
+{
+	const struct hca_cm_msg rep = {
+		.qpn = id->qp_num,
+		.psn = id->psn,
+		.responder_resources = p->responder_resources,
+		.initiator_depth = p->initiator_depth,
+		.flow_control = p->flow_control,
+		.rnr_retry_count = HCA_MIN(p->rnr_retry_count, 7),
+		.srq = id->srq,
+		.private_data = p->private_data,
+		.private_len = p->private_data_len,
+	};
+
+	return hca_cm_accept(id->cm, &rep);
+}
+
+static int answer_sidr(struct ib_cma_id *id, enum hca_cm_sidr_status status, const struct rdma_conn_param *p)
+{
+	const struct hca_cm_msg rep = {
+		.status = (u8)status,
+		.qpn = status ? 0 : id->qp_num,
+		.qkey = status	? 0 :
+			p->qkey ? p->qkey :
+				  IB_CMA_UDP_QKEY,
+		.private_data = p->private_data,
+		.private_len = p->private_data_len,
+	};
+
+	return hca_cm_sidr_answer(id->cm, &rep);
+}
+
+int rdma_accept(struct rdma_cm_id *ib, struct rdma_conn_param *p)
+{
+	static const struct hca_cm_msg rej = { .reason = HCA_CM_REJ_CONSUMER };
+	struct ib_cma_id *id = ib_cma_of(ib);
+	int err = 0;
+
+	if (id->state != IB_CMA_CONNECT || !id->cm)
+		return -EINVAL;
+	/* Of the active side, without a queue pair of ours. */
+	if (!p)
+		return hca_cm_ready(id->cm, NULL, 0);
+	take_qp(id, p);
+	if (ib->qp_type == IB_QPT_UD)
+		return answer_sidr(id, HCA_CM_SIDR_VALID, p);
+	if (p->private_data_len > hca_cm_private_room(HCA_CM_REP))
+		return -EINVAL;
+	id->responder_resources = p->responder_resources;
+	id->initiator_depth = p->initiator_depth;
+	id->rnr_retry_count = id->open.conn.rnr_retry_count;
+	if (ib->qp)
+		err = ib_cma_qp_ready(id);
+	if (!err)
+		err = send_rep(id, p);
+	if (err) {
+		ib_cma_qp_error(id);
+		(void)hca_cm_reject(id->cm, &rej);
+	}
+	return err;
+}
+
+int rdma_notify(struct rdma_cm_id *ib, enum ib_event_type event)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+
+	if (!id->cm || event != IB_EVENT_COMM_EST)
+		return -EINVAL;
+	(void)hca_cm_establish(id->cm);
+	return 0;
+}
+
+int rdma_reject(struct rdma_cm_id *ib, const void *private_data, u8 private_data_len, u8 reason)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+	const struct hca_cm_msg rej = {
+		.reason = reason,
+		.private_data = private_data,
+		.private_len = private_data_len,
+	};
+
+	const struct rdma_conn_param p = { .private_data = private_data, .private_data_len = private_data_len };
+
+	if (!id->cm)
+		return -EINVAL;
+	if (ib->qp_type == IB_QPT_UD)
+		return answer_sidr(id, HCA_CM_SIDR_REJECT, &p);
+	return hca_cm_reject(id->cm, &rej);
+}
+
+/* --- both --- */
+
+int rdma_disconnect(struct rdma_cm_id *ib)
+{
+	struct ib_cma_id *id = ib_cma_of(ib);
+
+	if (!id->cm)
+		return -EINVAL;
+	ib_cma_qp_error(id);
+	return hca_cm_disconnect(id->cm, NULL, 0);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The adapter's wire: a node of the user's fabric, on which a queue pair's number names
+ * its process. What the calls of a program do for it, and what its helper thread tells.
+ */
+#include "shim.h"
+
+#include "softhca/abi/fabric.h"
+#include "wire/shm/shm.h"
+
+#include <unistd.h>
+
+static struct hca_shm *node; /* while the adapter is there */
+static int addresses = -1; /* tells of changes of interfaces' addresses; -1: nothing does */
+static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/*
+ * A process ended. A queue pair that is connected to one of it hears nothing more; but mostly both ends of a program end,
+ * and it would be wrong to flush receives that this one is just about to drop. So it has a while for that.
+ */
+#define MOURNING_NS 2000000000ull
+
+static struct hca_timer mourning;
+
+struct death {
+	u32 number;
+	bool noticed; /* by a queue pair */
+};
+
+static void note_gone(struct shim_object *o, void *arg)
+{
+	struct shim_qp *q = hca_container_of(o, struct shim_qp, obj);
+	struct death *d = arg;
+
+	if (hca_qp_is_datagram(q->qp->type) || hca_load(&q->qp->peer) >> 32 != d->number)
+		return;
+	hca_store(&q->gone, hca_now_ns());
+	d->noticed = true;
+}
+
+/* When the adapter is closed there is no queue pair, so the timer isn't started any more. */
+static void on_death(void *ctx, u32 number)
+{
+	struct death d = { .number = number };
+
+	(void)ctx;
+	shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "the process of node %u ended", number);
+	shim_each(SHIM_QP, NULL, note_gone, &d);
+	if (d.noticed)
+		hca_timer_start(&mourning, hca_now_ns() + MOURNING_NS);
+}
+
+/* @arg: set to when the next one is due */
+static void end_gone(struct shim_object *o, void *arg)
+{
+	struct shim_qp *q = hca_container_of(o, struct shim_qp, obj);
+	u64 gone = hca_load(&q->gone), *next = arg;
+
+	if (!gone)
+		return;
+	if (hca_now_ns() - gone < MOURNING_NS) {
+		*next = HCA_MIN(*next, gone + MOURNING_NS);
+		return;
+	}
+	hca_store(&q->gone, 0ull);
+	hca_qp_to_error(q->qp, HCA_EVENT_QP_FATAL);
+}
+
+static void on_mourned(void *arg)
+{
+	u64 next = ~0ull;
+
+	(void)arg;
+	shim_each(SHIM_QP, NULL, end_gone, &next);
+	hca_eq_kick(hca_shm_eq(node));
+	if (next != ~0ull)
+		hca_timer_start(&mourning, next);
+}
+
+/* --- memory of another process that this one maps too --- */
+
+static int put_bytes(void *to, const void *from, size_t n)
+{
+	return hca_unlikely(shim_put(to, from, n).faulted) ? -EFAULT : 0;
+}
+
+static int result_of(struct shim_fault f, u64 *old)
+{
+	if (hca_unlikely(f.faulted))
+		return -EFAULT;
+	*old = f.value;
+	return 0;
+}
+
+static int cmp_swap(u64 *at, u64 compare, u64 swap, u64 *old)
+{
+	return result_of(shim_cmp_swap(at, compare, swap), old);
+}
+
+static int fetch_add(u64 *at, u64 add, u64 *old)
+{
+	return result_of(shim_fetch_add(at, add), old);
+}
+
+static const struct hca_shm_memory memory = { .put = put_bytes, .cmp_swap = cmp_swap, .fetch_add = fetch_add };
+
+/* --- the node --- */
+
+static void on_addresses(void *ctx)
+{
+	shim_gids_follow(ctx, addresses);
+}
+
+static void close_addresses(void)
+{
+	if (addresses >= 0)
+		close(addresses);
+	addresses = -1;
+}
+
+int shim_wire_open(struct shim_device *dev, struct hca_wire **wire, struct hca_eq **eq)
+{
+	struct hca_shm_config cfg = {
+		.lids = true, .died = on_death, .ctx = dev, .no_direct = shim_config()->no_vm, .memory = &memory
+	};
+	int err;
+
+	/* What a forked child has of its parent's. */
+	if (node)
+		hca_shm_close(node);
+	close_addresses();
+	err = hca_timer_init(&mourning, on_mourned, NULL);
+	if (err)
+		return -err;
+	addresses = shim_gids_socket();
+	cfg.readable = addresses >= 0 ? on_addresses : NULL;
+	cfg.fd = addresses;
+	err = hca_shm_open(&node, &cfg);
+	if (err) {
+		close_addresses();
+		node = NULL;
+		hca_timer_destroy(&mourning);
+	}
+	if (err)
+		return -err;
+	*wire = hca_shm_wire(node);
+	*eq = hca_shm_eq(node);
+	return 0;
+}
+
+void shim_wire_close(void)
+{
+	hca_timer_destroy(&mourning);
+	hca_shm_close(node);
+	close_addresses();
+	node = NULL;
+}
+
+void shim_wire_poll(void)
+{
+	hca_shm_poll(node);
+}
+
+void shim_wire_arm(void)
+{
+	hca_shm_arm(node);
+}
+
+u32 shim_wire_lid(u32 qpn)
+{
+	return qpn >> HCA_FABRIC_QPN_BITS;
+}
+
+void shim_wire_connect(u32 lid)
+{
+	int err;
+
+	if (lid == hca_shm_number(node))
+		return;
+	err = hca_shm_watch(node, lid);
+	if (err)
+		shim_log(HCA_LOG_INFO, SHIM_LOG_QP, "node %u isn't there: %s", lid, strerror(-err));
+}
+
+void shim_wire_groups(const struct hca *hca)
+{
+	pthread_mutex_lock(&groups_lock);
+	hca_shm_joined(node, hca_load(&hca->mcast_members));
+	pthread_mutex_unlock(&groups_lock);
+}

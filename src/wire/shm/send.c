@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Messages into rings: the wire's send, by threads of this process. */
+#include "wire/shm/internal.h"
+#include "wire/shm/message.h"
+
+#define NS_PER_MS 1000000ull
+#define STALL_NS (100 * NS_PER_MS)
+#define NAME_NS (1000 * NS_PER_MS)
+
+/* --- a ring that is full --- */
+
+/* The peer's lock is held. A datagram to a node that takes nothing in is lost: others must not wait behind it. */
+static enum hca_answer not_now(struct hca_shm *shm, struct shm_peer *p, const struct hca_msg *m)
+{
+	u64 now = hca_now_ns(), tail = p->out.lane[HCA_FABRIC_REQUESTS].seen;
+
+	if (!p->blocked || tail != p->blocked_tail) {
+		p->blocked_since = now;
+		p->blocked_tail = tail;
+	}
+	if (!(m->flags & HCA_MSG_CONNECTED) && p->blocked && now - p->blocked_since >= STALL_NS)
+		return HCA_ANSWER_ACK;
+	if (!p->blocked)
+		hca_timer_start(&shm->stalled, now + STALL_NS);
+	hca_store(&p->blocked, true);
+	return HCA_ANSWER_LATER;
+}
+
+/* Return: the peer still takes nothing in. */
+static bool look_at(struct hca_shm *shm, struct shm_peer *p, u64 now)
+{
+	bool blocked, named = false;
+	hca_irqflags_t flags;
+	s32 pid = 0;
+
+	hca_spin_lock(&p->lock, flags);
+	blocked = p->blocked && p->node.head;
+	if (blocked) {
+		pid = hca_load(&p->node.head->pid);
+		named = !p->named && now - p->blocked_since >= NAME_NS;
+		p->named |= named;
+	}
+	hca_spin_unlock(&p->lock, flags);
+	if (named)
+		hca_log(HCA_LOG_WARN, "fabric: node %u (process %d) takes nothing in: is it stopped?", p->number, pid);
+	/* A process that became another program has left, and no pidfd says so. */
+	if (blocked && now - p->blocked_since >= NAME_NS && !shm_peer_lives(shm, p))
+		shm_peer_gone(shm, p);
+	return blocked;
+}
+
+/* The timer: as long as a ring is full, queue pairs that wait try again now and then, so that what is lost is lost. */
+void shm_stalled(void *arg)
+{
+	struct hca_shm *shm = arg;
+	u64 now = hca_now_ns();
+	bool blocked = false;
+	u32 i;
+
+	for (i = 1; i < HCA_FABRIC_NODES; i++) {
+		struct shm_peer *p = hca_load_acquire(&shm->peer[i]);
+
+		if (p)
+			blocked |= look_at(shm, p, now);
+	}
+	if (!blocked)
+		return;
+	shm->client_ops->ready(shm->client);
+	hca_eq_kick(&shm->eq);
+	hca_timer_start(&shm->stalled, now + STALL_NS);
+}
+
+/* --- to one node --- */
+
+/* The peer's lock is held. */
+static enum hca_answer put(struct hca_shm *shm, struct shm_peer *p, struct hca_carried *c)
+{
+	struct shm_lane *lane = &p->out.lane[HCA_FABRIC_REQUESTS];
+	u32 payload, bytes = shm_message_bytes(&c->msg, &payload);
+	void *at, *data;
+	int err;
+
+	/* Small ones don't pass large ones that wait. */
+	if (hca_unlikely(p->blocked && !shm_lane_wait_half_empty(lane)))
+		return not_now(shm, p, &c->msg);
+	err = shm_lane_room(lane, bytes, &at);
+	if (hca_unlikely(err == -EAGAIN))
+		err = shm_lane_want(lane, bytes, &at);
+	if (hca_unlikely(err == -EAGAIN))
+		return not_now(shm, p, &c->msg);
+	if (hca_unlikely(err)) {
+		shm_peer_mistrust(shm, p, "the tail of a ring");
+		return HCA_ANSWER_NONE;
+	}
+	data = shm_message_put(at, bytes, &c->msg);
+	if (payload && hca_unlikely(c->get(c, data)))
+		return HCA_ANSWER_LOC_PROT;
+	shm_lane_commit(lane, bytes);
+	return HCA_ANSWER_PENDING;
+}
+
+/* The node has taken in all that was sent to it. */
+bool shm_send_idle(struct hca_shm *shm, u32 number)
+{
+	struct shm_peer *p = shm_peer_get(shm, number);
+	hca_irqflags_t flags;
+	bool idle = true;
+
+	if (!p)
+		return true;
+	hca_spin_lock(&p->lock, flags);
+	if (p->node.head) {
+		const struct shm_lane *l = &p->out.lane[HCA_FABRIC_REQUESTS];
+
+		idle = hca_load_acquire(&l->shared->tail) == l->pos;
+	}
+	hca_spin_unlock(&p->lock, flags);
+	return idle;
+}
+
+enum hca_answer shm_send_to(struct hca_shm *shm, u32 number, struct hca_carried *c)
+{
+	struct shm_peer *p = shm_peer_get(shm, number);
+	enum hca_answer answer = HCA_ANSWER_NONE;
+	struct hca_fabric_node *wake = NULL;
+	hca_irqflags_t flags;
+
+	if (hca_unlikely(!p))
+		return HCA_ANSWER_NONE;
+	hca_spin_lock(&p->lock, flags);
+	if (hca_unlikely(!p->node.head)) {
+		hca_spin_unlock(&p->lock, flags);
+		if (shm_peer_connect(shm, p))
+			return HCA_ANSWER_NONE;
+		hca_spin_lock(&p->lock, flags);
+	}
+	if (hca_likely(p->node.head && !hca_load(&p->gone))) {
+		if (hca_likely(hca_load(&p->node.head->magic) == HCA_FABRIC_MAGIC))
+			answer = put(shm, p, c);
+		else
+			shm_peer_gone(shm, p);
+		if (hca_likely(answer == HCA_ANSWER_PENDING) && shm_node_tell(p->node.head, shm->node.number))
+			wake = p->node.head;
+	}
+	hca_spin_unlock(&p->lock, flags);
+	if (wake)
+		shm_node_wake(wake);
+	return answer;
+}

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Memory windows, where requests are carried out at once. */
+#define ENGINE_FIXTURE_FLAT
+#include "test_engine_mw.c" /* NOLINT(bugprone-suspicious-include) */
