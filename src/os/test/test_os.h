@@ -78,6 +78,13 @@ int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *cons
  */
 void test_weak_memory(bool on);
 
+/**
+ * test_long_stops() - in the runs that follow a thread goes on for up to 127 decisions of the others, or of its own; or as usual again
+ *
+ * For what goes wrong when one thread stops at a certain place and another one gets far meanwhile. Weak memory implies it.
+ */
+void test_long_stops(bool on);
+
 /** test_steps() - decisions that the last run took */
 u64 test_steps(void);
 
