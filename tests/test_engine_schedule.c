@@ -460,10 +460,12 @@ static void all_seeds(enum hca_qp_type type)
 	FOR_SEEDS(seed, SEEDS)
 	{
 		begin(type, seed);
+		test_long_stops(seed / TROUBLES % 2);
 		run_seed(seed, HCA_ARRAY_SIZE(fns), fns);
 		end(seed);
 		steps += test_steps();
 	}
+	test_long_stops(false);
 	print_message("# %llu decisions\n", (unsigned long long)steps);
 	for (i = 0; i < HCA_ARRAY_SIZE(sends_seen); i++)
 		if (sends_seen[i] || recvs_seen[i])

@@ -692,19 +692,19 @@ bool hca_message_timeout(struct hca_qp *qp)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head);
-	bool stuck;
+	bool timed = mq->timing, stuck;
 
 	hca_spin_assert(&qp->lock);
 	mq->armed = false;
+	mq->timing = false;
 	if (qp->waiting) {
 		qp->waiting = false;
-		mq->timing = false;
 		return true;
 	}
+	/* Where nothing is issued and the wire is ready, the run that is to come starts the timer. */
 	stuck = qp->sq.issue == qp->sq.head;
-	if (!mq->timing || !may_send(qp) || mq->failed || (stuck && !hca_load(&qp->is_blocked)))
+	if (!timed || !may_send(qp) || mq->failed || (stuck && !hca_load(&qp->is_blocked)))
 		return false;
-	mq->timing = false;
 	if (mq->renewed) {
 		expect_answer(qp);
 		return false;
