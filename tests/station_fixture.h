@@ -76,11 +76,12 @@ static inline void on_ready(void *client)
 	hca_fetch_add(&s->readies, 1u);
 }
 
-static inline void on_end(void *ctx, u32 node)
+static inline void on_end(void *ctx, u32 node, u64 stamp)
 {
 	struct station *s = ctx;
 
 	(void)node;
+	(void)stamp;
 	hca_fetch_add(&s->deaths, 1u);
 }
 
