@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "hca/mcast.h"
+#include "wire/shm/internal.h"
 
 #define CHECK(c) ((c) ? (void)0 : (fprintf(stderr, "# line %d: %s\n", __LINE__, #c), _exit(1)))
 
@@ -108,8 +109,8 @@ static void open_two_and_die(void)
 
 	CHECK(!open_node(&n[0]));
 	CHECK(!open_node(&n[1]));
-	CHECK(!hca_shm_watch(n[0], hca_shm_number(n[1])));
-	CHECK(!hca_shm_watch(n[1], hca_shm_number(n[0])));
+	CHECK(!hca_shm_watch(n[0], hca_shm_number(n[1]), NULL));
+	CHECK(!hca_shm_watch(n[1], hca_shm_number(n[0]), NULL));
 }
 
 static void leftovers_are_removed(void **state)
@@ -181,7 +182,7 @@ static void files_are_ours_alone(void **state)
 	umask(0);
 	assert_int_equal(open_node(&n[0]), 0);
 	assert_int_equal(open_node(&n[1]), 0);
-	assert_int_equal(hca_shm_watch(n[0], 2), 0);
+	assert_int_equal(hca_shm_watch(n[0], 2, NULL), 0);
 	umask(022);
 	snprintf(path, sizeof(path), "%s/node.1", fabric_dir);
 	assert_int_equal(stat(path, &st), 0);
@@ -228,7 +229,7 @@ static void use_after_fork(void)
 	CHECK(!hca_shm_is_ours(a.shm));
 	CHECK(hca_shm_poll(a.shm) == 0);
 	hca_shm_arm(a.shm);
-	CHECK(hca_shm_watch(a.shm, 2) == -ESRCH);
+	CHECK(hca_shm_watch(a.shm, 2, NULL) == -ESRCH);
 	hca_shm_joined(a.shm, 1);
 	hca_shm_close(a.shm);
 	/* And may have a node of its own. */
@@ -343,7 +344,7 @@ static void with_little_room(void)
 		hca_shm_close(n[0]);
 	}
 	CHECK(fabric_files() == 2);
-	CHECK(hca_shm_watch(n[0], 2) == -ENOSPC);
+	CHECK(hca_shm_watch(n[0], 2, NULL) == -ENOSPC);
 	CHECK(fabric_files() == 2);
 	hca_shm_close(n[1]);
 	hca_shm_close(n[0]);
@@ -587,6 +588,118 @@ static void nothing_wakes_an_idle_process(void **state)
 	side_close(&b);
 }
 
+/* --- members that are no more --- */
+
+static bool knows_member(const struct side *s, u32 number)
+{
+	return hca_load(&s->shm->node.head->members[number / 64]) >> number % 64 & 1;
+}
+
+static void groups_forget_the_dead(void **state)
+{
+	static struct side sender, member;
+	struct hca_wc wc;
+
+	(void)state;
+	assert_int_equal(open_member(&sender), 0);
+	/* One that was sent to, and one that wasn't: that is found out by the next datagram. */
+	assert_int_equal(open_member(&member), 0);
+	join(&member);
+	assert_true(knows_member(&sender, 2));
+	send_to_group(&sender);
+	side_wait(&member, &member.rcq, &wc);
+	side_close(&member);
+	while (!hca_load(&sender.deaths))
+		hca_pause();
+	assert_false(knows_member(&sender, 2));
+	assert_int_equal(open_member(&member), 0);
+	join(&member);
+	assert_true(knows_member(&sender, 2));
+	side_close(&member);
+	send_to_group(&sender);
+	assert_false(knows_member(&sender, 2));
+	/* One that lives and has left all groups, and comes back. */
+	assert_int_equal(open_member(&member), 0);
+	join(&member);
+	assert_int_equal(hca_mcast_detach(member.qp, &group, MLID), 0);
+	hca_shm_joined(member.shm, 0);
+	send_to_group(&sender);
+	assert_false(knows_member(&sender, 2));
+	join(&member);
+	assert_true(knows_member(&sender, 2));
+	send_to_group(&sender);
+	side_wait(&member, &member.rcq, &wc);
+	side_close(&member);
+	side_close(&sender);
+}
+
+/* A node that gets a dead member's number, and joins before the death was noticed. */
+static void groups_know_the_next_of_a_number(void **state)
+{
+	static struct side sender, member;
+	struct hca_wc wc;
+	u32 deaths;
+
+	(void)state;
+	assert_int_equal(open_member(&sender), 0);
+	assert_int_equal(open_member(&member), 0);
+	join(&member);
+	send_to_group(&sender);
+	side_wait(&member, &member.rcq, &wc);
+	deaths = hca_load(&sender.deaths);
+	shm_take_begin(sender.shm); /* nothing is noticed */
+	side_close(&member);
+	assert_int_equal(open_member(&member), 0);
+	assert_int_equal(hca_shm_number(member.shm), 2);
+	join(&member);
+	shm_take_end(sender.shm);
+	while (hca_load(&sender.deaths) == deaths)
+		hca_pause();
+	assert_true(knows_member(&sender, 2));
+	send_to_group(&sender);
+	side_wait(&member, &member.rcq, &wc);
+	assert_int_equal(wc.status, HCA_WC_SUCCESS);
+	side_close(&member);
+	side_close(&sender);
+}
+
+/* --- a number that is used again --- */
+
+/* Its first owner's end is noticed only after the next one is watched; that one's end is noticed as well, though it never sent. */
+static void the_next_of_a_number_is_watched(void **state)
+{
+	u64 first = 0, second = 0, again = 0;
+	static struct side watcher;
+	struct hca_shm *n;
+
+	(void)state;
+	assert_int_equal(side_open(&watcher), 0);
+	assert_int_equal(open_node(&n), 0);
+	assert_int_equal(hca_shm_number(n), 2);
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &first), 0);
+	shm_take_begin(watcher.shm); /* nothing is noticed */
+	hca_shm_close(n);
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &second), -ESRCH);
+	assert_int_equal(open_node(&n), 0);
+	assert_int_equal(hca_shm_number(n), 2);
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &second), 0);
+	assert_true(first && second && first != second);
+	shm_take_end(watcher.shm);
+	while (!hca_load_acquire(&watcher.deaths))
+		hca_pause();
+	assert_true(hca_load(&watcher.dead_stamp) == first);
+	while (!has_file("ring.1.2"))
+		hca_pause();
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &again), 0);
+	assert_true(again == second);
+	assert_int_equal(hca_shm_watch(n, 1, NULL), 0); /* so that it says that it leaves: its process goes on */
+	hca_shm_close(n);
+	while (hca_load_acquire(&watcher.deaths) < 2)
+		hca_pause();
+	assert_true(hca_load(&watcher.dead_stamp) == second);
+	side_close(&watcher);
+}
+
 #define IN_FABRIC(t) cmocka_unit_test_setup_teardown(t, fabric_make, fabric_remove)
 
 int main(void)
@@ -605,7 +718,10 @@ int main(void)
 		IN_FABRIC(room_runs_out),
 		IN_FABRIC(many_nodes),
 		IN_FABRIC(groups_reach_all),
+		IN_FABRIC(groups_forget_the_dead),
+		IN_FABRIC(groups_know_the_next_of_a_number),
 		IN_FABRIC(one_leaves),
+		IN_FABRIC(the_next_of_a_number_is_watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

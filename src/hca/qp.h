@@ -38,6 +38,8 @@ struct hca_rx_node {
  * @reset: nothing is under way; no thread runs it, and none is at rx. The transport calls hca_qp_want() for it no more.
  * @has_xrc: it carries XRC
  * @late: a thread that left something at rx.backlog while this one was at it has gone; take the oldest in. rx is busy, no lock held.
+ *	Return: rx is the caller's still; else a worker goes on there by @resume.
+ * @resume: do what was left for a worker, if anything was; rx is busy, no lock held, not inside
  */
 struct hca_qp_transport {
 	bool has_xrc;
@@ -49,7 +51,8 @@ struct hca_qp_transport {
 	void (*modified)(struct hca_qp *qp, u32 mask);
 	bool (*drained)(const struct hca_qp *qp);
 	void (*reset)(struct hca_qp *qp);
-	void (*late)(struct hca_qp *qp, struct hca_rx_node *node);
+	bool (*late)(struct hca_qp *qp, struct hca_rx_node *node);
+	void (*resume)(struct hca_qp *qp);
 };
 
 /**
@@ -285,6 +288,9 @@ enum hca_rx_entered hca_rx_enter_or_leave(struct hca_qp *qp, struct hca_rx_node 
 
 /** hca_rx_left() - the oldest node that was left, for the end of the queue pair; NULL: none is */
 struct hca_rx_node *hca_rx_left(struct hca_qp *qp);
+
+/** hca_rx_resume() - go on for a thread that left rx busy, and let the next one in; it has asked for HCA_QP_RX. As hca_rx_leave(). */
+void hca_rx_resume(struct hca_qp *qp);
 
 /** hca_rx_leave_asked() - the rest of hca_rx_leave(): rx.lock is held, and given up */
 void hca_rx_leave_asked(struct hca_qp *qp, hca_irqflags_t flags);

@@ -33,7 +33,7 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 
 int hca_srq_fini(struct hca_srq *srq)
 {
-	if (hca_load_acquire(&srq->users) || (srq->xrcd && hca_xrc_retract(srq)))
+	if (srq->xrcd ? hca_xrc_retract(srq) != 0 : hca_load_acquire(&srq->users) != 0)
 		return -EBUSY;
 	hca_eq_cancel(srq->hca->eq, &srq->event);
 	if (srq->xrcd) {

@@ -2,6 +2,8 @@
 /* What both responders need; see responder.h. */
 #include "transport/responder.h"
 
+#include "hca/xrc.h"
+
 bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq)
 {
 	struct hca_rx *rx = &qp->rx;
@@ -10,8 +12,8 @@ bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq)
 		return true;
 	rx->taken = srq ? hca_srq_take(srq, rx->wqe) : hca_rq_take(&qp->rq, rx->wqe, NULL);
 	if (hca_unlikely(rx->taken && qp->xrcd)) {
-		rx->srq = srq;
-		hca_fetch_add(&srq->users, 1);
+		rx->taken = hca_xrc_hold(srq); /* if not, what was taken goes with its queue */
+		rx->srq = rx->taken ? srq : NULL;
 	}
 	return rx->taken;
 }

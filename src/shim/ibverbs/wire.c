@@ -21,9 +21,11 @@ static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
 #define MOURNING_NS 2000000000ull
 
 static struct hca_timer mourning;
+static u32 deaths; /* atomic: how many were told of */
 
 struct death {
 	u32 number;
+	u64 process;
 	bool noticed; /* by a queue pair */
 };
 
@@ -32,19 +34,25 @@ static void note_gone(struct shim_object *o, void *arg)
 	struct shim_qp *q = hca_container_of(o, struct shim_qp, obj);
 	struct death *d = arg;
 
+	u64 process = hca_load(&q->process);
+
 	if (hca_qp_is_datagram(q->qp->type) || hca_load(&q->qp->peer) >> 32 != d->number)
+		return;
+	/* It is connected to another process, that has the number now. */
+	if (process && process != d->process)
 		return;
 	hca_store(&q->gone, hca_now_ns());
 	d->noticed = true;
 }
 
 /* When the adapter is closed there is no queue pair, so the timer isn't started any more. */
-static void on_death(void *ctx, u32 number)
+static void on_death(void *ctx, u32 number, u64 process)
 {
-	struct death d = { .number = number };
+	struct death d = { .number = number, .process = process };
 
 	(void)ctx;
 	shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "the process of node %u ended", number);
+	hca_fetch_add(&deaths, 1u);
 	shim_each(SHIM_QP, NULL, note_gone, &d);
 	if (d.noticed)
 		hca_timer_start(&mourning, hca_now_ns() + MOURNING_NS);
@@ -171,13 +179,20 @@ u32 shim_wire_lid(u32 qpn)
 	return qpn >> HCA_FABRIC_QPN_BITS;
 }
 
-void shim_wire_connect(u32 lid)
+/* A death that comes before the queue pair says which process it is of isn't noted at it: then it is looked again whether that lives. */
+void shim_wire_connect(struct shim_qp *q, u32 lid)
 {
+	u32 before;
+	u64 stamp;
 	int err;
 
-	if (lid == hca_shm_number(node))
-		return;
-	err = hca_shm_watch(node, lid);
+	do {
+		before = hca_load_acquire(&deaths);
+		stamp = 0;
+		err = hca_shm_watch(node, lid, &stamp);
+		hca_store(&q->process, stamp);
+		hca_mb();
+	} while (hca_load(&deaths) != before);
 	if (err)
 		shim_log(HCA_LOG_INFO, SHIM_LOG_QP, "node %u isn't there: %s", lid, strerror(-err));
 }

@@ -344,7 +344,7 @@ static struct hca_rx_node *keep(const struct hca_arrival *a)
 }
 
 /* What waited. Its memory goes; and it may leave an invalidation to be finished, which we can do: we aren't inside any more. */
-static void late(struct hca_qp *qp, struct hca_rx_node *node)
+static bool late(struct hca_qp *qp, struct hca_rx_node *node)
 {
 	struct late *l = hca_container_of(node, struct late, node);
 	struct hca_quiesce_mark mark;
@@ -357,6 +357,13 @@ static void late(struct hca_qp *qp, struct hca_rx_node *node)
 	hca_free(l);
 	if (unfinished)
 		hca_resp_finish_here(&hca_packet_qp(qp)->finish);
+	return true;
+}
+
+/* What @late was asked for was done there. */
+static void resume(struct hca_qp *qp)
+{
+	(void)qp;
 }
 
 /*
@@ -481,4 +488,5 @@ const struct hca_qp_transport hca_packet_transport = {
 	.drained = drained,
 	.reset = reset,
 	.late = late,
+	.resume = resume,
 };

@@ -34,6 +34,7 @@ struct shm_late {
  * @late, @late_end: replies that wait for room; of the own node, those to itself; @late is atomic, looked at without the lock
  * @in: while @taking
  * @gone: atomic: it ended, or wrote what can't be; the watcher is to drop it
+ * @again: while @connecting: another node has the number by now, and is to be watched when this one was dropped
  */
 struct shm_peer {
 	u32 number;
@@ -51,6 +52,7 @@ struct shm_peer {
 	struct shm_ring in;
 	int pidfd;
 	u32 gone;
+	bool again;
 };
 
 /**
@@ -119,9 +121,11 @@ static inline struct shm_late *shm_peer_late(struct shm_peer *p)
 /* peer.c */
 struct shm_peer *shm_peer_get(struct hca_shm *shm, u32 number);
 int shm_peer_connect(struct hca_shm *shm, struct shm_peer *p);
+int shm_peer_watch(struct hca_shm *shm, struct shm_peer *p, u64 *stamp);
+void shm_peer_again(struct hca_shm *shm, struct shm_peer *p);
 bool shm_peer_attach_in(struct hca_shm *shm, struct shm_peer *p);
 bool shm_peer_lives(struct hca_shm *shm, struct shm_peer *p);
-bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p);
+bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p, u64 *stamp);
 void shm_peer_gone(struct hca_shm *shm, struct shm_peer *p);
 void shm_peer_mistrust(struct hca_shm *shm, struct shm_peer *p, const char *what);
 void shm_peers_look(struct hca_shm *shm);
@@ -147,6 +151,7 @@ u32 shm_reply_take_own(struct hca_shm *shm, struct shm_peer *p);
 
 /* group.c */
 void shm_group_learn(struct hca_shm *shm);
+void shm_group_forget(struct hca_shm *shm, u32 number);
 enum hca_answer shm_group_send(struct hca_shm *shm, struct hca_carried *c, struct hca_reply *r);
 
 /* progress.c */

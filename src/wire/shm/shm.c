@@ -236,19 +236,22 @@ bool hca_shm_is_ours(const struct hca_shm *shm)
 	return !shm->child;
 }
 
-int hca_shm_watch(struct hca_shm *shm, u32 node)
+int hca_shm_watch(struct hca_shm *shm, u32 node, u64 *stamp)
 {
 	struct shm_peer *p;
+	u64 own = 0;
 	int err;
 
 	if (shm->child)
 		return -ESRCH;
+	stamp = stamp ? stamp : &own;
+	*stamp = 0;
 	if (node == shm->node.number)
 		return 0;
 	p = shm_peer_get(shm, node);
 	if (!p)
 		return node - 1 < LAST_NODE ? -ENOMEM : -ESRCH;
-	err = shm_peer_connect(shm, p);
+	err = shm_peer_watch(shm, p, stamp);
 	if (!err)
 		shm_direct_meet(&shm->direct, node);
 	return err;
