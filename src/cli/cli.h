@@ -95,10 +95,12 @@ bool cli_parse_u64(const char *text, uint64_t *out);
 /**
  * cli_parse_set() - some of a list of names, separated by commas
  * @names: the legal ones, NULL at the end; 32 at most
+ * @old_names: older names of the same things in the same order, which messages don't mention; may be NULL
  * @what: one of them, for the message: "machine"
  *
  * Return: a bit for each name; 0 if one isn't legal, and then it has been said which, and which are.
  */
-uint32_t cli_parse_set(const struct cli_args *args, const char *option, const char *const *names, const char *what);
+uint32_t cli_parse_set(const struct cli_args *args, const char *option, const char *const *names,
+		       const char *const *old_names, const char *what);
 
 #endif
