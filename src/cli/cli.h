@@ -38,6 +38,7 @@ struct cli_option {
  * @usage: what follows the name in the usage line
  * @about: the help's text
  * @options: its options, besides --help
+ * @values: of each option, by its index, the names that its argument is made of, or NULL; NULL: none has names
  * @run: does it; @argv[0] is the name
  */
 struct cli_command {
@@ -46,6 +47,7 @@ struct cli_command {
 	const char *usage;
 	const char *about;
 	const struct cli_option *options;
+	const char *const *const *values;
 	enum cli_status (*run)(const struct cli_command *cmd, int argc, char **argv);
 };
 

@@ -25,6 +25,10 @@ static const struct cli_option options[] = {
 static const char *const adapters[] = { "ipath", "ipath-refuse", "dmahca", NULL };
 enum { IPATH, IPATH_REFUSE, DMAHCA, ADAPTERS };
 
+static const char *const *const values[] = {
+	[OPT_ADAPTERS] = adapters, [OPT_MACHINES] = machine_kinds, [OPT_JSON] = NULL
+};
+
 struct wanted {
 	u32 adapters; /* a bit each */
 	u32 machines;
@@ -458,5 +462,6 @@ const struct cli_command cli_devices = {
 		 "memory for it, and says what their addresses are: the CPU's virtual one, a physical\n"
 		 "one with a tag, or one that means something on the bus alone.",
 	.options = options,
+	.values = values,
 	.run = run,
 };

@@ -38,6 +38,10 @@ static const char *const old_pairs[] = { "dma-dma", "dma-soft", "soft-dma", "sof
 
 static const char *const memories[] = { "fastreg", "fmr", "all", NULL };
 
+static const char *const *const values[] = {
+	[OPT_PAIRS] = pairs, [OPT_MACHINES] = machine_kinds, [OPT_MEMORY] = memories, [OPT_JSON] = NULL
+};
+
 struct wanted {
 	const char *image;
 	u32 pairs; /* a bit each */
@@ -172,5 +176,6 @@ const struct cli_command cli_matrix = {
 		 "at what came back. Then everything is closed, and the ledgers of mappings and the\n"
 		 "IOMMU say what was left. A row passes if all of it is in order.",
 	.options = options,
+	.values = values,
 	.run = run,
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "complete.h"
 #include "softhca/config.h"
 
 static const struct cli_command *const commands[] = {
@@ -92,6 +93,10 @@ static enum cli_status run(int argc, char **argv)
 		if (!cmd)
 			return CLI_USAGE;
 		cli_help(cmd);
+		return CLI_OK;
+	}
+	if (!strcmp(word, "complete")) {
+		cli_complete(commands, COMMANDS, argc - 2, argv + 2);
 		return CLI_OK;
 	}
 	if (word[0] == '-') {
