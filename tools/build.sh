@@ -10,6 +10,7 @@ set -uo pipefail
 dir=$1 prefix=$2 destdir=${3:-}
 shift $(($# < 3 ? $# : 3))
 src=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tools/progress.sh
 . "$src/tools/progress.sh"
 began=$SECONDS
 
