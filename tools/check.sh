@@ -4,12 +4,30 @@
 # tools/check.sh [VARIANT...] - build and test the tree in every variant, or in
 # those named. Prints a line for each program, and in the end the totals alone on
 # a line. A variant without a single test is a failure.
+# tools/check.sh --names prints the variants' names, --list what each is, and
+# --known [VARIANT...] only says whether there are such variants.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
 . tools/variants.sh
 
 all='gcc clang joined classic asan tsan m32 lint install fuzz run kernel'
+case ${1:-} in
+--names)
+	echo "$all"
+	exit
+	;;
+--list)
+	for v in $all; do
+		printf '%-9s %s\n' "$v" "$(about "$v")"
+	done
+	exit
+	;;
+--known)
+	known=1
+	shift
+	;;
+esac
 for v in "$@"; do
 	case " $all " in
 	*" $v "*) ;;
@@ -19,6 +37,8 @@ for v in "$@"; do
 		;;
 	esac
 done
+
+[ -z "${known:-}" ] || exit 0
 
 mkdir -p "$CHECK"
 exec 9>"$CHECK/.lock"

@@ -3,13 +3,25 @@
 #
 # tools/kernel-boot.sh KERNELS MACHINE [SECONDS] - boot one machine under QEMU's emulation with the modules that
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
-# is shown if the machine hung, or a kernel complained. MACHINE list: which there are. TURNS is how often the modules
+# is shown if the machine hung, or a kernel complained. MACHINE list: which there are; known NAME...: whether there are these. TURNS is how often the modules
 # are loaded and unloaded, in place of what the machine has for it.
 set -u
 
 machines='amd64-strict amd64-lazy amd64-pass amd64-off 686-pae-2g 686-pae-3g'
 if [ "$2" = list ]; then
 	echo "$machines"
+	exit
+fi
+if [ "$2" = known ]; then
+	for m in "${@:3}"; do
+		case " $machines " in
+		*" $m "*) ;;
+		*)
+			echo "check-kernel: no machine '$m'; there are: $machines" >&2
+			exit 2
+			;;
+		esac
+	done
 	exit
 fi
 kernels=$1 machine=$2 limit=${3:-300}

@@ -4,6 +4,8 @@
 # How each variant is configured, built and run. Sourced by tools/check.sh and
 # tools/soak.sh with the top of the tree as the working directory.
 
+. tools/progress.sh
+
 CHECK=$PWD/build/check
 export TAP_LOGS=$CHECK/log TAP_TOTALS=$CHECK/totals
 
@@ -49,15 +51,15 @@ tap() {
 
 # build_variant NAME - configure and build below build/check/NAME; a failure counts as one failed test
 build_variant() {
-	local v=$1 dir=$CHECK/$1 began=$SECONDS cc=gcc opts=() setup
+	local v=$1 dir=$CHECK/$1 began=$SECONDS cc=gcc opts=(-Dwerror=true) setup
 	case $v in
 	gcc) ;;
 	clang) cc=clang ;;
-	joined | classic) opts=("-Dsg_layout=$v") ;;
-	asan) cc=clang opts=('-Db_sanitize=address,undefined' -Db_lundef=false -Dbench=false) ;;
-	tsan) cc=clang opts=(-Db_sanitize=thread -Db_lundef=false -Dbench=false) ;;
+	joined | classic) opts+=("-Dsg_layout=$v") ;;
+	asan) cc=clang opts+=('-Db_sanitize=address,undefined' -Db_lundef=false -Dbench=false) ;;
+	tsan) cc=clang opts+=(-Db_sanitize=thread -Db_lundef=false -Dbench=false) ;;
 	m32) cc='gcc -m32' ;;
-	fuzz) cc=clang opts=('-Db_sanitize=address,undefined' -Db_lundef=false -Dfuzz=true -Dtests=false -Dbench=false) ;;
+	fuzz) cc=clang opts+=('-Db_sanitize=address,undefined' -Db_lundef=false -Dfuzz=true -Dtests=false -Dbench=false) ;;
 	esac
 	case $v in
 	asan | fuzz) opts+=('-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer') ;;
@@ -75,7 +77,8 @@ build_variant() {
 		echo "$setup" >"$dir/.setup"
 	fi
 	# shellcheck disable=SC2046 # a list of names
-	if ! ninja -C "$dir" -j2 -k 20 $(targets "$v") >"$dir.build.log" 2>&1; then
+	if ! (set -o pipefail && NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j2 -k 20 $(targets "$v") 2>&1 |
+		progress_ninja "  $v/build" "$dir.build.log"); then
 		build_failed "$v"
 		return 1
 	fi

@@ -31,6 +31,10 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL, 0 },
 };
 
+static const char *const links[] = { "roce", "ib", NULL };
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+static const char *const *const words[] = { [OPT_LINK] = links, [OPT_LOG] = levels, [OPT_PRINT] = NULL };
+
 static const char *const variables[] = {
 	[OPT_LINK] = "SOFTHCA_LINK",
 	[OPT_FABRIC] = "SOFTHCA_FABRIC",
@@ -148,5 +152,6 @@ const struct cli_command cli_run = {
 	.about = "Runs an unmodified program that uses libibverbs on the software adapter: no adapter, no kernel\n"
 		 "module, no root, no daemon. Programs that run so on one host, as one user, reach each other.",
 	.options = options,
+	.values = words,
 	.run = run,
 };
