@@ -101,7 +101,7 @@ pair() {
 	wait "$server"
 	status=$?
 	[ "$client" -eq 0 ] && [ "$status" -eq 0 ]
-	verdict "$*" $? "client $client, server $status; $(tail -n 8 client.out server.out)"
+	verdict "$*" $? "client $client, server $status; $(tail -n 60 client.out server.out)"
 }
 
 # clients N PROGRAM ARGUMENT... - a server of N clients at once
