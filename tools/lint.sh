@@ -15,13 +15,15 @@ shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
 config=build/check/gcc/include
 BARE=build/check/bare
 OBJECTS=build/check/gcc
-number=0 failures=0
+number=0 failures=0 since=0
 
 # verdict NAME - one TAP line; what stands on standard input is what's wrong
 verdict() {
 	local out
 	out=$(cat)
 	number=$((number + 1))
+	[ $((SECONDS - since)) -lt 5 ] || echo "# $((SECONDS - since)) s"
+	since=$SECONDS
 	if [ -z "$out" ]; then
 		echo "ok $number - $1"
 	else
