@@ -119,6 +119,9 @@ fi
 # --- rows ---
 ends 'all of it' 0 '20 of 20 rows passed' "${matrix[@]}" --image "$dir/random"
 is 'a row for each pair and machine' test "$(grep -cE '^(dmahca|ipath) .* 300000 .* 0 +0  pass$' "$dir/out")" = 20
+is 'the first line says what is carried' test "$(head -n 1 "$dir/out")" = \
+	"$dir/random: 300000 bytes, written to the target's disk and read back in each row; --seed 1"
+is 'the second says what the adapters are' grep -q '^dmahca does DMA, ipath copies with the CPU; ' "$dir/out"
 is 'the verdict is the last line' test "$(tail -n 1 "$dir/out")" = '20 of 20 rows passed'
 is 'nothing on standard error' test ! -s "$dir/err"
 for kind in fmr all; do

@@ -4,7 +4,7 @@
 # tools/build.sh DIR PREFIX [DESTDIR [MESON_OPTION...]] - configure DIR, build
 # there, and install into PREFIX. DIR is set up anew when the tree has moved or
 # an option differs; another PREFIX alone compiles nothing. Says how far it is, and at
-# the end what is where.
+# the end what is where. What meson installed goes to the file BUILD_INSTALLED, if that is set.
 set -uo pipefail
 
 dir=$1 prefix=$2 destdir=${3:-}
@@ -51,6 +51,7 @@ if ! out=$(meson install -C "$dir" --no-rebuild ${destdir:+--destdir "$destdir"}
 	echo 'build: install FAILED' >&2
 	exit 1
 fi
+[ -z "${BUILD_INSTALLED:-}" ] || cp "$dir/meson-logs/install-log.txt" "$BUILD_INSTALLED" || exit 1
 # A library in a folder that the loader keeps a cache of is found only after this.
 if [ -z "$destdir" ] && [ "$(id -u)" = 0 ] && [ "$prefix" != "$src/build" ]; then
 	PATH=$PATH:/usr/sbin:/sbin ldconfig || true

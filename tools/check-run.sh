@@ -191,5 +191,32 @@ is 'a warning does not fail what make builds' test "$(meson introspect --buildop
 is 'but fails every variant of the check' bash -c "sed -n '/^build_variant()/,/^}/p' tools/variants.sh | grep -qF 'opts=(-Dwerror=true)' &&
 	! sed -n '/^build_variant()/,/^}/p' tools/variants.sh | sed '/local v=/d' | grep -q ' opts=('"
 
+# --- docs/building.md has the check's own options ---
+# opts_of VARIANT - the options that the page gives for a build in build/VARIANT
+opts_of() {
+	sed -n '/^CC=clang meson setup build\/'"$1"' /,/[^\\]$/p' docs/building.md | grep -oE -- "'-D[^']*'|-D[^ ]+" | tr -d "'" | sort
+}
+# sets VARIANT - those that the check gives to meson
+sets() {
+	(
+		. tools/variants.sh
+		CHECK=$dir/variants
+		mkdir -p "$CHECK"
+		# shellcheck disable=SC2317 # build_variant calls it
+		meson() {
+			printf '%s\n' "$@" | grep '^-D' | grep -v '^-Dwerror=' | sort >"$CHECK/options"
+			return 1
+		}
+		# shellcheck disable=SC2317
+		build_failed() { :; }
+		build_variant "$1"
+		cat "$CHECK/options"
+	)
+}
+for v in asan tsan; do
+	is "the page has the options of $v" cmp <(opts_of $v) <(sets $v)
+	is "which are some" test "$(opts_of $v | wc -l)" -ge 4
+done
+
 echo "1..$number"
 exit $((failures > 0))

@@ -25,7 +25,7 @@ build='gcc libc6-dev libibverbs-dev make meson ninja-build pkg-config liburcu-de
 run="$build coreutils e2fsprogs"
 bench="$build nbdkit libnbd-bin valgrind ibverbs-utils perftest ucx-utils libfabric-bin"
 # The unit and thread tests, and those of the softhca command and of the plugin.
-tests="$build libcmocka-dev binutils"
+tests="$build libcmocka-dev binutils ccache"
 cli="$tests coreutils e2fsprogs util-linux nbdkit libnbd-bin libiscsi-bin qemu-utils fio strace ibverbs-utils"
 clang='clang libclang-rt-dev'
 native=$(dpkg --print-architecture 2>/dev/null)
@@ -41,7 +41,7 @@ variant() {
 	m32) [ "$native" != amd64 ] || echo "$cli gcc-multilib libc6-dev-i386 libcmocka-dev:i386 liburcu-dev:i386 nettle-dev:i386" ;;
 	lint) echo "$tests sparse cppcheck clang clang-tidy clang-format shellcheck perl" ;;
 	install) echo "$build binutils g++ mandoc nbdkit util-linux" ;;
-	fuzz) echo "$build $clang" ;;
+	fuzz) echo "$build $clang ccache" ;;
 	run) echo "$run" ;;
 	# Machines to boot the module on, and what the kernel's own build tools need.
 	kernel) [ "$native" != amd64 ] || echo "$build sparse qemu-system-x86 libelf1 perl xz-utils" ;;

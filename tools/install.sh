@@ -51,7 +51,7 @@ refuse_unwritable() {
 
 # paths - what meson's log of the last installation names: files, links, and the folders that were made
 paths() {
-	grep -v '^#' "$src/build/install/meson-logs/install-log.txt" | awk -v d="$destdir" \
+	grep -v '^#' "$work/log" | awk -v d="$destdir" \
 		'd == "" || index($0, d "/") == 1 { print substr($0, length(d) + 1) }'
 }
 
@@ -97,17 +97,20 @@ install)
 	refuse_unwritable "$given"
 	"$src/tools/deps.sh" build || exit 1
 	before=$(cat "$list" 2>/dev/null)
-	"$src/tools/build.sh" "$src/build/install" "$prefix" "$destdir" || exit 1
+	work=$(mktemp -d) || exit 1
+	trap 'rm -rf "$work"' EXIT
+	# Where make build builds: what that has compiled isn't compiled again.
+	BUILD_INSTALLED=$work/log "$src/tools/build.sh" "$src/build/obj" "$prefix" "$destdir" || exit 1
 	now=$(paths)
 	# Files that an older version had, and this one hasn't, go; folders that it made are still ours.
 	comm -23 <(grep . <<<"$before" | sort) <(sort <<<"$now") | while IFS= read -r path; do
 		if [ -d "$destdir$path" ]; then echo "$path" >&3; else rm -f "$destdir$path"; fi
-	done 3>"$src/build/install/folders"
+	done 3>"$work/folders"
 	made=$([ -d "${list%/*}" ] || echo "$prefix/share/softhca")
 	mkdir -p "${list%/*}" || exit 1
 	{
 		echo "$now"
-		cat "$src/build/install/folders"
+		cat "$work/folders"
 		[ -z "$made" ] || echo "$made"
 		echo "$prefix/share/softhca/installed"
 	} | sort -u >"$list"

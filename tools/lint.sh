@@ -15,13 +15,15 @@ shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
 config=build/check/gcc/include
 BARE=build/check/bare
 OBJECTS=build/check/gcc
-number=0 failures=0
+number=0 failures=0 since=0
 
 # verdict NAME - one TAP line; what stands on standard input is what's wrong
 verdict() {
 	local out
 	out=$(cat)
 	number=$((number + 1))
+	[ $((SECONDS - since)) -lt 5 ] || echo "# $((SECONDS - since)) s"
+	since=$SECONDS
 	if [ -z "$out" ]; then
 		echo "ok $number - $1"
 	else
@@ -94,12 +96,20 @@ if [ ${#c[@]} -eq 0 ] || [ ${#core_c[@]} -eq 0 ] || [ ! -f "$config/softhca/conf
 	exit 1
 fi
 
+# clang-tidy takes longest by far; what else there is to know, of one file after the other, is found out beside it.
+touch "$bad/tidy" "$bad/tidy.test"
+(
+	home=("${user[@]}")
+	run_tidy "${lib_c[@]}" >"$bad/tidy" || exit 1
+	home=("${test[@]}")
+	run_tidy "${test_os_c[@]}" >"$bad/tidy.test"
+) &
+tidy=$!
+
 clang-format --dry-run -Werror "${c[@]}" 2>&1 | verdict 'clang-format'
 home=("${user[@]}")
-run_tidy "${lib_c[@]}" | verdict 'clang-tidy'
 run_sparse "${lib_c[@]}" | verdict 'sparse'
 home=("${test[@]}")
-run_tidy "${test_os_c[@]}" | verdict 'clang-tidy, test os layer'
 run_sparse "${test_os_c[@]}" | verdict 'sparse, test os layer'
 run_cppcheck -isrc/os/kernel src ulp include | verdict 'cppcheck'
 
@@ -321,6 +331,10 @@ BARE=$bad/bare
 	accepts run_sparse 'int f(int x);\nint f(int x)\n{\n\treturn x;\n}'
 	refuses run_sparse '#include "softhca/hca_types.h"\nu32 f(hca_dma_addr_t a);\nu32 f(hca_dma_addr_t a)\n{\n\treturn a;\n}'
 } | verdict 'clang-tidy, cppcheck and sparse are awake'
+
+wait "$tidy" || echo 'it failed' >>"$bad/tidy"
+verdict 'clang-tidy' <"$bad/tidy"
+verdict 'clang-tidy, test os layer' <"$bad/tidy.test"
 
 echo "1..$number"
 exit $((failures > 0))
