@@ -122,6 +122,7 @@ rule_listed "${all[@]}" | verdict 'every source is in a meson.build'
 rule_scripts "${scripts[@]}" | verdict 'scripts: bash -n and shellcheck'
 rule_plain "${pages[@]}" | verdict 'pages: plain English'
 rule_doc_calls CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every call that is named exists'
+rule_doc_calls "${rooms[@]}" | verdict 'comments: every call that is named exists'
 rule_doc_paths CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every file that is named, and every link, exists'
 rule_doc_commands CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every command that is shown exists'
 

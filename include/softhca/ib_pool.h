@@ -27,7 +27,7 @@ void ib_cq_pool_put(struct ib_cq *cq, unsigned int nr_cqe);
 
 /*
  * MR pools: regions for fast registration that a queue pair keeps, in a list of the ULP's, or in qp->rdma_mrs.
- * ib_mr_pool_get() and _put() may be called in any context.
+ * ib_mr_pool_get() and ib_mr_pool_put() may be called in any context.
  */
 
 /** ib_mr_pool_init() - @nr regions of ib_alloc_mr(); @max_num_meta_sg: 0. May sleep. Return: 0; -EINVAL, -ENOMEM, -ENOSPC: the list is empty. */
