@@ -11,6 +11,7 @@ export LC_ALL=C
 shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
 . tools/rules.sh
 . tools/arrows.sh
+. tools/rules-docs.sh
 
 config=build/check/gcc/include
 BARE=build/check/bare
@@ -54,6 +55,7 @@ mapfile -t core_c < <(pick "^src/($CORE)/.*\.c\$" | grep -v "^$NOT_CORE")
 mapfile -t rooms < <(pick '^(src|ulp|kernel|include)/.*\.[ch]$')
 mapfile -t built_c < <(pick '^(src|ulp)/.*\.c$' | grep -v '^src/os/kernel/')
 mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
+mapfile -t pages < <(pick '^(README\.md|NEWS|docs/.*\.md|man/.*\.[1-9])$')
 mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
 
 flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/os -Iulp)
@@ -128,6 +130,11 @@ rule_length "${sources[@]}" | verdict 'no source over 1,000 lines'
 rule_machine_paths "${all[@]}" | verdict 'no path of somebody'\''s machine'
 rule_listed "${all[@]}" | verdict 'every source is in a meson.build'
 rule_scripts "${scripts[@]}" | verdict 'scripts: bash -n and shellcheck'
+rule_plain "${pages[@]}" | verdict 'pages: plain English'
+rule_doc_calls CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every call that is named exists'
+rule_doc_calls "${rooms[@]}" | verdict 'comments: every call that is named exists'
+rule_doc_paths CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every file that is named, and every link, exists'
+rule_doc_commands CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every command that is shown exists'
 
 # A rule that can't say no is worthless: each gets a file that breaks it, and one that doesn't.
 # refuses RULE TEXT [FILE] - the rule must print something about the text
@@ -172,6 +179,24 @@ accepts() {
 	refuses rule_machine_paths "cd /""work/main"
 	refuses rule_machine_paths "x = '/""root/x'"
 	accepts rule_machine_paths 'docs/work/x and a/root/b'
+	refuses rule_plain 'The handler is\ntold.' bad.md
+	refuses rule_plain 'Each is sent. Who has one answers.' bad.md
+	# shellcheck disable=SC2016 # backquotes of Markdown
+	{
+		accepts rule_plain 'It is toldable.\n```\nwhat is told\n```' good.md
+		refuses rule_doc_calls 'It calls `hca_''no_such()`.' bad.md
+		refuses rule_doc_calls '.Fn hca_''no_such' bad.3
+		accepts rule_doc_calls 'It calls `ib_post_send()` and `shm_open()`.' good.md
+		refuses rule_doc_paths 'See `src/hca/nothing.c`.' bad.md
+		refuses rule_doc_paths 'See `nothing.c`.' bad.md
+		refuses rule_doc_paths '[it](nothing.md)' bad.md
+		accepts rule_doc_paths 'See `qp.c`, `src/hca/qp.c`, `kernel_*.c`, `src/wire/shm/`.' good.md
+		refuses rule_doc_commands '```\nmake nothing\n```' bad.md
+		refuses rule_doc_commands '```\nmake check ONLY="gcc nothing"\n```' bad.md
+		refuses rule_doc_commands '```\nbuild/bin/softhca nothing\n```' bad.md
+		refuses rule_doc_commands '```\ncc examples/nothing.c\n```' bad.md
+		accepts rule_doc_commands '```\nmake check ONLY=lint\nbuild/bin/softhca lint-demo\n```' good.md
+	}
 	refuses rule_scripts 'if true; then' bad.sh
 	# shellcheck disable=SC2016 # the $1 is for the bad script
 	refuses rule_scripts '#!/bin/bash\nrm $1' bad.sh

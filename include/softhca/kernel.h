@@ -2,11 +2,11 @@
 /*
  * The everyday names of the Linux kernel for a process: an upper layer's source compiles here with
  * include paths alone changed, and runs under a debugger, the sanitizers and the ledger.
- * docs/tutorial-ulp.md goes through it. With -I.../softhca/compat the source's own <linux/...> and
- * <rdma/...> lead here.
+ * docs/tutorial-ulp.md shows the steps. With -I.../softhca/compat the source's own <linux/...> and
+ * <rdma/...> include this header.
  *
- * Lists that such a source maps are filled: sg_dma_address() and sg_dma_len() are right on every device. What isn't
- * here doesn't compile; nothing here does less than its name says, but where its comment says so.
+ * In such a source a map fills the list: sg_dma_address() and sg_dma_len() are valid on every device. A missing name
+ * doesn't compile. A call does what Linux's does, unless its comment says otherwise.
  */
 #ifndef SOFTHCA_KERNEL_H
 #define SOFTHCA_KERNEL_H
@@ -27,7 +27,7 @@
 #undef IB_DMA_FILL_SG
 #define IB_DMA_FILL_SG 1
 
-/** dev_to_node() - there is one node, and nothing is bound to it */
+/** dev_to_node() - there is one NUMA node, and no device is bound to it */
 #define dev_to_node(dev) ((void)(dev), NUMA_NO_NODE)
 #define ibdev_to_node(ibdev) ((void)(ibdev), NUMA_NO_NODE)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * softhca devices: which adapters can be made, what their addresses are, and their
- * limits. Nothing is told from a list: each adapter is made on a machine of its own, asked, and closed again.
+ * limits. Nothing is printed from a list: each adapter is made on a machine of its own, queried, and closed again.
  */
 #include <errno.h>
 #include <stdarg.h>

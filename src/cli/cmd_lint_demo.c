@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * softhca lint-demo: an SRP initiator that breaks the rules of mapping, one at a time
- * (ulp/srp/broken.c), runs on a plain software adapter, where nobody notices, and on
+ * (ulp/srp/broken.c), runs on a plain software adapter, where it stays unnoticed, and on
  * one with a ledger, which has to name each fault with its line.
  */
 #include <stdio.h>
@@ -311,7 +311,7 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_lint_demo = {
 	.name = "lint-demo",
-	.summary = "break the rules of mapping, and see who notices",
+	.summary = "break the rules of mapping, and see which checks notice",
 	.usage = "[OPTION...]",
 	.about = "A small SRP initiator breaks one rule of mapping at a time. It runs on a plain\n"
 		 "software adapter, which lets everything through: the data are right, and nothing is\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * softhca status: the processes that have the device open, their queue pairs, keys and
- * rings, as they are in the fabric's files. It writes nothing and stops nobody.
+ * rings, as they are in the fabric's files. It writes nothing and stops no process.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -121,7 +121,7 @@ static void put_node(const struct status_out *o, const struct status_node *n)
 			printf("pid %d", n->head.pid);
 		else
 			printf("a process");
-		printf(", which has ended; whoever opens the device next removes it\n");
+		printf(", which has ended; the next process that opens the device removes it\n");
 		return;
 	default:
 		printf("unreadable: %s\n", n->why);
@@ -257,7 +257,7 @@ const struct cli_command cli_status = {
 	.summary = "the processes that have the device open, their queue pairs, keys and rings",
 	.usage = "[-v] [--json] [--fabric DIR]",
 	.about = "Shows which processes have the device open, and of each its queue pairs, its keys, and the\n"
-		 "rings between them, without stopping them. Leftovers of processes that ended are told as such.",
+		 "rings between them, without stopping them. Also shows leftovers of processes that have ended.",
 	.options = options,
 	.run = run,
 };

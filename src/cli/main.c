@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 {
 	enum cli_status status = run(argc, argv);
 
-	/* A table that nobody could read is a job that failed. */
+	/* A table that could not be written is a job that failed. */
 	if (fflush(stdout) || ferror(stdout)) {
 		cli_error(NULL, "standard output can't be written");
 		return status == CLI_OK ? CLI_FAILED : status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What 'softhca status' knows of a fabric: read from its files (docs/fabric.md) without
- * a mapping and without a write, so that nobody is stopped, and a file that shrinks or
+ * a mapping and without a write, so that no process is stopped, and a file that shrinks or
  * changes is a short read and no signal. Nothing that a file says is trusted.
  */
 #ifndef CLI_STATUS_H
@@ -88,7 +88,7 @@ void status_free_node(struct status_node *n);
 bool status_read_ring(int dir, u32 from, u32 to, const u64 *stamp, struct status_ring *out);
 
 /**
- * struct status_out - how a fabric is told, piece by piece: begin, each node, each ring, end
+ * struct status_out - the output of a fabric, piece by piece: begin, each node, each ring, end
  * @dir: its path
  * @verbose: each key
  * @nodes, @rings: how many were told before

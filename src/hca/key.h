@@ -71,7 +71,7 @@ struct hca_keys {
 	struct hca_key_entry **chunk; /* entries atomic: set once */
 	u32 indexes; /* atomic: how many there are room for; grows a chunk at a time */
 	u32 limit;
-	const struct hca_share *share; /* who is told of keys; or NULL */
+	const struct hca_share *share; /* the listener for keys; or NULL */
 	u32 first_generation; /* of an index that was never used; another one in each table, so that keys aren't mixed up */
 
 	struct hca_spinlock lock; /* what follows, and growth */

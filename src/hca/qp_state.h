@@ -48,7 +48,7 @@ int hca_qp_check_modify(enum hca_qp_type type, enum hca_qp_state cur, enum hca_q
  */
 int hca_qp_check_attr(const struct hca_qp_attr *attr, u32 mask, const struct hca_qp_limits *limits);
 
-/** hca_rnr_timer_ns() - how long a requester waits that was told this code; 5 bits count (IBTA vol. 1, 9.7.5.2.8) */
+/** hca_rnr_timer_ns() - the time that a requester waits after an RNR NAK with this code; 5 bits count (IBTA vol. 1, 9.7.5.2.8) */
 u64 hca_rnr_timer_ns(u32 code);
 
 /** hca_ack_timeout_ns() - 4.096 us times two to the power of the code; 5 bits count; 0 for code 0: no timeout (IBTA vol. 1, 9.7.6.1.3) */

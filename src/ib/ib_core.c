@@ -248,7 +248,7 @@ int ib_core_close(struct ib_device *dev)
 	bool left = false;
 	u32 i;
 
-	/* What is not told yet is told now. */
+	/* Waiting events are reported now. */
 	hca_work_destroy(&core->tell);
 	ib_tell_events(core);
 	for (i = 0; i < IB_OBJECTS; i++) {

@@ -45,7 +45,7 @@ static inline enum hca_wc_status hca_req_check(const struct hca_qp *qp, const st
 	return HCA_WC_SUCCESS;
 }
 
-/** hca_req_is_silent() - a datagram that is longer than the port's MTU: nothing is sent, and no error is told (IBTA C10-93.1.1) */
+/** hca_req_is_silent() - a datagram that is longer than the port's MTU: nothing is sent, and no error is reported (IBTA C10-93.1.1) */
 static inline bool hca_req_is_silent(const struct hca_qp *qp, const struct hca_sqe *e)
 {
 	return hca_qp_is_datagram(qp->type) && e->len > 128ull << qp->hca->limits.max_mtu;

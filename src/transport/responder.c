@@ -95,7 +95,7 @@ enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer)
 }
 
 /*
- * No look-up finds the key any more. Its users must have left before the receiver is told, and we can't wait for them from
+ * No look-up finds the key any more. Its users must have left before the receive completes, and we can't wait for them from
  * inside. rx stays busy until then: what arrives meanwhile comes behind it.
  */
 bool hca_resp_begin_invalidate(struct hca_qp *qp, u32 key, const struct hca_wc *wc, bool solicited,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Modules: what module_init() and module_exit() name is called by softhca_load_modules()
- * and softhca_unload_modules(), when the program's machine and adapters are there. Included by softhca/kernel.h.
+ * Modules: softhca_load_modules() and softhca_unload_modules() call the functions of module_init()
+ * and module_exit(). Call them when the program's machine and adapters exist. Included by softhca/kernel.h.
  */
 #ifndef SOFTHCA_KERNEL_MODULE_H
 #define SOFTHCA_KERNEL_MODULE_H
@@ -10,7 +10,7 @@
 
 #pragma GCC visibility push(default)
 
-/** struct softhca_module_part - what a source file says of its module: @init, @exit or a parameter; @file tells which belong together */
+/** struct softhca_module_part - part of a module: @init, @exit or a parameter; parts with the same @file belong together */
 struct softhca_module_part {
 	const char *file;
 	int (*init)(void);
@@ -22,19 +22,19 @@ struct softhca_module_part {
 	struct softhca_module_part *next;
 };
 
-/** softhca_module_add() - called before main(), by what the macros make */
+/** softhca_module_add() - called before main(), by code that the macros generate */
 void softhca_module_add(struct softhca_module_part *part);
 
 /**
- * softhca_load_modules() - call what each source of the program gave to module_init(), in the order in which they are linked
- * Return: 0, or what the first one returned that failed; those before it have been unloaded.
+ * softhca_load_modules() - call the module_init() functions of the program's sources, in the order in which they are linked
+ * Return: 0, or the error of the first function that failed; the modules before it have been unloaded.
  */
 int softhca_load_modules(void);
 
-/** softhca_unload_modules() - call what was given to module_exit(), the last one first */
+/** softhca_unload_modules() - call the module_exit() functions in the reverse order */
 void softhca_unload_modules(void);
 
-/** softhca_module_param() - set a parameter before the module is loaded. Return: 0; -ENOENT: there is none; -EINVAL: no such value. */
+/** softhca_module_param() - set a parameter before the module is loaded. Return: 0; -ENOENT: unknown name; -EINVAL: invalid value. */
 int softhca_module_param(const char *name, const char *value);
 
 #pragma GCC visibility pop

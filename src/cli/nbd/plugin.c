@@ -29,7 +29,7 @@ static struct disk *disk;
 
 static void load(void)
 {
-	/* A file that may not grow is an error that the initiator is told, not the end of the process. */
+	/* A file that may not grow is an error for the initiator, not the end of the process. */
 	signal(SIGXFSZ, SIG_IGN);
 }
 

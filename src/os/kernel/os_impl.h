@@ -143,7 +143,7 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 
 #define hca_mb() smp_mb() /* the core says */
 
-/* Whom a thread waits for may be a thread that isn't running; under a lock or in an interrupt nobody can be waited for so. */
+/* A thread may wait for one that isn't running; not under a lock or in an interrupt. */
 static inline void hca_pause(void)
 {
 	if (preemptible())
@@ -213,7 +213,7 @@ struct hca_timer {
 #define hca_rcu_read_unlock() rcu_read_unlock()
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
 
-/* The processor: who is moved to another one meanwhile shares a slot for a while. */
+/* The processor: a task that is moved to another processor meanwhile shares a slot for a while. */
 static inline unsigned int hca_slot(void)
 {
 	return raw_smp_processor_id() % 64;
@@ -243,7 +243,7 @@ static inline uintptr_t hca_context(void)
 }
 
 /*
- * Softirqs stay out, and with them preemption: completion handlers and timers wait there for who is inside. Where
+ * Softirqs are disabled, and with them preemption, because completion handlers and timers wait there for threads inside. If
  * interrupts are off neither can happen, and softirqs must not be enabled again.
  */
 typedef bool hca_pin_t;

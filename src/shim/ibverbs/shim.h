@@ -669,7 +669,7 @@ void shim_target_end(struct shim_qp *qp);
 /** shim_target_set_path() - the path as the program gave it, for each handle */
 void shim_target_set_path(struct shim_qp *qp, const struct ibv_ah_attr *ah);
 
-/** shim_target_event() - each handle is told */
+/** shim_target_event() - each handle gets the event */
 void shim_target_event(struct hca_qp *qp, enum hca_event_type type);
 
 /* --- ah.c --- */

@@ -14,7 +14,7 @@
 /* Requests that wait for their answers. */
 #define HCA_MESSAGE_WINDOW 64u
 
-/* Pieces that may wait while another thread is at rx; a peer who sends more is told to come again. */
+/* Pieces that may wait while another thread is at rx; further pieces are refused, and the peer repeats them. */
 #define HCA_MESSAGE_BACKLOG 64u
 
 #define HCA_GRH_BYTES 40u
@@ -90,7 +90,7 @@ struct hca_transfer {
 	struct hca_carried c;
 	struct hca_sge_cursor data;
 	const u8 *inline_data; /* or NULL: the bytes are at @data */
-	bool by_place; /* the wire was told where the piece is, and @data is still at its beginning */
+	bool by_place; /* the wire got the address of the piece, and @data is still at its beginning */
 	hca_site_t site;
 	struct hca_resp_finish finish; /* set by the responder; finish.qp is NULL before */
 };

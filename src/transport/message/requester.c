@@ -393,7 +393,7 @@ static void wait_for_wire(struct hca_qp *qp, const struct outcome *o)
 	hca_req_block(qp, o->calls);
 }
 
-/* What isn't reliable hears of nothing, also where there is nobody: it is complete when it has left (IBTA 9.8). */
+/* An unreliable request gets no answer, also if there is no peer: it is complete when it was sent (IBTA 9.8). */
 static bool is_lost(const struct hca_qp *qp, enum hca_answer answer)
 {
 	return answer == HCA_ANSWER_NONE && !hca_qp_is_reliable(qp->type);
@@ -568,7 +568,7 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 		hca_req_hand_over(qp);
 	hca_store(&qp->running, false);
 	hca_spin_unlock(&qp->lock, flags);
-	/* Whoever saw the last completion may have destroyed the queue pair. */
+	/* A thread that saw the last completion may have destroyed the queue pair. */
 	if (hca_unlikely(hca->wire->ops->flush))
 		hca->wire->ops->flush(hca->wire, hca->lid);
 }

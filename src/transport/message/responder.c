@@ -62,7 +62,7 @@ static hca_site_t site_of(const struct hca_carried *c)
 
 /* --- one-sided --- */
 
-/* Of an unreliable message that was refused no piece is written: its sender, who hears of nothing, goes on with it. */
+/* No further piece of a refused unreliable message is written: its sender gets no answer and continues with it. */
 static bool allowed(const struct hca_qp *qp, u64 pd, const struct hca_opcode *op, const struct hca_msg *m)
 {
 	return hca_key_check(&qp->hca->keys, m->rkey, pd, qp->qpn, m->raddr, m->len, op->remote);
@@ -396,7 +396,7 @@ void hca_message_resume(struct hca_qp *qp)
 	answer_and_complete(qp, &left->finish, left->slid, &left->reply, left->answers);
 }
 
-/* There is no room for it. The peer is told so in its turn, and sends it and what follows again; nothing else of it is taken in meanwhile. */
+/* There is no room for it. The peer gets an RNR NAK in its turn, and sends it and the following pieces again; they are refused meanwhile. */
 static enum hca_rx_entered refuse_later(struct hca_qp *qp, const struct hca_msg *m)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);

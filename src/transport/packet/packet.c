@@ -223,7 +223,7 @@ static void run(struct hca_qp *qp, hca_irqflags_t flags)
 		hca_req_hand_over(qp);
 	hca_store(&qp->running, false);
 	hca_spin_unlock(&qp->lock, flags);
-	/* Whoever saw the last completion may have destroyed the queue pair. */
+	/* A thread that saw the last completion may have destroyed the queue pair. */
 	if (sent && hca->wire->ops->flush)
 		hca->wire->ops->flush(hca->wire, hca->lid);
 }

@@ -116,12 +116,12 @@ bool shm_alias_count(struct shm_alias_peer *p, const struct hca_fabric_key *key,
 struct shm_alias_key *shm_alias_look(struct shm_aliases *a, u32 number, s32 pid, u64 guard,
 				     const struct hca_fabric_key *entry, const struct hca_fabric_key *key);
 
-/** shm_alias_publish() - the lock is held. Return: one that was in its place: shm_alias_free() it when nobody uses it; NULL: none */
+/** shm_alias_publish() - the lock is held. Return: the alias that had its place: call shm_alias_free() when no thread uses it; NULL: none */
 struct shm_alias_key *shm_alias_publish(struct shm_aliases *a, struct shm_alias_peer *p, struct shm_alias_key *k);
 
 /**
  * shm_alias_stale() - take one out whose registration is over, or, with @peer, any of that peer's; the lock is held
- * Return: it, to be freed when nobody uses it; NULL: there is none
+ * Return: the alias, to be freed when no thread uses it; NULL: there is none
  */
 struct shm_alias_key *shm_alias_stale(struct shm_aliases *a, u32 peer);
 

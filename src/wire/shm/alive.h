@@ -27,7 +27,7 @@ struct shm_alive {
  */
 void shm_alive_hold(struct shm_alive *a, u32 *word);
 
-/** shm_alive_as() - Return: what @word is while its thread lives, never 0; 0: it doesn't live, or nobody knows */
+/** shm_alive_as() - Return: the value of @word while its thread lives, never 0; 0: it doesn't live, or that is unknown */
 static inline u32 shm_alive_as(const u32 *word)
 {
 	u32 is = hca_load(word);

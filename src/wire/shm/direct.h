@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One-sided work between processes by the initiator alone: it looks the peer's queue
- * pair and key up in the peer's file, and moves the bytes by process_vm_readv() and
- * _writev(), or by plain stores where it maps the memory too. Whatever isn't plainly
- * allowed and possible is left to a message. This room's own.
+ * One-sided work between processes, done by the initiator: it looks up the peer's queue pair and
+ * key in the peer's file, and moves the bytes by process_vm_readv() and process_vm_writev(), or by
+ * plain stores if it maps the memory too. If a check fails or something is unclear, the request
+ * goes as a message. Private to this folder.
  */
 #ifndef HCA_SHM_DIRECT_H
 #define HCA_SHM_DIRECT_H

@@ -33,7 +33,7 @@ void hca_shm_joined(struct hca_shm *shm, u32 groups)
 		return;
 	first = groups && !hca_load(&shm->node.head->joined);
 	hca_store(&shm->node.head->joined, groups);
-	hca_mb(); /* who isn't there yet sees it when it comes */
+	hca_mb(); /* a node that comes later sees it then */
 	if (first)
 		shm_dir_nodes(shm->dir, tell_node, shm);
 }

@@ -83,7 +83,7 @@ static int check_dir(int dir, const char *path)
 	if (st.st_uid == geteuid() && !(st.st_mode & 077))
 		return 0;
 	hca_log(HCA_LOG_ERR,
-		"fabric: %s must be yours and nobody else's to enter (owner %u, mode %03o): chmod 700 it, or set "
+		"fabric: %s must be yours, and closed to other users (owner %u, mode %03o): chmod 700 it, or set "
 		"SOFTHCA_FABRIC to another directory",
 		path, (unsigned int)st.st_uid, (unsigned int)(st.st_mode & 0777));
 	return -EACCES;
@@ -451,7 +451,7 @@ int shm_node_open(int dir, u32 number, struct shm_node *node)
 	return err;
 }
 
-/* Read, not mapped: whoever comes asks all that are there. */
+/* Read, not mapped: each new node asks all existing nodes. */
 bool shm_node_has_joined(int dir, u32 number)
 {
 	const size_t bytes = offsetof(struct hca_fabric_node, bell);

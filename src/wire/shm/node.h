@@ -2,7 +2,7 @@
 /*
  * The fabric's directory and the files of nodes: numbers, locks, leftovers. A node's
  * file is locked as long as its process lives; one that isn't is a leftover, and the
- * first who gets its lock removes it. This room's own.
+ * first process that gets its lock removes it. Private to this folder.
  */
 #ifndef HCA_SHM_NODE_H
 #define HCA_SHM_NODE_H

@@ -122,7 +122,7 @@ static void *help(void *arg)
 	while (!hca_load_acquire(&shm->stop)) {
 		if (hca_unlikely(hca_load(&shm->node.head->ended))) {
 			hca_store(&shm->node.head->ended, 0u);
-			hca_mb(); /* what ends from here on is told of again */
+			hca_mb(); /* a key that ends from here on is announced again */
 			shm_direct_ended(&shm->direct);
 		}
 		if (hca_load_acquire(&shm->away)) {

@@ -47,7 +47,7 @@ struct shm_target *shm_target_meet(int dir, u32 number);
 /** shm_target_lives() - does its process, as far as its lock tells? */
 bool shm_target_lives(const struct shm_target *p);
 
-/** shm_target_free() - nobody has it any more */
+/** shm_target_free() - no references remain */
 void shm_target_free(struct shm_target *p);
 
 #endif
