@@ -263,6 +263,25 @@ static void the_last_request_of_a_shared_queue_is_told_of(void **state)
 	bed_end(&b);
 }
 
+/* --- paths --- */
+
+/* A flow label has 20 bits, and UCX sets 32. */
+static void a_flow_label_is_cut(void **state)
+{
+	struct ibv_ah_attr path;
+	struct ibv_ah *ah;
+	struct bed b;
+
+	(void)state;
+	bed_begin(&b);
+	path = bed_path(b.ctx);
+	path.grh.flow_label = UINT32_MAX;
+	ah = ibv_create_ah(b.pd, &path);
+	assert_non_null(ah);
+	assert_int_equal(ibv_destroy_ah(ah), 0);
+	bed_end(&b);
+}
+
 /* --- what is counted --- */
 
 /* As 'softhca status' reads it. The test is alone in its fabric. */
@@ -345,6 +364,7 @@ int main(void)
 		cmocka_unit_test(the_first_message_in_rtr_is_told_of),
 		cmocka_unit_test(a_drained_send_queue_is_told_of),
 		cmocka_unit_test(the_last_request_of_a_shared_queue_is_told_of),
+		cmocka_unit_test(a_flow_label_is_cut),
 		cmocka_unit_test(what_a_program_polls_is_counted),
 	};
 
