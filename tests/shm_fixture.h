@@ -79,6 +79,14 @@ static inline u32 fabric_files(void)
 	return n;
 }
 
+static inline bool has_file(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", fabric_dir, name);
+	return !access(path, F_OK);
+}
+
 static inline int fabric_remove(void **state)
 {
 	char path[512];

@@ -38,6 +38,14 @@ static void put_access(u32 access)
 	printf("%s\n", *comma ? "" : "-");
 }
 
+static void put_count(const struct hca_fabric_count *c)
+{
+	if (c->qpn)
+		printf("      sent %" PRIu64 " requests, %" PRIu64 " bytes; received %" PRIu64 ", %" PRIu64
+		       " bytes; %u errors, %u retries\n",
+		       c->requests, c->bytes, c->received, c->received_bytes, c->errors, c->retries);
+}
+
 static void put_qps(const struct status_node *n)
 {
 	char peer[32];
@@ -53,6 +61,7 @@ static void put_qps(const struct status_node *n)
 		printf("    %-8u  %-8s  %-5s  %-22s  ", q->qpn, status_type_name(q->type), status_state_name(q->state),
 		       q->peer ? peer : "-");
 		put_access(q->access);
+		put_count(&n->count[i]);
 	}
 }
 

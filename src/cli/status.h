@@ -25,6 +25,7 @@ enum status_state {
  * @head: a copy; a leftover's too, with pid 0 where the file makes no sense
  * @known: the process with that pid is the one that wrote the file; then @command, printable ASCII, and @started are set
  * @qp, @qps: all but those in RESET
+ * @count: what each of @qp has done; @qpn 0: it isn't known
  * @key, @keys: @key is NULL unless the keys were asked for
  * @key_bytes: that the keys cover, U64_MAX if it is more
  * @damaged: entries that changed each time they were read, or that make no sense
@@ -38,6 +39,7 @@ struct status_node {
 	char command[64];
 	time_t started;
 	struct hca_fabric_qp *qp;
+	struct hca_fabric_count *count;
 	size_t qps;
 	struct hca_fabric_key *key;
 	size_t keys;

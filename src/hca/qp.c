@@ -351,6 +351,7 @@ static void reset(struct hca_qp *qp)
 	hca_spin_lock(&qp->lock, flags);
 	qp->retries = 0;
 	qp->rnr_retries = 0;
+	qp->repeated = 0;
 	qp->drain_wanted = false;
 	qp->last_wqe = false;
 	hca_store(&qp->established, false);

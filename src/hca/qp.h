@@ -152,6 +152,7 @@ struct hca_qp {
 	bool last_wqe; /* report HCA_EVENT_QP_LAST_WQE_REACHED when the receive side is flushed */
 	u32 retries;
 	u32 rnr_retries;
+	u32 repeated; /* all of both since it left RESET; for those who look from outside */
 
 	struct hca_timer timer;
 	struct hca_eq_node event;

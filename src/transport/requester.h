@@ -66,6 +66,12 @@ void hca_req_fail(struct hca_qp *qp);
 /** hca_req_may_retry_rnr() - one more try after "not ready"; the lock is held */
 bool hca_req_may_retry_rnr(struct hca_qp *qp);
 
+/** hca_req_may_retry() - one more try after an answer was missed; the lock is held */
+bool hca_req_may_retry(struct hca_qp *qp);
+
+/** hca_req_repeated() - count a try, for those who look from outside; the lock is held */
+void hca_req_repeated(struct hca_qp *qp);
+
 /**
  * hca_req_block() - the wire takes nothing now: the queue pair waits until its ready is called
  * @calls: hca->ready_calls before the wire was asked: if it has called since, it may take something by now, and nothing is done

@@ -27,6 +27,7 @@ static void share_qp(struct hca *hca, const struct hca_qp *qp)
 		.access = hca_load(&qp->access),
 		.pd = qp->domain,
 		.peer = hca_load(&qp->peer),
+		.retries = qp->repeated,
 	};
 	listener(hca)->qp(hca->wire, hca->lid, &told);
 }

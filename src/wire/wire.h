@@ -243,9 +243,11 @@ struct hca_wire;
  * @access: the peer's rights; @rd_limit: reads and atomics of the peer that may be under way
  * @pd: number of its protection domain
  * @peer: LID << 32 | number of the queue pair that it is connected to
+ * @retries: how many it has made
  */
 struct hca_wire_qp {
 	u32 qpn;
+	u32 retries;
 	u8 type;
 	u8 state;
 	u8 rd_limit;

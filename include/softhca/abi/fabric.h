@@ -61,6 +61,26 @@ struct hca_fabric_qp {
 };
 
 /**
+ * struct hca_fabric_count - counters of a queue pair for observers; atomic fields. They are 0 when it leaves RESET.
+ * @qpn: the queue pair; 0: none. As in the table of queue pairs, two may share a slot: the one that changed last has it
+ * @errors: completions in error that its program polled, but for those that were flushed
+ * @retries: requests that were carried again, and answers that were missed
+ * @requests, @bytes: of its own requests that left, or were carried out at once; a request that is carried again counts again
+ * @received, @received_bytes: of the receive completions that its program polled. RDMA that a peer carries out isn't seen here.
+ */
+struct hca_fabric_count {
+	u32 qpn;
+	u32 errors;
+	u32 retries;
+	u32 pad;
+	u64 requests;
+	u64 bytes;
+	u64 received;
+	u64 received_bytes;
+	u64 pad64[2];
+};
+
+/**
  * struct hca_fabric_key - the public state of a key; atomic fields
  * @seq: as above
  * @key: 0: none
@@ -104,6 +124,7 @@ struct hca_fabric_key {
  *	the system sets FUTEX_OWNER_DIED in it, before the process's number can be another one's
  * @aliases: this process reaches memory of other nodes by mappings of its own, and must be notified when a key of theirs ends; atomic
  * @ended: others write: such a key has ended; if the helper slept, the bell was rung
+ * @counts: bytes from the head's beginning: an array of @qp_slots struct hca_fabric_count; 0: there is none
  * @joined: the number of multicast groups of its queue pairs; senders skip nodes with 0; atomic
  */
 struct hca_fabric_node {
@@ -124,6 +145,8 @@ struct hca_fabric_node {
 	u32 marks;
 	u32 alive;
 	u32 aliases;
+	u32 pad;
+	u64 counts;
 	u32 bell HCA_FABRIC_LINE;
 	u32 ended;
 	u32 sleeping HCA_FABRIC_LINE;
@@ -231,9 +254,11 @@ struct hca_fabric_reply {
 #ifndef __cplusplus
 _Static_assert(sizeof(struct hca_fabric_mark) == 64, "one mark, one cache line");
 _Static_assert(sizeof(struct hca_fabric_qp) == 32, "two queue pairs in a cache line");
+_Static_assert(sizeof(struct hca_fabric_count) == 64, "one queue pair's, one cache line");
 _Static_assert(sizeof(struct hca_fabric_key) == 64, "one key, one cache line");
 _Static_assert(sizeof(struct hca_fabric_node) == 4800, "the same in every process");
 _Static_assert(offsetof(struct hca_fabric_node, marks) == 80, "the same in every process");
+_Static_assert(offsetof(struct hca_fabric_node, counts) == 96, "the same in every process");
 _Static_assert(offsetof(struct hca_fabric_node, sleeping) == 192, "the same in every process");
 _Static_assert(sizeof(struct hca_fabric_ring) <= HCA_FABRIC_RING_DATA, "the head fits before the data");
 _Static_assert(offsetof(struct hca_fabric_message, plain) == 80, "the same in every process");

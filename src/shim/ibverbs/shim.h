@@ -335,6 +335,9 @@ u32 shim_wire_lid(u32 qpn);
 /* No process has this address. */
 #define SHIM_NO_LID 0xbfffu
 
+/** shim_wire_count() - what the program has polled, for those who look from outside */
+void shim_wire_count(const struct hca_wc *wc, int n);
+
 /** shim_wire_connect() - a queue pair is about to be connected to one of the process at @lid. May sleep. */
 void shim_wire_connect(struct shim_qp *q, u32 lid);
 

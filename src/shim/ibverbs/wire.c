@@ -164,6 +164,46 @@ void shim_wire_close(void)
 	node = NULL;
 }
 
+/* Any thread may poll the queue, so that what is added is added by the processor; for a whole run of completions at once. */
+static void add(u32 qpn, u32 errors, u32 received, u64 bytes)
+{
+	struct hca_fabric_count *c = hca_shm_count(node, qpn);
+
+	if (!c)
+		return;
+	if (hca_unlikely(errors))
+		hca_fetch_add(&c->errors, errors);
+	if (received) {
+		hca_fetch_add(&c->received, (u64)received);
+		hca_fetch_add(&c->received_bytes, bytes);
+	}
+}
+
+static bool is_receive(const struct hca_wc *wc)
+{
+	return wc->opcode == HCA_WC_RECV || wc->opcode == HCA_WC_RECV_RDMA_WITH_IMM;
+}
+
+void shim_wire_count(const struct hca_wc *wc, int n)
+{
+	u32 errors = 0, received = 0;
+	u64 bytes = 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (hca_unlikely(wc[i].status))
+			errors += wc[i].status != HCA_WC_WR_FLUSH_ERR;
+		else if (is_receive(&wc[i]))
+			received++, bytes += wc[i].byte_len;
+		if (i + 1 < n && wc[i + 1].qp_num == wc[i].qp_num)
+			continue;
+		if (errors || received)
+			add(wc[i].qp_num, errors, received, bytes);
+		errors = received = 0;
+		bytes = 0;
+	}
+}
+
 void shim_wire_poll(void)
 {
 	hca_shm_poll(node);

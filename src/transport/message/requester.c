@@ -267,7 +267,7 @@ static bool retry(struct hca_qp *qp, u32 idx, enum hca_answer answer, u8 rnr_cod
 		return true;
 	}
 	/* Without a timeout no request is ever repeated (IBTA 9.7.6.1.3): only the queue pair's end ends this. */
-	if (answer == HCA_ANSWER_NONE && (!qp->attr.timeout || qp->retries++ < qp->attr.retry_cnt)) {
+	if (answer == HCA_ANSWER_NONE && (!qp->attr.timeout || hca_req_may_retry(qp))) {
 		put_off(qp, idx, hca_ack_timeout_ns(qp->attr.timeout));
 		return true;
 	}
@@ -710,7 +710,7 @@ bool hca_message_timeout(struct hca_qp *qp)
 		return false;
 	}
 	/* The wire loses nothing, so nothing is sent again; but a peer that never answers, or takes nothing in, is no peer. */
-	if ((stuck || e->state == HCA_SQE_ISSUED) && qp->retries++ >= qp->attr.retry_cnt) {
+	if ((stuck || e->state == HCA_SQE_ISSUED) && !hca_req_may_retry(qp)) {
 		answer_entry(qp, e, HCA_WC_RETRY_EXC_ERR);
 		if (stuck)
 			pass(qp);

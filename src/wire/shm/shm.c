@@ -141,13 +141,10 @@ static bool send_direct(struct hca_shm *shm, struct hca_carried *c)
 	return shm_direct_do(&shm->direct, c);
 }
 
-static enum hca_answer shm_send(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r)
+static enum hca_answer carry(struct hca_shm *shm, struct hca_carried *c, struct hca_reply *r)
 {
-	struct hca_shm *shm = to_shm(wire);
 	enum hca_answer answer;
 
-	if (hca_unlikely(shm->child))
-		return HCA_ANSWER_NONE;
 	if (hca_unlikely(is_for_group(&c->msg)))
 		return shm_group_send(shm, c, r);
 	if (c->msg.dlid == shm->node.number)
@@ -159,6 +156,36 @@ static enum hca_answer shm_send(struct hca_wire *wire, struct hca_carried *c, st
 		return HCA_ANSWER_ACK;
 	}
 	return shm_send_to(shm, c->msg.dlid, c);
+}
+
+/* One thread at a time runs a queue pair. */
+static inline void count(const struct hca_shm *shm, const struct hca_msg *m)
+{
+	struct hca_fabric_count *n = shm_share_count(&shm->share, m->sqpn);
+
+	if (hca_unlikely(!n))
+		return;
+	hca_store(&n->bytes, hca_load(&n->bytes) + m->piece);
+	if (hca_likely(m->flags & HCA_MSG_LAST))
+		hca_store(&n->requests, hca_load(&n->requests) + 1);
+}
+
+static enum hca_answer shm_send(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r)
+{
+	struct hca_shm *shm = to_shm(wire);
+	enum hca_answer answer;
+
+	if (hca_unlikely(shm->child))
+		return HCA_ANSWER_NONE;
+	answer = carry(shm, c, r);
+	if (hca_likely(answer == HCA_ANSWER_ACK || answer == HCA_ANSWER_PENDING))
+		count(shm, &c->msg);
+	return answer;
+}
+
+struct hca_fabric_count *hca_shm_count(struct hca_shm *shm, u32 qpn)
+{
+	return hca_unlikely(shm->child) ? NULL : shm_share_count(&shm->share, qpn);
 }
 
 /* --- what others may know --- */

@@ -87,6 +87,9 @@ struct hca_eq *hca_shm_eq(struct hca_shm *shm);
 /** hca_shm_number() - the node's: 1 to 1023 */
 u32 hca_shm_number(const struct hca_shm *shm);
 
+/** hca_shm_count() - what can be seen from outside of what a queue pair does, for the face to add to; NULL: nothing of this one can */
+struct hca_fabric_count *hca_shm_count(struct hca_shm *shm, u32 qpn);
+
 /** hca_shm_is_ours() - false in a child that was forked since: it has no node, and nothing may be called but hca_shm_close() */
 bool hca_shm_is_ours(const struct hca_shm *shm);
 
