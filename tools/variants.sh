@@ -215,7 +215,7 @@ run_tests() {
 		joined/*_devices.sh | joined/*_run.sh | joined/*_status.sh) continue ;; # as with the drop-in libibverbs
 		classic/*_devices.sh | classic/*_run.sh | classic/*_status.sh) continue ;;
 		esac
-		beside "${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-300}" "$p" "$CHECK/$v/src/softhca"
+		beside "${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-600}" "$p" "$CHECK/$v/src/softhca"
 	done
 	wait
 }
