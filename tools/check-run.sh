@@ -218,5 +218,19 @@ for v in asan tsan; do
 	is "which are some" test "$(opts_of $v | wc -l)" -ge 4
 done
 
+# A variant of the check, with a meson and a ninja of our own.
+out=$(
+	. tools/variants.sh
+	CHECK=$dir/variants progress_seconds=0
+	# shellcheck disable=SC2317 # build_variant calls them
+	meson() { :; }
+	# shellcheck disable=SC2317
+	ninja() { steps; }
+	build_variant gcc
+)
+verdict 'a build of the check says so, too' $? "$out"
+is 'with its percentage' grep -qE '^  gcc/build: 25%, 10 of 40 steps, ' <<<"$out"
+is 'and what it took' grep -qE '^  gcc/build +[0-9]+ s$' <<<"$out"
+
 echo "1..$number"
 exit $((failures > 0))
