@@ -216,21 +216,21 @@ try 'make install over an older version' "${install[@]}" PREFIX="$home/.local"
 try 'its files are gone' test ! -e "$home/.local/share/softhca-old"
 try 'make uninstall PREFIX=' make --no-print-directory uninstall PREFIX="$home/.local"
 try 'nothing is left' test -z "$(find "$dest" -path "$home/*" ! -type d)"
-if [ "$(id -u)" = 0 ]; then
-	# as_nobody COMMAND... - as a user who may not write where root may
-	# shellcheck disable=SC2317 # called by fails
-	as_nobody() {
-		setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-	}
-else
-	# shellcheck disable=SC2317
-	as_nobody() {
-		"$@"
-	}
-fi
-fails 'a prefix that the user may not write to' "you can't write to /usr/local" as_nobody "${install[@]}" PREFIX=/usr/local
-# shellcheck disable=SC2016 # make says $HOME
-fails 'and what to do' 'make install PREFIX=$HOME/.local' as_nobody "${install[@]}" PREFIX=/usr/local
+# As a user who may not write where root may; this tree may lie where that user can't even read.
+as_nobody=()
+[ "$(id -u)" != 0 ] || as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+script=$PWD/tools/install.sh
+other=$(mktemp -d)
+trap 'chmod -R u+w "$other"; rm -rf "$other"' EXIT
+mkdir -p "$other/share/softhca"
+touch "$other/share/softhca/installed" # so that there is one to remove
+chmod -R a+rX,a-w "$other"
+for what in install uninstall; do
+	out=$(cd / && "${as_nobody[@]}" bash -s "$what" "$other" <"$script" 2>&1)
+	status=$?
+	[ $status -eq 1 ] && grep -qF "you can't write to $other. Either:" <<<"$out" && grep -qF "sudo make $what PREFIX=$other" <<<"$out"
+	verdict "$what where the user may not write" $? "status $status: $out"
+done
 
 echo "1..$number"
 exit $((failures > 0))

@@ -26,7 +26,9 @@ static const char *const adapters[] = { "ipath", "ipath-refuse", "dmahca", NULL 
 enum { IPATH, IPATH_REFUSE, DMAHCA, ADAPTERS };
 
 static const char *const *const values[] = {
-	[OPT_ADAPTERS] = adapters, [OPT_MACHINES] = machine_kinds, [OPT_JSON] = NULL
+	[OPT_ADAPTERS] = adapters,
+	[OPT_MACHINES] = machine_kinds,
+	[OPT_JSON] = NULL,
 };
 
 struct wanted {

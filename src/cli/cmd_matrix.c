@@ -39,7 +39,10 @@ static const char *const old_pairs[] = { "dma-dma", "dma-soft", "soft-dma", "sof
 static const char *const memories[] = { "fastreg", "fmr", "all", NULL };
 
 static const char *const *const values[] = {
-	[OPT_PAIRS] = pairs, [OPT_MACHINES] = machine_kinds, [OPT_MEMORY] = memories, [OPT_JSON] = NULL
+	[OPT_PAIRS] = pairs,
+	[OPT_MACHINES] = machine_kinds,
+	[OPT_MEMORY] = memories,
+	[OPT_JSON] = NULL,
 };
 
 struct wanted {
