@@ -147,7 +147,7 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_run = {
 	.name = "run",
-	.summary = "run an unmodified verbs program on the software adapter",
+	.summary = "run a verbs program, unmodified, on the software adapter",
 	.usage = "[OPTION...] [--] PROGRAM [WORD...]",
 	.about = "Runs an unmodified program that uses libibverbs on the software adapter. It needs no hardware, no\n"
 		 "kernel module, no root and no daemon. Programs of one user on one host reach each other.",
