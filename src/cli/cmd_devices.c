@@ -461,8 +461,8 @@ const struct cli_command cli_devices = {
 	.summary = "list the adapters that can be made, their addresses and their limits",
 	.usage = "[OPTION...]",
 	.about = "Makes each adapter on each kind of machine, maps a page of low and a page of high\n"
-		 "memory for it, and says what their addresses are: the CPU's virtual one, a physical\n"
-		 "one with a tag, or one that means something on the bus alone.",
+		 "memory for it, and prints the kind of their addresses: virtual, tagged (physical with\n"
+		 "a tag), or bus. A bus address is valid only on the device's bus.",
 	.options = options,
 	.values = values,
 	.run = run,

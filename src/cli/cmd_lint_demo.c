@@ -314,8 +314,8 @@ const struct cli_command cli_lint_demo = {
 	.summary = "break the rules of mapping, and see which checks notice",
 	.usage = "[OPTION...]",
 	.about = "A small SRP initiator breaks one rule of mapping at a time. It runs on a plain\n"
-		 "software adapter, which lets everything through: the data are right, and nothing is\n"
-		 "said. Then the same code runs with a ledger, which has to name the fault and its line.",
+		 "software adapter, which accepts every access: the data are right, and there is no\n"
+		 "message. Then the same code runs with a ledger, which must report the fault and its line.",
 	.options = options,
 	.run = run,
 };

@@ -175,9 +175,9 @@ const struct cli_command cli_matrix = {
 	.usage = "--image FILE [OPTION...]",
 	.about = "For each pair of adapters (dmahca: does DMA; ipath: its CPU copies) and each kind of\n"
 		 "machine, FILE is read into an initiator's scatterlists, carried to the target and\n"
-		 "back by the adapters alone, and compared. If it is an ext file system, e2fsck looks\n"
-		 "at what came back. Then everything is closed, and the ledgers of mappings and the\n"
-		 "IOMMU say what was left. A row passes if all of it is in order.",
+		 "back by the adapters, and compared. If it is an ext file system, e2fsck checks the\n"
+		 "result. Then everything is closed, and the ledgers and the machine are checked for\n"
+		 "mappings, faults and pages that are left. A row passes if nothing is wrong.",
 	.options = options,
 	.values = values,
 	.run = run,

@@ -147,10 +147,10 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_run = {
 	.name = "run",
-	.summary = "run a verbs program without an adapter",
+	.summary = "run a verbs program, unmodified, on the software adapter",
 	.usage = "[OPTION...] [--] PROGRAM [WORD...]",
-	.about = "Runs an unmodified program that uses libibverbs on the software adapter: no adapter, no kernel\n"
-		 "module, no root, no daemon. Programs that run so on one host, as one user, reach each other.",
+	.about = "Runs an unmodified program that uses libibverbs on the software adapter. It needs no hardware, no\n"
+		 "kernel module, no root and no daemon. Programs of one user on one host reach each other.",
 	.options = options,
 	.values = words,
 	.run = run,

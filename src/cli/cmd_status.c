@@ -263,9 +263,9 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_status = {
 	.name = "status",
-	.summary = "the processes that have the device open, their queue pairs, keys and rings",
+	.summary = "show the processes that have the device open, their queue pairs, keys and rings",
 	.usage = "[-v] [--json] [--fabric DIR]",
-	.about = "Shows which processes have the device open, and of each its queue pairs, its keys, and the\n"
+	.about = "Shows the processes that have the device open, the queue pairs and keys of each, and the\n"
 		 "rings between them, without stopping them. Also shows leftovers of processes that have ended.",
 	.options = options,
 	.run = run,

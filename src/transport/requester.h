@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the requesters of both transports share: the checks before anything leaves, what
- * needs no wire, and how a queue pair fails. For the thread that holds qp->running.
+ * What the requesters of both transports share: the checks before a request is sent, requests that
+ * need no wire, and how a queue pair fails. For the thread that holds qp->running.
  */
 #ifndef HCA_TRANSPORT_REQUESTER_H
 #define HCA_TRANSPORT_REQUESTER_H
@@ -27,7 +27,7 @@ static inline void hca_req_cursor(struct hca_qp *qp, const struct hca_sqe *e, st
 	to->entry = NULL;
 }
 
-/** hca_req_check() - may it leave: its length, its keys? From inside. */
+/** hca_req_check() - check its length and keys before it is sent. From inside. */
 static inline enum hca_wc_status hca_req_check(const struct hca_qp *qp, const struct hca_sqe *e,
 					       struct hca_sge_cursor *data)
 {
@@ -36,7 +36,7 @@ static inline enum hca_wc_status hca_req_check(const struct hca_qp *qp, const st
 	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
 	if (hca_unlikely(e->op->flags & HCA_OP_READS && !qp->attr.max_rd_atomic))
 		return HCA_WC_LOC_QP_OP_ERR;
-	/* A source address that was taken away since the path was made. */
+	/* A source address that was removed since the path was made. */
 	if (hca_unlikely(hca_qp_is_datagram(qp->type)) && e->wr.ud.is_global &&
 	    !hca_gid_at(&qp->hca->gids, e->wr.ud.grh.sgid_index))
 		return HCA_WC_LOC_QP_OP_ERR;
@@ -52,8 +52,8 @@ static inline bool hca_req_is_silent(const struct hca_qp *qp, const struct hca_s
 }
 
 /**
- * hca_req_local() - do what needs no wire; outside, no lock held
- * @status: set to how it ended
+ * hca_req_local() - carry out a request that needs no wire; outside, no lock held
+ * @status: set to its result
  *
  * Return: false: not now, as another context is at the same object. Nothing has changed. It is tried again HCA_NOT_NOW_NS later:
  * we may have interrupted that one, so we can't wait for it here.
@@ -63,7 +63,7 @@ bool hca_req_local(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_status *sta
 /** hca_req_fail() - a request of this queue ended in an error: so does the queue pair, or its send queue */
 void hca_req_fail(struct hca_qp *qp);
 
-/** hca_req_may_retry_rnr() - one more try after "not ready"; the lock is held */
+/** hca_req_may_retry_rnr() - is another try allowed after an RNR NAK? The lock is held. */
 bool hca_req_may_retry_rnr(struct hca_qp *qp);
 
 /** hca_req_may_retry() - one more try after an answer was missed; the lock is held */
@@ -83,10 +83,10 @@ void hca_req_block(struct hca_qp *qp, u32 calls);
 /** hca_req_unblock() - it doesn't wait any more. Its lock may be held. */
 void hca_req_unblock(struct hca_qp *qp);
 
-/** hca_req_ready() - the wire's client: those that wait go on */
+/** hca_req_ready() - of the wire's client: waiting queue pairs continue */
 void hca_req_ready(void *client);
 
-/** hca_req_hand_over() - the budget is used up: a worker goes on. The lock is held, running isn't. */
+/** hca_req_hand_over() - the budget is used up: a worker continues. The lock is held, running isn't. */
 void hca_req_hand_over(struct hca_qp *qp);
 
 #endif

@@ -65,13 +65,13 @@ static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, u64 pd, const s
 	return hca_likely(c->entry) ? HCA_ANSWER_ACK : HCA_ANSWER_REM_ACCESS;
 }
 
-/** hca_resp_failed() - the answer when bytes couldn't be moved: the key went since it was checked, or our memory refused */
+/** hca_resp_failed() - the answer when bytes couldn't be moved: the key was retracted since its check, or the own memory refused */
 static inline enum hca_answer hca_resp_failed(int err)
 {
 	return err == -EACCES ? HCA_ANSWER_REM_ACCESS : HCA_ANSWER_REM_OP;
 }
 
-/** hca_resp_atomic() - do it. Return: the answer; what was there is in @result. */
+/** hca_resp_atomic() - carry it out. Return: the answer; the previous value is in @result. */
 enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey,
 				u64 compare_add, u64 swap, u64 *result, hca_site_t site);
 
@@ -79,10 +79,10 @@ enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opco
 void hca_resp_fill_wc(const struct hca_qp *qp, const struct hca_opcode *op, const struct hca_msg *m, u32 bytes,
 		      struct hca_wc *wc);
 
-/** hca_resp_spoil() - the receive request ends in an error, and its connected queue pair with it */
+/** hca_resp_spoil() - the receive request ends in an error, and moves its connected queue pair to ERR */
 void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status);
 
-/** hca_resp_refuse() - the message can't be: the end of a reliable queue pair. Return: @answer */
+/** hca_resp_refuse() - an invalid message: a reliable queue pair moves to ERR. Return: @answer */
 enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer);
 
 /** hca_resp_begin_invalidate() - a key goes with this message; hca_resp_finish() has the rest. Return: may it? */
@@ -95,7 +95,7 @@ void hca_resp_finish_here(struct hca_resp_finish *f);
 /** hca_resp_finish() - the same, and leave rx */
 void hca_resp_finish(struct hca_resp_finish *f);
 
-/** hca_resp_established() - the peer was heard: a queue pair in RTR tells so, once */
+/** hca_resp_established() - a message of the peer arrived: in RTR a queue pair reports this once */
 void hca_resp_established(struct hca_qp *qp);
 
 #endif

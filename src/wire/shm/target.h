@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The file of another node, and the memory of its process, for one-sided work. This room's own. */
+/* The file of another node, and the memory of its process, for one-sided work. Private to this folder. */
 #ifndef HCA_SHM_TARGET_H
 #define HCA_SHM_TARGET_H
 
