@@ -279,6 +279,11 @@ struct ib_cq_init_attr {
 	u32 flags;
 };
 
+/** struct rdma_restrack_entry - @id: tells an object from others of its kind, for messages and trace points */
+struct rdma_restrack_entry {
+	u32 id;
+};
+
 /** struct ib_cq - a completion queue; @cqe: the number of completions that it holds; @shared: of ib_cq_pool_get() */
 struct ib_cq {
 	struct ib_device *device;
@@ -289,6 +294,7 @@ struct ib_cq {
 	enum ib_poll_context poll_ctx;
 	u32 comp_vector;
 	bool shared;
+	struct rdma_restrack_entry res;
 };
 
 /** ib_create_cq() - a completion queue that the ULP polls; @comp_handler is called when it is armed, @event_handler when it overflows */
@@ -339,6 +345,7 @@ enum ib_access_flags {
 	IB_ACCESS_REMOTE_ATOMIC = HCA_ACCESS_REMOTE_ATOMIC,
 	IB_ACCESS_MW_BIND = HCA_ACCESS_MW_BIND,
 	IB_ZERO_BASED = HCA_ACCESS_ZERO_BASED,
+	IB_ACCESS_ON_DEMAND = HCA_ACCESS_ON_DEMAND, /* without effect: memory is there */
 	IB_ACCESS_FLUSH_GLOBAL = 1 << 8, /* refused, as is the next one */
 	IB_ACCESS_FLUSH_PERSISTENT = 1 << 9,
 	IB_ACCESS_RELAXED_ORDERING = 1 << 20, /* a hint, without effect */
@@ -392,6 +399,7 @@ struct ib_mr {
 	bool need_inval;
 	struct list_head qp_entry;
 	struct ib_sig_attrs *sig_attrs; /* NULL: no MR has signatures */
+	struct rdma_restrack_entry res;
 };
 
 /** ib_get_dma_mr() - a key for every mapped address of the device; @access: enum ib_access_flags */

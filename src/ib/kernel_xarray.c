@@ -285,7 +285,7 @@ static int take(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, 
 	unsigned long index = limit.min;
 	int err;
 
-	if ((xa->flags & XA_FLAGS_ALLOC1) == XA_FLAGS_ALLOC1 && !index)
+	if (xa->flags & SOFTHCA_XA_FROM_1 && !index)
 		index = 1;
 	if (!seek(xa, &index, limit.max, true))
 		return -EBUSY;
@@ -300,7 +300,7 @@ int xa_alloc(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, gfp
 	bool ours;
 	int err;
 
-	if (!entry || ((uintptr_t)entry & 3) == 2 || HCA_WARN_ON(!(xa->flags & XA_FLAGS_ALLOC)))
+	if (!entry || ((uintptr_t)entry & 3) == 2 || HCA_WARN_ON(!(xa->flags & SOFTHCA_XA_GIVES)))
 		return -EINVAL;
 	ours = lock(xa);
 	err = take(xa, id, entry, limit, gfp);

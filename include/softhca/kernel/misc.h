@@ -298,6 +298,9 @@ static inline void guid_gen(guid_t *u)
 
 typedef unsigned short umode_t;
 
+#define S_IRUGO 0444
+#define S_IWUGO 0222
+
 typedef struct {
 	uid_t val;
 } kuid_t;
@@ -367,6 +370,9 @@ typedef s64 time64_t;
 #define system_power_efficient_wq softhca_system_wq()
 #define system_freezable_wq softhca_system_wq()
 #define WQ_POWER_EFFICIENT (1u << 7)
+#define WQ_MAX_ACTIVE 512
+#define WQ_UNBOUND_MAX_ACTIVE WQ_MAX_ACTIVE
+#define WQ_DFL_ACTIVE (WQ_MAX_ACTIVE / 2)
 
 /* --- signals: none comes --- */
 
@@ -392,10 +398,11 @@ typedef s64 time64_t;
 #define tracepoint_enabled(name) false
 #define TRACE_DEFINE_ENUM(name)
 #define softhca_trace_point_(name, proto...) \
-	static inline __maybe_unused void trace_##name(proto) \
+	_Pragma("GCC diagnostic push") _Pragma( \
+		"GCC diagnostic ignored \"-Wunused-parameter\"") static inline __maybe_unused void trace_##name(proto) \
 	{ \
 	} \
-	static inline __maybe_unused bool trace_##name##_enabled(void) \
+	_Pragma("GCC diagnostic pop") static inline __maybe_unused bool trace_##name##_enabled(void) \
 	{ \
 		return false; \
 	} \

@@ -46,8 +46,8 @@ static inline void *bvec_virt(const struct bio_vec *bv)
 }
 
 enum iter_type {
-	ITER_KVEC,
-	ITER_BVEC,
+	ITER_KVEC = 1,
+	ITER_BVEC = 2,
 };
 
 /** struct iov_iter - what is left of pieces; @data_source: ITER_SOURCE: they are read */
@@ -77,7 +77,9 @@ void iov_iter_advance(struct iov_iter *i, size_t bytes);
 static inline void iov_iter_kvec(struct iov_iter *i, unsigned int direction, const struct kvec *kvec,
 				 unsigned long nr_segs, size_t count)
 {
-	*i = (struct iov_iter){ .data_source = direction & 1, .kvec = kvec, .nr_segs = nr_segs, .count = count };
+	*i = (struct iov_iter){
+		.data_source = direction & 1, .iter_type = ITER_KVEC, .kvec = kvec, .nr_segs = nr_segs, .count = count
+	};
 }
 
 static inline void iov_iter_bvec(struct iov_iter *i, unsigned int direction, const struct bio_vec *bvec,

@@ -100,6 +100,8 @@ static inline void clear_and_wake_up_bit(int bit, volatile unsigned long *word)
 #define wake_up_poll(wq, key) softhca_wake(wq)
 #define wake_up_interruptible_poll(wq, key) softhca_wake(wq)
 #define wake_up_interruptible_sync(wq) softhca_wake(wq)
+/** io_schedule() - schedule(), waiting for I/O */
+#define io_schedule() schedule()
 #define wake_up_process_sync(t) wake_up_process(t)
 
 #endif

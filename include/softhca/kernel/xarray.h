@@ -24,8 +24,8 @@ struct xarray {
 
 #define XA_FLAGS_LOCK_IRQ 1u
 #define XA_FLAGS_LOCK_BH 2u
-#define XA_FLAGS_ALLOC 0x204u /* xa_alloc() may be called */
-#define XA_FLAGS_ALLOC1 0x20cu /* and never gives 0 */
+#define XA_FLAGS_ALLOC 0x8000004u /* xa_alloc() may be called */
+#define XA_FLAGS_ALLOC1 0xcu /* and never gives 0 */
 #define XARRAY_INIT(name, how) \
 	{ \
 		.xa_lock = SOFTHCA_LOCK_INIT, .flags = (how) \
@@ -34,6 +34,9 @@ struct xarray {
 #define DEFINE_XARRAY(name) DEFINE_XARRAY_FLAGS(name, 0)
 #define DEFINE_XARRAY_ALLOC(name) DEFINE_XARRAY_FLAGS(name, XA_FLAGS_ALLOC)
 #define DEFINE_XARRAY_ALLOC1(name) DEFINE_XARRAY_FLAGS(name, XA_FLAGS_ALLOC1)
+
+#define SOFTHCA_XA_GIVES 4u /* a bit of these two, and of the second one alone */
+#define SOFTHCA_XA_FROM_1 8u
 
 /** struct xa_limit - the numbers that xa_alloc() may give, both included */
 struct xa_limit {
