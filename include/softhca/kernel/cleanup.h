@@ -10,7 +10,7 @@
 #include "softhca/kernel/rcu.h"
 #include "softhca/kernel/rwlock.h"
 
-#define __cleanup(fn) __attribute__((cleanup(fn)))
+#define __cleanup(fn) __attribute__((cleanup(fn), unused))
 
 /** DEFINE_FREE() - what __free(@name) does with a variable of @type, which is _T in @free */
 #define DEFINE_FREE(name, type, free) \
