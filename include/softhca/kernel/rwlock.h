@@ -7,6 +7,7 @@
 #define SOFTHCA_KERNEL_RWLOCK_H
 
 #include "softhca/kernel/atomic.h"
+#include "softhca/kernel/base.h"
 #include "softhca/kernel/lock.h"
 
 #pragma GCC visibility push(default)
