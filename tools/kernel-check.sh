@@ -71,6 +71,17 @@ out=$(make -s -C "$kernels/amd64/build" M="$kernels/rstore" ARCH=x86_64 W=1 --no
 verdict 'examples/rstore compiles for the kernel, W=1' $? "$out"
 rm -rf "$kernels/rstore"
 
+# So are the sources in the style of ULPs, but for the one that is of a later kernel.
+rm -rf "$kernels/ulps"
+mkdir -p "$kernels/ulps"
+cp tests/ulp/*.[ch] "$kernels/ulps"
+# shellcheck disable=SC2016 # make's own dollars
+printf 'ccflags-y := -I$(src)\nobj-m := conn.o fastreg.o options.o rds.o rtrs.o\n' >"$kernels/ulps/Makefile"
+out=$(make -s -C "$kernels/amd64/build" M="$kernels/ulps" ARCH=x86_64 W=1 --no-print-directory conn.o fastreg.o options.o \
+	rds.o rtrs.o 2>&1)
+verdict 'the sources of tests/ulp compile for the kernel, W=1' $? "$out"
+rm -rf "$kernels/ulps"
+
 # The checks can say no.
 tree=$kernels/bad.tree
 rm -rf "$tree" "$kernels/bad"

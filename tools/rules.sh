@@ -22,6 +22,7 @@ DMA_FIELDS_ALLOWED=(
 	'bench/bench_dma\.c'
 	'tests/test_(sg_fill|kernel_names)\.c'
 	'examples/rstore/.*'
+	'tests/ulp/.*'
 	'bench/rival_[^/]*'
 	'kernel/(map|map_ledger)\.c'
 	'kernel/test/[^/]*\.c'

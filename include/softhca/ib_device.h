@@ -72,6 +72,19 @@ struct ib_device_attr {
 	int max_total_mcast_qp_attach;
 	int max_inline_data;
 	unsigned int max_fast_reg_page_list_len;
+	unsigned int max_pi_fast_reg_page_list_len; /* 0: no MR has signatures */
+	int sig_prot_cap; /* 0, for the same reason */
+	int sig_guard_cap;
+	int max_sgl_rd; /* 0: a read may have as many entries as max_sge_rd says */
+	struct {
+		u64 general_caps; /* 0: no memory is paged in when it is used */
+		struct {
+			u32 rc_odp_caps;
+			u32 uc_odp_caps;
+			u32 ud_odp_caps;
+			u32 xrc_odp_caps;
+		} per_transport_caps;
+	} odp_caps;
 	u16 max_pkeys;
 	u8 local_ca_ack_delay;
 };
@@ -87,6 +100,30 @@ enum ib_device_cap_flags {
 	IB_DEVICE_MEM_WINDOW = 1 << 17,
 	IB_DEVICE_MEM_MGT_EXTENSIONS = 1 << 21,
 	IB_DEVICE_MEM_WINDOW_TYPE_2B = 1 << 24,
+};
+
+enum ib_odp_general_cap_bits {
+	IB_ODP_SUPPORT = 1 << 0,
+	IB_ODP_SUPPORT_IMPLICIT = 1 << 1,
+};
+
+enum ib_odp_transport_cap_bits {
+	IB_ODP_SUPPORT_SEND = 1 << 0,
+	IB_ODP_SUPPORT_RECV = 1 << 1,
+	IB_ODP_SUPPORT_WRITE = 1 << 2,
+	IB_ODP_SUPPORT_READ = 1 << 3,
+	IB_ODP_SUPPORT_ATOMIC = 1 << 4,
+	IB_ODP_SUPPORT_SRQ_RECV = 1 << 5,
+};
+
+enum rdma_node_type {
+	RDMA_NODE_IB_CA = 1,
+	RDMA_NODE_IB_SWITCH,
+	RDMA_NODE_IB_ROUTER,
+	RDMA_NODE_RNIC,
+	RDMA_NODE_USNIC,
+	RDMA_NODE_USNIC_UDP,
+	RDMA_NODE_UNSPECIFIED,
 };
 
 /** enum ib_kernel_cap_flags - features for ULPs; values are Linux's */
@@ -171,6 +208,7 @@ enum ib_dma_style {
  * @dev: the verbs device as a device, for messages: its name, its machine, and @dma_device as its parent; not for dma_map_*()
  * @node_guid: in network order
  * @num_comp_vectors: 1
+ * @node_type: RDMA_NODE_IB_CA
  */
 struct ib_device {
 	u64 single_base;
@@ -197,6 +235,7 @@ struct ib_device {
 	struct device dev;
 	u64 node_guid;
 	int num_comp_vectors;
+	u8 node_type;
 } __attribute__((aligned(64)));
 
 /**

@@ -279,6 +279,11 @@ struct ib_cq_init_attr {
 	u32 flags;
 };
 
+/** struct rdma_restrack_entry - @id: tells an object from others of its kind, for messages and trace points */
+struct rdma_restrack_entry {
+	u32 id;
+};
+
 /** struct ib_cq - a completion queue; @cqe: the number of completions that it holds; @shared: of ib_cq_pool_get() */
 struct ib_cq {
 	struct ib_device *device;
@@ -289,6 +294,7 @@ struct ib_cq {
 	enum ib_poll_context poll_ctx;
 	u32 comp_vector;
 	bool shared;
+	struct rdma_restrack_entry res;
 };
 
 /** ib_create_cq() - a completion queue that the ULP polls; @comp_handler is called when it is armed, @event_handler when it overflows */
@@ -339,6 +345,10 @@ enum ib_access_flags {
 	IB_ACCESS_REMOTE_ATOMIC = HCA_ACCESS_REMOTE_ATOMIC,
 	IB_ACCESS_MW_BIND = HCA_ACCESS_MW_BIND,
 	IB_ZERO_BASED = HCA_ACCESS_ZERO_BASED,
+	IB_ACCESS_ON_DEMAND = HCA_ACCESS_ON_DEMAND, /* without effect: memory is there */
+	IB_ACCESS_FLUSH_GLOBAL = 1 << 8, /* refused, as is the next one */
+	IB_ACCESS_FLUSH_PERSISTENT = 1 << 9,
+	IB_ACCESS_RELAXED_ORDERING = 1 << 20, /* a hint, without effect */
 };
 
 /** enum ib_pd_flags - IB_PD_UNSAFE_GLOBAL_RKEY: also make a key by which peers reach all memory */
@@ -388,6 +398,8 @@ struct ib_mr {
 	enum ib_mr_type type;
 	bool need_inval;
 	struct list_head qp_entry;
+	struct ib_sig_attrs *sig_attrs; /* NULL: no MR has signatures */
+	struct rdma_restrack_entry res;
 };
 
 /** ib_get_dma_mr() - a key for every mapped address of the device; @access: enum ib_access_flags */
@@ -667,6 +679,7 @@ struct ib_qp_cap {
 /** enum ib_qp_create_flags - IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK: it doesn't receive its own multicast datagrams */
 enum ib_qp_create_flags {
 	IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK = 1 << 1,
+	IB_QP_CREATE_INTEGRITY_EN = 1 << 6, /* refused */
 };
 
 /** struct ib_qp_init_attr - attributes of a new queue pair; @event_handler: for its asynchronous events; or NULL */
@@ -775,10 +788,18 @@ struct ib_srq_attr {
 	u32 srq_limit;
 };
 
+enum ib_srq_type {
+	IB_SRQT_BASIC,
+	IB_SRQT_XRC, /* refused, as is the next one */
+	IB_SRQT_TM,
+};
+
+/** struct ib_srq_init_attr - what a shared receive queue is made with; @srq_type: IB_SRQT_BASIC */
 struct ib_srq_init_attr {
 	void (*event_handler)(struct ib_event *event, void *srq_context);
 	void *srq_context;
 	struct ib_srq_attr attr;
+	enum ib_srq_type srq_type;
 };
 
 struct ib_srq {
@@ -814,8 +835,13 @@ enum ib_wr_opcode {
 	IB_WR_LOCAL_INV = 7,
 	IB_WR_BIND_MW = 8,
 	IB_WR_SEND_WITH_INV = 9,
-	IB_WR_RDMA_READ_WITH_INV = 11, /* iWARP's: refused */
+	IB_WR_RDMA_READ_WITH_INV = 11, /* iWARP's: refused, as are the next four, and IB_WR_REG_MR_INTEGRITY */
+	IB_WR_MASKED_ATOMIC_CMP_AND_SWP = 12,
+	IB_WR_MASKED_ATOMIC_FETCH_AND_ADD = 13,
+	IB_WR_FLUSH = 14,
+	IB_WR_ATOMIC_WRITE = 15,
 	IB_WR_REG_MR = 32,
+	IB_WR_REG_MR_INTEGRITY = 33,
 };
 
 enum ib_send_flags {
@@ -858,6 +884,8 @@ struct ib_atomic_wr {
 	u64 remote_addr;
 	u64 compare_add;
 	u64 swap;
+	u64 compare_add_mask; /* of the masked ones, which are refused; this one and the next */
+	u64 swap_mask;
 	u32 rkey;
 };
 

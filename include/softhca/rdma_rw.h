@@ -14,6 +14,15 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
+/** struct rdma_rw_reg_ctx - of a transfer that takes MRs, as those with signatures would; none does */
+struct rdma_rw_reg_ctx {
+	struct ib_sge sge;
+	struct ib_rdma_wr wr;
+	struct ib_reg_wr reg_wr;
+	struct ib_send_wr inv_wr;
+	struct ib_mr *mr;
+};
+
 /**
  * struct rdma_rw_ctx - a transfer
  * @nr_ops: work requests
@@ -33,6 +42,7 @@ struct rdma_rw_ctx {
 			struct ib_sge *sges;
 			struct ib_rdma_wr *wrs;
 		} map;
+		struct rdma_rw_reg_ctx *reg;
 	};
 };
 

@@ -81,7 +81,12 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		to->reg.to.length = mr->ib.length;
 		return 0;
 	case IB_WR_RDMA_READ_WITH_INV:
-		return -EINVAL; /* InfiniBand has no such request */
+	case IB_WR_MASKED_ATOMIC_CMP_AND_SWP:
+	case IB_WR_MASKED_ATOMIC_FETCH_AND_ADD:
+	case IB_WR_FLUSH:
+	case IB_WR_ATOMIC_WRITE:
+	case IB_WR_REG_MR_INTEGRITY:
+		return -EINVAL; /* the engine has no such request */
 	case IB_WR_BIND_MW:
 		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);
 	}

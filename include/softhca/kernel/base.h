@@ -22,6 +22,9 @@
 
 /* Errors that no system call returns. */
 #define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
+#define ENOIOCTLCMD 515
 #define EPROBE_DEFER 517
 #define ENOTSUPP 524
 

@@ -37,7 +37,7 @@ void softhca_mutex_unlock(struct softhca_lock *l, const char *at);
 /** softhca_lock_held() - by this thread */
 bool softhca_lock_held(const struct softhca_lock *l);
 
-/** softhca_might_sleep() - report if the thread holds a spin lock. @at: the line that may sleep */
+/** softhca_might_sleep() - report if the thread holds a spin lock or reads under RCU. @at: the line that may sleep */
 void softhca_might_sleep(const char *at);
 
 /** softhca_spins() - how many spin locks this thread holds */

@@ -8,6 +8,22 @@
 
 #include "softhca/hca_types.h"
 
+/** struct kernel_param - a parameter whose module sets it by calls; @arg: what the module gave */
+struct kernel_param {
+	const char *name;
+	const struct kernel_param_ops *ops;
+	u16 perm;
+	void *arg;
+};
+
+/** struct kernel_param_ops - @set: Return: 0 or a negative errno; @get: a line into a page, Return: its bytes */
+struct kernel_param_ops {
+	unsigned int flags;
+	int (*set)(const char *val, const struct kernel_param *kp);
+	int (*get)(char *buffer, const struct kernel_param *kp);
+	void (*free)(void *arg);
+};
+
 #pragma GCC visibility push(default)
 
 /** struct softhca_module_part - part of a module: @init, @exit or a parameter; parts with the same @file belong together */
@@ -18,6 +34,7 @@ struct softhca_module_part {
 	const char *param;
 	const char *type;
 	void *value;
+	const struct kernel_param_ops *ops;
 	bool loaded;
 	struct softhca_module_part *next;
 };
@@ -37,6 +54,16 @@ void softhca_unload_modules(void);
 /** softhca_module_param() - set a parameter before the module is loaded. Return: 0; -ENOENT: unknown name; -EINVAL: invalid value. */
 int softhca_module_param(const char *name, const char *value);
 
+/** param_set_int() and its like - what a module's own @set and @get may call; @kp->arg points to the number. Return: as there; -EINVAL: no such value. */
+int param_set_int(const char *val, const struct kernel_param *kp);
+int param_set_uint(const char *val, const struct kernel_param *kp);
+int param_set_ulong(const char *val, const struct kernel_param *kp);
+int param_set_bool(const char *val, const struct kernel_param *kp);
+int param_get_int(char *buffer, const struct kernel_param *kp);
+int param_get_uint(char *buffer, const struct kernel_param *kp);
+int param_get_ulong(char *buffer, const struct kernel_param *kp);
+int param_get_bool(char *buffer, const struct kernel_param *kp);
+
 #pragma GCC visibility pop
 
 #define softhca_part_(id, ...) \
@@ -54,10 +81,23 @@ int softhca_module_param(const char *name, const char *value);
 #define module_param(name, kind, perm) softhca_part_(param_##name, .param = #name, .type = #kind, .value = &name)
 #define module_param_named(said, name, kind, perm) \
 	softhca_part_(param_##name, .param = #said, .type = #kind, .value = &name)
+/** module_param_cb() - set by @ops; what its @set says, softhca_module_param() returns */
+#define module_param_cb(name, how, argument, perm) \
+	softhca_part_(param_##name, .param = #name, .ops = (how), .value = (argument))
 
 struct module;
+#define try_module_get(m) ((void)(m), true)
+#define module_put(m) ((void)(m))
+#define __module_get(m) ((void)(m))
+#define MODULE_SOFTDEP(s) _Static_assert(1, s)
+#define MODULE_ALIAS_NET_PF_PROTO(pf, proto) _Static_assert(1, "")
+#define MODULE_IMPORT_NS(ns) _Static_assert(1, "")
+#define MODULE_INFO(tag, s) _Static_assert(1, s)
+#define MODULE_DEVICE_TABLE(type, name) _Static_assert(1, "")
 #define THIS_MODULE ((struct module *)NULL)
+#ifndef KBUILD_MODNAME
 #define KBUILD_MODNAME "module"
+#endif
 #define MODULE_LICENSE(s) _Static_assert(1, s)
 #define MODULE_AUTHOR(s) _Static_assert(1, s)
 #define MODULE_DESCRIPTION(s) _Static_assert(1, s)

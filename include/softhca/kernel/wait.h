@@ -58,19 +58,32 @@ void softhca_sleep_ns(u64 ns);
 
 /* --- wait queues --- */
 
+struct task_struct;
+struct wait_queue_head;
+
+/** struct wait_queue_entry - a thread that prepare_to_wait() put into a queue; @wq: NULL: it is in none */
+struct wait_queue_entry {
+	struct task_struct *task;
+	struct wait_queue_head *wq;
+	struct wait_queue_entry *next;
+};
+
+typedef struct wait_queue_entry wait_queue_entry_t;
+
 /** struct wait_queue_head - @seq: counts the wakes; @waiters: atomic */
 struct wait_queue_head {
-	pthread_mutex_t lock;
+	spinlock_t lock; /* all but waiters */
 	pthread_cond_t cond;
 	u32 seq;
 	u32 waiters;
+	struct wait_queue_entry *entries;
 };
 
 typedef struct wait_queue_head wait_queue_head_t;
 
 #define __WAIT_QUEUE_HEAD_INITIALIZER(name) \
 	{ \
-		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER \
+		.lock = SOFTHCA_LOCK_INIT, .cond = PTHREAD_COND_INITIALIZER \
 	}
 #define DECLARE_WAIT_QUEUE_HEAD(name) wait_queue_head_t name = __WAIT_QUEUE_HEAD_INITIALIZER(name)
 #define DECLARE_WAIT_QUEUE_HEAD_ONSTACK(name) DECLARE_WAIT_QUEUE_HEAD(name)
@@ -84,6 +97,8 @@ u32 softhca_wait_look(struct wait_queue_head *wq);
 int softhca_wait_sleep(struct wait_queue_head *wq, u32 seq, u64 deadline);
 void softhca_wait_leave(struct wait_queue_head *wq);
 void softhca_wake(struct wait_queue_head *wq);
+/* The caller has wq->lock. */
+void softhca_wake_locked(struct wait_queue_head *wq);
 u64 softhca_deadline(long timeout);
 /* The rest of a timeout until @deadline, in jiffies, at least 1. */
 long softhca_left(u64 deadline);

@@ -33,6 +33,9 @@ void add_timer(struct timer_list *t);
 int del_timer(struct timer_list *t);
 /** del_timer_sync() - the same, and no call is under way afterwards. May sleep; not from the timer's function. */
 int del_timer_sync(struct timer_list *t);
+/** timer_shutdown() - as del_timer(), and no call starts the timer from now on; timer_shutdown_sync(): as del_timer_sync() */
+int timer_shutdown(struct timer_list *t);
+int timer_shutdown_sync(struct timer_list *t);
 #define timer_pending(t) (__atomic_load_n(&(t)->active, __ATOMIC_RELAXED))
 #define timer_delete(t) del_timer(t)
 #define timer_delete_sync(t) del_timer_sync(t)
@@ -90,6 +93,9 @@ void destroy_workqueue(struct workqueue_struct *wq);
 
 /** flush_workqueue() - waits until all work queued before has run. May sleep; not from a work of this queue. */
 void flush_workqueue(struct workqueue_struct *wq);
+
+/** drain_workqueue() - waits until nothing is queued or runs, also work that works queue meanwhile. May sleep; not from a work of this queue. */
+void drain_workqueue(struct workqueue_struct *wq);
 
 /** queue_work() - queue @w. Any context. Return: false: it is queued already. */
 bool queue_work(struct workqueue_struct *wq, struct work_struct *w);
