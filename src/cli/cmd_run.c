@@ -75,7 +75,7 @@ static int set_path(bool print)
 
 	if (!shim_dir(dir, sizeof(dir))) {
 		cli_error("run",
-			  "%s isn't there: build it with 'make build', which needs libibverbs-dev; "
+			  "%s isn't there: build it with 'make build', which needs libibverbs-dev and librdmacm-dev; "
 			  "'softhca doctor' says more",
 			  dir);
 		return -1;
@@ -149,8 +149,9 @@ const struct cli_command cli_run = {
 	.name = "run",
 	.summary = "run a verbs program without an adapter",
 	.usage = "[OPTION...] [--] PROGRAM [WORD...]",
-	.about = "Runs an unmodified program that uses libibverbs on the software adapter: no adapter, no kernel\n"
-		 "module, no root, no daemon. Programs that run so on one host, as one user, reach each other.",
+	.about =
+		"Runs an unmodified program that uses libibverbs or librdmacm on the software adapter: no adapter, no kernel\n"
+		"module, no root, no daemon. Programs that run so on one host, as one user, reach each other.",
 	.options = options,
 	.values = words,
 	.run = run,
