@@ -151,6 +151,12 @@ shim_tests() {
 	[ "$v" = gcc ] || local -x SHIM_KILL_ROUNDS=${SHIM_KILL_ROUNDS:-10}
 	for p in $(programs "$v" shim | sort -t_ -k1,1 -k2,2r); do
 		case $v/$p in
+		gcc/shim_cm_programs)
+			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/librdmacm.so.1"
+			;;
+		*/shim_cm_abi)
+			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" tests/shim_abi.sh "$CHECK/$v/src/librdmacm.so.1"
+			;;
 		gcc/shim_luck | gcc/shim_programs | */shim_abi)
 			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/libibverbs.so.1"
 			;;

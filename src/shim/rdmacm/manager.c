@@ -205,17 +205,24 @@ void cm_knock_later(void)
 	wake(p);
 }
 
-/* A thread of libibverbs calls. The node's number may be another process's by now, which lives. */
-static void on_death(u32 node)
+/* Was it the peer of this connection? If the peer's stamp isn't known, its node's number tells. */
+static bool is_of(const struct cm_id *id, u32 node, u64 stamp)
+{
+	if (!id->manager || id->manager >> HCA_FABRIC_QPN_BITS != node)
+		return false;
+	return !id->stamp || !stamp || id->stamp == stamp;
+}
+
+/* A thread of libibverbs calls. */
+static void on_death(u32 node, u64 stamp)
 {
 	struct process *p = hca_load_acquire(&process);
-	u64 there = softhca_node_stamp(node);
 	struct cm_id *id;
 	bool some = false;
 
 	pthread_mutex_lock(&cm_lock);
 	for (id = cm_each(); id; id = id->next) {
-		if (!id->manager || id->manager >> HCA_FABRIC_QPN_BITS != node || (there && id->stamp == there))
+		if (!is_of(id, node, stamp))
 			continue;
 		id->gone = true;
 		some = true;
