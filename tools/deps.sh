@@ -21,7 +21,7 @@ die() {
 	exit 1
 }
 
-build='gcc libc6-dev libibverbs-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
+build='gcc libc6-dev libibverbs-dev librdmacm-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
 run="$build coreutils e2fsprogs"
 bench="$build nbdkit libnbd-bin valgrind ibverbs-utils perftest ucx-utils libfabric-bin"
 # The unit and thread tests, and those of the softhca command and of the plugin.
@@ -33,7 +33,7 @@ native=$(dpkg --print-architecture 2>/dev/null)
 # variant NAME - what a variant of the check needs
 variant() {
 	case $1 in
-	gcc) echo "$cli spin perftest qperf python3-pyverbs iproute2" ;;
+	gcc) echo "$cli spin perftest qperf python3-pyverbs rdmacm-utils iproute2" ;;
 	clang) echo "$tests $clang" ;;
 	joined | classic) echo "$cli" ;;
 	asan | tsan) echo "$cli $clang" ;;

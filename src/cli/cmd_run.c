@@ -75,7 +75,7 @@ static int set_path(bool print)
 
 	if (!shim_dir(dir, sizeof(dir))) {
 		cli_error("run",
-			  "%s isn't there: build it with 'make build', which needs libibverbs-dev; "
+			  "%s isn't there: build it with 'make build', which needs libibverbs-dev and librdmacm-dev; "
 			  "'softhca doctor' says more",
 			  dir);
 		return -1;
@@ -149,8 +149,9 @@ const struct cli_command cli_run = {
 	.name = "run",
 	.summary = "run a verbs program, unmodified, on the software adapter",
 	.usage = "[OPTION...] [--] PROGRAM [WORD...]",
-	.about = "Runs an unmodified program that uses libibverbs on the software adapter. It needs no hardware, no\n"
-		 "kernel module, no root and no daemon. Programs of one user on one host reach each other.",
+	.about =
+		"Runs an unmodified program that uses libibverbs or librdmacm on the software adapter. It needs no hardware,\n"
+		"no kernel module, no root and no daemon. Programs of one user on one host reach each other.",
 	.options = options,
 	.values = words,
 	.run = run,

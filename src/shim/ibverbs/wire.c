@@ -5,6 +5,7 @@
  */
 #include "shim.h"
 
+#include "shim/hooks.h"
 #include "softhca/abi/fabric.h"
 #include "wire/shm/shm.h"
 
@@ -22,6 +23,8 @@ static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct hca_timer mourning;
 static u32 deaths; /* atomic: how many were told of */
+
+static void (*hook_died)(uint32_t node, uint64_t stamp); /* atomic */
 
 struct death {
 	u32 number;
@@ -49,8 +52,11 @@ static void note_gone(struct shim_object *o, void *arg)
 static void on_death(void *ctx, u32 number, u64 process)
 {
 	struct death d = { .number = number, .process = process };
+	void (*hook)(uint32_t node, uint64_t stamp) = hca_load(&hook_died);
 
 	(void)ctx;
+	if (hook)
+		hook(number, process);
 	shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "the process of node %u ended", number);
 	hca_fetch_add(&deaths, 1u);
 	shim_each(SHIM_QP, NULL, note_gone, &d);
@@ -242,4 +248,21 @@ void shim_wire_groups(const struct hca *hca)
 	pthread_mutex_lock(&groups_lock);
 	hca_shm_joined(node, hca_load(&hca->mcast_members));
 	pthread_mutex_unlock(&groups_lock);
+}
+
+/* --- for the drop-in librdmacm; see shim/hooks.h --- */
+
+SHIM_EXPORT int softhca_fabric_dir(void)
+{
+	return node ? hca_shm_dir(node) : -ESRCH;
+}
+
+SHIM_EXPORT uint64_t softhca_node_stamp(uint32_t number)
+{
+	return node ? hca_shm_stamp(node, number) : 0;
+}
+
+SHIM_EXPORT void softhca_on_death(void (*died)(uint32_t node, uint64_t stamp))
+{
+	hca_store(&hook_died, died);
 }

@@ -66,8 +66,8 @@ static int watch(struct hca_shm *shm, struct shm_peer *p)
 	struct epoll_event e = { .events = EPOLLIN, .data.u32 = p->number };
 	int fd = shm_node_pidfd(&p->node);
 
-	/* The lock says more than the pid, which may be of another namespace. */
-	if (fd == -ESRCH && !shm_node_is_locked(shm->dir, &p->node))
+	/* The lock says more than the pid, which may be of another namespace, or of a process that ended while it was looked at. */
+	if ((fd == -ESRCH || fd == -ENOENT) && !shm_node_is_locked(shm->dir, &p->node))
 		return -ESRCH;
 	if (fd == -EMFILE || fd == -ENFILE)
 		hca_log(HCA_LOG_WARN, "fabric: no descriptor left to watch node %u: raise the limit (ulimit -n)",
@@ -193,6 +193,9 @@ bool shm_peer_attach_in(struct hca_shm *shm, struct shm_peer *p)
 	/* It may be one to a node that had our number before, or from one that had the peer's. */
 	if (hca_load(&head->from_stamp) != p->stamp || hca_load(&head->to_stamp) != shm->node.head->stamp) {
 		shm_ring_unmap(&in);
+		/* A node that isn't watched may have ended without our notice, and its number be another one's, which waits for us. */
+		if (p->pidfd < 0 && p->node.head && !shm_node_is_locked(shm->dir, &p->node))
+			shm_peer_gone(shm, p);
 		return false;
 	}
 	p->in = in;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The wire between processes: its beginning, its port and its end; see shm.h. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -261,6 +262,20 @@ u32 hca_shm_number(const struct hca_shm *shm)
 bool hca_shm_is_ours(const struct hca_shm *shm)
 {
 	return !shm->child;
+}
+
+int hca_shm_dir(const struct hca_shm *shm)
+{
+	int fd = shm->child ? -1 : fcntl(shm->dir, F_DUPFD_CLOEXEC, 0);
+
+	return shm->child ? -ESRCH : fd < 0 ? -errno : fd;
+}
+
+u64 hca_shm_stamp(const struct hca_shm *shm, u32 node)
+{
+	if (shm->child)
+		return 0;
+	return node == shm->node.number ? hca_load(&shm->node.head->stamp) : shm_node_stamp(shm->dir, node);
 }
 
 int hca_shm_watch(struct hca_shm *shm, u32 node, u64 *stamp)
