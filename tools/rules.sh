@@ -23,7 +23,7 @@ DMA_FIELDS_ALLOWED=(
 	'tests/test_(sg_fill|kernel_names)\.c'
 	'examples/rstore/.*'
 	'bench/rival_[^/]*'
-	'kernel/(map|map_ledger)\.c'
+	'kernel/(map|map_ledger|ib/mr)\.c'
 	'kernel/test/[^/]*\.c'
 	'tests/test_(platform|scatterlist)[^/]*\.c'
 )
