@@ -51,7 +51,7 @@ for flavour in amd64 686-pae; do
 	# The core hands held locks from function to function, and has no annotation for it: lockdep's business.
 	out=$(tools/kernel-build.sh "$kernels" "$flavour" C=2 CF=-Wno-context)
 	verdict "$flavour: sparse has nothing to say" $? "$out"
-	out=$(nm "$tree/kernel/softhca.ko" | awk '$2 == "U" && $3 ~ /^__(u|s)?(div|mod)(d|t)i3$/')
+	out=$(nm "$tree/kernel/softhca.ko" "$tree/kernel/softhca_ib.ko" | awk '$2 == "U" && $3 ~ /^__(u|s)?(div|mod)(d|t)i3$/')
 	verdict "$flavour: no 64-bit division that a kernel hasn't" 0 "$out"
 done
 
@@ -113,10 +113,15 @@ out=$(
 	# shellcheck disable=SC1091 # the file that is tried
 	. ./dkms.conf
 	MAKEFLAGS=-j2 eval "${MAKE[0]}" >log 2>&1 || cat log
-	[ -f "${BUILT_MODULE_LOCATION[0]}/${BUILT_MODULE_NAME[0]}.ko" ] || echo 'no module came of it'
+	[ "${#BUILT_MODULE_NAME[@]}" = 2 ] || echo "${#BUILT_MODULE_NAME[@]} modules are named"
+	for i in "${!BUILT_MODULE_NAME[@]}"; do
+		[ -f "${BUILT_MODULE_LOCATION[i]}/${BUILT_MODULE_NAME[i]}.ko" ] || echo "no ${BUILT_MODULE_NAME[i]} came of it"
+	done
 	[ ! -f kernel/softhca_test.ko ] || echo 'the tests were built too'
 	grep -q "version: '$PACKAGE_VERSION'" "$OLDPWD/meson.build" || echo "its version $PACKAGE_VERSION isn't the tree's"
-	grep -q "MODULE_VERSION(\"$PACKAGE_VERSION\")" kernel/main.c || echo "nor the module's"
+	for i in kernel/main.c kernel/ib/main.c; do
+		grep -q "MODULE_VERSION(\"$PACKAGE_VERSION\")" "$i" || echo "nor that of $i"
+	done
 	: "$PACKAGE_NAME" "$kernel_source_dir"
 )
 verdict 'DKMS would build it' 0 "$out"

@@ -24,7 +24,7 @@ DMA_FIELDS_ALLOWED=(
 	'examples/rstore/.*'
 	'tests/ulp/.*'
 	'bench/rival_[^/]*'
-	'kernel/(map|map_ledger)\.c'
+	'kernel/(map|map_ledger|ib/mr)\.c'
 	'kernel/test/[^/]*\.c'
 	'tests/test_(platform|scatterlist)[^/]*\.c'
 )

@@ -18,6 +18,7 @@
  *   RCU        read sections, publish, wait for a grace period
  *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, hca_slot_leave: count threads in it
  *   contexts   hca_context: the running thread of control, to recognise a call inside a call
+ *   carrying   hca_may_carry: whether this is a context in which many bytes may be moved
  *   pinning    hca_pin: no context that may spin for this thread runs in its place
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
  *   work       hca_work: a callback once, soon, in a thread that may sleep and holds nothing
@@ -74,6 +75,9 @@
  *   hca_slot_light(slot)                           is it light? Then it is one thread's own, until another one takes it over in order
  *   hca_context()                                  a uintptr_t that no other thread of control has at this moment; 0 where no
  *                                                  consumer's code may be called (interrupts are off)
+ *
+ *   hca_may_carry()                                may this thread of control carry out what is queued? Else a worker does it (interrupts
+ *                                                  are off)
  *
  *   hca_pin_t; hca_pin(p) hca_unpin(p)             p an lvalue of hca_pin_t; they nest, and overlap.
  *      Until the unpin nothing else that could spin for this thread runs in its place: where contexts interrupt

@@ -143,10 +143,16 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 
 #define hca_mb() smp_mb() /* the core says */
 
+/* A thread in an RCU read section may be preempted, but must not sleep. */
+static inline bool hca_may_sleep(void)
+{
+	return preemptible() && !rcu_preempt_depth();
+}
+
 /* A thread may wait for one that isn't running; not under a lock or in an interrupt. */
 static inline void hca_pause(void)
 {
-	if (preemptible())
+	if (hca_may_sleep())
 		usleep_range(20, 100);
 	else
 		cpu_relax();
@@ -154,7 +160,7 @@ static inline void hca_pause(void)
 
 static inline void hca_relax(u32 *turns)
 {
-	if ((*turns)++ > 16 && preemptible())
+	if ((*turns)++ > 16 && hca_may_sleep())
 		usleep_range(20, 100);
 	else
 		cpu_relax();
@@ -240,6 +246,12 @@ static inline uintptr_t hca_context(void)
 	if (irqs_disabled() || in_hardirq())
 		return 0;
 	return (uintptr_t)current | (in_serving_softirq() ? 1 : 0);
+}
+
+/* With interrupts off no message is moved: the queue may be long. */
+static inline bool hca_may_carry(void)
+{
+	return !irqs_disabled();
 }
 
 /*

@@ -73,9 +73,21 @@ unsigned int test_slot(void)
 	return index < 0 ? 0 : (unsigned int)index;
 }
 
+static bool interrupts_off;
+
+void test_interrupts_off(bool off)
+{
+	interrupts_off = off;
+}
+
 uintptr_t test_context(void)
 {
-	return (uintptr_t)test_self();
+	return interrupts_off ? 0 : (uintptr_t)test_self();
+}
+
+bool test_may_carry(void)
+{
+	return !interrupts_off;
 }
 
 /* ---- waiting ---- */

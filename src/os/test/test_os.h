@@ -71,6 +71,9 @@ u32 test_live(void);
  */
 int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *const args[], u64 *trace);
 
+/** test_interrupts_off() - from now on threads are where no message may be carried out and no handler called; or no longer */
+void test_interrupts_off(bool off);
+
 /**
  * test_weak_memory() - in the runs that follow others see what a thread stores late, and in another order; or at once again
  *
