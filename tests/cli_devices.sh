@@ -97,7 +97,7 @@ shown = dict(line.split(None, 1) for line in open(sys.argv[2]).read().splitlines
 
 def fields(header, name):
     body = re.search(r'\nstruct %s \{(.*?)\n\};' % name, open(sys.argv[3] + '/' + header).read(), re.S).group(1)
-    return set(re.findall(r'(\w+);', body))
+    return set(re.findall(r'(\w+);', body)) - {'odp_caps', 'per_transport_caps'} # structures in it
 
 device = fields('ib_device.h', 'ib_device_attr') | {'phys_port_cnt'}
 port = fields('ib_verbs.h', 'ib_port_attr')

@@ -241,9 +241,17 @@ static void put_memory(struct list *l, const struct ib_device_attr *a)
 	put_hex(l, "max_mr_size", a->max_mr_size);
 	put_hex(l, "page_size_cap", a->page_size_cap);
 	put_number(l, "max_fast_reg_page_list_len", a->max_fast_reg_page_list_len);
+	put_number(l, "max_pi_fast_reg_page_list_len", a->max_pi_fast_reg_page_list_len);
+	put_number(l, "sig_prot_cap", (u64)a->sig_prot_cap);
+	put_number(l, "sig_guard_cap", (u64)a->sig_guard_cap);
 	put_number(l, "max_mw", (u64)a->max_mw);
 	put_number(l, "max_fmr", (u64)a->max_fmr);
 	put_number(l, "max_map_per_fmr", (u64)a->max_map_per_fmr);
+	put_hex(l, "general_caps", a->odp_caps.general_caps);
+	put_hex(l, "rc_odp_caps", a->odp_caps.per_transport_caps.rc_odp_caps);
+	put_hex(l, "uc_odp_caps", a->odp_caps.per_transport_caps.uc_odp_caps);
+	put_hex(l, "ud_odp_caps", a->odp_caps.per_transport_caps.ud_odp_caps);
+	put_hex(l, "xrc_odp_caps", a->odp_caps.per_transport_caps.xrc_odp_caps);
 }
 
 static void put_queues(struct list *l, const struct ib_device_attr *a)
@@ -255,6 +263,7 @@ static void put_queues(struct list *l, const struct ib_device_attr *a)
 	put_number(l, "max_send_sge", (u64)a->max_send_sge);
 	put_number(l, "max_recv_sge", (u64)a->max_recv_sge);
 	put_number(l, "max_sge_rd", (u64)a->max_sge_rd);
+	put_number(l, "max_sgl_rd", (u64)a->max_sgl_rd);
 	put_number(l, "max_inline_data", (u64)a->max_inline_data);
 	put_number(l, "max_qp_rd_atom", (u64)a->max_qp_rd_atom);
 	put_number(l, "max_qp_init_rd_atom", (u64)a->max_qp_init_rd_atom);
