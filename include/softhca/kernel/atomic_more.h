@@ -8,7 +8,7 @@
 
 #include "softhca/kernel/atomic.h"
 
-/* name_op(), name_fetch_op() and name_op_return(), each with one ordering. */
+/* NAME_OP, NAME_fetch_OP and NAME_OP_return, each with one ordering. */
 #define softhca_atomic_op_(name, type, number, op, how) \
 	static inline number name##_fetch_##op##how(number n, type *a) \
 	{ \
