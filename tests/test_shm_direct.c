@@ -580,7 +580,7 @@ static void no_room_for_keys(void **state)
 	strcpy(was, fabric);
 	strcpy(fabric, "/tmp/test-softhca-XXXXXX");
 	assert_non_null(mkdtemp(fabric));
-	if (mount("tmpfs", fabric, "tmpfs", 0, "size=256k")) {
+	if (mount("tmpfs", fabric, "tmpfs", 0, "size=384k")) {
 		rmdir(fabric);
 		strcpy(fabric, was);
 		skip();

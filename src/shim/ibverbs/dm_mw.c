@@ -18,7 +18,7 @@ static bool dm_valid(const struct shim_dm *dm, u64 offset, size_t length)
 
 static int copy_to(struct ibv_dm *ib, uint64_t offset, const void *from, size_t length)
 {
-	struct shim_dm *dm = hca_container_of(ib, struct shim_dm, ib);
+	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 
 	if (!dm_valid(dm, offset, length))
 		return EINVAL;
@@ -28,7 +28,7 @@ static int copy_to(struct ibv_dm *ib, uint64_t offset, const void *from, size_t 
 
 static int copy_from(void *to, struct ibv_dm *ib, uint64_t offset, size_t length)
 {
-	struct shim_dm *dm = hca_container_of(ib, struct shim_dm, ib);
+	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 
 	if (!dm_valid(dm, offset, length))
 		return EINVAL;
@@ -81,7 +81,7 @@ int shim_end_dm(struct shim_object *o, bool abandon)
 
 int shim_free_dm(struct ibv_dm *ib)
 {
-	struct shim_dm *dm = hca_container_of(ib, struct shim_dm, ib);
+	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 	int err;
 
 	if (!shim_claim(&dm->obj, SHIM_DM))
@@ -97,7 +97,7 @@ int shim_free_dm(struct ibv_dm *ib)
 
 struct ibv_mr *shim_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ib, uint64_t offset, size_t length, unsigned int access)
 {
-	struct shim_dm *dm = hca_container_of(ib, struct shim_dm, ib);
+	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 	struct ibv_mr *mr;
 
 	if (!shim_known(&dm->obj, SHIM_DM) || length > dm->length || offset > dm->length - length ||

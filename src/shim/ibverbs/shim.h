@@ -31,6 +31,12 @@ struct shim_device;
 struct shim_pd;
 struct shim_qp;
 
+/*
+ * The object behind what a program has. It may be NULL or anything, so that this is no arithmetic of pointers: shim_is() and the like know
+ * whether there is such an object, before anything of it is read.
+ */
+#define SHIM_OF(ib, type, member) ((type *)((uintptr_t)(ib)-offsetof(type, member)))
+
 /* --- config.c: the environment, and words --- */
 
 /**
@@ -359,7 +365,7 @@ struct shim_context {
 
 static inline struct shim_context *shim_context(const struct ibv_context *ib)
 {
-	return hca_container_of(hca_container_of(ib, struct verbs_context, context), struct shim_context, verbs);
+	return SHIM_OF(ib, struct shim_context, verbs.context);
 }
 
 /** shim_context_renew() - the first use in a forked child: an adapter and a descriptor of its own. Return: could they be made? */
@@ -402,7 +408,7 @@ struct shim_pd {
 
 static inline struct shim_pd *shim_pd(const struct ibv_pd *ib)
 {
-	return hca_container_of(ib, struct shim_pd, ib);
+	return SHIM_OF(ib, struct shim_pd, ib);
 }
 
 /** shim_pd_get() - the domain behind a program's pointer, which may be a parent domain's; NULL: it isn't one */
@@ -434,7 +440,7 @@ struct shim_mr {
 
 static inline struct shim_mr *shim_mr(const struct ibv_mr *ib)
 {
-	return hca_container_of(ib, struct shim_mr, ib);
+	return SHIM_OF(ib, struct shim_mr, ib);
 }
 
 struct ibv_td *shim_alloc_td(struct ibv_context *context, struct ibv_td_init_attr *attr);
@@ -469,7 +475,7 @@ struct shim_mw {
 
 static inline struct shim_mw *shim_mw(const struct ibv_mw *ib)
 {
-	return hca_container_of(ib, struct shim_mw, ib);
+	return SHIM_OF(ib, struct shim_mw, ib);
 }
 
 struct ibv_dm *shim_alloc_dm(struct ibv_context *context, struct ibv_alloc_dm_attr *attr);
@@ -493,7 +499,7 @@ struct shim_channel {
 
 static inline struct shim_channel *shim_channel(const struct ibv_comp_channel *ib)
 {
-	return hca_container_of(ib, struct shim_channel, ib);
+	return SHIM_OF(ib, struct shim_channel, ib);
 }
 
 /**
@@ -522,7 +528,7 @@ struct shim_cq {
 
 static inline struct shim_cq *shim_cq(const struct ibv_cq *ib)
 {
-	return hca_container_of(ib, struct shim_cq, ib);
+	return SHIM_OF(ib, struct shim_cq, ib);
 }
 
 struct ibv_cq_ex *shim_create_cq_ex(struct ibv_context *context, struct ibv_cq_init_attr_ex *attr);
@@ -557,7 +563,7 @@ struct shim_srq {
 
 static inline struct shim_srq *shim_srq(const struct ibv_srq *ib)
 {
-	return hca_container_of(ib, struct shim_srq, ib);
+	return SHIM_OF(ib, struct shim_srq, ib);
 }
 
 struct ibv_srq *shim_create_srq_ex(struct ibv_context *context, struct ibv_srq_init_attr_ex *attr);
@@ -597,7 +603,7 @@ struct shim_qp {
 
 static inline struct shim_qp *shim_qp(const struct ibv_qp *ib)
 {
-	return hca_container_of(ib, struct shim_qp, ib);
+	return SHIM_OF(ib, struct shim_qp, ib);
 }
 
 struct ibv_qp *shim_create_qp_ex(struct ibv_context *context, struct ibv_qp_init_attr_ex *attr);
@@ -686,7 +692,7 @@ struct shim_ah {
 
 static inline struct shim_ah *shim_ah(const struct ibv_ah *ib)
 {
-	return hca_container_of(ib, struct shim_ah, ib);
+	return SHIM_OF(ib, struct shim_ah, ib);
 }
 
 /** shim_lid_is_ours() - does a path lead to this host's ports? They all have the same LID; those of RoCE have none. */

@@ -49,7 +49,7 @@ static struct shim_domain *domains;
 
 static struct shim_xrcd *xrcd_of(const struct ibv_xrcd *ib)
 {
-	return hca_container_of(ib, struct shim_xrcd, ib);
+	return SHIM_OF(ib, struct shim_xrcd, ib);
 }
 
 void shim_xrc_forget(void)
