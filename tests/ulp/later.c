@@ -117,18 +117,53 @@ static void recv_done(struct ib_cq *cq, struct ib_wc *wc)
 	complete(&d->received);
 }
 
+/* Kinds of queues that no device has. */
+static int queues(struct device_state *d)
+{
+	struct ib_srq_init_attr sa = { .attr = { .max_wr = 4, .max_sge = 1 }, .srq_type = IB_SRQT_TM };
+	struct ib_qp_init_attr qa = {
+		.send_cq = d->pair.client.cq,
+		.recv_cq = d->pair.client.cq,
+		.cap = { .max_send_wr = 4, .max_recv_wr = 4, .max_send_sge = 1, .max_recv_sge = 1 },
+		.qp_type = IB_QPT_RC,
+		.create_flags = IB_QP_CREATE_INTEGRITY_EN,
+	};
+	struct ib_srq *srq = ib_create_srq(d->pair.client.pd, &sa);
+	struct ib_qp *qp;
+
+	if (PTR_ERR(srq) != -EOPNOTSUPP)
+		return -EPROTO;
+	sa.srq_type = IB_SRQT_BASIC;
+	srq = ib_create_srq(d->pair.client.pd, &sa);
+	if (IS_ERR(srq))
+		return PTR_ERR(srq);
+	ib_destroy_srq(srq);
+	qp = ib_create_qp(d->pair.client.pd, &qa);
+	if (PTR_ERR(qp) != -EINVAL)
+		return -EPROTO;
+	return d->pair.client.cq->res.id != d->pair.server.cq->res.id ? 0 : -EPROTO;
+}
+
 /* Flushes and atomic writes came with 6.2. */
 static int verbs(struct device_state *d)
 {
-	struct ib_qp *qp = d->pair.client.qp;
-	struct ib_rdma_wr wr = { .wr = { .wr_cqe = &d->cqe, .opcode = IB_WR_FLUSH } };
+	static const enum ib_wr_opcode refused[] = {
+		IB_WR_FLUSH,
+		IB_WR_ATOMIC_WRITE,
+		IB_WR_MASKED_ATOMIC_CMP_AND_SWP,
+		IB_WR_MASKED_ATOMIC_FETCH_AND_ADD,
+		IB_WR_REG_MR_INTEGRITY,
+		IB_WR_RDMA_READ_WITH_INV,
+	};
+	struct ib_atomic_wr wr = { .wr = { .wr_cqe = &d->cqe } };
 	struct ib_mr *mr;
+	size_t i;
 
-	if (ib_post_send(qp, &wr.wr, NULL) != -EINVAL)
-		return -EPROTO;
-	wr.wr.opcode = IB_WR_ATOMIC_WRITE;
-	if (ib_post_send(qp, &wr.wr, NULL) != -EINVAL)
-		return -EPROTO;
+	for (i = 0; i < ARRAY_SIZE(refused); i++) {
+		wr.wr.opcode = refused[i];
+		if (ib_post_send(d->pair.client.qp, &wr.wr, NULL) != -EINVAL)
+			return -EPROTO;
+	}
 	mr = ib_get_dma_mr(d->pair.client.pd, IB_ACCESS_LOCAL_WRITE | IB_ACCESS_FLUSH_GLOBAL);
 	if (!IS_ERR(mr)) {
 		ib_dereg_mr(mr);
@@ -180,7 +215,9 @@ int ulp_later(void)
 		ret = ulp_connect(&d->pair, 0);
 	if (ret)
 		return ret;
-	ret = verbs(d);
+	ret = queues(d);
+	if (!ret)
+		ret = verbs(d);
 	ulp_disconnect(&d->pair);
 	return ret;
 }
