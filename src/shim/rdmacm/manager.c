@@ -291,7 +291,7 @@ static int make_qp(struct process *p)
 	struct ibv_ah_attr ah = { .port_num = CM_PORT, .dlid = p->m.lid, .is_global = !p->m.infiniband };
 	u32 i;
 
-	p->qp = ibv_create_qp(p->pd, &init);
+	p->qp = p->mr ? ibv_create_qp(p->pd, &init) : NULL;
 	if (!p->qp || ibv_query_gid(p->device, CM_PORT, 0, &ah.grh.dgid))
 		return errno;
 	p->ah = ibv_create_ah(p->pd, &ah);
