@@ -218,6 +218,22 @@ else
 	skip mckey
 fi
 
+# --- rdma-core's own tests, where the package brings them; the address that they look for in sysfs is named ---
+python=/usr/bin/python3
+suite=/usr/share/doc/rdma-core/tests
+if [ -x $python ] && [ -d $suite ] && $python -c 'import importlib.util as u; exit(not u.find_spec("pyverbs"))'; then
+	cp -r $suite tests
+	gunzip -f tests/*.gz
+	rm -f tests/test_mlx5* tests/test_efa* tests/test_cuda*
+	sed -i "s/^        if not self.ip_addr:/        self.ip_addr = self.ip_addr or '127.0.0.1'\\n&/" tests/base.py
+	chmod -R a+rX tests
+	out=$(timeout 120 "${run[@]}" $python -B tests/run_tests.py -v tests.test_rdmacm 2>&1)
+	[[ $out =~ $'\nOK' ]] && ! grep -q skipped <<<"$out"
+	verdict "rdma-core's own tests of librdmacm" $? "$(awk '/^(ERROR|FAIL):|skipped/ { on = 1 } on' <<<"$out" | tail -n 60)"
+else
+	skip "rdma-core's own tests of librdmacm"
+fi
+
 # --- perftest ---
 for t in write read send; do
 	same -p "ib_${t}_bw -R -F -n 50" 127.0.0.1

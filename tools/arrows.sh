@@ -20,7 +20,7 @@ ARROWS=(
 	'ib: platform cm transport wire hca dma os'
 	'srp: ib platform os'
 	'cli: srp ib platform os'
-	'shim: wire/shm wire transport hca dma os'
+	'shim: wire/shm cm wire transport hca dma os'
 	'kernel: cm transport wire hca dma os'
 )
 # These include public headers and those of ulp/, no header of a room of the library; nor does a public header.

@@ -249,6 +249,12 @@ static struct ibv_context *open_device(void)
 	return c;
 }
 
+/* Of a call that gave nothing. */
+static int why(void)
+{
+	return errno ? errno : EIO;
+}
+
 static int open_all(struct process *p)
 {
 	struct cm_manager *m = &p->m;
@@ -264,7 +270,7 @@ static int open_all(struct process *p)
 	p->bytes = p->cq ? aligned_alloc(4096, bytes) : NULL;
 	p->mr = p->bytes ? ibv_reg_mr(p->pd, p->bytes, bytes, IBV_ACCESS_LOCAL_WRITE) : NULL;
 	if (!p->mr)
-		return errno ? errno : ENOMEM;
+		return why();
 	if (fcntl(p->channel->fd, F_SETFL, O_NONBLOCK) || ibv_query_device(m->verbs, &m->attr) ||
 	    ibv_query_port(m->verbs, CM_PORT, &port))
 		return EIO;
@@ -291,12 +297,12 @@ static int make_qp(struct process *p)
 	struct ibv_ah_attr ah = { .port_num = CM_PORT, .dlid = p->m.lid, .is_global = !p->m.infiniband };
 	u32 i;
 
-	p->qp = ibv_create_qp(p->pd, &init);
+	p->qp = p->mr ? ibv_create_qp(p->pd, &init) : NULL;
 	if (!p->qp || ibv_query_gid(p->device, CM_PORT, 0, &ah.grh.dgid))
-		return errno;
+		return why();
 	p->ah = ibv_create_ah(p->pd, &ah);
 	if (!p->ah)
-		return errno;
+		return why();
 	if (ibv_modify_qp(p->qp, &at, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY))
 		return EIO;
 	for (i = 0; i < RECVS; i++)

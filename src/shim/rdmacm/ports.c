@@ -208,13 +208,14 @@ static int grow(void)
 /* The entries of processes that have ended. */
 static void sweep(void)
 {
+	struct hca_ports_entry *e;
 	u32 b, steps, *link;
 
 	for (b = 0; b < HCA_PORTS_BUCKETS; b++) {
 		link = &table->first[b];
-		for (steps = room(); steps && at(*link); steps--) {
-			if (is_alive(at(*link)))
-				link = &at(*link)->next;
+		for (steps = room(); steps && (e = at(*link)); steps--) {
+			if (is_alive(e))
+				link = &e->next;
 			else
 				take_out(link, *link);
 		}

@@ -27,7 +27,7 @@ void cm_id_settle(struct cm_id *id)
 		(void)cm_gid(&id->dst, &id->dgid);
 	a->addr.ibaddr.sgid = id->sgid;
 	a->addr.ibaddr.dgid = id->dgid;
-	a->addr.ibaddr.pkey = htons(0xffff);
+	a->addr.ibaddr.pkey = (HCA_FORCE __be16)htons(0xffff);
 }
 
 static void show_addresses(struct cm_id *id)
@@ -147,13 +147,13 @@ void cm_set_path(struct cm_id *id)
 	id->path = (struct ibv_sa_path_rec){
 		.dgid = id->dgid,
 		.sgid = id->sgid,
-		.dlid = htons(m->lid),
-		.slid = htons(m->lid),
+		.dlid = (HCA_FORCE __be16)htons(m->lid),
+		.slid = (HCA_FORCE __be16)htons(m->lid),
 		.traffic_class = id->tos,
 		.hop_limit = m->infiniband ? 0 : 64,
 		.reversible = 1,
 		.numb_path = 1,
-		.pkey = htons(0xffff),
+		.pkey = (HCA_FORCE __be16)htons(0xffff),
 		.mtu_selector = EXACTLY,
 		.mtu = IBV_MTU_4096,
 		.rate_selector = EXACTLY,
@@ -189,8 +189,8 @@ CM_EXPORT int rdma_resolve_route(struct rdma_cm_id *ib, int timeout_ms)
 static __be16 port_of(const struct sockaddr *sa)
 {
 	if (sa->sa_family == AF_INET)
-		return ((const struct sockaddr_in *)sa)->sin_port;
-	return sa->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port : 0;
+		return (HCA_FORCE __be16)((const struct sockaddr_in *)sa)->sin_port;
+	return sa->sa_family == AF_INET6 ? (HCA_FORCE __be16)((const struct sockaddr_in6 *)sa)->sin6_port : 0;
 }
 
 CM_EXPORT __be16 rdma_get_src_port(struct rdma_cm_id *id)
