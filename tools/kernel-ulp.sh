@@ -7,6 +7,11 @@
 
 MIB=8 # of each disk
 
+# The shell would take its own.
+ip() {
+	/tools/bin/ip "$@"
+}
+
 # load NAME [PARAMETER...] - insert a module, and first those that it needs. Return: it is there, or in the kernel's image.
 load() {
 	grep -q "^$1 " /proc/modules && return 0
@@ -111,12 +116,27 @@ links() {
 	verdict $? 'an adapter goes with its network device'
 	until_true one_is_left
 	verdict $? 'and its device with it'
+	other_netdevs
 	n=0
 	while [ $n -lt "$LINKS" ] && rdma link add softhca1 type softhca netdev lo && rdma link delete softhca1; do
 		n=$((n + 1))
 	done
 	[ $n = "$LINKS" ] && [ "$(rdma_devices)" = 1 ] && one_is_left
 	verdict $? "an adapter comes and goes $n times"
+}
+
+other_netdevs() {
+	ip link add v0 type veth peer name v1 && ip link add br0 type bridge && rdma link add softhca1 type softhca netdev v0 &&
+		rdma link add softhca2 type softhca netdev v1 && rdma link add softhca3 type softhca netdev br0 &&
+		[ "$(rdma_devices)" = 4 ]
+	verdict $? 'adapters on veth devices and on a bridge'
+	mkdir -p /run && ip netns add other && ip link set v1 netns other && until_true is_gone /sys/class/infiniband/softhca2
+	verdict $? 'an adapter goes with a network device that moves to another network namespace'
+	ip netns exec other rdma link add softhca2 type softhca netdev v1 && [ "$(rdma_devices)" = 4 ]
+	verdict $? 'and is added in that one'
+	ip link del v0 && ip link del br0 && until_true one_is_left
+	verdict $? 'they go with their network devices'
+	ip netns del other
 }
 
 # The verbs as a ULP has them, by a module that knows ib_core alone.
@@ -410,7 +430,7 @@ ulps_load() {
 	load configfs && mount -t configfs none "$CONFIG"
 	insmod /softhca.ko && load rdma_cm && insmod /softhca_ib.ko ledger=1
 	verdict $? 'softhca_ib: loads'
-	load dummy && load brd rd_nr=2 rd_size=$((MIB * 1024)) && load crc32c_generic && load crct10dif_generic && load ext4
+	load dummy && load veth && load bridge && load brd rd_nr=2 rd_size=$((MIB * 1024)) && load crc32c_generic && load crct10dif_generic && load ext4
 	verdict $? 'disks and file systems load'
 }
 
