@@ -65,7 +65,8 @@ static inline dma_addr_t map_checked(struct ib_device *dev, const struct map_cal
 	int err = dev->dma_ops ? hca_dma_check(&ib_machine(dev)->space, c->off, c->size, (int)c->dir) : 0;
 
 	if (hca_unlikely(err))
-		return hca_dma_error(err);
+		return hca_dma_error(
+			platform_refuse_map(ib_machine(dev), dev->name, c->off, c->size, (int)c->dir, c->site));
 	if (hca_unlikely(dev->ledger))
 		return map_with_ledger(dev, c);
 	return backend_map(dev, c);
@@ -250,7 +251,7 @@ static int fill_list(struct ib_device *dev, struct scatterlist *sgl, int nents)
 		dma_addr_t addr;
 
 		if (hca_unlikely(!sg))
-			return -EINVAL;
+			return hca_refuse(-EINVAL, "%s: list not filled: it ends before entry %d", dev->name, i);
 		addr = ib_sg_dma_address(dev, sg);
 		if (hca_unlikely(hca_dma_errno(addr)))
 			return hca_dma_errno(addr);
@@ -265,7 +266,8 @@ int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents
 	int n, err;
 
 	if (!sgl || nents <= 0 || !hca_dma_dir_valid((int)dir))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: map_sg at " HCA_SITE " refused: %d entries at %p, direction %d",
+				  dev->name, hca_site(site), nents, (void *)sgl, (int)dir);
 	n = dev->ledger ? map_sg_with_ledger(dev, sgl, nents, dir, attrs, site) :
 			  backend_map_sg(dev, sgl, nents, dir, attrs);
 	if (hca_unlikely(n <= 0))
@@ -400,8 +402,11 @@ void *ib_dma_alloc_coherent_at(struct ib_device *dev, size_t size, dma_addr_t *h
 	dma_addr_t addr;
 	void *cpu;
 
-	if (!size || !handle)
+	if (!size || !handle) {
+		(void)hca_refuse(-EINVAL, "%s: coherent memory at " HCA_SITE " refused: size or handle is 0", dev->name,
+				 hca_site(site));
 		return NULL;
+	}
 	if (dev->ledger) {
 		rec = hca_ledger_prepare(1);
 		if (!rec)

@@ -34,7 +34,8 @@ static hca_dma_addr_t direct_map(struct device *dev, u64 off, u64 size, int dir,
 	(void)dir;
 	(void)attrs;
 	if (hca_unlikely(!linear_reaches(dev, off, size)))
-		return hca_dma_error(-EIO);
+		return hca_dma_error(hca_refuse(-EIO, "%s: map refused: the memory is beyond its dma_mask, 0x%llx",
+						dev->name, (unsigned long long)dev->dma_mask));
 	return linear_bus(dev->machine, off);
 }
 

@@ -98,7 +98,8 @@ static int domain_init(struct iommu_domain *d, struct device *dev)
 	base = place_aperture(m, end, &bytes);
 	bytes = bytes / HUGE_SIZE * HUGE_SIZE;
 	if (!bytes)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: bus device not made: its dma_mask 0x%llx leaves no room for addresses",
+				  dev->name, (unsigned long long)dev->dma_mask);
 	iommu_tlb_init(&d->tlb);
 	for (i = 0; i < HCA_SLOTS; i++)
 		hca_spin_init(&d->slot[i].queue_lock);

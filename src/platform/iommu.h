@@ -83,7 +83,10 @@ u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, bool b
 /** iommu_no_addresses() - the errno where there are none for @pages pages: is a retry worth it? */
 static inline int iommu_no_addresses(const struct iommu_domain *d, u64 pages)
 {
-	return pages > (u64)d->iova.chunks * IOVA_CHUNK ? -EINVAL : -ENOSPC;
+	bool never = pages > (u64)d->iova.chunks * IOVA_CHUNK;
+
+	return hca_refuse(never ? -EINVAL : -ENOSPC, "%s: map refused: no I/O addresses for %llu pages%s", d->dev->name,
+			  (unsigned long long)pages, never ? ": more than the device has" : " are free now");
 }
 
 /** iommu_end() - end the mapping that begins in the page of @addr, if its IOPTE_COHERENT is @coherent. Return: its pages, or 0 for none. */

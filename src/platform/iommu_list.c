@@ -115,7 +115,8 @@ int iommu_map_list(struct device *dev, struct scatterlist *sgl, int nents, int d
 
 	(void)attrs;
 	if (!pages)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: list refused: an entry lies across a boundary of 0x%llx bytes",
+				  dev->name, (unsigned long long)dev->seg_boundary_mask + 1);
 	/* A block aligned to the boundary, or within one multiple of it, can be laid out as if it began at 0. */
 	vpn = iommu_addresses(d, slot, pages, true, 0);
 	if (vpn == IOVA_NONE)
