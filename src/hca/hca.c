@@ -47,6 +47,7 @@ int hca_init(struct hca *hca, struct hca_eq *eq, struct hca_mem *mem, const stru
 	int err;
 
 	hca_memset(hca, 0, sizeof(*hca));
+	hca->name = "adapter";
 	hca->attr = *attr;
 	hca_attr_default(&hca->attr);
 	if (hca->attr.max_qp > MAX_QPS || hca->attr.max_rd_atomic > HCA_MAX_RD_ATOMIC)

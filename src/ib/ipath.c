@@ -225,7 +225,10 @@ int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem
 	int err;
 
 	if (!dma_device || !out || (highmem != IPATH_HIGHMEM_TAGGED && highmem != IPATH_HIGHMEM_REFUSE))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "ipath not made: %s",
+				  !dma_device ? "dma_device is NULL" :
+				  !out	      ? "out is NULL" :
+						"no such way to treat high memory");
 	ip = ib_alloc_device(sizeof(*ip));
 	if (!ip)
 		return -ENOMEM;
