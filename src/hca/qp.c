@@ -35,21 +35,25 @@ static void fire_qp(struct hca_eq_node *node)
 
 /* --- receive requests --- */
 
-static HCA_COLD int refuse_recv(const struct hca_qp *qp, const struct hca_recv_wr *wr)
+int hca_recv_refuse(const struct hca_qp *qp, const struct hca_recv_wr *wr, int err)
 {
-	return hca_refuse(-EINVAL, "%s QP %u: receive request (wr_id 0x%llx, posted at " HCA_SITE ") refused: %s",
-			  qp->hca->name, qp->qpn, (unsigned long long)wr->wr_id, hca_site(wr->site),
-			  qp->srq      ? "it takes from a shared receive queue: post to that" :
-			  !qp->recv_cq ? "it has no receive queue" :
-					 "it is in RESET: move it to INIT before");
+	const char *why = qp->srq				? "it takes from a shared receive queue: post to that" :
+			  !qp->recv_cq				? "it has no receive queue" :
+			  hca_load(&qp->state) == HCA_QPS_RESET ? "it is in RESET: move it to INIT before" :
+								  NULL;
+
+	if (!why)
+		return hca_rq_refuse(&qp->rq, wr, err);
+	return hca_refuse(err, "%s QP %u: receive request (wr_id 0x%llx, posted at " HCA_SITE ") refused: %s",
+			  qp->hca->name, qp->qpn, (unsigned long long)wr->wr_id, hca_site(wr->site), why);
 }
 
 int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr)
 {
 	int err;
 
-	if (hca_unlikely(qp->srq || !qp->recv_cq || hca_load(&qp->state) == HCA_QPS_RESET))
-		return refuse_recv(qp, wr);
+	if (qp->srq || !qp->recv_cq || hca_load(&qp->state) == HCA_QPS_RESET)
+		return -EINVAL; /* hca_recv_refuse() says why */
 	err = hca_rq_post(&qp->rq, wr);
 	if (!err && hca_unlikely(hca_load(&qp->state) == HCA_QPS_ERR)) {
 		hca_rx_flush(qp);

@@ -267,6 +267,9 @@ hca_site_t hca_qp_posted_at(struct hca_qp *qp, bool send, u64 wr_id);
 /** hca_post_recv() - Return: 0; -EINVAL: state or entries; -ENOMEM: full. Any context. */
 int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr);
 
+/** hca_recv_refuse() - say why hca_post_recv() didn't take a request: for its caller, who has the request at hand. Return: @err */
+int hca_recv_refuse(const struct hca_qp *qp, const struct hca_recv_wr *wr, int err) HCA_COLD;
+
 /* --- rx.c: one thread at a time --- */
 
 /** hca_rx_enter() - be the thread that takes in. Return: false: another one is. */

@@ -201,8 +201,10 @@ static void say_unfilled(struct scatterlist *sgl, int nents)
 		sg_set_mapped(sg, IB_DMA_SG_UNFILLED, sg->length);
 }
 
-static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
-			      unsigned long attrs, hca_site_t site)
+/* Apart, as refuse_list() is. */
+static __attribute__((noinline)) int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents,
+							enum dma_data_direction dir, unsigned long attrs,
+							hca_site_t site)
 {
 	struct hca_ledger_rec *rec;
 	struct scatterlist *sg;
@@ -251,7 +253,7 @@ static int fill_list(struct ib_device *dev, struct scatterlist *sgl, int nents)
 		dma_addr_t addr;
 
 		if (hca_unlikely(!sg))
-			return hca_refuse(-EINVAL, "%s: list not filled: it ends before entry %d", dev->name, i);
+			return -EINVAL; /* refuse_fill() says why */
 		addr = ib_sg_dma_address(dev, sg);
 		if (hca_unlikely(hca_dma_errno(addr)))
 			return hca_dma_errno(addr);
@@ -260,14 +262,27 @@ static int fill_list(struct ib_device *dev, struct scatterlist *sgl, int nents)
 	return 0;
 }
 
+/* Apart: a map that is right keeps nothing for it. */
+static __attribute__((noinline)) int refuse_list(const struct ib_device *dev, const struct scatterlist *sgl, int nents,
+						 enum dma_data_direction dir)
+{
+	return hca_refuse(-EINVAL, "%s: map_sg refused: %d entries at %p, direction %d", dev->name, nents,
+			  (const void *)sgl, (int)dir);
+}
+
+static __attribute__((noinline)) int refuse_fill(struct ib_device *dev, int err)
+{
+	return hca_refuse(err, "%s: list not filled: it ends early, or an entry has no address that the device maps",
+			  dev->name);
+}
+
 int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 		       unsigned long attrs, bool fill, hca_site_t site)
 {
 	int n, err;
 
 	if (!sgl || nents <= 0 || !hca_dma_dir_valid((int)dir))
-		return hca_refuse(-EINVAL, "%s: map_sg at " HCA_SITE " refused: %d entries at %p, direction %d",
-				  dev->name, hca_site(site), nents, (void *)sgl, (int)dir);
+		return refuse_list(dev, sgl, nents, dir);
 	n = dev->ledger ? map_sg_with_ledger(dev, sgl, nents, dir, attrs, site) :
 			  backend_map_sg(dev, sgl, nents, dir, attrs);
 	if (hca_unlikely(n <= 0))
@@ -277,6 +292,7 @@ int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents
 		return n;
 	err = fill_list(dev, sgl, n);
 	if (hca_unlikely(err)) {
+		(void)refuse_fill(dev, err);
 		ib_dma_unmap_sg_long(dev, sgl, nents, dir, attrs, site);
 		return err;
 	}

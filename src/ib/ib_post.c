@@ -156,7 +156,7 @@ int ib_post_recv_at(struct ib_qp *qp, const struct ib_recv_wr *wr, const struct 
 		if (hca_unlikely(err)) {
 			if (bad_wr)
 				*bad_wr = wr;
-			return err;
+			return hca_recv_refuse(ib_qp_of(qp)->qp, &to, err);
 		}
 	}
 	return 0;
@@ -177,7 +177,7 @@ int ib_post_srq_recv_at(struct ib_srq *srq, const struct ib_recv_wr *wr, const s
 		if (hca_unlikely(err)) {
 			if (bad_wr)
 				*bad_wr = wr;
-			return err;
+			return hca_rq_refuse(&ib_srq_of(srq)->srq.rq, &to, err);
 		}
 	}
 	return 0;
