@@ -101,6 +101,11 @@ static void fire_cq(struct hca_eq_node *node)
 	struct hca_cq *cq = hca_container_of(node, struct hca_cq, event);
 	u32 wants = hca_xchg(&cq->wants, 0u);
 
+	if (wants & HCA_WANT_CQ_ERR)
+		(void)hca_refuse(-EIO,
+				 "%s: a completion queue of %u entries overflowed: completions are lost, and the queue "
+				 "pairs of these are in error",
+				 cq->hca->name, hca_load(&cq->ring.capacity));
 	if (wants & HCA_WANT_CQ_ERR && cq->hca->event)
 		cq->hca->event(cq->hca, HCA_EVENT_CQ_ERR, cq);
 	if (wants & HCA_WANT_COMP && cq->handler)

@@ -461,18 +461,32 @@ void ib_dma_free_coherent_at(struct ib_device *dev, size_t size, void *cpu_addr,
 		dma_free_coherent(dev->dma_device, size, cpu_addr, handle);
 }
 
+/* The machine's fault record says more where there was a bus. */
+static int accessed(const struct ib_device *dev, int err, dma_addr_t addr, size_t len, hca_site_t site)
+{
+	if (hca_likely(!err))
+		return 0;
+	return hca_refuse(err, "%s: access to %llu bytes at 0x%llx, by " HCA_SITE ", refused: %s", dev->name,
+			  (unsigned long long)len, (unsigned long long)hca_dma_u64(addr), hca_site(site),
+			  hca_dma_errno(addr) ? "the address is the error of a map that failed" :
+						"not mapped, or not for this; see machine_faults()");
+}
+
 int ib_dma_read_at(struct ib_device *dev, dma_addr_t addr, void *dst, size_t len, hca_site_t site)
 {
-	return hca_mem_read(dev->mem, addr, dst, len, site);
+	return accessed(dev, hca_mem_read(dev->mem, addr, dst, len, site), addr, len, site);
 }
 
 int ib_dma_write_at(struct ib_device *dev, dma_addr_t addr, const void *src, size_t len, hca_site_t site)
 {
-	return hca_mem_write(dev->mem, addr, src, len, site);
+	return accessed(dev, hca_mem_write(dev->mem, addr, src, len, site), addr, len, site);
 }
 
 int ib_dma_copy_at(struct ib_device *ddev, dma_addr_t dst, struct ib_device *sdev, dma_addr_t src, size_t len,
 		   hca_site_t site)
 {
-	return hca_mem_copy(ddev->mem, dst, sdev->mem, src, len, site, NULL);
+	bool at_dst = false;
+	int err = hca_mem_copy_for(ddev->mem, dst, site, sdev->mem, src, site, len, &at_dst);
+
+	return accessed(at_dst ? ddev : sdev, err, at_dst ? dst : src, len, site);
 }
