@@ -69,8 +69,8 @@ static void remote_keys(void **state)
 	assert_false(IS_ERR(other));
 
 	assert_int_equal(write_to(addr, 64, 0x123456), 0);
-	SAID("mistake:", name_of(&b), "RDMA_WRITE of 64 bytes", from_a(), "key 0x123456 isn't valid", name_of(&a), to_b(),
-	     "posted at", "verbs_fixture.h:", "remote access error", "at the peer: key not valid");
+	SAID("mistake:", name_of(&b), "RDMA_WRITE of 64 bytes", from_a(), "key 0x123456 isn't valid", name_of(&a),
+	     to_b(), "posted at", "verbs_fixture.h:", "remote access error", "at the peer: key not valid");
 	ended(&a, IB_WC_REM_ACCESS_ERR, AT_PEER(HCA_VENDOR_KEY));
 	reconnect();
 
@@ -156,7 +156,8 @@ static void remote_queue_pair(void **state)
 	at.qp_access_flags = IB_ACCESS_REMOTE_READ;
 	assert_int_equal(ib_modify_qp(b.qp, &at, IB_QP_ACCESS_FLAGS), 0);
 	assert_int_equal(write_to(hca_dma_u64(b.addr), 8, b.mr->rkey), 0);
-	SAID(name_of(&b), "the qp_access_flags of this queue pair lack REMOTE_WRITE", "at the peer: queue pair lacks a right");
+	SAID(name_of(&b), "the qp_access_flags of this queue pair lack REMOTE_WRITE",
+	     "at the peer: queue pair lacks a right");
 	ended(&a, IB_WC_REM_INV_REQ_ERR, AT_PEER(HCA_VENDOR_QP_RIGHT));
 	reconnect();
 	(void)test_why_take();
@@ -276,9 +277,9 @@ static void nobody(void **state)
 static void documented(void **state)
 {
 	static const char *const names[HCA_VENDOR_ERRS] = {
-		"NONE",	    "KEY",   "PD",   "RIGHT",	 "BOUNDS",    "MW",	  "MEMORY",   "LENGTH", "QP_RIGHT",   "NO_READS",
-		"ALIGN",    "GID",   "SEQUENCE", "NO_ANSWER", "NO_RECV", "REGISTER", "BIND",   "INVALIDATE", "SRQ",
-		"PEER_GONE",
+		"NONE",	   "KEY",      "PD",	   "RIGHT",	 "BOUNDS", "MW",	"MEMORY",
+		"LENGTH",  "QP_RIGHT", "NO_READS", "ALIGN",	 "GID",	   "SEQUENCE",	"NO_ANSWER",
+		"NO_RECV", "REGISTER", "BIND",	   "INVALIDATE", "SRQ",	   "PEER_GONE",
 	};
 	static char text[1 << 18];
 	FILE *f = fopen(getenv("WHY_DOC"), "r");
@@ -306,8 +307,11 @@ static void documented(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(remote_keys), T(remote_bounds), T(remote_window), T(remote_queue_pair),  T(receive), T(invalidation),
-		T(own),		T(unmapped),	  T(nobody),	    cmocka_unit_test(documented),
+		T(remote_keys),	  T(remote_bounds),
+		T(remote_window), T(remote_queue_pair),
+		T(receive),	  T(invalidation),
+		T(own),		  T(unmapped),
+		T(nobody),	  cmocka_unit_test(documented),
 	};
 
 	return cmocka_run_group_tests_name("why_wc", tests, NULL, NULL);
