@@ -255,10 +255,10 @@ int hca_cq_ring_poll_odd(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
 static int begin_resize(struct hca_cq_ring *cq, struct hca_cqe *ring, u32 size, u32 capacity)
 {
 	if (cq->tail - cq->head - cq->purged > capacity)
-		return -EINVAL;
+		return -EINVAL; /* hca_cq_ring_resize() says why */
 	if (cq->tail - cq->head > capacity) {
 		pass_on(cq, HCA_CQ_STEP);
-		return -EAGAIN;
+		return -EAGAIN; /* hca_cq_ring_resize() says why */
 	}
 	cq->old = cq->ring;
 	cq->old_size = cq->size;

@@ -122,7 +122,7 @@ static int take_all(struct hca_fmr *first)
 			continue;
 		for (taken = first; taken != f; taken = taken->next)
 			hca_store_release(&taken->busy, 0u);
-		return -EBUSY;
+		return -EBUSY; /* hca_fmr_unmap() says why */
 	}
 	return 0;
 }

@@ -51,7 +51,8 @@ int hca_init(struct hca *hca, struct hca_eq *eq, struct hca_mem *mem, const stru
 	hca->attr = *attr;
 	hca_attr_default(&hca->attr);
 	if (hca->attr.max_qp > MAX_QPS || hca->attr.max_rd_atomic > HCA_MAX_RD_ATOMIC)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "adapter not made: max_qp %u, max_rd_atomic %u; must be %u and %u at most",
+				  hca->attr.max_qp, hca->attr.max_rd_atomic, MAX_QPS, HCA_MAX_RD_ATOMIC);
 	while (slots < 2 * hca->attr.max_qp)
 		slots *= 2;
 	hca->eq = eq;

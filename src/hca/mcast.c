@@ -36,9 +36,9 @@ static int enter_list(struct hca *hca, struct hca_mcast_member *m)
 	hca_spin_assert(&hca->mcast_lock);
 	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
 		if (is_of_group(*at, m->qp, &m->gid, m->mlid))
-			return -EEXIST;
+			return -EEXIST; /* hca_mcast_attach() says why */
 	if (hca->mcast_members == hca->attr.max_mcast)
-		return -ENOSPC;
+		return -ENOSPC; /* hca_mcast_attach() says why */
 	hca->mcast_members++;
 	m->next = *at;
 	hca_store_release(at, m);

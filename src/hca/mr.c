@@ -507,7 +507,7 @@ int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len,
 	}
 	r = hca_load_acquire(&e->mr);
 	if (!r)
-		return -EINVAL; /* destroyed since: that waits for us, and keeps the memory region until then */
+		return hca_refuse(-EINVAL, "memory window not bound: key 0x%x isn't valid any more", key);
 	hca_spin_lock(&r->lock, flags);
 	ok = r->state == HCA_MR_VALID && r->key == key;
 	if (ok)

@@ -526,7 +526,7 @@ static int refuse_value(struct transition *t, u32 attr, const char *field, u64 v
 	t->why = (struct hca_qp_refusal){
 		.what = HCA_QP_VALUE, .attrs = attr, .field = field, .value = value, .rule = rule
 	};
-	return -EINVAL;
+	return -EINVAL; /* refuse_change() says why */
 }
 
 static HCA_COLD int refuse_change(const struct hca_qp *qp, const struct transition *t, int err)
@@ -563,7 +563,7 @@ static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, stru
 		return err;
 	/* Only RESET and ERR end the draining early (IBTA 10.3.1.5). */
 	if (cur == HCA_QPS_SQD && !qp->transport->drained(qp))
-		return -EBUSY;
+		return -EBUSY; /* refuse_change() says why */
 	take_attr(qp, a, mask);
 	qp->transport->modified(qp, mask);
 	if (*next == HCA_QPS_SQD && cur != HCA_QPS_SQD)

@@ -176,7 +176,7 @@ static enum column column_of(enum hca_qp_type type)
 static int wrong(struct hca_qp_refusal *why, enum hca_qp_wrong what, u32 attrs)
 {
 	*why = (struct hca_qp_refusal){ .what = what, .attrs = attrs };
-	return -EINVAL;
+	return -EINVAL; /* @why says why */
 }
 
 int hca_qp_check_modify(enum hca_qp_type type, enum hca_qp_state cur, enum hca_qp_state next, u32 mask,
@@ -215,7 +215,7 @@ static int out_of_range(struct hca_qp_refusal *why, u32 attr, const char *field,
 	*why = (struct hca_qp_refusal){
 		.what = HCA_QP_VALUE, .attrs = attr, .field = field, .value = value, .least = least, .most = most
 	};
-	return -EINVAL;
+	return -EINVAL; /* @why says why */
 }
 
 static int breaks(struct hca_qp_refusal *why, u32 attr, const char *field, u64 value, const char *rule)
@@ -223,7 +223,7 @@ static int breaks(struct hca_qp_refusal *why, u32 attr, const char *field, u64 v
 	*why = (struct hca_qp_refusal){
 		.what = HCA_QP_VALUE, .attrs = attr, .field = field, .value = value, .rule = rule
 	};
-	return -EINVAL;
+	return -EINVAL; /* @why says why */
 }
 
 /* A queue pair with a path has one peer, so no multicast address will do. */

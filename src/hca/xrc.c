@@ -79,7 +79,7 @@ int hca_xrc_retract(struct hca_srq *srq)
 	hca_quiesce_wait_of(&srq->hca->quiesce, 0);
 	if (hca_load_acquire(&srq->users)) {
 		set_place(srq, srq);
-		return -EBUSY;
+		return -EBUSY; /* hca_srq_fini() says why */
 	}
 	set_place(srq, NULL);
 	return 0;

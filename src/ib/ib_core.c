@@ -264,7 +264,7 @@ int ib_core_close(struct ib_device *dev)
 		left |= n > 0;
 	}
 	if (left || hca_close(&core->hca))
-		return -EBUSY;
+		return -EBUSY; /* the log says why: what is left */
 	fabric_put();
 	dev->core = NULL;
 	close_lists(core);
@@ -315,7 +315,7 @@ int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_g
 				  device->core->hca.limits.gids - 1);
 	entry = hca_gid_at(&device->core->hca.gids, (u32)index);
 	if (!entry)
-		return -ENOENT; /* no refusal: whoever reads the table asks for each entry */
+		return -ENOENT; /* who reads the table asks for each entry, and nothing says why */
 	hca_memcpy(gid, entry, sizeof(*gid));
 	return 0;
 }

@@ -419,7 +419,7 @@ static int bounce_free(struct device *dev, u64 size, void *cpu, hca_dma_addr_t h
 	if (!pool_has(dev->machine, off))
 		return linear_free(dev, size, cpu, handle);
 	if (linear_offset(dev->machine, handle) != off)
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	hca_spin_lock(&p->lock, flags);
 	first = run_at(p, dev, off);
 	if (first != SLOT_NONE && run_offset(p, first) == off && p->slot[first].orig == COHERENT &&

@@ -392,10 +392,10 @@ static int iommu_sync(struct device *dev, hca_dma_addr_t addr, u64 size, int dir
 	(void)dir;
 	(void)for_cpu;
 	if (a > d->limit || size > d->limit + 1 - a)
-		return -ENOENT;
+		return -ENOENT; /* the sync says why */
 	for (last = (a + (size ? size - 1 : 0)) >> PAGE_SHIFT; vpn <= last; vpn += unit - (vpn & (unit - 1)))
 		if (!iommu_table_walk(&d->table, vpn, &unit))
-			return -ENOENT;
+			return -ENOENT; /* the sync says why */
 	return 0;
 }
 
@@ -440,13 +440,13 @@ static int iommu_free(struct device *dev, u64 size, void *cpu, hca_dma_addr_t ha
 
 	(void)size;
 	if (a % PAGE_SIZE || !iommu_table_first(&d->table, a >> PAGE_SHIFT, &value, &huge))
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	if (!(value & IOPTE_COHERENT) || value >> IOPTE_SHIFT << PAGE_SHIFT != machine_ptr_offset(d->m, cpu))
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	page = page_from_offset(d->m, value >> IOPTE_SHIFT << PAGE_SHIFT);
 	pages = iommu_end(d, a, IOPTE_COHERENT);
 	if (!pages)
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	/* Put off, the device could write into memory that is somebody else's by then. */
 	if (d->lazy)
 		iommu_flush(dev);

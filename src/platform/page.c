@@ -280,7 +280,7 @@ int page_free_block(struct page *page, unsigned int order)
 	int err = -EINVAL;
 
 	if (!m || part != MACHINE_PAGES || machine_page_offset(m, page, 0) == NO_MEMORY_HERE)
-		return -EINVAL;
+		return -EINVAL; /* the caller says why */
 	hca_spin_lock(&m->pages_lock, flags);
 	if (page->state == PAGE_USED && page->order == order) {
 		give_block(m, (u32)(page - m->map.pages), order);
