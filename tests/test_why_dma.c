@@ -187,6 +187,8 @@ static void device_maps(void **state)
 	sg_set_page(&sg, high, 64, 0);
 	REFUSED(ib_dma_map_sg(dev, &sg, 1, DMA_TO_DEVICE), 0,
 		"entry 0 of 1 is high memory, which this device doesn't map");
+	MAP_REFUSED(ib_dma_map_page(dev, high, 0, 64, DMA_TO_DEVICE), -EOPNOTSUPP,
+		    "high memory, which this device doesn't map");
 	REFUSED(ib_dma_map_sg(dev, &sg, 1, DMA_NONE), 0, "direction 3");
 	REFUSED(ib_dma_get_totals(dev, &totals), -ENOENT, "copy0: no totals: it keeps no ledger", "SOFTHCA_LEDGER=1");
 	REFUSED(ib_dma_alloc_coherent(dev, 0, &handle, GFP_KERNEL), 0, "size or handle is 0", "test_why_dma.c:");
