@@ -257,61 +257,55 @@ void dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t size
 
 /* --- lists --- */
 
-/* The entry @i, with what is against it. */
-static int refuse_entry(const struct machine *m, struct scatterlist *sg, int i, int nents, int dir, u64 max_seg,
-			int err)
+/* What list_check() has against a list: @sg is its entry @i. */
+static HCA_COLD int refuse_entry(const struct machine *m, struct scatterlist *sg, int i, int nents, int dir,
+				 u64 max_seg, int err)
 {
 	char subject[96];
 
+	if (nents <= 0 || !hca_dma_dir_valid(dir) || (!sg && !i))
+		return hca_refuse(err, "%s: list refused: %d entries at %p, direction %d", m->name, nents, (void *)sg,
+				  dir);
 	if (err == -EOPNOTSUPP)
 		return hca_refuse(err, "%s: list refused: entry %d of %d is high memory, which this device doesn't map",
 				  m->name, i, nents);
-	hca_snprintf(subject, sizeof(subject), "%s: list with entry %d of %d", m->name, i, nents);
 	if (!sg)
 		return hca_refuse(err, "%s: list refused: it ends before entry %d of %d", m->name, i, nents);
+	hca_snprintf(subject, sizeof(subject), "%s: list with entry %d of %d", m->name, i, nents);
 	if (hca_dma_check(&m->space, sg_entry_offset(m, sg), sg->length, dir))
 		return explain(m, subject, sg_entry_offset(m, sg), sg->length, dir);
 	return hca_refuse(err, "%s refused: %u bytes, max_seg_size is %llu", subject, sg->length,
 			  (unsigned long long)max_seg);
 }
 
-static int check_entry(const struct machine *m, struct scatterlist *sg, int dir, u64 max_seg, bool low_only)
-{
-	u64 off;
-	int err;
-
-	if (!sg)
-		return -EINVAL; /* refuse_entry() says why */
-	off = sg_entry_offset(m, sg);
-	err = hca_dma_check(&m->space, off, sg->length, dir);
-	if (!err && max_seg && sg->length > max_seg)
-		err = -EINVAL; /* refuse_entry() says why */
-	if (!err && low_only && off >= m->space.low)
-		err = -EOPNOTSUPP; /* refuse_entry() says why */
-	return err;
-}
-
 int list_check(const struct machine *m, struct scatterlist *sgl, int nents, int dir, u64 max_seg, bool low_only,
 	       int *bad)
 {
 	struct scatterlist *sg = sgl;
-	int i = 0, err;
+	int err = 0;
+	int i = 0;
+	u64 off;
 
-	if (!sgl || nents <= 0 || !hca_dma_dir_valid(dir)) {
-		if (bad)
-			*bad = 0;
-		return hca_refuse(-EINVAL, "%s: list refused: %d entries at %p, direction %d", m->name, nents,
-				  (void *)sgl, dir);
+	if (!sgl || nents <= 0 || !hca_dma_dir_valid(dir))
+		err = -EINVAL;
+	for (; !err && i < nents; i++, sg = sg_next(sg)) {
+		err = -EINVAL;
+		if (!sg)
+			break;
+		off = sg_entry_offset(m, sg);
+		err = hca_dma_check(&m->space, off, sg->length, dir);
+		if (!err && max_seg && sg->length > max_seg)
+			err = -EINVAL;
+		if (!err && low_only && off >= m->space.low)
+			err = -EOPNOTSUPP;
+		if (err)
+			break;
 	}
-	for (; i < nents; i++, sg = sg_next(sg)) {
-		err = check_entry(m, sg, dir, max_seg, low_only);
-		if (hca_likely(!err))
-			continue;
-		if (bad)
-			*bad = i;
-		return refuse_entry(m, sg, i, nents, dir, max_seg, err);
-	}
-	return 0;
+	if (hca_likely(!err))
+		return 0;
+	if (bad)
+		*bad = i;
+	return refuse_entry(m, sg, i, nents, dir, max_seg, err);
 }
 
 static void unmap_first(struct device *dev, struct scatterlist *sgl, int n, int dir)
@@ -331,6 +325,12 @@ static bool crosses(const struct device *dev, hca_dma_addr_t addr, u64 len)
 	       len - 1 > dev->seg_boundary_mask;
 }
 
+static __attribute__((noinline)) HCA_COLD int refuse_crossing(const struct device *dev, int i)
+{
+	return hca_refuse(-EIO, "%s: list refused: entry %d lies across a boundary of 0x%llx bytes", dev->name, i,
+			  (unsigned long long)dev->seg_boundary_mask + 1);
+}
+
 int list_map_each(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
 {
 	const struct machine *m = dev->machine;
@@ -343,10 +343,11 @@ int list_map_each(struct device *dev, struct scatterlist *sgl, int nents, int di
 		err = hca_dma_errno(addr);
 		if (!err && crosses(dev, addr, sg->length)) {
 			m->ops->unmap(dev, addr, sg->length, dir, DMA_ATTR_SKIP_CPU_SYNC);
-			err = hca_refuse(-EIO, "%s: list refused: entry %d lies across a boundary of 0x%llx bytes",
-					 dev->name, i, (unsigned long long)dev->seg_boundary_mask + 1);
+			err = -EIO; /* refuse_crossing() says why */
 		}
 		if (err) {
+			if (!hca_dma_errno(addr))
+				(void)refuse_crossing(dev, i);
 			unmap_first(dev, sgl, i, dir);
 			return err;
 		}

@@ -125,6 +125,14 @@ fini_table:
 	return -ENOMEM;
 }
 
+int iommu_no_addresses(const struct iommu_domain *d, u64 pages)
+{
+	bool never = pages > (u64)d->iova.chunks * IOVA_CHUNK;
+
+	return hca_refuse(never ? -EINVAL : -ENOSPC, "%s: map refused: no I/O addresses for %llu pages%s", d->dev->name,
+			  (unsigned long long)pages, never ? ": more than the device has" : " are free now");
+}
+
 static int iommu_attach(struct device *dev)
 {
 	struct iommu_domain *d = hca_alloc(sizeof(*d), HCA_MAY_SLEEP);
