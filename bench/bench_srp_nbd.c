@@ -96,11 +96,12 @@ static int find_plugin(char *path, size_t size)
 	return bench_fail("no " NAME " beside this program; build with nbdkit-plugin-dev");
 }
 
-static int server_start(struct server *s, const char *plugin, const char *file)
+/* @more: another parameter of the plugin, or NULL */
+static int server_start(struct server *s, const char *plugin, const char *file, const char *more)
 {
 	const struct timespec pause = { .tv_nsec = 10 * 1000000 };
 	char arg[300];
-	const char *const argv[] = { "nbdkit", "-f", "--exit-with-parent", "-U", s->socket, plugin, arg, NULL };
+	const char *const argv[] = { "nbdkit", "-f", "--exit-with-parent", "-U", s->socket, plugin, arg, more, NULL };
 	struct stat st;
 	int i;
 
@@ -165,9 +166,9 @@ int bench_srp_nbd(struct bench_file *f, const char *from)
 		return 0;
 	err = find_plugin(plugin, sizeof(plugin));
 	if (!err)
-		err = server_start(&ours, plugin, f->path);
+		err = server_start(&ours, plugin, f->path, "memory=all");
 	if (!err)
-		err = server_start(&theirs, "file", f->path);
+		err = server_start(&theirs, "file", f->path, NULL);
 	if (!err)
 		err = measure(f, &ours, &theirs, from);
 	server_stop(&ours);

@@ -224,7 +224,7 @@ static void open_attacker(void)
 		memset(&att.out.head->lane[i], 0, sizeof(att.out.head->lane[i]));
 		att.out.lane[i].pos = att.out.lane[i].seen = 0;
 	}
-	MUST(!hca_shm_watch(v.shm, 2));
+	MUST(!hca_shm_watch(v.shm, 2, NULL));
 	MUST(!shm_ring_open(dir, "ring.1.2", &att.in));
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What other modules may call of the engine and of the ledger: the rooms themselves
- * know nothing of exporting. A driver that joins the wire with memory of its own and
- * the tests need these.
+ * know nothing of exporting. A driver that joins the wire with memory of its own,
+ * the ib_core face and the tests need these.
  */
 #include "dma/ledger.h"
 #include "dma/mem.h"
+#include "hca/mcast.h"
+#include "hca/srq.h"
 #include "transport/transport.h"
 
 #include <linux/export.h>
@@ -43,3 +45,14 @@ EXPORT_SYMBOL_GPL(hca_timer_init);
 EXPORT_SYMBOL_GPL(hca_timer_start);
 EXPORT_SYMBOL_GPL(hca_timer_stop);
 EXPORT_SYMBOL_GPL(hca_now_ns);
+EXPORT_SYMBOL_GPL(hca_cq_resize);
+EXPORT_SYMBOL_GPL(hca_gid_add);
+EXPORT_SYMBOL_GPL(hca_gid_remove);
+EXPORT_SYMBOL_GPL(hca_mcast_attach);
+EXPORT_SYMBOL_GPL(hca_mcast_detach);
+EXPORT_SYMBOL_GPL(hca_qp_query);
+EXPORT_SYMBOL_GPL(hca_srq_fini);
+EXPORT_SYMBOL_GPL(hca_srq_init);
+EXPORT_SYMBOL_GPL(hca_srq_modify);
+EXPORT_SYMBOL_GPL(hca_srq_post);
+EXPORT_SYMBOL_GPL(hca_srq_query);

@@ -54,7 +54,7 @@ static int make_device(struct softhca *s)
 
 int softhca_create(const struct softhca_attr *attr, struct softhca **out)
 {
-	const struct hca_attr size = { .max_qp = attr->max_qp, .max_keys = attr->max_keys };
+	const struct hca_attr size = { .max_qp = attr->max_qp, .max_keys = attr->max_keys, .roce = attr->roce };
 	struct softhca *s;
 	int err;
 

@@ -54,7 +54,7 @@ static void enter(struct device *dev, struct hca_ledger_rec *rec, const struct h
 	l = READ_ONCE(softhca_of(dev)->ledger);
 	if (l) {
 		hca_ledger_enter(l, rec, m, segs, site);
-		/* The DMA API asks no device whether an address is an error, so nobody here can tell who asked. */
+		/* The DMA API asks no device whether an address is an error, so the check can't be observed here. */
 		hca_ledger_checked(l, m->addr);
 	} else {
 		hca_ledger_abandon(rec);

@@ -2,7 +2,7 @@
 /*
  * The machine's memory, for the software adapter's accessor: what is mapped for good
  * is touched where it is, a page of high memory is mapped for as long as a window is
- * open. An address that is neither is refused, whoever gave it to us.
+ * open. An address that is neither is refused, whatever its source.
  */
 #include "glue.h"
 

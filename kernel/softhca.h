@@ -21,11 +21,13 @@
  * @highmem: what it does with pages that have no mapping
  * @max_qp: queue pairs at most
  * @max_keys: MRs and MWs at most
+ * @roce: its port is one of RoCE v2 (hca/hca.h)
  */
 struct softhca_attr {
 	enum hca_soft_highmem highmem;
 	u32 max_qp;
 	u32 max_keys;
+	bool roce;
 };
 
 /**

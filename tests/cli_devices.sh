@@ -60,7 +60,7 @@ ends 'a single dash' 2 "can't make anything of '-'" "${devices[@]}" -
 ends 'letters in one word' 2 "can't make anything of '-vv'" "${devices[@]}" -vv
 ends 'no adapter of that name' 2 "'mlx5' is no adapter; use one or more of ipath, ipath-refuse, dmahca" \
 	"${devices[@]}" --adapters ipath,mlx5
-ends 'no machine of that name' 2 "'pdp11' is no machine; use one or more of direct" "${devices[@]}" --machines=pdp11
+ends 'no machine of that name' 2 "'pdp11' is no machine; use one or more of direct, iommu-strict, iommu-lazy, bounce, highmem" "${devices[@]}" --machines=pdp11
 ends '--adapters without its argument' 2 '--adapters needs its argument LIST' "${devices[@]}" --adapters
 ends '--json with an argument' 2 '--json takes no argument' "${devices[@]}" --json=yes
 ends 'a full disk behind standard output' 1 "can't be written" bash -c "'$softhca' devices >/dev/full"
@@ -73,9 +73,9 @@ fi
 
 # --- the table ---
 ends 'all of it' 0 'adapter ' "${devices[@]}"
-is 'one line for each adapter and machine, and one above' test "$(wc -l <"$dir/out")" = 13
+is 'one line for each adapter and machine, and one above' test "$(wc -l <"$dir/out")" = 16
 is 'nothing on standard error' test ! -s "$dir/err"
-for m in direct iommu-strict iommu-lazy bounce; do
+for m in direct iommu-strict iommu-lazy bounce highmem; do
 	is "ipath on $m" grep -qE "^ipath +$m +virtual 0x[0-9a-f]+ +tagged 0x4d5[0-9a-f]{13}\$" "$dir/out"
 	is "ipath-refuse on $m" grep -qE "^ipath-refuse +$m +virtual 0x[0-9a-f]+ +refused\$" "$dir/out"
 	is "dmahca on $m" grep -qE "^dmahca +$m +bus +0x[0-9a-f]+ +bus 0x[0-9a-f]+\$" "$dir/out"
@@ -102,7 +102,7 @@ def fields(header, name):
 device = fields('ib_device.h', 'ib_device_attr') | {'phys_port_cnt'}
 port = fields('ib_verbs.h', 'ib_port_attr')
 assert len(device) > 30 and len(port) > 15
-want = [(a, m) for a in ('ipath', 'ipath-refuse', 'dmahca') for m in ('direct', 'iommu-strict', 'iommu-lazy', 'bounce')]
+want = [(a, m) for a in ('ipath', 'ipath-refuse', 'dmahca') for m in ('direct', 'iommu-strict', 'iommu-lazy', 'bounce', 'highmem')]
 assert [(r['adapter'], r['machine']) for r in rows] == want
 for r in rows:
     extra = {'adapter', 'machine', 'low_memory', 'low_address', 'high_memory', 'high_address', 'ports'}

@@ -104,17 +104,28 @@ for r in rows:
 PY
 is 'nothing on standard error' test ! -s "$dir/err"
 
+# --- the environment decides nothing ---
+"${demo[@]}" >"$dir/table" 2>/dev/null
+for ledger in 0 1; do
+	ends "SOFTHCA_LEDGER=$ledger" 0 '7 of 7 faults found, each at its line' env SOFTHCA_LEDGER=$ledger "${demo[@]}"
+	is 'the table is the same' cmp "$dir/table" "$dir/out"
+	is 'nothing on standard error' test ! -s "$dir/err"
+done
+
 # --- when it can't be shown ---
-ends 'without a ledger no fault is found' 1 'unset it' env SOFTHCA_LEDGER=0 "${demo[@]}"
-is 'and the table says so' test "$(tail -n 1 "$dir/out")" = '0 of 7 faults found, each at its line'
-ends 'a plain adapter with a ledger is none' 1 'unset it' env SOFTHCA_LEDGER=1 "${demo[@]}"
-is 'and the table says so' test "$(tail -n 1 "$dir/out")" = '0 of 7 faults found, each at its line'
-SOFTHCA_LEDGER=0 "${demo[@]}" --json >"$dir/json" 2>/dev/null
-verdict 'a failed --json ends with 1' $(($? != 1))
-is 'it is JSON all the same, and says fail' python3 -c "
+if (ulimit -v 40000 && "$softhca" --version) >/dev/null 2>&1; then
+	ends 'no memory for a machine' 1 'Cannot allocate memory' bash -c "ulimit -v 12000; exec '$softhca' lint-demo"
+	is 'the table says that nothing was found' test "$(tail -n 1 "$dir/out")" = '0 of 8 faults found, each at its line'
+	(ulimit -v 12000 && "${demo[@]}" --json) >"$dir/json" 2>/dev/null
+	verdict 'a failed --json ends with 1' $(($? != 1))
+	is 'it is JSON all the same, and says fail' python3 -c "
 import json
 rows = json.load(open('$dir/json'))
-assert [r['verdict'] for r in rows] == ['pass'] + ['fail'] * 7, rows"
+assert [r['verdict'] for r in rows] == ['fail'] * 8, rows"
+else
+	number=$((number + 1))
+	echo "ok $number - no memory for a machine # SKIP the program itself needs more"
+fi
 
 echo "1..$number"
 exit $((failures > 0))

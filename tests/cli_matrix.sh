@@ -63,6 +63,9 @@ ends 'help' 0 'matrix' "$softhca" help
 ends 'help matrix' 0 '--machines LIST' "$softhca" help matrix
 ends 'matrix --help' 0 '--machines LIST' "$softhca" matrix --help
 is 'both are one text' cmp <("$softhca" help matrix) <("$softhca" matrix --help)
+ends 'help help' 0 'usage: softhca help [COMMAND]' "$softhca" help help
+ends 'help of --help' 0 'usage: softhca help [COMMAND]' "$softhca" help --help
+is 'the list of commands has help, and what it does' grep -qE '^  help +print the help of a command' <("$softhca" --help)
 ends '--version' 0 'softhca ' "$softhca" --version
 ends 'a command that there is not' 2 "no command 'matrx'" "$softhca" matrx
 ends 'help for a command that there is not' 2 "no command 'matrx'" "$softhca" help matrx
@@ -77,8 +80,8 @@ ends 'an option that matrix does not have' 2 "no option '--imag'" "${matrix[@]}"
 ends 'a word too many' 2 "'x'" "${matrix[@]}" --image "$dir/random" x
 ends 'an option without its argument' 2 '--image needs its argument FILE' "${matrix[@]}" --image
 ends 'an argument too many' 2 '--json takes no argument' "${matrix[@]}" --image "$dir/random" --json=1
-for bad in '' dma dma-rdma 'dma-dma,' 'dma-dma,,soft-soft' 'DMA-DMA' 'dma-dma soft-soft'; do
-	ends "--pairs '$bad'" 2 'dma-dma, dma-soft, soft-dma, soft-soft' "${matrix[@]}" --image "$dir/random" --pairs "$bad"
+for bad in '' dmahca dmahca-rdma 'dmahca-dmahca,' 'dmahca-dmahca,,ipath-ipath' 'DMAHCA-DMAHCA' 'dmahca-dmahca ipath-ipath' dmahca-soft; do
+	ends "--pairs '$bad'" 2 'use one or more of dmahca-dmahca, dmahca-ipath, ipath-dmahca, ipath-ipath, separated' "${matrix[@]}" --image "$dir/random" --pairs "$bad"
 done
 for bad in '' iommu 'direct,x' 'direct;bounce'; do
 	ends "--machines '$bad'" 2 'direct, iommu-strict, iommu-lazy, bounce, highmem' "${matrix[@]}" --image "$dir/random" \
@@ -95,13 +98,16 @@ done
 # --- wrong files ---
 : >"$dir/empty"
 mkfifo "$dir/fifo"
+python3 -c "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])" "$dir/socket"
 cp "$dir/random" "$dir/secret"
 chmod 0 "$dir/secret"
 ends 'a file that there is not' 1 'No such file' "${matrix[@]}" --image "$dir/none"
 ends 'an empty file' 1 'is empty' "${matrix[@]}" --image "$dir/empty"
-ends 'a directory' 1 'is a directory' "${matrix[@]}" --image "$dir"
-ends 'a pipe' 1 'neither a file nor a block device' "${matrix[@]}" --image "$dir/fifo"
-ends 'a device that is no disk' 1 'neither a file nor a block device' "${matrix[@]}" --image /dev/null
+ends 'a directory' 1 'is a directory; give a file or a block device' "${matrix[@]}" --image "$dir"
+ends 'a pipe' 1 'fifo is a pipe; give a file or a block device' "${matrix[@]}" --image "$dir/fifo"
+ends 'a character device that has bytes' 1 '/dev/zero is a character device; give a file or a block device' "${matrix[@]}" --image /dev/zero
+ends 'a socket' 1 'socket is a socket; give a file or a block device' "${matrix[@]}" --image "$dir/socket"
+ends 'a device that is no disk' 1 'is a character device' "${matrix[@]}" --image /dev/null
 chmod 755 "$dir"
 if as_nobody test -x "$softhca" 2>/dev/null && ! as_nobody test -r "$dir/secret" 2>/dev/null; then
 	ends 'an unreadable file' 1 'Permission denied' as_nobody "${matrix[@]}" --image "$dir/secret"
@@ -112,27 +118,34 @@ fi
 
 # --- rows ---
 ends 'all of it' 0 '20 of 20 rows passed' "${matrix[@]}" --image "$dir/random"
-is 'a row for each pair and machine' test "$(grep -cE '^(dma|soft) .* 300000 .* 0 +0  pass$' "$dir/out")" = 20
+is 'a row for each pair and machine' test "$(grep -cE '^(dmahca|ipath) .* 300000 .* 0 +0  pass$' "$dir/out")" = 20
+is 'the first line says what is carried' test "$(head -n 1 "$dir/out")" = \
+	"$dir/random: 300000 bytes, written to the target's disk and read back in each row; --seed 1"
+is 'the second says what the adapters are' grep -q '^dmahca does DMA, ipath copies with the CPU; ' "$dir/out"
 is 'the verdict is the last line' test "$(tail -n 1 "$dir/out")" = '20 of 20 rows passed'
 is 'nothing on standard error' test ! -s "$dir/err"
 for kind in fmr all; do
 	ends "all of it, --memory $kind" 0 '20 of 20 rows passed' "${matrix[@]}" --image "$dir/random" --memory $kind --seed 3
 done
 for m in direct iommu-strict iommu-lazy bounce highmem; do
-	for p in dma-dma dma-soft soft-dma soft-soft; do
+	for p in dmahca-dmahca dmahca-ipath ipath-dmahca ipath-ipath; do
 		ends "$p on $m" 0 '1 of 1 rows passed' "${matrix[@]}" --image "$dir/random" --pairs $p --machines=$m --seed 2
 	done
 done
 for size in 1 511 512 513 4095 4097 65537; do
 	ends "$size bytes" 0 '4 of 4 rows passed' "${matrix[@]}" --image "$dir/random" --size $size \
-		--machines highmem,iommu-strict --pairs soft-soft,dma-dma --seed $size
+		--machines highmem,iommu-strict --pairs ipath-ipath,dmahca-dmahca --seed $size
 done
-ends '--size beyond the end is all of it' 0 ' 300000 ' "${matrix[@]}" --image "$dir/random" --size 1G --pairs dma-dma \
+ends 'older names of the adapters' 0 '4 of 4 rows passed' "${matrix[@]}" --image "$dir/random" --size 4K --machines direct \
+	--pairs dma-dma,dma-soft,soft-dma,soft-soft
+is 'their rows have the names of today' test "$(awk '$NF == "pass" { printf "%s-%s ", $1, $2 }' "$dir/out")" = \
+	'dmahca-dmahca dmahca-ipath ipath-dmahca ipath-ipath '
+ends '--size beyond the end is all of it' 0 ' 300000 ' "${matrix[@]}" --image "$dir/random" --size 1G --pairs dmahca-dmahca \
 	--machines direct
-ends '--size 64K' 0 ' 65536 ' "${matrix[@]}" --image "$dir/random" --size 64K --pairs dma-dma --machines direct
-ends 'more than the target holds' 0 '5 of 5 rows passed' "${matrix[@]}" --image <(:) --image "$softhca" --pairs dma-soft
+ends '--size 64K' 0 ' 65536 ' "${matrix[@]}" --image "$dir/random" --size 64K --pairs dmahca-dmahca --machines direct
+ends 'more than the target holds' 0 '5 of 5 rows passed' "${matrix[@]}" --image <(:) --image "$softhca" --pairs dmahca-ipath
 ends 'a sparse file of 5 MiB and a bit' 0 '2 of 2 rows passed' bash -c "truncate -s 5242881 '$dir/sparse' &&
-	'$softhca' matrix --image '$dir/sparse' --pairs soft-dma --machines bounce,iommu-lazy"
+	'$softhca' matrix --image '$dir/sparse' --pairs ipath-dmahca --machines bounce,iommu-lazy"
 
 # --- JSON ---
 "${matrix[@]}" --image "$dir/random" --json --size 100000 >"$dir/json" 2>"$dir/err"
@@ -143,7 +156,7 @@ import hashlib, itertools, json, sys
 rows = json.load(open(sys.argv[1]))
 digest = hashlib.sha256(open(sys.argv[2], 'rb').read(100000)).hexdigest()
 machines = ['direct', 'iommu-strict', 'iommu-lazy', 'bounce', 'highmem']
-want = list(itertools.product(['dma', 'soft'], ['dma', 'soft'], machines))
+want = list(itertools.product(['dmahca', 'ipath'], ['dmahca', 'ipath'], machines))
 assert [(r['initiator'], r['target'], r['machine']) for r in rows] == want, rows
 for r in rows:
     assert list(r) == ['initiator', 'target', 'machine', 'bytes', 'seconds', 'mappings', 'faults', 'leaks',
@@ -168,7 +181,7 @@ assert len(rows) == 4 and all(r['verdict'] == 'fail' and r['sha256_out'] == '' f
 if command -v mke2fs >/dev/null && command -v e2fsck >/dev/null; then
 	truncate -s 2M "$dir/ext"
 	mke2fs -q -F -t ext4 "$dir/ext"
-	some=(--pairs dma-soft --machines "iommu-strict,highmem")
+	some=(--pairs dmahca-ipath --machines "iommu-strict,highmem")
 	ends 'an ext4 image' 0 '2 of 2 rows passed' "${matrix[@]}" --image "$dir/ext" "${some[@]}"
 	is 'without a note' test ! -s "$dir/err"
 	mkdir "$dir/bin"
@@ -186,7 +199,7 @@ SH
 	ends 'an ext4 image with errors comes back with them' 0 '2 of 2 rows passed' "${matrix[@]}" --image "$dir/ext" "${some[@]}"
 	is 'with a note' grep -q 'note: e2fsck -fn says [1-9]' "$dir/err"
 	ends 'no room for what comes back' 1 'no temporary file' env TMPDIR=/nonexistent "${matrix[@]}" --image "$dir/ext" \
-		--pairs dma-dma --machines direct
+		--pairs dmahca-dmahca --machines direct
 	ends 'part of a file system is not checked' 0 '2 of 2 rows passed' env PATH="$dir/bin:$PATH" "${matrix[@]}" \
 		--image "$dir/ext" --size 1M "${some[@]}"
 else
@@ -220,13 +233,13 @@ done
 truncate -s 96M "$dir/larger" # than a machine's memory, which is a file, too
 # shellcheck disable=SC2016
 ends 'a limit of file sizes' 1 'set TMPDIR to a folder that has' bash -c 'ulimit -f 81920; exec "$@"' - "${matrix[@]}" \
-	--image "$dir/larger" --pairs dma-dma --machines direct
+	--image "$dir/larger" --pairs dmahca-dmahca --machines direct
 if unshare -rm true 2>/dev/null; then
 	mkdir "$dir/full"
 	# shellcheck disable=SC2016
 	ends 'a full TMPDIR' 1 "$dir/full has no room for a file of 33554432 bytes (No space left on device); set TMPDIR" \
 		unshare -rm bash -c 'mount -t tmpfs -o size=4M none "$1" && TMPDIR=$1 && shift && export TMPDIR && exec "$@"' - \
-		"$dir/full" "${matrix[@]}" --image "$dir/large" --pairs dma-dma --machines direct
+		"$dir/full" "${matrix[@]}" --image "$dir/large" --pairs dmahca-dmahca --machines direct
 else
 	number=$((number + 1))
 	echo "ok $number - a full TMPDIR # SKIP no namespace of mounts"

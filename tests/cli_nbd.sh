@@ -72,15 +72,16 @@ copy() {
 }
 for m in direct iommu-strict iommu-lazy bounce highmem; do
 	for k in all fastreg fmr; do
-		does "nbdcopy both ways, $m, $k" copy "machine=$m memory=$k initiator=dma target=soft"
+		does "nbdcopy both ways, $m, $k" copy "machine=$m memory=$k initiator=dmahca target=ipath"
 		does 'nothing was left' test ! -s "$dir/err"
 	done
 done
-for i in dma soft; do
-	for t in dma soft; do
+for i in dmahca ipath; do
+	for t in dmahca ipath; do
 		does "nbdcopy both ways, $i to $t" copy "initiator=$i target=$t machine=iommu-strict"
 	done
 done
+does 'older names of the adapters' copy 'initiator=dma target=soft machine=iommu-strict'
 does 'blocks of 4,096 bytes' copy 'blocksize=4096'
 does 'one channel for all' copy 'channels=1'
 does 'the file has it' cmp "$dir/random" "$dir/disk"
@@ -104,7 +105,7 @@ long='qemu-io -f raw -c "write -P 0x3c 0 262656" -c "read -P 0x3c 0 262656" -c "
 	-c "read -P 0x3d 5 3000001" "$uri" | tee /dev/stderr | grep -c "failed" | grep -qx 0'
 for m in bounce iommu-strict highmem; do
 	cp "$dir/random" "$dir/long"
-	does "a long request, $m" on "file=$dir/long initiator=dma machine=$m" "$long"
+	does "a long request, $m" on "file=$dir/long initiator=dmahca machine=$m" "$long"
 done
 
 # --- other tools ---
@@ -114,7 +115,7 @@ does 'qemu-img compares' on "file=$dir/disk" 'qemu-img compare -f raw -F raw "$u
 does 'qemu-img converts' on "file=$dir/disk" 'qemu-img convert -f raw -O qcow2 "$uri" '"$dir/q && qemu-img compare -f raw -F qcow2 $expect $dir/q"
 verify='--rw=randrw --bsrange=512-64k --blockalign=512 --size=8M --iodepth=16 --verify=crc32c --verify_fatal=1 --numjobs=1'
 # shellcheck disable=SC2016
-does 'fio with verify' on "file=$dir/disk ledger=true machine=iommu-strict initiator=dma" \
+does 'fio with verify' on "file=$dir/disk ledger=true machine=iommu-strict initiator=dmahca" \
 	"cd $dir && "'fio --name=v --ioengine=nbd --uri="$uri" --fsync=64 '"$verify"
 if command -v mkfs.ext4 >/dev/null; then
 	truncate -s 16M "$dir/fs"

@@ -166,6 +166,13 @@ for r in ring.values():
     assert r['state'] == 'live', r
     l = r['requests']
     assert l['written'] > 0 and 0 <= l['waiting'] <= l['size'] and l['blocked'] is False, r"
+	says 'what the queue pairs have done' '^ +sent [1-9][0-9]* requests, [1-9][0-9]* bytes; received [1-9][0-9]*, [1-9][0-9]* bytes; 0 errors, 0 retries$'
+	json 'the same as JSON: each message is received once' "
+a, b = (node[i]['queue_pairs'][0]['counters'] for i in (1, 2))
+for c in a, b:
+    assert c['errors'] == 0 and c['received'] > 0 and c['requests'] > 0, c
+    assert c['bytes'] % 4096 == 0 and c['received_bytes'] == 4096 * c['received'], c
+    assert abs(c['bytes'] - 4096 * c['requests']) <= 4096, c"
 	kill -0 "$server" && kill -0 "$client"
 	verdict 'they go on' $?
 

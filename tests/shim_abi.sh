@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# tests/shim_abi.sh LIBRARY - the drop-in libibverbs has each symbol of the system's own, in the same version, and each
-# that later versions of it added; its versions inherit as the system's do, and it needs no library of ours. As TAP.
+# tests/shim_abi.sh LIBRARY - the drop-in libibverbs, or librdmacm, has each symbol of the system's own, in the same version, and each
+# that later versions of it added; its versions inherit as the system's do, and it needs no library but libc, and librdmacm the
+# other one. As TAP.
 set -u
 
 ours=$1
+name=$(basename "$ours")
+case $name in
+librdmacm*) prefix=RDMACM_ needs='|libibverbs' ;;
+*) prefix=IBVERBS_ needs= ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 export LC_ALL=C
 shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
@@ -39,21 +45,21 @@ chain() {
 }
 
 # The system's, wherever the linker would find it without us.
-theirs=$(env -u LD_LIBRARY_PATH gcc -print-file-name=libibverbs.so.1)
-[ -f "$theirs" ] || theirs=$(PATH=$PATH:/sbin ldconfig -p | awk '/libibverbs\.so\.1 / { print $NF; exit }')
+theirs=$(env -u LD_LIBRARY_PATH gcc -print-file-name="$name")
+[ -f "$theirs" ] || theirs=$(PATH=$PATH:/sbin ldconfig -p | awk -v name="$name" '$1 == name { print $NF; exit }')
 
 if [ ! -f "$theirs" ]; then
-	echo '1..0 # SKIP there is no libibverbs.so.1 to compare with'
+	echo '1..0 # SKIP there is no library to compare with'
 	exit 0
 fi
-{ [ "$(defined "$theirs" | wc -l)" -gt 100 ] || echo 'nm shows next to nothing'; } | verdict 'there is something to compare with'
+{ [ "$(defined "$theirs" | wc -l)" -gt 60 ] || echo 'nm shows next to nothing'; } | verdict 'there is something to compare with'
 comm -23 <(defined "$theirs") <(defined "$ours") | verdict 'each symbol of the system'\''s library'
 comm -23 <(chain "$theirs" | sort) <(chain "$ours" | sort) | verdict 'each version, and what it inherits'
-comm -23 <(grep -v '^#' "$here/shim_abi.later" | sed 's/@/@@/; s/^/T /' | sort) <(defined "$ours") |
+comm -23 <(grep "@$prefix" "$here/shim_abi.later" | sed 's/@/@@/; s/^/T /' | sort) <(defined "$ours") |
 	verdict 'each symbol of later versions'
-readelf -d "$ours" | grep -E 'NEEDED' | grep -vE '\[(libc|libpthread|ld-linux[^]]*|lib[atu]bsan|lib[a-z]*san|libgcc_s|librt|libdl|libm|libresolv)\.so' |
+readelf -d "$ours" | grep -E 'NEEDED' | grep -vE "\[(libc|libpthread|ld-linux[^]]*|lib[atu]bsan|lib[a-z]*san|libgcc_s|librt|libdl|libm|libresolv$needs)\.so" |
 	verdict 'it needs nothing but libc'
-{ readelf -d "$ours" | grep -q 'SONAME.*\[libibverbs\.so\.1\]' || echo 'another SONAME'; } | verdict 'its name'
+{ readelf -d "$ours" | grep -q "SONAME.*\[$name\]" || echo 'another SONAME'; } | verdict 'its name'
 
 echo "1..$number"
 [ "$failures" -eq 0 ]

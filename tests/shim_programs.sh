@@ -101,7 +101,7 @@ pair() {
 	wait "$server"
 	status=$?
 	[ "$client" -eq 0 ] && [ "$status" -eq 0 ]
-	verdict "$*" $? "client $client, server $status; $(tail -n 8 client.out server.out)"
+	verdict "$*" $? "client $client, server $status; $(tail -n 60 client.out server.out)"
 }
 
 # clients N PROGRAM ARGUMENT... - a server of N clients at once
@@ -133,6 +133,33 @@ says ipath0 ibv_devices
 says 'GID[  0]' ibv_devinfo -v
 says PORT_ACTIVE ibv_devinfo -d ipath0 -i 1
 SOFTHCA_LINK=ib says 'link_layer:		InfiniBand' ibv_devinfo
+
+# --- ibv_asyncwatch ---
+# A program that waits for events: of an address that an interface gets, in a network of its own.
+# shellcheck disable=SC2016 # that shell expands them
+watch_events() {
+	local own=(unshare -n) out
+	[ "$(id -u)" = 0 ] || own=(unshare -rn)
+	if ! command -v ibv_asyncwatch >/dev/null || ! command -v ip >/dev/null; then
+		skip 'ibv_asyncwatch'
+		return
+	fi
+	if ! "${own[@]}" true 2>/dev/null; then
+		skip 'ibv_asyncwatch' 'no network namespace of its own'
+		return
+	fi
+	mkdir -m 700 own_fabric
+	out=$(timeout 60 "${own[@]}" env "LD_LIBRARY_PATH=$dir/lib" "SOFTHCA_FABRIC=$dir/own_fabric" bash -c '
+		ip link set lo up
+		stdbuf -oL ibv_asyncwatch >watch.out 2>&1 &
+		until grep -q "async event FD" watch.out; do kill -0 $! || exit 1; sleep 0.05; done
+		ip addr add 10.9.9.1/32 dev lo
+		until grep -qi "event_type.*GID" watch.out; do kill -0 $! || exit 1; sleep 0.05; done
+		kill $!' 2>&1)
+	verdict 'ibv_asyncwatch: an address comes' $? "$out $(cat watch.out)"
+}
+watch_events
+
 out=$(SOFTHCA_LINK=token "${run[@]}" ibv_devinfo 2>&1)
 grep -qF 'SOFTHCA_LINK=token: must be' <<<"$out"
 verdict 'a bad value of a variable is named' $? "$out"

@@ -50,6 +50,7 @@ struct side {
 	u32 handled; /* atomic */
 	u32 deaths; /* atomic */
 	u32 dead; /* atomic: the last of them */
+	u64 dead_stamp HCA_ALIGNED(8); /* atomic: the same */
 	u32 peer; /* atomic: whom its queue pair is connected to */
 };
 
@@ -76,6 +77,14 @@ static inline u32 fabric_files(void)
 	if (d)
 		closedir(d);
 	return n;
+}
+
+static inline bool has_file(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", fabric_dir, name);
+	return !access(path, F_OK);
 }
 
 static inline int fabric_remove(void **state)
@@ -136,11 +145,12 @@ static inline void on_completion(struct hca_cq *cq)
 	hca_fetch_add(&s->handled, 1u);
 }
 
-static inline void on_death(void *ctx, u32 node)
+static inline void on_death(void *ctx, u32 node, u64 stamp)
 {
 	struct side *s = ctx;
 
 	hca_store(&s->dead, node);
+	hca_store(&s->dead_stamp, stamp);
 	hca_fetch_add(&s->deaths, 1u);
 	/* As a face does. */
 	if (hca_load(&s->peer) == node)
@@ -252,7 +262,7 @@ static inline int side_connect_as(struct side *s, const struct side_name *peer, 
 	} else {
 		init |= HCA_QP_ACCESS_FLAGS;
 		hca_store(&s->peer, peer->node);
-		hca_shm_watch(s->shm, peer->node);
+		hca_shm_watch(s->shm, peer->node, NULL);
 	}
 	if (s->qp->type == HCA_QPT_RC) {
 		rtr |= HCA_QP_MAX_DEST_RD_ATOMIC | HCA_QP_MIN_RNR_TIMER;

@@ -460,10 +460,12 @@ static void all_seeds(enum hca_qp_type type)
 	FOR_SEEDS(seed, SEEDS)
 	{
 		begin(type, seed);
+		test_long_stops(seed / TROUBLES % 2);
 		run_seed(seed, HCA_ARRAY_SIZE(fns), fns);
 		end(seed);
 		steps += test_steps();
 	}
+	test_long_stops(false);
 	print_message("# %llu decisions\n", (unsigned long long)steps);
 	for (i = 0; i < HCA_ARRAY_SIZE(sends_seen); i++)
 		if (sends_seen[i] || recvs_seen[i])
@@ -486,11 +488,55 @@ static void unreliable(void **state)
 	all_seeds(HCA_QPT_UC);
 }
 
+/* --- the last completion --- */
+
+#ifdef DELIVER_H
+#define LAST_SEEDS 64u
+#else
+#define LAST_SEEDS 2000u
+#endif
+
+static void posts_once(void *arg)
+{
+	(void)arg;
+	CHECK(!post(&a, 1, HCA_WR_RDMA_WRITE, 0, LEN, BASE + WRITE_AREA, b.all->key));
+}
+
+/* The call that posted may not have returned yet. */
+static void destroys_when_complete(void *arg)
+{
+	struct hca_wc wc;
+
+	(void)arg;
+	await(&a.scq, &wc);
+	CHECK(wc.status == HCA_WC_SUCCESS);
+	hca_qp_destroy(a.qp);
+	a.qp = NULL;
+}
+
+static void destroyed_at_the_last_completion(void **state)
+{
+	void (*const fns[])(void *) = { posts_once, destroys_when_complete };
+
+	(void)state;
+	test_long_stops(true);
+	FOR_SEEDS(seed, LAST_SEEDS)
+	{
+		connect_type(HCA_QPT_RC);
+		set_flat(&a, seed & 1);
+		set_flat(&b, seed & 1);
+		run_seed(seed, HCA_ARRAY_SIZE(fns), fns);
+		assert_int_equal(close_both(NULL), 0);
+	}
+	test_long_stops(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reliable),
 		cmocka_unit_test(unreliable),
+		cmocka_unit_test(destroyed_at_the_last_completion),
 	};
 
 	return cmocka_run_group_tests_name("engine_schedule", tests, NULL, NULL);

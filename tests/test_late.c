@@ -197,6 +197,92 @@ static void local_work_waits_and_takes_no_number(void **state)
 	nothing_more();
 }
 
+/*
+ * A message takes a key away that a thread uses: the thread that takes messages in doesn't wait for that one. The message completes, and is
+ * answered, when the key is of no use any more; what follows comes behind it.
+ */
+static void taking_in_waits_for_no_user_of_a_key(void **state)
+{
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = 1, .invalid = true };
+	struct hca_send_wr wr = { .wr_id = 1, .opcode = HCA_WR_REG_MR };
+	struct hca_quiesce_mark mark;
+	u64 page = BASE;
+	struct hca_mr *mr;
+	struct hca_wc wc;
+
+	(void)state;
+	assert_int_equal(hca_mr_create(&b.pd, &attr, &mr), 0);
+	wr.reg.mr = mr;
+	wr.reg.to = (struct hca_mr_pages){ .key = mr->key,
+					   .access = RW,
+					   .iova = BASE,
+					   .length = 4096,
+					   .page_shift = 12,
+					   .npages = 1,
+					   .pages = &page };
+	assert_int_equal(hca_post_send(b.qp, &wr), 0);
+	good(&b.scq, 1);
+	assert_int_equal(post_recv(&b, 10, 0, 8), 0);
+	assert_int_equal(post_recv(&b, 11, 8, 8), 0);
+	wr = (struct hca_send_wr){ .wr_id = 2, .opcode = HCA_WR_SEND_WITH_INV, .imm = mr->key };
+	assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	assert_int_equal(send(3, 0, 8), 0);
+	hca_quiesce_enter(&b.hca.quiesce, &mark);
+	while (late_step(&late))
+		;
+	assert_int_equal(hca_cq_ring_poll(&b.rcq.ring, &wc, 1), 0);
+	assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 0);
+	hca_quiesce_leave(&mark);
+	hca_eq_run(&late.eq);
+	all_steps();
+	good(&a.scq, 2);
+	good(&a.scq, 3);
+	poll_one(&b.rcq, 10, HCA_WC_SUCCESS, &wc);
+	assert_int_equal(wc.wc_flags, HCA_WC_WITH_INVALIDATE);
+	good(&b.rcq, 11);
+	assert_int_equal(hca_mr_destroy(mr), 0);
+	nothing_more();
+}
+
+/* The queue pair ends while a message waits for that. */
+static void a_queue_pair_ends_while_a_key_does(void **state)
+{
+	struct hca_mr_attr attr = { .kind = HCA_MR_PAGES, .max_pages = 1, .invalid = true };
+	struct hca_send_wr wr = { .wr_id = 1, .opcode = HCA_WR_REG_MR };
+	struct hca_quiesce_mark mark;
+	u64 page = BASE;
+	struct hca_mr *mr;
+
+	(void)state;
+	assert_int_equal(hca_mr_create(&b.pd, &attr, &mr), 0);
+	wr.reg.mr = mr;
+	wr.reg.to = (struct hca_mr_pages){ .key = mr->key,
+					   .access = RW,
+					   .iova = BASE,
+					   .length = 4096,
+					   .page_shift = 12,
+					   .npages = 1,
+					   .pages = &page };
+	assert_int_equal(hca_post_send(b.qp, &wr), 0);
+	good(&b.scq, 1);
+	assert_int_equal(post_recv(&b, 10, 0, 8), 0);
+	assert_int_equal(post_recv(&b, 11, 8, 8), 0);
+	wr = (struct hca_send_wr){ .wr_id = 2, .opcode = HCA_WR_SEND_WITH_INV, .imm = mr->key };
+	assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	hca_quiesce_enter(&b.hca.quiesce, &mark);
+	while (late_step(&late))
+		;
+	hca_quiesce_leave(&mark);
+	hca_qp_to_error(b.qp, 0);
+	hca_eq_run(&late.eq);
+	all_steps();
+	good(&b.rcq, 10);
+	flushed(&b.rcq, 11);
+	good(&a.scq, 2);
+	assert_int_equal(to_state(b.qp, HCA_QPS_RESET), 0);
+	assert_int_equal(hca_mr_destroy(mr), 0);
+}
+
 static void numbers_go_round(void **state)
 {
 	u32 i;
@@ -387,6 +473,8 @@ int main(void)
 		HELD(several_pieces),
 		HELD(one_sided_work_waits),
 		HELD(local_work_waits_and_takes_no_number),
+		HELD(taking_in_waits_for_no_user_of_a_key),
+		HELD(a_queue_pair_ends_while_a_key_does),
 		HELD(numbers_go_round),
 		HELD(the_oldest_failure_decides),
 		HELD(a_local_failure_waits_its_turn),

@@ -148,6 +148,33 @@ static void test_rnr(void **state)
 	wait_both(&b, &b.rcq, 2, HCA_WC_SUCCESS, NULL);
 }
 
+/* What can be seen from outside: requests that left, their bytes in pieces, and those that left again. Another life begins at 0. */
+static void test_counts(void **state)
+{
+	const struct hca_fabric_count *n = hca_shm_count(a.shm, a.qp->qpn);
+	const struct hca_qp_attr reset = { .qp_state = HCA_QPS_RESET };
+
+	(void)state;
+	assert_non_null(n);
+	assert_null(hca_shm_count(a.shm, a.qp->qpn + 1));
+	test_rnr(state);
+	assert_true(n->retries >= 1);
+	assert_int_equal(n->requests, 1 + n->retries);
+	assert_int_equal(n->bytes, 100 * n->requests);
+	assert_int_equal(side_recv(&b, 2, 0, HCA_PIECE + 100), 0);
+	assert_int_equal(side_post(&a, &bn, 1, HCA_WR_SEND, 0, HCA_PIECE + 100, 0), 0);
+	wait_both(&a, &a.scq, 1, HCA_WC_SUCCESS, NULL);
+	wait_both(&b, &b.rcq, 2, HCA_WC_SUCCESS, NULL);
+	assert_int_equal(side_post(&a, &bn, 1, HCA_WR_RDMA_READ, 0, 8, 0), 0);
+	wait_both(&a, &a.scq, 1, HCA_WC_SUCCESS, NULL);
+	assert_int_equal(n->requests, 3 + n->retries);
+	assert_int_equal(n->bytes, 100 * (1 + n->retries) + HCA_PIECE + 100 + 8);
+	assert_int_equal(hca_qp_modify(a.qp, &reset, HCA_QP_STATE), 0);
+	assert_int_equal(n->requests, 0);
+	assert_int_equal(n->bytes, 0);
+	assert_int_equal(n->retries, 0);
+}
+
 /* IBTA vol. 1, 9.7.4.1.3, 10.7.2: a key that isn't one ends both queue pairs. */
 static void test_wrong_key(void **state)
 {
@@ -299,13 +326,13 @@ static void test_datagram(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_send, open_rc),	    { "test_send_global", test_send, open_rc_global, close_both, NULL },
-		BOTH(test_immediate, open_rc),	    BOTH(test_rdma, open_rc),
-		BOTH(test_atomics, open_rc),	    BOTH(test_rnr, open_rc),
-		BOTH(test_wrong_key, open_rc),	    BOTH(test_long, open_rc),
-		BOTH(test_both_full, open_rc),	    BOTH(test_many, open_rc),
-		BOTH(test_uc_send, open_uc),	    BOTH(test_datagram, open_ud),
-		BOTH(test_lost_datagrams, open_ud),
+		BOTH(test_send, open_rc),      { "test_send_global", test_send, open_rc_global, close_both, NULL },
+		BOTH(test_immediate, open_rc), BOTH(test_rdma, open_rc),
+		BOTH(test_atomics, open_rc),   BOTH(test_rnr, open_rc),
+		BOTH(test_counts, open_rc),    BOTH(test_wrong_key, open_rc),
+		BOTH(test_long, open_rc),      BOTH(test_both_full, open_rc),
+		BOTH(test_many, open_rc),      BOTH(test_uc_send, open_uc),
+		BOTH(test_datagram, open_ud),  BOTH(test_lost_datagrams, open_ud),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

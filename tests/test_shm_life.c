@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Nodes that come and go: numbers, locks, leftovers, the directory, forks, what runs out, groups, and that an idle process isn't
- * woken. fcntl(2) has what F_OFD_SETLK promises.
+ * Nodes that come and go: numbers, locks, leftovers, the directory, forks, what runs out, and that an idle process isn't woken.
+ * fcntl(2) has what F_OFD_SETLK promises.
  */
 #include "shm_fixture.h"
 
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "hca/mcast.h"
+#include "wire/shm/internal.h"
 
 #define CHECK(c) ((c) ? (void)0 : (fprintf(stderr, "# line %d: %s\n", __LINE__, #c), _exit(1)))
 
@@ -39,14 +39,6 @@ static void in_child(void (*fn)(void))
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-}
-
-static bool has_file(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", fabric_dir, name);
-	return !access(path, F_OK);
 }
 
 /* --- numbers --- */
@@ -108,8 +100,8 @@ static void open_two_and_die(void)
 
 	CHECK(!open_node(&n[0]));
 	CHECK(!open_node(&n[1]));
-	CHECK(!hca_shm_watch(n[0], hca_shm_number(n[1])));
-	CHECK(!hca_shm_watch(n[1], hca_shm_number(n[0])));
+	CHECK(!hca_shm_watch(n[0], hca_shm_number(n[1]), NULL));
+	CHECK(!hca_shm_watch(n[1], hca_shm_number(n[0]), NULL));
 }
 
 static void leftovers_are_removed(void **state)
@@ -181,7 +173,7 @@ static void files_are_ours_alone(void **state)
 	umask(0);
 	assert_int_equal(open_node(&n[0]), 0);
 	assert_int_equal(open_node(&n[1]), 0);
-	assert_int_equal(hca_shm_watch(n[0], 2), 0);
+	assert_int_equal(hca_shm_watch(n[0], 2, NULL), 0);
 	umask(022);
 	snprintf(path, sizeof(path), "%s/node.1", fabric_dir);
 	assert_int_equal(stat(path, &st), 0);
@@ -228,7 +220,7 @@ static void use_after_fork(void)
 	CHECK(!hca_shm_is_ours(a.shm));
 	CHECK(hca_shm_poll(a.shm) == 0);
 	hca_shm_arm(a.shm);
-	CHECK(hca_shm_watch(a.shm, 2) == -ESRCH);
+	CHECK(hca_shm_watch(a.shm, 2, NULL) == -ESRCH);
 	hca_shm_joined(a.shm, 1);
 	hca_shm_close(a.shm);
 	/* And may have a node of its own. */
@@ -343,7 +335,7 @@ static void with_little_room(void)
 		hca_shm_close(n[0]);
 	}
 	CHECK(fabric_files() == 2);
-	CHECK(hca_shm_watch(n[0], 2) == -ENOSPC);
+	CHECK(hca_shm_watch(n[0], 2, NULL) == -ENOSPC);
 	CHECK(fabric_files() == 2);
 	hca_shm_close(n[1]);
 	hca_shm_close(n[0]);
@@ -404,70 +396,6 @@ static void many_nodes(void **state)
 	for (i = 0; i < MANY; i++)
 		side_close(&many[i]);
 	assert_int_equal(fabric_files(), 0);
-}
-
-/* --- groups --- */
-
-static const struct hca_gid group = { .raw = { 0xff, 0x0e, [15] = 1 } };
-#define MLID 0xc001u
-
-static int open_member(struct side *s)
-{
-	const struct side_name nobody = { 0 };
-
-	return side_open(s) || side_qp(s, HCA_QPT_UD) || side_connect(s, &nobody);
-}
-
-static void join(struct side *s)
-{
-	assert_int_equal(hca_mcast_attach(s->qp, &group, MLID), 0);
-	hca_shm_joined(s->shm, 1);
-	assert_int_equal(side_recv(s, 1, 0, 200), 0);
-}
-
-static void send_to_group(struct side *s)
-{
-	const struct side_name all = { .node = MLID, .qpn = HCA_MCAST_QPN };
-	struct hca_wc wc;
-
-	assert_int_equal(side_post(s, &all, 2, HCA_WR_SEND, 1000, 100, 0), 0);
-	side_wait(s, &s->scq, &wc);
-	assert_int_equal(wc.status, HCA_WC_SUCCESS);
-}
-
-/* Members that came before the sender, and after it; and one that isn't. */
-static void groups_reach_all(void **state)
-{
-	static struct side before, sender, after, stranger;
-	struct hca_wc wc;
-
-	(void)state;
-	assert_int_equal(open_member(&before), 0);
-	join(&before);
-	assert_int_equal(open_member(&sender), 0);
-	assert_int_equal(open_member(&after), 0);
-	assert_int_equal(open_member(&stranger), 0);
-	join(&after);
-	send_to_group(&sender);
-	side_wait(&before, &before.rcq, &wc);
-	assert_int_equal(wc.byte_len, 140);
-	side_wait(&after, &after.rcq, &wc);
-	assert_false(has_file("ring.2.4"));
-	/* One that left all groups isn't sent to. */
-	assert_int_equal(hca_mcast_detach(after.qp, &group, MLID), 0);
-	hca_shm_joined(after.shm, 0);
-	assert_int_equal(side_recv(&before, 1, 0, 200), 0);
-	send_to_group(&sender);
-	side_wait(&before, &before.rcq, &wc);
-	side_close(&before);
-	/* And one whose number is another's now. */
-	assert_int_equal(open_member(&before), 0);
-	assert_int_equal(hca_shm_number(before.shm), 1);
-	send_to_group(&sender);
-	side_close(&sender);
-	side_close(&before);
-	side_close(&after);
-	side_close(&stranger);
 }
 
 /* --- leaving --- */
@@ -587,6 +515,43 @@ static void nothing_wakes_an_idle_process(void **state)
 	side_close(&b);
 }
 
+/* --- a number that is used again --- */
+
+/* Its first owner's end is noticed only after the next one is watched; that one's end is noticed as well, though it never sent. */
+static void the_next_of_a_number_is_watched(void **state)
+{
+	u64 first = 0, second = 0, again = 0;
+	static struct side watcher;
+	struct hca_shm *n;
+
+	(void)state;
+	assert_int_equal(side_open(&watcher), 0);
+	assert_int_equal(open_node(&n), 0);
+	assert_int_equal(hca_shm_number(n), 2);
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &first), 0);
+	shm_take_begin(watcher.shm); /* nothing is noticed */
+	hca_shm_close(n);
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &second), -ESRCH);
+	assert_int_equal(open_node(&n), 0);
+	assert_int_equal(hca_shm_number(n), 2);
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &second), 0);
+	assert_true(first && second && first != second);
+	shm_take_end(watcher.shm);
+	while (!hca_load_acquire(&watcher.deaths))
+		hca_pause();
+	assert_true(hca_load(&watcher.dead_stamp) == first);
+	while (!has_file("ring.1.2"))
+		hca_pause();
+	assert_int_equal(hca_shm_watch(watcher.shm, 2, &again), 0);
+	assert_true(again == second);
+	assert_int_equal(hca_shm_watch(n, 1, NULL), 0); /* so that it says that it leaves: its process goes on */
+	hca_shm_close(n);
+	while (hca_load_acquire(&watcher.deaths) < 2)
+		hca_pause();
+	assert_true(hca_load(&watcher.dead_stamp) == second);
+	side_close(&watcher);
+}
+
 #define IN_FABRIC(t) cmocka_unit_test_setup_teardown(t, fabric_make, fabric_remove)
 
 int main(void)
@@ -604,8 +569,8 @@ int main(void)
 		IN_FABRIC(descriptors_run_out),
 		IN_FABRIC(room_runs_out),
 		IN_FABRIC(many_nodes),
-		IN_FABRIC(groups_reach_all),
 		IN_FABRIC(one_leaves),
+		IN_FABRIC(the_next_of_a_number_is_watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

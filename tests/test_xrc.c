@@ -4,7 +4,8 @@
  * side, a target at the other, and receive queues that messages name by number. What
  * belongs to whom, what is refused, and the ends of each object while others use it.
  */
-#include "engine_fixture.h"
+#define BYTES (4u * 65536u)
+#include "schedule_fixture.h"
 
 #define SRQ_WR 8u
 
@@ -377,6 +378,54 @@ static void memory_runs_out(void **state)
 	assert_int_equal(hca_srq_fini(&more), 0);
 }
 
+/* --- a destroy that fails --- */
+
+static int destroyed;
+
+static void sends_two_pieces(void *arg)
+{
+	struct hca_sge sge = sge_at(&a, 0, HCA_PIECE + 8);
+	struct hca_send_wr wr = { .wr_id = 1, .sge = &sge, .num_sge = 1, .opcode = HCA_WR_SEND, .srqn = srq.number };
+
+	(void)arg;
+	CHECK(!hca_post_send(a.qp, &wr));
+}
+
+static void destroys(void *arg)
+{
+	(void)arg;
+	destroyed = hca_srq_fini(&srq);
+}
+
+/* A message is coming in while the queue is to go: it comes in, if the queue stays. */
+static void refused_destroy_refuses_no_message(void **state)
+{
+	void (*const fns[])(void *arg) = { sends_two_pieces, destroys };
+	u32 stayed = 0, went = 0;
+	struct hca_wc wc = { 0 };
+
+	FOR_SEEDS(seed, 4000)
+	{
+		assert_int_equal(open_xrc(state), 0);
+		give(&srq, b.all, 2, 0, HCA_PIECE + 8);
+		run_seed(seed, HCA_ARRAY_SIZE(fns), fns);
+		hca_eq_run(a.hca.eq);
+		test_clock_advance(1000 * MS);
+		assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 1);
+		if (destroyed) {
+			assert_int_equal(destroyed, -EBUSY);
+			assert_int_equal(wc.status, HCA_WC_SUCCESS);
+			assert_int_equal(hca_cq_ring_poll(&b.rcq.ring, &wc, 1), 1);
+			stayed++;
+		} else {
+			assert_int_equal(hca_xrc_srq_init(&srq, &b.hca, &b.pd, &xrcd, &b.rcq, &srq_user, &attr), 0);
+			went++;
+		}
+		assert_int_equal(close_xrc(state), 0);
+	}
+	assert_true(first_seed() != 1 || (stayed && went));
+}
+
 #define XRC(t) cmocka_unit_test_setup_teardown(t, open_xrc, close_xrc)
 
 int main(void)
@@ -397,6 +446,7 @@ int main(void)
 		XRC(bad_queue_pairs),
 		XRC(all_numbers),
 		XRC(memory_runs_out),
+		cmocka_unit_test(refused_destroy_refuses_no_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,11 +4,13 @@
 # tools/check-install.sh DIR - `make install` into DIR, then what a user of the
 # library would do with it, as TAP: each public header alone in C and in C++, a
 # program that takes the address of every exported function (so each is declared,
-# has C linkage and can be linked) in C, in C++ and statically, and the man pages.
+# has C linkage and can be linked) in C, in C++ and statically, the man pages, the examples as
+# they are installed, the plugin's path, and `make uninstall`.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
-dest=$1
+mkdir -p "$1" || exit 1
+dest=$(cd "$1" && pwd)
 prefix=/opt/softhca
 there=$dest$prefix
 number=0 failures=0
@@ -42,7 +44,8 @@ if [ "$failures" -gt 0 ]; then
 	exit 1
 fi
 for f in lib/libsofthca.so lib/libsofthca.so.0 lib/libsofthca.a lib/pkgconfig/softhca.pc include/softhca/config.h \
-	bin/softhca lib/nbdkit/plugins/nbdkit-softhca-plugin.so; do
+	bin/softhca bin/softhca-bench lib/nbdkit/plugins/nbdkit-softhca-plugin.so share/doc/softhca/README.md \
+	share/doc/softhca/examples/map_and_look.c share/bash-completion/completions/softhca; do
 	try "installed: $f" test -e "$there/$f"
 done
 outside=$(find "$dest" -type f -not -path "$there/*")
@@ -54,6 +57,19 @@ try "pkg-config says version $version" test "$(pkg-config --modversion softhca)"
 read -ra cflags < <(pkg-config --cflags softhca)
 read -ra libs < <(pkg-config --libs softhca)
 strict=(-Wall -Wextra -Werror)
+
+kept=$(find docs examples -type f | sort)
+made=$(cd "$there/share/doc/softhca" && find docs examples -type f | sort)
+try 'the installed documents and examples are those of the tree' test "$kept" = "$made"
+for f in "$there"/bin/*; do
+	try "${f##*/} has a page" test -e "$there/share/man/man1/${f##*/}.1"
+done
+pages=$(cd man && ls ib_*.3 rdma_*.3)
+unnamed=$(for f in $pages; do
+	# By its own name, or that of another call in it.
+	grep -qE "\bXr ($(sed -n 's/^\.Nm \([a-z_]*\).*/\1/p' "man/$f" | paste -sd '|')) 3" man/softhca.7 || echo "$f"
+done)
+try "softhca(7) names the pages of the verbs${unnamed:+: not }${unnamed//$'\n'/ }" test -z "$unnamed"
 
 mapfile -t headers < <(cd "$there/include" && find softhca -name '*.h' | sort)
 kept=$(cd include && find softhca -name '*.h' | sort)
@@ -147,6 +163,73 @@ done)
 try "every exported call has a page, or is named by one${unpaged:+: not }${unpaged//$'\n'/ }" test -z "$unpaged"
 for f in man/*.[1-9]; do
 	[ -f "$f" ] && try "$f: mandoc" mandoc -T lint -W warning "$f"
+done
+
+# --- uninstall ---
+touch "$there/bin/of-somebody"
+try 'make uninstall DESTDIR= PREFIX=' make --no-print-directory uninstall DESTDIR="$dest" PREFIX="$prefix"
+left=$(find "$dest/${prefix%%/*}" -path "$there/*" ! -type d)
+try "nothing is left but what was not ours: $left" test "$left" = "$there/bin/of-somebody"
+left=$(find "$there" -mindepth 1 -type d)
+try "nor a folder: $left" test "$left" = "$there/bin"
+
+# fails NAME STATUS WORDS COMMAND... - it ends with that status of make and says those words
+fails() {
+	local name=$1 words=$2 out status
+	shift 2
+	out=$("$@" 2>&1)
+	status=$?
+	[ "$status" -eq 2 ] && grep -qF -- "$words" <<<"$out"
+	verdict "$name" $? "status $status: $out"
+}
+install=(env SOFTHCA_DEPS=skip make --no-print-directory install)
+fails 'a second make uninstall says that nothing is there' "there is no softhca in $there" \
+	make --no-print-directory uninstall DESTDIR="$dest" PREFIX="$prefix"
+# shellcheck disable=SC2016 # make says $HOME
+fails 'PREFIX must be absolute' 'PREFIX=here is no absolute path; for example: make install PREFIX=$HOME/.local' \
+	"${install[@]}" PREFIX=here
+
+# --- as a user: a folder of one's own, no DESTDIR ---
+home=$dest/home
+try 'make install PREFIX=, a folder of the user' "${install[@]}" PREFIX="$home/.local"
+"${install[@]}" PREFIX="$home/.local" >"$dest/said" 2>&1
+verdict 'once more' $? "$(cat "$dest/said")"
+try 'it says how to find the command' grep -qF "export PATH=\"$home/.local/bin:\$PATH\"" "$dest/said"
+try 'it says how to remove it' grep -qF "make uninstall PREFIX=$home/.local" "$dest/said"
+export PKG_CONFIG_PATH=$home/.local/lib/pkgconfig
+plugin=$(sed -n 's/^  nbdkit plugin   nbdkit \(.*\) FILE$/\1/p' "$dest/said")
+try 'it says where the plugin is' test -f "$plugin"
+try 'pkg-config says the same' test "$(pkg-config --variable=nbdkit_plugin softhca)" = "$plugin"
+try 'nbdkit loads it from there' nbdkit "$plugin" --dump-plugin
+try 'the command runs' "$home/.local/bin/softhca" devices
+cp -r "$home/.local/share/doc/softhca/examples" "$dest/examples"
+try 'the installed examples build with their Makefile' make --no-print-directory -C "$dest/examples" CFLAGS='-O2 -Wall -Werror'
+for f in examples/*.c; do
+	name=$(basename "$f" .c)
+	try "$name runs" says "tests/install/$name.expect" "$dest/examples/$name"
+done
+try 'rstore runs' "$dest/examples/rstore/rstore"
+# A file that an older version had: the list of what was installed has it, the new one hasn't.
+echo "$home/.local/share/softhca-old" >>"$home/.local/share/softhca/installed"
+touch "$home/.local/share/softhca-old"
+try 'make install over an older version' "${install[@]}" PREFIX="$home/.local"
+try 'its files are gone' test ! -e "$home/.local/share/softhca-old"
+try 'make uninstall PREFIX=' make --no-print-directory uninstall PREFIX="$home/.local"
+try 'nothing is left' test -z "$(find "$dest" -path "$home/*" ! -type d)"
+# As a user who may not write where root may; this tree may lie where that user can't even read.
+as_nobody=()
+[ "$(id -u)" != 0 ] || as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+script=$PWD/tools/install.sh
+other=$(mktemp -d)
+trap 'chmod -R u+w "$other"; rm -rf "$other"' EXIT
+mkdir -p "$other/share/softhca"
+touch "$other/share/softhca/installed" # so that there is one to remove
+chmod -R a+rX,a-w "$other"
+for what in install uninstall; do
+	out=$(cd / && "${as_nobody[@]}" bash -s "$what" "$other" <"$script" 2>&1)
+	status=$?
+	[ $status -eq 1 ] && grep -qF "you can't write to $other. Either:" <<<"$out" && grep -qF "sudo make $what PREFIX=$other" <<<"$out"
+	verdict "$what where the user may not write" $? "status $status: $out"
 done
 
 echo "1..$number"

@@ -3,37 +3,61 @@
 #
 # tools/kernel-boot.sh KERNELS MACHINE [SECONDS] - boot one machine under QEMU's emulation with the modules that
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
-# is shown if the machine hung, or a kernel complained. MACHINE list: which there are. TURNS is how often the modules
-# are loaded and unloaded, in place of what the machine has for it.
+# is shown if the machine hung, or a kernel complained. MACHINE list: which there are; known NAME...: whether there are these. TURNS is how often the modules
+# are loaded and unloaded, in place of what the machine has for it. ULPS=only runs nothing but the kernel's upper layers, ULPS= none
+# of them. LINKS is how often an adapter of theirs is added and deleted.
 set -u
 
-machines='amd64-strict amd64-lazy amd64-pass amd64-off 686-pae-2g 686-pae-3g'
+# Those that take longest first, as two run at a time.
+machines='amd64-strict 686-pae-3g amd64-lazy amd64-pass amd64-off 686-pae-2g'
 if [ "$2" = list ]; then
 	echo "$machines"
+	exit
+fi
+if [ "$2" = known ]; then
+	for m in "${@:3}"; do
+		case " $machines " in
+		*" $m "*) ;;
+		*)
+			echo "check-kernel: no machine '$m'; there are: $machines" >&2
+			exit 2
+			;;
+		esac
+	done
 	exit
 fi
 kernels=$1 machine=$2 limit=${3:-300}
 cd "$(dirname "$0")/.." || exit 1
 log=$kernels/$machine.log work=$kernels/$machine.work
 
-flavour=amd64 iommu=off memory=2048 turns=6 append='' args=()
+flavour=amd64 iommu=off memory=2048 turns=6 ulps='' append='' args=()
 strict='intel_iommu=on iommu=nopt iommu.strict=1'
 case $machine in
-amd64-strict) iommu=strict append=$strict turns=50 ;;
+amd64-strict) iommu=strict append=$strict turns=50 ulps=yes ;;
 amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0 preempt=full' ;;
 amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' args=(-smp 2) ;;
 amd64-off) append='intel_iommu=off' ;;
 686-pae-2g) flavour=686-pae args=(-smp 2) append='preempt=full' ;;
-686-pae-3g) flavour=686-pae memory=3072 turns=20 ;; # the last GiB lies above 4 GiB
+686-pae-3g) flavour=686-pae memory=3072 turns=20 ulps=yes ;; # the last GiB lies above 4 GiB
 *)
 	echo "kernel-boot: no machine '$machine'" >&2
 	exit 2
 	;;
 esac
-turns=${TURNS:-$turns}
+turns=${TURNS:-$turns} ulps=${ULPS-$ulps}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
 [ "$iommu" = off ] || args+=(-machine kernel-irqchip=split -device 'intel-iommu,intremap=on')
+
+# What the kernel's upper layers need: themselves, and programs, which look for their libraries in /lib.
+pack_ulps() {
+	[ "$ulps" ] || return 0
+	cp -r "$kernels/$flavour/modules" "$kernels/$flavour/tools" "$work/root" &&
+		install -m 755 tools/kernel-ulp.sh "$work/root/ulp" &&
+		mv "$work/root/tools/lib" "$work/root/lib" && ln -s lib "$work/root/lib64" &&
+		strip -g -o "$work/root/softhca_ib.ko" "$kernels/$flavour/tree/kernel/softhca_ib.ko" &&
+		strip -g -o "$work/root/softhca_ib_test.ko" "$kernels/$flavour/tree/kernel/softhca_ib_test.ko"
+}
 
 # The first process and what it needs, as a file system in memory.
 pack() {
@@ -43,7 +67,8 @@ pack() {
 		install -m 755 tools/kernel-init.sh "$work/root/init" &&
 		strip -g -o "$work/root/softhca.ko" "$kernels/$flavour/tree/kernel/softhca.ko" &&
 		strip -g -o "$work/root/softhca_test.ko" "$kernels/$flavour/tree/kernel/softhca_test.ko" &&
-		printf 'IOMMU=%s\nTURNS=%s\n' "$iommu" "$turns" >"$work/root/job" &&
+		pack_ulps &&
+		printf 'IOMMU=%s\nTURNS=%s\nULPS=%s\nLINKS=%s\n' "$iommu" "$turns" "$ulps" "${LINKS:-100}" >"$work/root/job" &&
 		(cd "$work/root" && find . | "$kernels/amd64/busybox" cpio -o -H newc 2>/dev/null) >"$work/initrd"
 }
 
@@ -63,7 +88,7 @@ rm -rf "$work/root" "$work/initrd"
 took=$((SECONDS - began))
 
 # Verdicts lie under their suite's "# Subtest:"; anything that a kernel says of itself in earnest is a failure.
-awk -v machine="$machine" -v status="$status" -v took="$took" -v strict="$([ "$iommu" = strict ] && echo 1)" '
+awk -v machine="$machine" -v status="$status" -v took="$took" -v strict="$([ "$iommu" = strict ] && [ "${ulps:-yes}" = yes ] && echo 1)" '
 	function tell(good, name) {
 		print (good ? "ok " : "not ok ") ++n " - " machine ": " name
 		bad += !good

@@ -51,7 +51,7 @@ for flavour in amd64 686-pae; do
 	# The core hands held locks from function to function, and has no annotation for it: lockdep's business.
 	out=$(tools/kernel-build.sh "$kernels" "$flavour" C=2 CF=-Wno-context)
 	verdict "$flavour: sparse has nothing to say" $? "$out"
-	out=$(nm "$tree/kernel/softhca.ko" | awk '$2 == "U" && $3 ~ /^__(u|s)?(div|mod)(d|t)i3$/')
+	out=$(nm "$tree/kernel/softhca.ko" "$tree/kernel/softhca_ib.ko" | awk '$2 == "U" && $3 ~ /^__(u|s)?(div|mod)(d|t)i3$/')
 	verdict "$flavour: no 64-bit division that a kernel hasn't" 0 "$out"
 done
 
@@ -70,6 +70,17 @@ out=$(make -s -C "$kernels/amd64/build" M="$kernels/rstore" ARCH=x86_64 W=1 --no
 	rstore_client.o 2>&1)
 verdict 'examples/rstore compiles for the kernel, W=1' $? "$out"
 rm -rf "$kernels/rstore"
+
+# So are the sources in the style of ULPs, but for the one that is of a later kernel.
+rm -rf "$kernels/ulps"
+mkdir -p "$kernels/ulps"
+cp tests/ulp/*.[ch] "$kernels/ulps"
+# shellcheck disable=SC2016 # make's own dollars
+printf 'ccflags-y := -I$(src)\nobj-m := conn.o fastreg.o options.o rds.o rtrs.o\n' >"$kernels/ulps/Makefile"
+out=$(make -s -C "$kernels/amd64/build" M="$kernels/ulps" ARCH=x86_64 W=1 --no-print-directory conn.o fastreg.o options.o \
+	rds.o rtrs.o 2>&1)
+verdict 'the sources of tests/ulp compile for the kernel, W=1' $? "$out"
+rm -rf "$kernels/ulps"
 
 # The checks can say no.
 tree=$kernels/bad.tree
@@ -102,10 +113,15 @@ out=$(
 	# shellcheck disable=SC1091 # the file that is tried
 	. ./dkms.conf
 	MAKEFLAGS=-j2 eval "${MAKE[0]}" >log 2>&1 || cat log
-	[ -f "${BUILT_MODULE_LOCATION[0]}/${BUILT_MODULE_NAME[0]}.ko" ] || echo 'no module came of it'
+	[ "${#BUILT_MODULE_NAME[@]}" = 2 ] || echo "${#BUILT_MODULE_NAME[@]} modules are named"
+	for i in "${!BUILT_MODULE_NAME[@]}"; do
+		[ -f "${BUILT_MODULE_LOCATION[i]}/${BUILT_MODULE_NAME[i]}.ko" ] || echo "no ${BUILT_MODULE_NAME[i]} came of it"
+	done
 	[ ! -f kernel/softhca_test.ko ] || echo 'the tests were built too'
 	grep -q "version: '$PACKAGE_VERSION'" "$OLDPWD/meson.build" || echo "its version $PACKAGE_VERSION isn't the tree's"
-	grep -q "MODULE_VERSION(\"$PACKAGE_VERSION\")" kernel/main.c || echo "nor the module's"
+	for i in kernel/main.c kernel/ib/main.c; do
+		grep -q "MODULE_VERSION(\"$PACKAGE_VERSION\")" "$i" || echo "nor that of $i"
+	done
 	: "$PACKAGE_NAME" "$kernel_source_dir"
 )
 verdict 'DKMS would build it' 0 "$out"

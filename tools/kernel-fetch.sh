@@ -8,11 +8,20 @@
 #
 #   DIR/FLAVOUR/vmlinuz config busybox version    what is booted
 #   DIR/FLAVOUR/root/usr/src/linux-headers-...    what is built against: DIR/FLAVOUR/build leads there
+#   DIR/FLAVOUR/modules                           the kernel's own upper layers, and in "deps" what each needs
+#   DIR/FLAVOUR/tools                             programs with their libraries: rdma, ip, mkfs.ext4, e2fsck
 #   DIR/checkpatch.pl                             of the same kernel's sources
 set -u
 
 dir=$1
 flavours='amd64 686-pae'
+# Modules that a machine loads, with whatever these need; and programs, from these packages.
+modules='rdma_cm ib_cm nvme_rdma nvmet_rdma ib_srp ib_srpt sd_mod target_core_iblock target_core_file brd loop ext4 crc32c_generic
+	crct10dif_generic dummy veth bridge'
+packages='iproute2 e2fsprogs libc6 libmnl0 libbsd0 libcap2 libmd0 libbpf1 libelf1 zlib1g libext2fs2 libcom-err2 libblkid1 libuuid1'
+programs='rdma ip mkfs.ext4 e2fsck'
+# What stands for all this in DIR/FLAVOUR/.done: other words where more is fetched than before.
+fetched="$modules $packages $programs"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 die() {
@@ -64,6 +73,46 @@ behind() {
 	apt "$1" apt-cache depends "$2" | sed -n "s/^ *Depends: \(linux-[a-z]*-6\.1[^ ]*\)$/\1/p" | head -n 1
 }
 
+# get_modules FROM TO - copy the modules, by their names with "_" for "-", and list what each needs
+get_modules() {
+	local from=$1 to=$2 todo=$modules name file needs next
+	mkdir -p "$to"
+	: >"$to/deps"
+	while [ -n "$todo" ]; do
+		next=
+		for name in $todo; do
+			[ ! -f "$to/$name.ko" ] || continue
+			file=$(find "$from" \( -name "$name.ko" -o -name "${name//_/-}.ko" \) -print -quit)
+			# Some of them are in one kernel's own image.
+			[ -n "$file" ] || continue
+			cp "$file" "$to/$name.ko"
+			needs=$(tr '\0' '\n' <"$file" | sed -n 's/^depends=//p' | tr ',-' ' _')
+			echo "$name: $needs" >>"$to/deps"
+			next="$next $needs"
+		done
+		todo=${next// /}
+		todo=${todo:+$next}
+	done
+}
+
+# get_tools ARCHITECTURE TO - programs and all libraries of their packages, as they lie in a root file system
+get_tools() {
+	local arch=$1 to=$2 all=$2.all p name
+	# shellcheck disable=SC2086 # a list of names
+	fetch "$arch" $packages
+	for p in $packages; do
+		unpack "$arch" "$p" "$all"
+	done
+	mkdir -p "$to/bin" "$to/lib"
+	for name in $programs; do
+		find "$all" \( -path "*/bin/$name" -o -path "*/sbin/$name" \) -exec cp -L {} "$to/bin/$name" \; -quit
+		[ -f "$to/bin/$name" ] || die "no program $name in the packages ($arch)"
+	done
+	find "$all" -path '*-linux-gnu/*.so.*' ! -path '*/gconv/*' -exec cp -L {} "$to/lib" \;
+	find "$all" -name 'ld-linux*.so.2' -exec cp -L {} "$to/lib" \; -quit
+	rm -rf "$all"
+}
+
 get_flavour() {
 	local flavour=$1 arch=amd64 image headers version common to=$dir/$1.new
 	[ "$flavour" = amd64 ] || arch=i386
@@ -77,7 +126,7 @@ get_flavour() {
 	fetch "$arch" "$image" "$headers" busybox-static
 	# Headers for all architectures and the tools that build modules are this machine's.
 	fetch amd64 "$common" linux-kbuild-6.1
-	unpack "$arch" "$image" "$to/root" ./boot
+	unpack "$arch" "$image" "$to/root" ./boot ./lib/modules
 	unpack "$arch" "$headers" "$to/root"
 	unpack "$arch" busybox-static "$to/root" ./bin/busybox
 	unpack amd64 "$common" "$to/root"
@@ -86,6 +135,9 @@ get_flavour() {
 		! mv "$to/root/bin/busybox" "$to/busybox"; then
 		die "a package of $version lacks what is needed"
 	fi
+	get_modules "$to/root/lib/modules/$version" "$to/modules"
+	rm -rf "$to/root/lib/modules"
+	get_tools "$arch" "$to/tools"
 	echo "$version" >"$to/version"
 	# The packages lead to each other by absolute paths, as if they were installed.
 	ln -sfn "root/usr/src/$headers" "$to/build"
@@ -95,13 +147,13 @@ get_flavour() {
 	done
 	rm -rf "${dir:?}/$flavour" "$dir/apt/$arch/deb"
 	mv "$to" "$dir/$flavour"
-	echo "$dir" >"$dir/$flavour/.done"
+	echo "$dir $fetched" >"$dir/$flavour/.done"
 	echo "kernel-fetch: $version"
 }
 
 for f in $flavours; do
 	# It has this folder's path in it.
-	[ "$(cat "$dir/$f/.done" 2>/dev/null)" = "$dir" ] || get_flavour "$f"
+	[ "$(cat "$dir/$f/.done" 2>/dev/null)" = "$dir $fetched" ] || get_flavour "$f"
 done
 if [ ! -f "$dir/checkpatch.pl" ]; then
 	apt amd64 apt-get update >"$dir/apt.log" 2>&1 || cat "$dir/apt.log" >&2

@@ -4,7 +4,8 @@
 #
 # The first process of the machine that tools/kernel-boot.sh boots: loads the modules, runs the suites, and says on the
 # console, line by line, what it finds. /job tells what to do: IOMMU (for softhca_test.ko), TURNS (how often all is
-# loaded and unloaded).
+# loaded and unloaded), ULPS (if the kernel's upper layers run over it; "only": and nothing else; "try": see
+# tools/kernel-try.sh).
 /bin/busybox mkdir -p /proc /sys /dev /tmp /bin
 /bin/busybox --install -s /bin
 PATH=/bin
@@ -30,8 +31,18 @@ devices() {
 	find /sys/bus/platform/devices/ /sys/kernel/debug/softhca/ -mindepth 1 -maxdepth 1 -name 'softhca*' 2>/dev/null | wc -l
 }
 
-echo 8 >/proc/sys/kernel/printk
 echo "softhca-init: $(uname -r), iommu $IOMMU"
+
+# The kernel's upper layers, where the machine has them.
+if [ "$ULPS" ]; then
+	. /ulp
+	if [ "$ULPS" = try ]; then ulps_try; else ulps; fi
+	if [ "$ULPS" != yes ]; then
+		echo 'softhca-init: end'
+		poweroff -f
+	fi
+fi
+echo 8 >/proc/sys/kernel/printk
 
 before=$(memory)
 insmod /softhca.ko

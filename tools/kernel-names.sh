@@ -19,11 +19,11 @@ work=$kernels/names
 rm -rf "$work"
 mkdir -p "$work"
 
-# The bits of an allocation's flags change from one kernel to the next, the clock's rate from one configuration to the
-# next, and no program may depend on them.
+# The bits of an allocation's flags change from one kernel to the next, the clock's rate and the number of CPUs from one
+# configuration to the next, and no program may depend on them.
 candidates() {
 	find include/softhca include/softhca/kernel -maxdepth 1 -name '*.h' ! -name 'hca_*' -exec cat {} + |
-		grep -oE '\b[A-Z_][A-Z0-9_]{2,}\b' | sort -u | grep -vE '^(__)?GFP_|__$|^HCA_|^(HZ|ARCH_KMALLOC_MINALIGN)$'
+		grep -oE '\b[A-Z_][A-Z0-9_]{2,}\b' | sort -u | grep -vE '^(__)?GFP_|__$|^HCA_|^(HZ|NR_CPUS|ARCH_KMALLOC_MINALIGN)$'
 }
 
 ours_asm() {
@@ -50,11 +50,11 @@ values() {
 	local bad known
 	cat >"$work/$1/list"
 	known=$(wc -l <"$work/$1/head")
-	# The compiler says by a line's number which name is no constant, or none that it knows. It may pass over what
+	# The compiler says by a line's number which name is no constant, or none that it knows; of a macro in a note. It may pass over what
 	# follows an error, so it is asked until it says nothing.
 	while :; do
 		source_of "$1" 'static const long long v_@ = (long long)(@);' >"$work/$1/names.c"
-		bad=$("$1_asm" | sed -n 's/.*names\.c:\([0-9]*\):[0-9]*: error.*/\1/p' | awk -v k="$known" '{ printf "%dd;", $1 - k }')
+		bad=$("$1_asm" | sed -nE 's/.*names\.c:([0-9]*):[0-9]*: (error|note: in expansion).*/\1/p' | sort -nu | awk -v k="$known" '{ printf "%dd;", $1 - k }')
 		[ -n "$bad" ] || break
 		sed -i "$bad" "$work/$1/list"
 	done
@@ -72,7 +72,8 @@ sed 's/#mesondefine SOFTHCA_SG_LAYOUT_SPLIT/#define SOFTHCA_SG_LAYOUT_SPLIT/; /#
 	include/softhca/config.h.in >"$work/softhca/config.h"
 find include/softhca -maxdepth 1 -name '*.h' ! -name 'hca_*' -printf '#include "softhca/%f"\n' | sort >"$work/ours/head"
 printf '#include <%s>\n' linux/module.h linux/sizes.h linux/dma-mapping.h linux/scatterlist.h linux/mm.h linux/wait.h \
-	linux/workqueue.h linux/slab.h linux/timer.h linux/sched.h linux/jiffies.h linux/completion.h linux/kthread.h rdma/ib_verbs.h rdma/rw.h rdma/mr_pool.h >"$work/kernel/head"
+	linux/workqueue.h linux/slab.h linux/timer.h linux/sched.h linux/jiffies.h linux/completion.h linux/kthread.h linux/kernel.h linux/fs.h linux/hash.h linux/uuid.h linux/uio.h linux/bvec.h linux/blkdev.h linux/parser.h linux/interrupt.h linux/xarray.h \
+	linux/time64.h linux/errno.h linux/module.h rdma/ib_verbs.h rdma/rw.h rdma/mr_pool.h rdma/ib.h rdma/ib_cache.h rdma/rdma_cm.h >"$work/kernel/head"
 echo 'obj-m := names.o' >"$work/kernel/Makefile"
 
 candidates | values ours >"$work/ours.values" || exit 1

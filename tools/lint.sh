@@ -11,17 +11,20 @@ export LC_ALL=C
 shopt -s lastpipe # verdict, at the end of a pipe, counts in this shell
 . tools/rules.sh
 . tools/arrows.sh
+. tools/rules-docs.sh
 
 config=build/check/gcc/include
 BARE=build/check/bare
 OBJECTS=build/check/gcc
-number=0 failures=0
+number=0 failures=0 since=0
 
 # verdict NAME - one TAP line; what stands on standard input is what's wrong
 verdict() {
 	local out
 	out=$(cat)
 	number=$((number + 1))
+	[ $((SECONDS - since)) -lt 5 ] || echo "# $((SECONDS - since)) s"
+	since=$SECONDS
 	if [ -z "$out" ]; then
 		echo "ok $number - $1"
 	else
@@ -53,6 +56,7 @@ mapfile -t rooms < <(pick '^(src|ulp|kernel|include)/.*\.[ch]$')
 mapfile -t built_c < <(pick '^(src|ulp)/.*\.c$' | grep -v '^src/os/kernel/')
 mapfile -t refusing < <(pick '^src/(ib|platform|hca)/.*\.[ch]$')
 mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
+mapfile -t pages < <(pick '^(README\.md|NEWS|docs/.*\.md|man/.*\.[1-9])$')
 mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
 
 flags=(-std=gnu11 -D_GNU_SOURCE= -Iinclude "-I$config" -Isrc -Isrc/os -Iulp)
@@ -95,12 +99,20 @@ if [ ${#c[@]} -eq 0 ] || [ ${#core_c[@]} -eq 0 ] || [ ! -f "$config/softhca/conf
 	exit 1
 fi
 
+# clang-tidy takes longest by far; what else there is to know, of one file after the other, is found out beside it.
+touch "$bad/tidy" "$bad/tidy.test"
+(
+	home=("${user[@]}")
+	run_tidy "${lib_c[@]}" >"$bad/tidy" || exit 1
+	home=("${test[@]}")
+	run_tidy "${test_os_c[@]}" >"$bad/tidy.test"
+) &
+tidy=$!
+
 clang-format --dry-run -Werror "${c[@]}" 2>&1 | verdict 'clang-format'
 home=("${user[@]}")
-run_tidy "${lib_c[@]}" | verdict 'clang-tidy'
 run_sparse "${lib_c[@]}" | verdict 'sparse'
 home=("${test[@]}")
-run_tidy "${test_os_c[@]}" | verdict 'clang-tidy, test os layer'
 run_sparse "${test_os_c[@]}" | verdict 'sparse, test os layer'
 run_cppcheck -isrc/os/kernel src ulp include | verdict 'cppcheck'
 
@@ -120,6 +132,11 @@ rule_length "${sources[@]}" | verdict 'no source over 1,000 lines'
 rule_machine_paths "${all[@]}" | verdict 'no path of somebody'\''s machine'
 rule_listed "${all[@]}" | verdict 'every source is in a meson.build'
 rule_scripts "${scripts[@]}" | verdict 'scripts: bash -n and shellcheck'
+rule_plain "${pages[@]}" | verdict 'pages: plain English'
+rule_doc_calls CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every call that is named exists'
+rule_doc_calls "${rooms[@]}" | verdict 'comments: every call that is named exists'
+rule_doc_paths CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every file that is named, and every link, exists'
+rule_doc_commands CONTRIBUTING.md "${pages[@]}" | verdict 'pages: every command that is shown exists'
 
 # A rule that can't say no is worthless: each gets a file that breaks it, and one that doesn't.
 # refuses RULE TEXT [FILE] - the rule must print something about the text
@@ -167,6 +184,24 @@ accepts() {
 	refuses rule_machine_paths "cd /""work/main"
 	refuses rule_machine_paths "x = '/""root/x'"
 	accepts rule_machine_paths 'docs/work/x and a/root/b'
+	refuses rule_plain 'The handler is\ntold.' bad.md
+	refuses rule_plain 'Each is sent. Who has one answers.' bad.md
+	# shellcheck disable=SC2016 # backquotes of Markdown
+	{
+		accepts rule_plain 'It is toldable.\n```\nwhat is told\n```' good.md
+		refuses rule_doc_calls 'It calls `hca_''no_such()`.' bad.md
+		refuses rule_doc_calls '.Fn hca_''no_such' bad.3
+		accepts rule_doc_calls 'It calls `ib_post_send()` and `shm_open()`.' good.md
+		refuses rule_doc_paths 'See `src/hca/nothing.c`.' bad.md
+		refuses rule_doc_paths 'See `nothing.c`.' bad.md
+		refuses rule_doc_paths '[it](nothing.md)' bad.md
+		accepts rule_doc_paths 'See `qp.c`, `src/hca/qp.c`, `kernel_*.c`, `src/wire/shm/`.' good.md
+		refuses rule_doc_commands '```\nmake nothing\n```' bad.md
+		refuses rule_doc_commands '```\nmake check ONLY="gcc nothing"\n```' bad.md
+		refuses rule_doc_commands '```\nbuild/bin/softhca nothing\n```' bad.md
+		refuses rule_doc_commands '```\ncc examples/nothing.c\n```' bad.md
+		accepts rule_doc_commands '```\nmake check ONLY=lint\nbuild/bin/softhca lint-demo\n```' good.md
+	}
 	refuses rule_scripts 'if true; then' bad.sh
 	# shellcheck disable=SC2016 # the $1 is for the bad script
 	refuses rule_scripts '#!/bin/bash\nrm $1' bad.sh
@@ -326,6 +361,10 @@ BARE=$bad/bare
 	accepts run_sparse 'int f(int x);\nint f(int x)\n{\n\treturn x;\n}'
 	refuses run_sparse '#include "softhca/hca_types.h"\nu32 f(hca_dma_addr_t a);\nu32 f(hca_dma_addr_t a)\n{\n\treturn a;\n}'
 } | verdict 'clang-tidy, cppcheck and sparse are awake'
+
+wait "$tidy" || echo 'it failed' >>"$bad/tidy"
+verdict 'clang-tidy' <"$bad/tidy"
+verdict 'clang-tidy, test os layer' <"$bad/tidy.test"
 
 echo "1..$number"
 exit $((failures > 0))

@@ -22,8 +22,9 @@ DMA_FIELDS_ALLOWED=(
 	'bench/bench_dma\.c'
 	'tests/test_(sg_fill|kernel_names)\.c'
 	'examples/rstore/.*'
+	'tests/ulp/.*'
 	'bench/rival_[^/]*'
-	'kernel/(map|map_ledger)\.c'
+	'kernel/(map|map_ledger|ib/mr)\.c'
 	'kernel/test/[^/]*\.c'
 	'tests/test_(platform|scatterlist)[^/]*\.c'
 )

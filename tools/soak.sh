@@ -140,7 +140,7 @@ on_machines() {
 	fi
 	tap kernel/build 900 tools/kernel-check.sh "$PWD/build/kernel"
 	if [ "$(left)" -gt 5400 ]; then
-		export TURNS=${SOAK_TURNS:-200}
+		export TURNS=${SOAK_TURNS:-200} LINKS=1000
 		KERNEL_SECONDS=1800
 	elif [ -n "${SOAK_TURNS:-}" ]; then
 		export TURNS=$SOAK_TURNS

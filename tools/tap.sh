@@ -6,6 +6,7 @@
 # to $TAP_TOTALS, keeps the output in $TAP_LOGS. Called by tools/check.sh and
 # tools/soak.sh. A crash, a time-out, a broken plan and an output without a
 # single test are failures, each counted once. Exit status 1 if anything failed.
+# A program that takes longer has a line each TAP_SECONDS (30), with how many tests have passed.
 set -u
 
 name=$1 limit=$2
@@ -13,10 +14,26 @@ shift 2
 log=$TAP_LOGS/${name//\//.}.log
 mkdir -p "$TAP_LOGS"
 
+# still_runs - what is printed while it waits, until this script kills it. It waits by reading a pipe that says nothing:
+# a sleep would outlive it.
+still_runs() {
+	local pipe seconds=0
+	exec {pipe}<> <(:)
+	until read -rt "${TAP_SECONDS:-30}" -u "$pipe"; do
+		kill -0 $$ 2>/dev/null || return
+		seconds=$((seconds + ${TAP_SECONDS:-30}))
+		printf '  %-40s %5d passed so far %s %d s\n' "$name" "$(grep -c '^ *ok ' "$log")" '...' "$seconds"
+	done
+}
+
 began=${EPOCHREALTIME/[.,]/}
+: >"$log"
+still_runs &
+watch=$!
 # The shell's own word about a killed program goes nowhere: what killed it is said below.
 { CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$limit" "$@" </dev/null >"$log" 2>&1; } 2>/dev/null
 status=$?
+{ kill "$watch" && wait "$watch"; } 2>/dev/null
 took=$((${EPOCHREALTIME/[.,]/} - began))
 
 # A cmocka test that was skipped says "not ok N # SKIP name".

@@ -4,6 +4,8 @@
 # How each variant is configured, built and run. Sourced by tools/check.sh and
 # tools/soak.sh with the top of the tree as the working directory.
 
+. tools/progress.sh
+
 CHECK=$PWD/build/check
 export TAP_LOGS=$CHECK/log TAP_TOTALS=$CHECK/totals
 
@@ -11,6 +13,12 @@ export ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1:strict_stri
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=0:die_after_fork=0:second_deadlock_stack=1:exitcode=66:suppressions=$PWD/tools/tsan.supp
 unset CC CFLAGS LDFLAGS DESTDIR MAKEFLAGS MAKELEVEL
+
+# What two variants compile alike is compiled once: most sources know nothing of scatterlists. The folder of a build, which
+# debug information names, doesn't count.
+export CCACHE_DIR=$CHECK/ccache CCACHE_NOHASHDIR=1
+ccache=
+if command -v ccache >/dev/null; then ccache='ccache '; fi
 
 about() {
 	case $1 in
@@ -49,33 +57,34 @@ tap() {
 
 # build_variant NAME - configure and build below build/check/NAME; a failure counts as one failed test
 build_variant() {
-	local v=$1 dir=$CHECK/$1 began=$SECONDS cc=gcc opts=() setup
+	local v=$1 dir=$CHECK/$1 began=$SECONDS cc=gcc opts=(-Dwerror=true) setup
 	case $v in
 	gcc) ;;
 	clang) cc=clang ;;
-	joined | classic) opts=("-Dsg_layout=$v") ;;
-	asan) cc=clang opts=('-Db_sanitize=address,undefined' -Db_lundef=false -Dbench=false) ;;
-	tsan) cc=clang opts=(-Db_sanitize=thread -Db_lundef=false -Dbench=false) ;;
+	joined | classic) opts+=("-Dsg_layout=$v") ;;
+	asan) cc=clang opts+=('-Db_sanitize=address,undefined' -Db_lundef=false -Dbench=false) ;;
+	tsan) cc=clang opts+=(-Db_sanitize=thread -Db_lundef=false -Dbench=false) ;;
 	m32) cc='gcc -m32' ;;
-	fuzz) cc=clang opts=('-Db_sanitize=address,undefined' -Db_lundef=false -Dfuzz=true -Dtests=false -Dbench=false) ;;
+	fuzz) cc=clang opts+=('-Db_sanitize=address,undefined' -Db_lundef=false -Dfuzz=true -Dtests=false -Dbench=false) ;;
 	esac
 	case $v in
 	asan | fuzz) opts+=('-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer') ;;
 	tsan) opts+=('-Dc_args=-fno-omit-frame-pointer') ;;
 	m32) local -x PKG_CONFIG_LIBDIR=/usr/lib/i386-linux-gnu/pkgconfig:/usr/share/pkgconfig ;;
 	esac
-	setup="$PWD $cc ${opts[*]}"
+	setup="$PWD $ccache$cc ${opts[*]}"
 	if [ "$(cat "$dir/.setup" 2>/dev/null)" != "$setup" ]; then
 		rm -rf "$dir"
 		mkdir -p "$dir"
-		if ! CC=$cc meson setup "$dir" . --prefix=/usr --libdir=lib "${opts[@]}" >"$dir.build.log" 2>&1; then
+		if ! CC=$ccache$cc meson setup "$dir" . --prefix=/usr --libdir=lib "${opts[@]}" >"$dir.build.log" 2>&1; then
 			build_failed "$v"
 			return 1
 		fi
 		echo "$setup" >"$dir/.setup"
 	fi
 	# shellcheck disable=SC2046 # a list of names
-	if ! ninja -C "$dir" -j2 -k 20 $(targets "$v") >"$dir.build.log" 2>&1; then
+	if ! (set -o pipefail && NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j2 -k 20 $(targets "$v") 2>&1 |
+		progress_ninja "  $v/build" "$dir.build.log"); then
 		build_failed "$v"
 		return 1
 	fi
@@ -95,14 +104,19 @@ targets() {
 		grep -vxFf <(programs "$1" unit | sed 's|^|tests/|')
 }
 
+# beside COMMAND... - run it as soon as fewer than two of its kind run; `wait` waits for the last ones
+beside() {
+	while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
+		wait -n
+	done
+	late || "$@" &
+}
+
 # two_at_a_time VARIANT SUFFIX SUITE - its programs, each by the command in run_tests's wrap
 two_at_a_time() {
 	local v=$1 p
 	for p in $(programs_of "$v" "$3"); do
-		while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
-			wait -n
-		done
-		late || "${wrap[@]}" tools/tap.sh "$v/$p$2" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" &
+		beside "${wrap[@]}" tools/tap.sh "$v/$p$2" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p"
 	done
 	wait
 }
@@ -126,7 +140,8 @@ late() {
 	[ -n "${UNTIL:-}" ] && [ "$SECONDS" -ge "$UNTIL" ]
 }
 
-# shim_tests VARIANT [SUFFIX] - the drop-in libibverbs, which scatterlists don't matter to; programs from packages once
+# shim_tests VARIANT [SUFFIX] - begin those of the drop-in libibverbs, which scatterlists don't matter to; programs from
+# packages once, first and alone
 shim_tests() {
 	local v=$1 p wrap=()
 	case $v in joined | classic) return ;; esac
@@ -134,14 +149,21 @@ shim_tests() {
 	[ "$v" != tsan ] || wrap=(without_aslr)
 	# They die as often as they are to with gcc.
 	[ "$v" = gcc ] || local -x SHIM_KILL_ROUNDS=${SHIM_KILL_ROUNDS:-10}
-	for p in $(programs "$v" shim); do
-		late && return
+	for p in $(programs "$v" shim | sort -t_ -k1,1 -k2,2r); do
 		case $v/$p in
-		gcc/shim_luck | gcc/shim_programs | */shim_abi)
-			tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/libibverbs.so.1"
+		# Two processes that wait for each other without sleeping: a third one would cost more than it gains.
+		gcc/shim_programs) late || tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/libibverbs.so.1" ;;
+		gcc/shim_cm_programs)
+			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/librdmacm.so.1"
+			;;
+		*/shim_cm_abi)
+			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" tests/shim_abi.sh "$CHECK/$v/src/librdmacm.so.1"
+			;;
+		gcc/shim_luck | */shim_abi)
+			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/libibverbs.so.1"
 			;;
 		*/shim_*) ;;
-		*) "${wrap[@]}" tools/tap.sh "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" ;;
+		*) beside "${wrap[@]}" tools/tap.sh "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p" ;;
 		esac
 	done
 }
@@ -167,8 +189,9 @@ programs_of() {
 	done
 }
 
-# run_tests VARIANT [SUFFIX] - unit tests two at a time, and those that have a clock of their own; then thread tests alone, which want both processors, then the
-# scripts that call the softhca program; none of them once it's late
+# run_tests VARIANT [SUFFIX] - unit tests two at a time, and those that have a clock of their own; then thread tests alone, which
+# want both processors; then, two at a time again, the drop-in's, models, and the scripts that call the softhca
+# program; none of them once it's late
 run_tests() {
 	local v=$1 p n wrap=()
 	[ "$v" != tsan ] || wrap=(without_aslr)
@@ -187,22 +210,22 @@ run_tests() {
 			tap "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p"
 		fi
 	done
+	shim_tests "$v" "${2:-}"
 	# Models are the same whatever compiles the library.
 	if [ "$v" = gcc ]; then
 		for p in $(programs "$v" model); do
-			late || tap "$v/$p${2:-}" "${TEST_SECONDS:-600}" tests/spin.sh "tests/model/${p#model_}.pml"
+			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-600}" tests/spin.sh "tests/model/${p#model_}.pml"
 		done
 	fi
-	shim_tests "$v" "${2:-}"
-	[ "$v" != clang ] || return 0
 	for p in tests/cli_*.sh; do
-		late && return
+		[ "$v" != clang ] || break
 		case $v/$p in
 		joined/*_devices.sh | joined/*_run.sh | joined/*_status.sh) continue ;; # as with the drop-in libibverbs
 		classic/*_devices.sh | classic/*_run.sh | classic/*_status.sh) continue ;;
 		esac
-		"${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-300}" "$p" "$CHECK/$v/src/softhca"
+		beside "${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-600}" "$p" "$CHECK/$v/src/softhca"
 	done
+	wait
 }
 
 fuzzers() {
@@ -217,11 +240,8 @@ fuzzers() {
 fuzz_short() {
 	local f
 	for f in $(fuzzers); do
-		while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
-			wait -n
-		done
-		tap "fuzz/$f" 120 tools/fuzz-one.sh "$CHECK/fuzz/fuzz/$f" "fuzz/corpus/$f" "$CHECK/fuzz-found/$f" \
-			-seed=1 -runs=200000 -max_total_time=8 &
+		beside tap "fuzz/$f" 120 tools/fuzz-one.sh "$CHECK/fuzz/fuzz/$f" "fuzz/corpus/$f" "$CHECK/fuzz-found/$f" \
+			-seed=1 -runs=200000 -max_total_time=8
 	done
 	wait
 }
@@ -231,10 +251,7 @@ kernel_tests() {
 	local m kernels=$PWD/build/kernel
 	tap kernel/build 900 tools/kernel-check.sh "$kernels"
 	for m in ${KERNEL_MACHINES:-$(tools/kernel-boot.sh "$kernels" list)}; do
-		while [ "$(jobs -pr | wc -l)" -ge 2 ]; do
-			wait -n
-		done
-		tap "kernel/$m" "$((${KERNEL_SECONDS:-380} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-380}" &
+		beside tap "kernel/$m" "$((${KERNEL_SECONDS:-380} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-380}"
 	done
 	wait
 }

@@ -2,9 +2,9 @@
 /*
  * The platform's mapping calls, dma_map_*(), for a device on a machine's bus.
  *
- * Verbs code calls ib_dma_*() (softhca/ib_dma.h) and lets the device decide; this is
- * what that comes to for an adapter that does DMA. Names and argument orders are
- * Linux's. Any context unless said otherwise: nothing here sleeps but the creation
+ * Verbs code calls ib_dma_*() (softhca/ib_dma.h) and lets the device decide; these are
+ * the calls behind it for an adapter that does DMA. Names and argument orders are
+ * Linux's. Any context unless noted otherwise: nothing here sleeps except the creation
  * of devices and coherent memory.
  */
 #ifndef SOFTHCA_DMA_MAPPING_H
@@ -26,7 +26,7 @@ enum dma_data_direction {
 	DMA_NONE = HCA_DMA_NONE,
 };
 
-/* One of the addresses that stand for an error; ask dma_mapping_error(), which knows them all. */
+/* One of the addresses that stand for an error; dma_mapping_error() recognises all of them. */
 #define DMA_MAPPING_ERROR hca_dma_addr(~(u64)0)
 #define DMA_BIT_MASK(n) ((n) == 64 ? ~(u64)0 : ((u64)1 << (n)) - 1)
 
@@ -42,7 +42,7 @@ struct machine;
  * @max_seg_size: the longest piece of a list it takes, bytes
  * @seg_boundary_mask: a piece of a list doesn't cross a multiple of this plus 1
  * @name: for messages and fault records
- * @platform: the machine's platform's own
+ * @platform: for the machine's platform
  * @parent: of a verbs device's, the device on the bus; else NULL
  */
 struct device {
@@ -69,22 +69,22 @@ struct device_attr {
 	u64 seg_boundary_mask;
 };
 
-/** device_create() - put a device on the machine's bus. May sleep. Return: 0; -EINVAL for a mask or limit it can't live with; -ENOMEM. */
+/** device_create() - put a device on the machine's bus. May sleep. Return: 0; -EINVAL for an unusable mask or limit; -ENOMEM. */
 int device_create(struct machine *m, const struct device_attr *attr, struct device **out);
 
-/** device_destroy() - take it off. What is still mapped is gone: its I/O page table goes with it. May sleep. */
+/** device_destroy() - remove it, with its I/O page table and its remaining mappings. May sleep. */
 void device_destroy(struct device *dev);
 
 /**
  * dma_map_page_attrs() - give a range of a page, or of pages that follow each other, to the device
  * @offset: bytes after the beginning of @page; may lie in a page that follows it
  * @size: bytes, at least 1
- * @dir: what the device will do
+ * @dir: the device's access
  *
  * The device owns the bytes until the unmap or a sync for the CPU.
- * Return: a bus address, or one that dma_mapping_error() knows: -EINVAL, -EFAULT (bad arguments: never worth a
+ * Return: a bus address, or an error for dma_mapping_error(): -EINVAL, -EFAULT (bad arguments: never worth a
  * retry; -EINVAL also beyond dma_max_mapping_size()), -ENOMEM (no table or pool memory left now), -ENOSPC (no I/O addresses left now), -EIO (beyond the
- * device's mask, and no way around).
+ * device's mask, on a platform that can't bounce).
  */
 dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offset, size_t size,
 			      enum dma_data_direction dir, unsigned long attrs);
@@ -93,7 +93,7 @@ dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offs
 dma_addr_t dma_map_single_attrs(struct device *dev, void *ptr, size_t size, enum dma_data_direction dir,
 				unsigned long attrs);
 
-/** dma_unmap_page_attrs() - the CPU owns the bytes again. The arguments are the map's; what was never mapped is left alone, and logged. */
+/** dma_unmap_page_attrs() - the CPU owns the bytes again. The arguments are the map's; an address that was never mapped is logged only. */
 void dma_unmap_page_attrs(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
 			  unsigned long attrs);
 
@@ -102,8 +102,8 @@ void dma_unmap_single_attrs(struct device *dev, dma_addr_t addr, size_t size, en
 
 /**
  * dma_map_sg_attrs() - give a list to the device
- * Return: entries that the device sees, at least 1 and at most @nents; 0 if it can't be done, and then nothing
- * of it is mapped. dma_map_sgtable() says why.
+ * Return: the entries for the device, at least 1 and at most @nents; 0 for an error, and then no entry
+ * is mapped. dma_map_sgtable() returns the error.
  */
 int dma_map_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 		     unsigned long attrs);
@@ -111,7 +111,7 @@ int dma_map_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enu
 /** dma_map_sgtable() - the same for a table, whose nents it sets. Return: 0, or -errno as dma_map_page_attrs(). */
 int dma_map_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_direction dir, unsigned long attrs);
 
-/** dma_unmap_sg_attrs() - with the @nents of the map, not with what it returned */
+/** dma_unmap_sg_attrs() - with the @nents passed to the map, not the number that the map returned */
 void dma_unmap_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 			unsigned long attrs);
 
@@ -120,15 +120,15 @@ void dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t size
 void dma_sync_sg_for_cpu(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir);
 void dma_sync_sg_for_device(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir);
 
-/** dma_alloc_coherent() - zeroed low memory that CPU and device may touch at once. May sleep if @gfp says so. NULL if there is none. */
+/** dma_alloc_coherent() - zeroed low memory that CPU and device may access at once. May sleep if @gfp allows it. NULL if there is none. */
 void *dma_alloc_coherent(struct device *dev, size_t size, dma_addr_t *handle, gfp_t gfp);
 void dma_free_coherent(struct device *dev, size_t size, void *cpu_addr, dma_addr_t handle);
 
 /**
  * dma_max_mapping_size() - the longest range that one mapping may cover, or one entry of a list, bytes
  *
- * Longer ones are refused with -EINVAL whatever is free: ask once, and cut requests to it. On a bounce machine 256 KiB
- * for a device that doesn't reach all memory, under an IOMMU what the aperture holds, else all of memory.
+ * Longer ranges are always refused with -EINVAL: ask once, and cut requests to it. On a bounce machine 256 KiB
+ * for a device that doesn't reach all memory, under an IOMMU the size of the aperture, else all of memory.
  */
 size_t dma_max_mapping_size(struct device *dev);
 

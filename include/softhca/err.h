@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Errors in a pointer's place, as Linux has them: the highest 4,095 addresses, where nothing is. */
+/* Errors in a pointer's place, as in Linux: the highest 4,095 addresses, where there is no memory. */
 #ifndef SOFTHCA_ERR_H
 #define SOFTHCA_ERR_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The few types that the core and its faces share: fixed-width integers, the DMA
- * address and the direction of a transfer. Nothing here belongs to one face, and
- * this is the one header that asks whether it is compiled into a kernel.
+ * The few types that the core and its APIs share: fixed-width integers, the DMA
+ * address and the direction of a transfer. Nothing here belongs to one API, and
+ * this is the only header that tests whether it is compiled into a kernel.
  */
 #ifndef SOFTHCA_HCA_TYPES_H
 #define SOFTHCA_HCA_TYPES_H
@@ -36,15 +36,15 @@ typedef int64_t s64;
 #define HCA_FORCE
 #endif
 
-/** hca_dma_addr_t - what a device calls a byte of memory. 64 bits on every machine, as ib_sge.addr is. */
+/** hca_dma_addr_t - a device's address of a byte of memory. 64 bits on every machine, as ib_sge.addr is. */
 typedef u64 HCA_NOCAST hca_dma_addr_t;
 
 /**
- * enum hca_dma_dir - who reads and who writes a mapped buffer
+ * enum hca_dma_dir - the direction of a mapping
  * @HCA_DMA_BIDIRECTIONAL: the device does both
  * @HCA_DMA_TO_DEVICE: the device reads what the CPU wrote
  * @HCA_DMA_FROM_DEVICE: the CPU reads what the device wrote
- * @HCA_DMA_NONE: a direction nobody may map with
+ * @HCA_DMA_NONE: not valid for a mapping
  *
  * The values are Linux's (include/linux/dma-direction.h).
  */
@@ -58,22 +58,22 @@ enum hca_dma_dir {
 /* The highest errno; the same number on every Linux. */
 #define HCA_MAX_ERRNO 4095
 
-/** struct hca_place - bytes in this address space; nothing says that they are mapped */
+/** struct hca_place - bytes in this address space, which need not be mapped */
 struct hca_place {
 	void *at;
 	u64 len;
 };
 
-/* The most of one piece. */
+/* The largest number of them for one piece. */
 #define HCA_PLACES 8u
 
-/** hca_dma_addr() - an integer that is known to be a DMA address (from a work request, from a peer) as one */
+/** hca_dma_addr() - convert an integer that is a DMA address (from a work request, from a peer) */
 static inline hca_dma_addr_t hca_dma_addr(u64 v)
 {
 	return (HCA_FORCE hca_dma_addr_t)v;
 }
 
-/** hca_dma_u64() - a DMA address as the integer that goes into a work request or a message */
+/** hca_dma_u64() - convert a DMA address to the integer for a work request or a message */
 static inline u64 hca_dma_u64(hca_dma_addr_t a)
 {
 	return (HCA_FORCE u64)a;
@@ -84,7 +84,7 @@ static inline u64 hca_dma_u64(hca_dma_addr_t a)
  * @err: negative errno
  *
  * Errors are the highest 4,095 addresses. No machine has memory there that can be mapped:
- * it is where kernels keep their error pointers, and no bus address is handed out there.
+ * kernels keep their error pointers there, and no bus address is allocated there.
  * The all-ones address, Linux's DMA_MAPPING_ERROR, is one of them.
  */
 static inline hca_dma_addr_t hca_dma_error(int err)
@@ -92,7 +92,7 @@ static inline hca_dma_addr_t hca_dma_error(int err)
 	return hca_dma_addr((u64)(s64)err);
 }
 
-/** hca_dma_errno() - 0 for an address, the negative errno for one made by hca_dma_error() */
+/** hca_dma_errno() - Return: 0 for an address; the negative errno for an error of hca_dma_error() */
 static inline int hca_dma_errno(hca_dma_addr_t a)
 {
 	u64 v = hca_dma_u64(a);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The words of InfiniBand that the engine and its faces share, with the values that
- * Linux's verbs give them (IBTA vol. 1 names the things, rdma/ib_verbs.h the
- * numbers). No face's header is needed to read this.
+ * The names of InfiniBand that the engine and its APIs share, with the values that
+ * Linux's verbs give them (IBTA vol. 1 has the names, rdma/ib_verbs.h the
+ * numbers). It includes no header of an API.
  */
 #ifndef SOFTHCA_HCA_VERBS_H
 #define SOFTHCA_HCA_VERBS_H
 
 #include "softhca/hca_types.h"
 
-/** enum hca_access_flags - what an MR or a queue pair allows (IBTA 10.6.3) */
+/** enum hca_access_flags - the accesses that an MR or a queue pair allows (IBTA 10.6.3) */
 enum hca_access_flags {
 	HCA_ACCESS_LOCAL_WRITE = 1 << 0,
 	HCA_ACCESS_REMOTE_WRITE = 1 << 1,
@@ -19,12 +19,12 @@ enum hca_access_flags {
 	HCA_ACCESS_ZERO_BASED = 1 << 5,
 	HCA_ACCESS_ON_DEMAND = 1 << 6,
 	HCA_ACCESS_SUPPORTED = (1 << 7) - 1,
-	/* Asked for but not needed: taken, without effect. */
+	/* Optional flags: accepted, without effect. */
 	HCA_ACCESS_OPTIONAL = 0x3ff << 20,
 	HCA_ACCESS_REMOTE = HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_READ | HCA_ACCESS_REMOTE_ATOMIC,
 };
 
-/** enum hca_wc_status - how a work request ended (IBTA 11.6.2) */
+/** enum hca_wc_status - the result of a work request (IBTA 11.6.2) */
 enum hca_wc_status {
 	HCA_WC_SUCCESS,
 	HCA_WC_LOC_LEN_ERR,
@@ -81,7 +81,7 @@ enum hca_vendor_err {
 	HCA_VENDOR_REMOTE = 0x80,
 };
 
-/** enum hca_wc_opcode - what a completion is of; the receiving side's have bit 7 */
+/** enum hca_wc_opcode - the operation of a completion; bit 7 is set for receives */
 enum hca_wc_opcode {
 	HCA_WC_SEND,
 	HCA_WC_RDMA_WRITE,
@@ -95,7 +95,7 @@ enum hca_wc_opcode {
 	HCA_WC_RECV_RDMA_WITH_IMM,
 };
 
-/** enum hca_wc_flags - which fields of a receive completion mean something */
+/** enum hca_wc_flags - the valid fields of a receive completion */
 enum hca_wc_flags {
 	HCA_WC_GRH = 1 << 0,
 	HCA_WC_WITH_IMM = 1 << 1,
@@ -105,7 +105,7 @@ enum hca_wc_flags {
 /**
  * struct hca_wc - a work completion
  * @wr_id: the work request's
- * @status: how it ended; in an error only @wr_id, @status, @qp_num and @vendor_err mean something
+ * @status: the result; after an error only @wr_id, @status, @qp_num and @vendor_err are valid
  * @byte_len: bytes received, read or fetched
  * @imm: immediate data in network order, or the key that was invalidated
  * @qp_num: the queue pair at this end
@@ -152,7 +152,7 @@ enum hca_event_type {
 	HCA_EVENT_GID_CHANGE,
 };
 
-/** enum hca_qp_type - the transport service (IBTA 9.2); the core makes RC, UC and UD, the others have their numbers */
+/** enum hca_qp_type - the transport service (IBTA 9.2); values are Linux's */
 enum hca_qp_type {
 	HCA_QPT_SMI,
 	HCA_QPT_GSI,
@@ -175,7 +175,7 @@ enum hca_qp_state {
 	HCA_QPS_COUNT,
 };
 
-/** enum hca_qp_attr_mask - which fields of a struct hca_qp_attr are meant */
+/** enum hca_qp_attr_mask - the fields of a struct hca_qp_attr to use */
 enum hca_qp_attr_mask {
 	HCA_QP_STATE = 1 << 0,
 	HCA_QP_CUR_STATE = 1 << 1,
@@ -201,7 +201,7 @@ enum hca_qp_attr_mask {
 	HCA_QP_RATE_LIMIT = 1 << 25,
 };
 
-/** enum hca_srq_attr_mask - which fields of a struct hca_srq_attr are meant */
+/** enum hca_srq_attr_mask - the fields of a struct hca_srq_attr to use */
 enum hca_srq_attr_mask {
 	HCA_SRQ_MAX_WR = 1 << 0,
 	HCA_SRQ_LIMIT = 1 << 1,
@@ -209,7 +209,7 @@ enum hca_srq_attr_mask {
 
 /**
  * struct hca_srq_attr - the attributes of a shared receive queue
- * @max_wr: how many requests it holds
+ * @max_wr: the number of requests that it holds
  * @max_sge: entries of each; can't be changed
  * @srq_limit: an event when fewer requests than this are left; 0: none
  */
@@ -219,7 +219,7 @@ struct hca_srq_attr {
 	u32 srq_limit;
 };
 
-/** enum hca_mtu - bytes of a message in one packet; 128 << value */
+/** enum hca_mtu - payload bytes of a packet: 128 << value */
 enum hca_mtu {
 	HCA_MTU_256 = 1,
 	HCA_MTU_512,
@@ -228,7 +228,7 @@ enum hca_mtu {
 	HCA_MTU_4096,
 };
 
-/** enum hca_mig_state - automatic path migration; nothing of ours migrates */
+/** enum hca_mig_state - automatic path migration, which is not supported */
 enum hca_mig_state {
 	HCA_MIG_MIGRATED,
 	HCA_MIG_REARM,
@@ -241,9 +241,9 @@ struct hca_gid {
 };
 
 /**
- * struct hca_grh_attr - what goes into a global route header
+ * struct hca_grh_attr - fields of a global route header
  * @flow_label: 20 bits
- * @sgid_index: of the sending port's GID
+ * @sgid_index: index of the sending port's GID
  */
 struct hca_grh_attr {
 	struct hca_gid dgid;
@@ -255,7 +255,7 @@ struct hca_grh_attr {
 
 /**
  * struct hca_ah_attr - a path to a port
- * @grh: means something if @is_global
+ * @grh: valid if @is_global
  * @sl: service level, 0 to 15
  * @src_path_bits: low bits of the LID to send from
  * @port_num: the port to send from, from 1
@@ -270,7 +270,7 @@ struct hca_ah_attr {
 	u8 port_num;
 };
 
-/** struct hca_qp_cap - how much a queue pair takes */
+/** struct hca_qp_cap - the sizes of a queue pair */
 struct hca_qp_cap {
 	u32 max_send_wr;
 	u32 max_recv_wr;
@@ -281,19 +281,19 @@ struct hca_qp_cap {
 
 /**
  * struct hca_qp_attr - the attributes of a queue pair that can be changed
- * @qp_state: where it goes
- * @cur_qp_state: where it is, as far as the consumer knows
+ * @qp_state: the new state
+ * @cur_qp_state: the present state, as far as the consumer knows
  * @path_mtu: enum hca_mtu
- * @rq_psn, @sq_psn: the first packet sequence number to come and to go; 24 bits
+ * @rq_psn, @sq_psn: the first packet sequence number to receive and to send; 24 bits
  * @dest_qp_num: the peer's number; 24 bits
- * @qp_access_flags: enum hca_access_flags: what the peer may do
+ * @qp_access_flags: enum hca_access_flags: the peer's rights
  * @ah: the path to the peer
- * @max_rd_atomic: reads and atomics of ours that may be under way
- * @max_dest_rd_atomic: the peer's
- * @min_rnr_timer: code of the time that the peer is asked to wait for a receive request; hca_rnr_timer_ns()
- * @timeout: code of the time after which an answer is missed; hca_ack_timeout_ns()
- * @retry_cnt: how often then
- * @rnr_retry: how often for want of a receive request; 7: for ever
+ * @max_rd_atomic: reads and atomics of this end that may be under way
+ * @max_dest_rd_atomic: reads and atomics of the peer that may be under way
+ * @min_rnr_timer: code of the time that the peer waits after an RNR NAK; hca_rnr_timer_ns()
+ * @timeout: code of the time to wait for an answer; hca_ack_timeout_ns()
+ * @retry_cnt: retries without an answer
+ * @rnr_retry: retries after RNR NAKs; 7: without limit
  */
 struct hca_qp_attr {
 	enum hca_qp_state qp_state;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The verbs device, and what a driver gives to be one.
+ * The verbs device, and what a driver provides for it.
  *
- * A driver decides what a DMA address of its device means: it brings an ops table
- * (or none: then the platform decides), and a memory accessor by which the engine
- * reaches the memory behind such an address.
+ * A driver decides what a DMA address of its device is: it provides an ops table
+ * (without one the platform decides), and a memory accessor by which the engine
+ * reaches the memory at such an address.
  */
 #ifndef SOFTHCA_IB_DEVICE_H
 #define SOFTHCA_IB_DEVICE_H
@@ -72,11 +72,24 @@ struct ib_device_attr {
 	int max_total_mcast_qp_attach;
 	int max_inline_data;
 	unsigned int max_fast_reg_page_list_len;
+	unsigned int max_pi_fast_reg_page_list_len; /* 0: no MR has signatures */
+	int sig_prot_cap; /* 0, for the same reason */
+	int sig_guard_cap;
+	int max_sgl_rd; /* 0: a read may have as many entries as max_sge_rd says */
+	struct {
+		u64 general_caps; /* 0: no memory is paged in when it is used */
+		struct {
+			u32 rc_odp_caps;
+			u32 uc_odp_caps;
+			u32 ud_odp_caps;
+			u32 xrc_odp_caps;
+		} per_transport_caps;
+	} odp_caps;
 	u16 max_pkeys;
 	u8 local_ca_ack_delay;
 };
 
-/** enum ib_device_cap_flags - what a device can do beyond the least; values are Linux's */
+/** enum ib_device_cap_flags - optional features of a device; values are Linux's */
 enum ib_device_cap_flags {
 	IB_DEVICE_RESIZE_MAX_WR = 1 << 0,
 	IB_DEVICE_CURR_QP_STATE_MOD = 1 << 7,
@@ -89,7 +102,31 @@ enum ib_device_cap_flags {
 	IB_DEVICE_MEM_WINDOW_TYPE_2B = 1 << 24,
 };
 
-/** enum ib_kernel_cap_flags - what it can do for ULPs; values are Linux's */
+enum ib_odp_general_cap_bits {
+	IB_ODP_SUPPORT = 1 << 0,
+	IB_ODP_SUPPORT_IMPLICIT = 1 << 1,
+};
+
+enum ib_odp_transport_cap_bits {
+	IB_ODP_SUPPORT_SEND = 1 << 0,
+	IB_ODP_SUPPORT_RECV = 1 << 1,
+	IB_ODP_SUPPORT_WRITE = 1 << 2,
+	IB_ODP_SUPPORT_READ = 1 << 3,
+	IB_ODP_SUPPORT_ATOMIC = 1 << 4,
+	IB_ODP_SUPPORT_SRQ_RECV = 1 << 5,
+};
+
+enum rdma_node_type {
+	RDMA_NODE_IB_CA = 1,
+	RDMA_NODE_IB_SWITCH,
+	RDMA_NODE_IB_ROUTER,
+	RDMA_NODE_RNIC,
+	RDMA_NODE_USNIC,
+	RDMA_NODE_USNIC_UDP,
+	RDMA_NODE_UNSPECIFIED,
+};
+
+/** enum ib_kernel_cap_flags - features for ULPs; values are Linux's */
 enum ib_kernel_cap_flags {
 	IBK_LOCAL_DMA_LKEY = 1 << 0, /* pd->local_dma_lkey */
 	IBK_INTEGRITY_HANDOVER = 1 << 1,
@@ -103,20 +140,20 @@ enum ib_kernel_cap_flags {
 };
 
 /**
- * struct ib_dma_ops - what a mapped address is on a device that decides it itself
+ * struct ib_dma_ops - the mapping calls of a device with addresses of its own
  * @map_single, @unmap_single: low memory by its virtual address
  * @map_page, @unmap_page: a range of pages
- * @map_sg: entries that the device sees (1 .. @nents), or -errno with nothing mapped
+ * @map_sg: returns the entries for the device (1 .. @nents), or -errno with no entry mapped
  * @unmap_sg: with the @nents of the map
- * @sg_dma_address, @sg_dma_len: of an entry of a mapped list; what they return is stored in the entry where a mapping fills the list
+ * @sg_dma_address, @sg_dma_len: of an entry of a mapped list; a mapping that fills the list stores their results
  * @sync_single_for_cpu, @sync_single_for_device: the bytes change owner
- * @alloc_coherent, @free_coherent: memory that both may touch
+ * @alloc_coherent, @free_coherent: memory that both may access
  * @max_seg_size: longest entry of a list, bytes; 0: no limit but its 32 bits
  *
  * A map returns an address or hca_dma_error(). Its arguments were checked: bytes of this machine's memory, all
- * low or all high, at least one, a valid direction; a list's entries were not. Unmaps get what the caller gave, or,
- * where a ledger is kept, what was mapped. Map, unmap and address calls are needed; a NULL sync does nothing, NULL coherent calls
- * take low memory and map it with @map_single. Any context; none may sleep but the coherent ones.
+ * low or all high, at least one, a valid direction; a list's entries were not. Unmaps get the caller's arguments, or,
+ * with a ledger, those of the map. Map, unmap and address calls are required; a NULL sync does nothing, NULL coherent calls
+ * take low memory and map it with @map_single. Any context; only the coherent calls may sleep.
  */
 struct ib_dma_ops {
 	dma_addr_t (*map_single)(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir,
@@ -141,11 +178,11 @@ struct ib_dma_ops {
 	unsigned int max_seg_size;
 };
 
-/** enum ib_dma_style - what the addresses of a device's own ops are, as far as they can be computed without asking it */
+/** enum ib_dma_style - which addresses can be computed without the device's ops */
 enum ib_dma_style {
-	IB_DMA_BY_OPS, /* ask the ops */
-	IB_DMA_VIRT, /* low memory: its virtual address; the rest: ask the ops. Without a ledger unmap and sync aren't called at all. */
-	IB_DMA_VIRT_LOW_ONLY, /* the same, and a list with high memory in it is refused */
+	IB_DMA_BY_OPS, /* none: call the ops */
+	IB_DMA_VIRT, /* low memory: its virtual address; for other memory call the ops. Without a ledger unmap and sync aren't called. */
+	IB_DMA_VIRT_LOW_ONLY, /* the same, and lists with high memory are refused */
 };
 
 /**
@@ -155,13 +192,13 @@ enum ib_dma_style {
  * registered and constant from then on.
  *
  * @virt: first byte of the machine's low memory
- * @single_base: address of that byte, and of the next ones by addition...
- * @single_bytes: ...so many bytes of low memory that need no further look: nothing is noted for them, so unmapping is nothing
- *	either; 0: every map takes the long way
- * @ops_bytes: bytes of low memory that may go to the device's own ops without a further look; 0: the long way
+ * @single_base: address of that byte, and by addition of the following bytes...
+ * @single_bytes: ...for so many bytes of low memory without a further check: no state is kept for them, so unmapping does nothing
+ *	either; 0: every map takes the slow path
+ * @ops_bytes: bytes of low memory that may go to the device's own ops without a further check; 0: the slow path
  * @pages: the machine's first struct page
  * @sg_inline: bytes of struct page whose pages are in low memory, if ib_sg_dma_address() may compute with them; else 0
- * @sg_no_walk: mapping a list needs no look at it
+ * @sg_no_walk: mapping a list doesn't read its entries
  * @fill_sg: mapping a list sets sg_dma_address() and sg_dma_len() of its entries
  * @dma_ops: the device's own mapping, or NULL: the platform's
  * @ledger: every live mapping, or NULL
@@ -171,6 +208,7 @@ enum ib_dma_style {
  * @dev: the verbs device as a device, for messages: its name, its machine, and @dma_device as its parent; not for dma_map_*()
  * @node_guid: in network order
  * @num_comp_vectors: 1
+ * @node_type: RDMA_NODE_IB_CA
  */
 struct ib_device {
 	u64 single_base;
@@ -197,16 +235,17 @@ struct ib_device {
 	struct device dev;
 	u64 node_guid;
 	int num_comp_vectors;
+	u8 node_type;
 } __attribute__((aligned(64)));
 
 /**
- * struct ib_dma_config - how mappings of a device are made and watched
- * @fill_sg: ib_dma_map_sg() sets sg_dma_address() and sg_dma_len() of each entry, whoever calls it, as Linux does since 5.1; else only
- *	the calls of sources that include softhca/kernel.h do, and the others store nothing and look at no entry
- * @ledger: keep a ledger. The environment variable SOFTHCA_LEDGER=1 turns it on for every device, =0 off, whatever stands here.
+ * struct ib_dma_config - options of a device's mappings and its ledger
+ * @fill_sg: every ib_dma_map_sg() sets sg_dma_address() and sg_dma_len() of each entry, as in Linux since 5.1; else only
+ *	the calls of sources that include softhca/kernel.h do; other calls store nothing and read no entry
+ * @ledger: keep a ledger. The environment variable SOFTHCA_LEDGER overrides this: 1 turns it on for every device, 0 off.
  * @history: ended mappings remembered; 0: 1,024
  * @report: called for each misuse; NULL: a line on standard error, by ib_dma_report_str()
- * @ctx: handed to @report
+ * @ctx: passed to @report
  */
 struct ib_dma_config {
 	bool fill_sg;
@@ -217,33 +256,33 @@ struct ib_dma_config {
 };
 
 /**
- * ib_register_device() - a driver's device becomes usable
+ * ib_register_device() - make a driver's device usable
  * @dev: the driver's, zeroed but for @dma_ops, @style and @mem, which the driver has set
  * @name: copied
  * @dma_device: the device on the bus; must outlive it
  * @config: NULL: no ledger
  *
- * Context: may sleep. Return: 0; -EINVAL for ops with holes that can't be filled, or no accessor; -ENOMEM; -ENOSPC:
- * 255 devices are on the wire already.
+ * Context: may sleep. Return: 0; -EINVAL: a required op or the accessor is missing; -ENOMEM; -ENOSPC:
+ * there are 255 devices already.
  */
 int ib_register_device(struct ib_device *dev, const char *name, struct device *dma_device,
 		       const struct ib_dma_config *config);
 
 /**
- * ib_unregister_device() - the end of it; the ledger reports what is still mapped
+ * ib_unregister_device() - end a device; the ledger reports mappings that still exist
  *
- * All that was made on it should have been destroyed; what was not is named in the log, and its memory is kept.
- * Return: mappings that had leaked, as far as a ledger was kept.
+ * All objects of the device should be destroyed before; the others are named in the log, and their memory is kept.
+ * Return: the leaked mappings that the ledger found; 0 without a ledger.
  */
 u64 ib_unregister_device(struct ib_device *dev);
 
 /**
- * struct ib_client - a ULP that wants to know of every device
+ * struct ib_client - a ULP that uses every device
  * @name: for messages
- * @add: a device is there; not 0: it is none for this ULP, and @remove isn't called for it
- * @remove: it goes; @client_data: of ib_set_client_data()
+ * @add: there is a device; not 0: this ULP doesn't use it, and @remove isn't called for it
+ * @remove: the device or the client is being unregistered; @client_data: of ib_set_client_data()
  *
- * Both may sleep, and neither may register or unregister a device or a client. @next and @registered are the library's.
+ * Both may sleep, and must not register or unregister a device or a client. @next and @registered are the library's.
  */
 struct ib_client {
 	const char *name;
@@ -254,16 +293,16 @@ struct ib_client {
 	bool registered;
 };
 
-/** ib_register_client() - @add is called for each device that there is and will be. May sleep. Return: 0; -ENOMEM; -EBUSY: registered already. */
+/** ib_register_client() - @add is called for each existing and each later device. May sleep. Return: 0; -ENOMEM; -EBUSY: registered already. */
 int ib_register_client(struct ib_client *client);
 
-/** ib_unregister_client() - @remove was called for each device when this returned. May sleep. */
+/** ib_unregister_client() - when this has returned, @remove was called for each device. May sleep. */
 void ib_unregister_client(struct ib_client *client);
 
-/** ib_set_client_data() - between @add and the end of @remove; elsewhere it is refused, with a warning. Any context. */
+/** ib_set_client_data() - between @add and the end of @remove; otherwise it is refused, with a warning. Any context. */
 void ib_set_client_data(struct ib_device *device, struct ib_client *client, void *data);
 
-/** ib_get_client_data() - what was set, or NULL. Any context. */
+/** ib_get_client_data() - Return: the data of ib_set_client_data(), or NULL. Any context. */
 void *ib_get_client_data(struct ib_device *device, struct ib_client *client);
 
 /** rdma_start_port() - the first port of a device; they are numbered from here to rdma_end_port() */
@@ -306,7 +345,7 @@ static inline bool rdma_protocol_iwarp(const struct ib_device *device, u32 port_
 	return false;
 }
 
-/** rdma_cap_read_inv() - does a read need a key that its end invalidates (iWARP)? No. */
+/** rdma_cap_read_inv() - does a read need a key that its completion invalidates (iWARP)? No. */
 static inline bool rdma_cap_read_inv(const struct ib_device *device, u32 port_num)
 {
 	(void)device;
@@ -314,7 +353,7 @@ static inline bool rdma_cap_read_inv(const struct ib_device *device, u32 port_nu
 	return false;
 }
 
-/** enum ipath_highmem - what the copying adapter does with a page that has no mapping */
+/** enum ipath_highmem - how the copying adapter treats a page without a mapping */
 enum ipath_highmem {
 	IPATH_HIGHMEM_TAGGED, /* its DMA address is a tagged physical address */
 	IPATH_HIGHMEM_REFUSE, /* the map fails with -EOPNOTSUPP */
@@ -322,18 +361,18 @@ enum ipath_highmem {
 
 /**
  * ipath_create() - an adapter whose DMA engine is the CPU
- * @dma_device: where it sits; its machine's memory is what it can reach
+ * @dma_device: its device on the bus; it reaches the memory of that device's machine
  * @name: such as "ipath0"
  *
- * Return: 0 and the registered device in @out, which ipath_destroy() takes; errors as ib_register_device().
+ * Return: 0 and the registered device in @out, for ipath_destroy(); errors as ib_register_device().
  */
 int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem highmem,
 		 const struct ib_dma_config *config, struct ib_device **out);
 
-/** ipath_destroy() - Return: mappings that had leaked, as ib_unregister_device() */
+/** ipath_destroy() - Return: as ib_unregister_device() */
 u64 ipath_destroy(struct ib_device *dev);
 
-/** dmahca_create() - an adapter that does DMA: it reaches memory over @dma_device's bus alone. As ipath_create(). */
+/** dmahca_create() - an adapter that does DMA: it reaches memory only over @dma_device's bus. As ipath_create(). */
 int dmahca_create(struct device *dma_device, const char *name, const struct ib_dma_config *config,
 		  struct ib_device **out);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Kernel-style verbs: what an upper layer makes on a device, posts to it and hears
- * from it. Names, arguments and meanings are those of Linux's in-kernel verbs
- * (rdma/ib_verbs.h); docs/ib_verbs.md lists call by call what differs. Devices and drivers are in
+ * Kernel-style verbs: the objects that an upper layer makes on a device, the requests
+ * that it posts, and its events. Names, arguments and meanings are those of Linux's in-kernel verbs
+ * (rdma/ib_verbs.h); docs/ib_verbs.md lists the differences call by call. Devices and drivers are in
  * softhca/ib_device.h, mapping in softhca/ib_dma.h.
  *
- * Calls that make something return it, or an error pointer (IS_ERR, PTR_ERR), and may sleep, as may those that
- * destroy it. Posting, polling, arming and fast mapping may be done in any context, handlers included.
- * Destroying what others still use is refused with -EBUSY.
+ * Calls that make an object return it, or an error pointer (IS_ERR, PTR_ERR), and may sleep, as may those that
+ * destroy it. Posting, polling, arming and fast mapping are allowed in any context, also in handlers.
+ * Destroying an object that other objects use is refused with -EBUSY.
  *
  * Handlers run in the thread whose call made the event, when the engine holds no lock: a handler may
  * post, poll and modify, but not destroy the object that it is called for. The calls for one object are made one at a time.
@@ -68,12 +68,12 @@ struct ib_event {
 	enum ib_event_type event;
 };
 
-/** ib_event_msg() - an event in words */
+/** ib_event_msg() - the name of an event */
 const char *ib_event_msg(enum ib_event_type event);
 
 /**
- * struct ib_event_handler - called for each event that a driver tells of the device or a port
- * @handler: in a thread of the library that holds no lock of ours; may sleep, and may not unregister itself
+ * struct ib_event_handler - called for each event of the device or a port that a driver reports
+ * @handler: called in a thread of the library that holds no lock; may sleep, but must not unregister itself
  */
 struct ib_event_handler {
 	struct ib_device *device;
@@ -91,14 +91,14 @@ struct ib_event_handler {
 /** ib_register_event_handler() - until ib_unregister_event_handler(). May sleep. */
 void ib_register_event_handler(struct ib_event_handler *handler);
 
-/** ib_unregister_event_handler() - no call of it is under way when this returned. May sleep; not from a handler. */
+/** ib_unregister_event_handler() - when this has returned, no call of it is under way. May sleep; not from a handler. */
 void ib_unregister_event_handler(struct ib_event_handler *handler);
 
 /**
- * ib_dispatch_event() - a driver tells of its device or port
+ * ib_dispatch_event() - a driver reports an event of its device or port
  * @event: copied
  *
- * Handlers are called later, in the order of the events. None is called for an event that there is no memory for. Any context.
+ * Handlers are called later, in the order of the events. If there is no memory, the event is dropped. Any context.
  */
 void ib_dispatch_event(const struct ib_event *event);
 
@@ -190,7 +190,7 @@ enum ib_wc_status {
 	IB_WC_GENERAL_ERR = HCA_WC_GENERAL_ERR,
 };
 
-/** ib_wc_status_msg() - a status in words */
+/** ib_wc_status_msg() - the name of a status */
 const char *ib_wc_status_msg(enum ib_wc_status status);
 
 /** ib_vendor_err_msg() - vendor_err of a completion that is an error, in words: why it is one (enum hca_vendor_err) */
@@ -215,7 +215,7 @@ enum ib_wc_flags {
 	IB_WC_WITH_INVALIDATE = HCA_WC_WITH_INVALIDATE,
 };
 
-/** struct ib_cqe - names a work request by what is to be done when it ends; embedded in the ULP's request */
+/** struct ib_cqe - identifies a work request by its completion function; embedded in the ULP's request */
 struct ib_cqe {
 	void (*done)(struct ib_cq *cq, struct ib_wc *wc);
 };
@@ -228,7 +228,7 @@ struct ib_cqe {
  * @ex: immediate data in network order, or the key that was invalidated; @wc_flags says which
  * @src_qp, @slid, @sl, @pkey_index, @dlid_path_bits: of a datagram
  *
- * Unless @status is IB_WC_SUCCESS only @wr_id, @status, @qp and @vendor_err mean something.
+ * Unless @status is IB_WC_SUCCESS only @wr_id, @status, @qp and @vendor_err are valid.
  */
 struct ib_wc {
 	union {
@@ -254,10 +254,10 @@ struct ib_wc {
 };
 
 /**
- * enum ib_poll_context - who polls a queue of ib_alloc_cq() and calls the requests' done()
- * @IB_POLL_DIRECT: the ULP, by ib_process_cq_direct()
- * @IB_POLL_SOFTIRQ: the event: done() runs in the thread whose call completed the request
- * @IB_POLL_WORKQUEUE, @IB_POLL_UNBOUND_WORKQUEUE: a worker thread of the library; done() may take its time
+ * enum ib_poll_context - where a queue of ib_alloc_cq() is polled and the requests' done() is called
+ * @IB_POLL_DIRECT: in ib_process_cq_direct(), which the ULP calls
+ * @IB_POLL_SOFTIRQ: in the thread whose call completed the request, or in a worker
+ * @IB_POLL_WORKQUEUE, @IB_POLL_UNBOUND_WORKQUEUE: in a worker thread of the library; done() may sleep
  */
 enum ib_poll_context {
 	IB_POLL_SOFTIRQ,
@@ -276,14 +276,19 @@ enum ib_cq_notify_flags {
 
 typedef void (*ib_comp_handler)(struct ib_cq *cq, void *cq_context);
 
-/** struct ib_cq_init_attr - @cqe: completions that it holds at least; @comp_vector: taken, without effect; @flags: 0 */
+/** struct ib_cq_init_attr - @cqe: the number of completions that it holds; @comp_vector: without effect; @flags: 0 */
 struct ib_cq_init_attr {
 	unsigned int cqe;
 	u32 comp_vector;
 	u32 flags;
 };
 
-/** struct ib_cq - a completion queue; @cqe: how many completions it holds; @shared: of ib_cq_pool_get() */
+/** struct rdma_restrack_entry - @id: tells an object from others of its kind, for messages and trace points */
+struct rdma_restrack_entry {
+	u32 id;
+};
+
+/** struct ib_cq - a completion queue; @cqe: the number of completions that it holds; @shared: of ib_cq_pool_get() */
 struct ib_cq {
 	struct ib_device *device;
 	ib_comp_handler comp_handler;
@@ -293,6 +298,7 @@ struct ib_cq {
 	enum ib_poll_context poll_ctx;
 	u32 comp_vector;
 	bool shared;
+	struct rdma_restrack_entry res;
 };
 
 /** ib_create_cq() - a completion queue that the ULP polls; @comp_handler is called when it is armed, @event_handler when it overflows */
@@ -303,34 +309,34 @@ struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handle
 /** ib_destroy_cq() - Return: 0; -EBUSY: queue pairs use it. Not from its handlers. */
 int ib_destroy_cq(struct ib_cq *cq);
 
-/** ib_alloc_cq() - a completion queue whose requests name a done(), which @poll_ctx calls */
+/** ib_alloc_cq() - a completion queue whose requests have a done(), called in @poll_ctx */
 struct ib_cq *ib_alloc_cq(struct ib_device *device, void *priv, int nr_cqe, int comp_vector,
 			  enum ib_poll_context poll_ctx);
 
-/** ib_alloc_cq_any() - the same; here all completion vectors are one */
+/** ib_alloc_cq_any() - the same; there is only one completion vector */
 static inline struct ib_cq *ib_alloc_cq_any(struct ib_device *device, void *priv, int nr_cqe,
 					    enum ib_poll_context poll_ctx)
 {
 	return ib_alloc_cq(device, priv, nr_cqe, 0, poll_ctx);
 }
 
-/** ib_free_cq() - no done() is under way when it returned. Its queue pairs are gone. Not from its done(). */
+/** ib_free_cq() - when it has returned, no done() is under way. Destroy its queue pairs before. Not from its done(). */
 void ib_free_cq(struct ib_cq *cq);
 
-/** ib_process_cq_direct() - call done() for up to @budget completions (-1: all). Return: how many. */
+/** ib_process_cq_direct() - call done() for up to @budget completions (-1: all). Return: their number. */
 int ib_process_cq_direct(struct ib_cq *cq, int budget);
 
-/** ib_resize_cq() - Return: 0; -EINVAL: it holds more than @cqe, or a size that can't be; -ENOMEM */
+/** ib_resize_cq() - Return: 0; -EINVAL: it has more than @cqe completions, or the size is invalid; -ENOMEM */
 int ib_resize_cq(struct ib_cq *cq, int cqe);
 
-/** ib_poll_cq() - up to @num_entries completions, oldest first. Return: how many; -EIO: it has overflowed and is empty. Any context. */
+/** ib_poll_cq() - take up to @num_entries completions, oldest first. Return: their number; -EIO: it has overflowed and is empty. Any context. */
 int ib_poll_cq(struct ib_cq *cq, int num_entries, struct ib_wc *wc);
 
 /**
  * ib_req_notify_cq() - call comp_handler once at the next completion
  * @flags: IB_CQ_SOLICITED or IB_CQ_NEXT_COMP, and IB_CQ_REPORT_MISSED_EVENTS
  *
- * Return: 0; 1, if asked for by IB_CQ_REPORT_MISSED_EVENTS: completions wait that came before: poll again; -EINVAL. Any context.
+ * Return: 0; 1, with IB_CQ_REPORT_MISSED_EVENTS only: there are earlier completions, poll again; -EINVAL. Any context.
  */
 int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags);
 
@@ -343,14 +349,18 @@ enum ib_access_flags {
 	IB_ACCESS_REMOTE_ATOMIC = HCA_ACCESS_REMOTE_ATOMIC,
 	IB_ACCESS_MW_BIND = HCA_ACCESS_MW_BIND,
 	IB_ZERO_BASED = HCA_ACCESS_ZERO_BASED,
+	IB_ACCESS_ON_DEMAND = HCA_ACCESS_ON_DEMAND, /* without effect: memory is there */
+	IB_ACCESS_FLUSH_GLOBAL = 1 << 8, /* refused, as is the next one */
+	IB_ACCESS_FLUSH_PERSISTENT = 1 << 9,
+	IB_ACCESS_RELAXED_ORDERING = 1 << 20, /* a hint, without effect */
 };
 
-/** enum ib_pd_flags - IB_PD_UNSAFE_GLOBAL_RKEY: also a key that opens all memory to peers */
+/** enum ib_pd_flags - IB_PD_UNSAFE_GLOBAL_RKEY: also make a key by which peers reach all memory */
 enum ib_pd_flags {
 	IB_PD_UNSAFE_GLOBAL_RKEY = 1 << 0,
 };
 
-/** struct ib_pd - a protection domain; @local_dma_lkey: for every mapped address of this device, at this end only */
+/** struct ib_pd - a protection domain; @local_dma_lkey: a local key for every mapped address of this device */
 struct ib_pd {
 	struct ib_device *device;
 	u32 flags;
@@ -361,7 +371,7 @@ struct ib_pd {
 /** ib_alloc_pd() - @flags: enum ib_pd_flags */
 struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags);
 
-/** ib_dealloc_pd() - Return: 0; -EBUSY: something was made under it and still is */
+/** ib_dealloc_pd() - Return: 0; -EBUSY: it still has objects */
 int ib_dealloc_pd(struct ib_pd *pd);
 
 /** enum ib_mr_type - IB_MR_TYPE_SG_GAPS: a registration of pieces that begin and end anywhere */
@@ -369,17 +379,17 @@ enum ib_mr_type {
 	IB_MR_TYPE_MEM_REG,
 	IB_MR_TYPE_SG_GAPS,
 	IB_MR_TYPE_DMA = 4,
-	IB_MR_TYPE_PHYS = 64, /* no number of Linux's, which has no such MRs any more */
+	IB_MR_TYPE_PHYS = 64, /* not a number of Linux, which has no such MRs any more */
 };
 
 /**
  * struct ib_mr - a memory region
  * @lkey, @rkey: the same number
- * @iova: the ULP's name for its first byte
+ * @iova: the address of its first byte
  * @length: bytes
- * @page_size: of a fast-registered one, set by ib_map_mr_sg()
- * @need_inval: the ULP's; false when it is made
- * @qp_entry: its place in a queue pair's pool (ib_mr_pool_init()); else the ULP's
+ * @page_size: of a fast-registered MR; set by ib_map_mr_sg()
+ * @need_inval: for the ULP; initially false
+ * @qp_entry: its entry in a queue pair's pool (ib_mr_pool_init()); else for the ULP
  */
 struct ib_mr {
 	struct ib_device *device;
@@ -392,6 +402,8 @@ struct ib_mr {
 	enum ib_mr_type type;
 	bool need_inval;
 	struct list_head qp_entry;
+	struct ib_sig_attrs *sig_attrs; /* NULL: no MR has signatures */
+	struct rdma_restrack_entry res;
 };
 
 /** ib_get_dma_mr() - a key for every mapped address of the device; @access: enum ib_access_flags */
@@ -406,7 +418,7 @@ struct ib_phys_buf {
 /**
  * ib_reg_phys_mr() - an MR of pages that stay
  * @buf: pieces by mapped address; all but the first begin, and all but the last end, on a page's border
- * @iova_start: in: the ULP's name for the first byte, with the offset in the page that its address has; with IB_ZERO_BASED only that
+ * @iova_start: in: the address of the first byte in the MR, with the same offset in its page as the mapped address; with IB_ZERO_BASED only that
  *	offset counts
  */
 struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, int num, int access, u64 *iova_start);
@@ -414,17 +426,17 @@ struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, in
 /** ib_alloc_mr() - an MR for fast registration of up to @max_num_sg pages (IB_MR_TYPE_MEM_REG) or pieces (IB_MR_TYPE_SG_GAPS) */
 struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg);
 
-/** ib_dereg_mr() - nothing is touched through its keys after it returned. Return: 0; -EBUSY: MWs are bound to it. */
+/** ib_dereg_mr() - when it has returned, no byte is accessed by its keys. Return: 0; -EBUSY: MWs are bound to it. */
 int ib_dereg_mr(struct ib_mr *mr);
 
 /**
- * ib_map_mr_sg() - say which pages the next IB_WR_REG_MR is about
+ * ib_map_mr_sg() - set the pages for the next IB_WR_REG_MR
  * @sg: a list that ib_dma_map_sg() mapped to @sg_nents entries
  * @sg_offset: in and out: bytes of the first entry to leave out; or NULL
  * @page_size: a power of two, at least 4,096
  *
  * Sets the MR's iova, length and page_size. Entries between the first and the last must begin and end on page borders, or the
- * list ends there, as it does after its last entry; those of an IB_MR_TYPE_SG_GAPS MR begin and end anywhere. Return: how many entries fit; -EINVAL.
+ * mapping ends there; for an IB_MR_TYPE_SG_GAPS MR they may begin and end anywhere. Return: the number of entries that fit; -EINVAL.
  */
 int ib_map_mr_sg(struct ib_mr *mr, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
 		 unsigned int page_size);
@@ -455,7 +467,7 @@ struct ib_mw {
 	enum ib_mw_type type;
 };
 
-/** struct ib_mw_bind_info - @addr: as the MR names its bytes; @length: 0 unbinds */
+/** struct ib_mw_bind_info - @addr: an address in the MR; @length: 0 unbinds */
 struct ib_mw_bind_info {
 	struct ib_mr *mr;
 	u64 addr;
@@ -488,13 +500,13 @@ struct ib_fmr {
 	struct ib_pd *pd;
 	u32 lkey;
 	u32 rkey;
-	struct ib_fmr *next; /* of the list that ib_unmap_fmr() takes; the ULP's */
+	struct ib_fmr *next; /* for the list of ib_unmap_fmr(); the ULP sets it */
 };
 
 struct ib_fmr *ib_alloc_fmr(struct ib_pd *pd, int mr_access_flags, const struct ib_fmr_attr *attr);
-/** ib_map_phys_fmr() - pages by mapped address, named from @iova on; new keys. Return: 0; -EINVAL, also when it was mapped max_maps times; -EBUSY: another thread is at it. Any context. */
+/** ib_map_phys_fmr() - map pages by their mapped addresses; @iova is the address of the first byte; makes new keys. Return: 0; -EINVAL, also if it was mapped max_maps times; -EBUSY: another thread maps or unmaps it. Any context. */
 int ib_map_phys_fmr(struct ib_fmr *fmr, const u64 *page_list, int list_len, u64 iova);
-/** ib_unmap_fmr() - a list of them by @next: nothing is touched through their keys after it returned. Return: 0. */
+/** ib_unmap_fmr() - unmap a list linked by @next: when it has returned, no byte is accessed by their keys. Return: 0. */
 int ib_unmap_fmr(struct ib_fmr *list);
 /** ib_dealloc_fmr() - Return: 0; -EBUSY: it is mapped */
 int ib_dealloc_fmr(struct ib_fmr *fmr);
@@ -528,12 +540,12 @@ struct ib_pool_fmr {
 struct ib_fmr_pool *ib_create_fmr_pool(struct ib_pd *pd, const struct ib_fmr_pool_param *params);
 /** ib_destroy_fmr_pool() - Return: 0; -EBUSY: some are mapped */
 int ib_destroy_fmr_pool(struct ib_fmr_pool *pool);
-/** ib_flush_fmr_pool() - every FMR that was given back is unmapped when it returned. Return: 0. */
+/** ib_flush_fmr_pool() - unmap every FMR that was returned to the pool. Return: 0. */
 int ib_flush_fmr_pool(struct ib_fmr_pool *pool);
 /** ib_fmr_pool_map_phys() - Return: a mapped FMR; -EAGAIN as an error pointer: none is free now; -EINVAL. Any context. */
 struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *pool, const u64 *page_list, int list_len,
 					 u64 io_virtual_address);
-/** ib_fmr_pool_unmap() - give it back. Any context. Return: 0. */
+/** ib_fmr_pool_unmap() - return it to the pool. Any context. Return: 0. */
 int ib_fmr_pool_unmap(struct ib_pool_fmr *fmr);
 
 /* --- address handles --- */
@@ -548,7 +560,7 @@ struct ib_global_route {
 	u8 traffic_class;
 };
 
-/** struct rdma_ah_attr - a path; @ah_flags: IB_AH_GRH: @grh means something */
+/** struct rdma_ah_attr - a path; @ah_flags: IB_AH_GRH: @grh is valid */
 struct rdma_ah_attr {
 	struct ib_global_route grh;
 	u32 dlid;
@@ -564,7 +576,7 @@ struct ib_ah {
 	struct ib_pd *pd;
 };
 
-/** rdma_create_ah() - a path for datagrams; @flags: taken, without effect */
+/** rdma_create_ah() - a path for datagrams; @flags: without effect */
 struct ib_ah *rdma_create_ah(struct ib_pd *pd, const struct rdma_ah_attr *attr, u32 flags);
 int rdma_modify_ah(struct ib_ah *ah, const struct rdma_ah_attr *attr);
 int rdma_query_ah(struct ib_ah *ah, struct rdma_ah_attr *attr);
@@ -658,7 +670,7 @@ enum ib_qp_attr_mask {
 	IB_QP_DEST_QPN = HCA_QP_DEST_QPN,
 };
 
-/** struct ib_qp_cap - how much a queue pair takes; a creation sets what it really got */
+/** struct ib_qp_cap - the sizes of a queue pair; a creation sets the actual sizes */
 struct ib_qp_cap {
 	u32 max_send_wr;
 	u32 max_recv_wr;
@@ -668,12 +680,13 @@ struct ib_qp_cap {
 	u32 max_rdma_ctxs;
 };
 
-/** enum ib_qp_create_flags - IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK: what it sends to a group doesn't come back to itself */
+/** enum ib_qp_create_flags - IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK: it doesn't receive its own multicast datagrams */
 enum ib_qp_create_flags {
 	IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK = 1 << 1,
+	IB_QP_CREATE_INTEGRITY_EN = 1 << 6, /* refused */
 };
 
-/** struct ib_qp_init_attr - what a queue pair is made with; @event_handler: its asynchronous events; or NULL */
+/** struct ib_qp_init_attr - attributes of a new queue pair; @event_handler: for its asynchronous events; or NULL */
 struct ib_qp_init_attr {
 	void (*event_handler)(struct ib_event *event, void *qp_context);
 	void *qp_context;
@@ -687,7 +700,7 @@ struct ib_qp_init_attr {
 	u32 port_num;
 };
 
-/** struct ib_qp_attr - the attributes that ib_modify_qp() sets and ib_query_qp() reads; hca_verbs.h says what each is */
+/** struct ib_qp_attr - the attributes that ib_modify_qp() sets and ib_query_qp() reads; hca_verbs.h describes them */
 struct ib_qp_attr {
 	enum ib_qp_state qp_state;
 	enum ib_qp_state cur_qp_state;
@@ -732,27 +745,27 @@ struct ib_qp {
 };
 
 /**
- * ib_create_qp() - in RESET. @attr: its cap is set to what the queue pair has. Errors: -EINVAL, -ENOMEM, -ENOSPC.
+ * ib_create_qp() - a queue pair in RESET. @attr: its cap is set to the actual sizes. Errors: -EINVAL, -ENOMEM, -ENOSPC.
  *
  * With cap.max_rdma_ctxs, room for the requests of that many struct rdma_rw_ctx is added to cap.max_send_wr.
  */
 struct ib_qp *ib_create_qp(struct ib_pd *pd, struct ib_qp_init_attr *attr);
 
-/** ib_modify_qp() - @mask: enum ib_qp_attr_mask. Return: 0; -EINVAL, and then nothing changed. */
+/** ib_modify_qp() - @mask: enum ib_qp_attr_mask. Return: 0; -EINVAL, -EBUSY: nothing has changed. */
 int ib_modify_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask);
 
-/** ib_query_qp() - everything is set, whatever @mask asks. Return: 0. */
+/** ib_query_qp() - sets every attribute, whatever @mask is. Return: 0. */
 int ib_query_qp(struct ib_qp *qp, struct ib_qp_attr *attr, int mask, struct ib_qp_init_attr *init_attr);
 
-/** ib_destroy_qp() - what is queued is dropped; no handler is called for it after this returned. Return: 0. */
+/** ib_destroy_qp() - queued requests are dropped; when this has returned, no handler is called for it. Return: 0. */
 int ib_destroy_qp(struct ib_qp *qp);
 
 /**
- * ib_drain_qp() - into error, and wait until every request posted before has completed and its done() has returned
+ * ib_drain_qp() - move to the error state, and wait until every earlier request has completed and its done() has returned
  *
- * Both queues' CQs are of ib_alloc_cq(), with room for one completion more; of one that overflowed what it could still tell is
- * waited for. Of a shared receive queue the requests that this queue pair took count, no others. Not from a done(). ib_drain_sq()
- * and _rq() do one queue.
+ * The CQs of both queues must be made by ib_alloc_cq(), with room for one more completion. For a CQ that overflowed, the completions
+ * it still holds are waited for; for a shared receive queue, only the requests that this queue pair took. Not from a done(). ib_drain_sq()
+ * and ib_drain_rq() do one queue.
  */
 void ib_drain_qp(struct ib_qp *qp);
 void ib_drain_sq(struct ib_qp *qp);
@@ -760,7 +773,7 @@ void ib_drain_rq(struct ib_qp *qp);
 
 /**
  * ib_attach_mcast() - a UD queue pair gets a group's datagrams
- * Return: 0; -EINVAL: no UD, or no multicast address; -ENOMEM; -ENOSPC: max_total_mcast_qp_attach are attached
+ * Return: 0; -EINVAL: not UD, or not a multicast address; -ENOMEM; -ENOSPC: max_total_mcast_qp_attach are attached
  */
 int ib_attach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid);
 int ib_detach_mcast(struct ib_qp *qp, const union ib_gid *gid, u16 lid);
@@ -779,10 +792,18 @@ struct ib_srq_attr {
 	u32 srq_limit;
 };
 
+enum ib_srq_type {
+	IB_SRQT_BASIC,
+	IB_SRQT_XRC, /* refused, as is the next one */
+	IB_SRQT_TM,
+};
+
+/** struct ib_srq_init_attr - what a shared receive queue is made with; @srq_type: IB_SRQT_BASIC */
 struct ib_srq_init_attr {
 	void (*event_handler)(struct ib_event *event, void *srq_context);
 	void *srq_context;
 	struct ib_srq_attr attr;
+	enum ib_srq_type srq_type;
 };
 
 struct ib_srq {
@@ -800,7 +821,7 @@ int ib_destroy_srq(struct ib_srq *srq);
 
 /* --- work requests --- */
 
-/** struct ib_sge - bytes of an MR: an address as the MR names them */
+/** struct ib_sge - bytes of an MR; @addr: an address in the MR */
 struct ib_sge {
 	u64 addr;
 	u32 length;
@@ -818,8 +839,13 @@ enum ib_wr_opcode {
 	IB_WR_LOCAL_INV = 7,
 	IB_WR_BIND_MW = 8,
 	IB_WR_SEND_WITH_INV = 9,
-	IB_WR_RDMA_READ_WITH_INV = 11, /* iWARP's: refused */
+	IB_WR_RDMA_READ_WITH_INV = 11, /* iWARP's: refused, as are the next four, and IB_WR_REG_MR_INTEGRITY */
+	IB_WR_MASKED_ATOMIC_CMP_AND_SWP = 12,
+	IB_WR_MASKED_ATOMIC_FETCH_AND_ADD = 13,
+	IB_WR_FLUSH = 14,
+	IB_WR_ATOMIC_WRITE = 15,
 	IB_WR_REG_MR = 32,
+	IB_WR_REG_MR_INTEGRITY = 33,
 };
 
 enum ib_send_flags {
@@ -830,10 +856,10 @@ enum ib_send_flags {
 };
 
 /**
- * struct ib_send_wr - a send work request; those of other opcodes than the sends embed it
+ * struct ib_send_wr - a send work request; the requests of other opcodes embed it
  * @next: the next one to post, or NULL
  * @sg_list: read by the call; with IB_SEND_INLINE an entry's addr is a pointer and the bytes are read too
- * @ex: immediate data in network order, or the key to invalidate (LOCAL_INV here, SEND_WITH_INV there)
+ * @ex: immediate data in network order, or the key to invalidate (LOCAL_INV: at this end; SEND_WITH_INV: at the peer)
  */
 struct ib_send_wr {
 	struct ib_send_wr *next;
@@ -862,6 +888,8 @@ struct ib_atomic_wr {
 	u64 remote_addr;
 	u64 compare_add;
 	u64 swap;
+	u64 compare_add_mask; /* of the masked ones, which are refused; this one and the next */
+	u64 swap_mask;
 	u32 rkey;
 };
 
@@ -874,7 +902,7 @@ struct ib_ud_wr {
 	u32 port_num;
 };
 
-/** struct ib_reg_wr - makes what ib_map_mr_sg() laid out valid under @key, whose upper 24 bits are the MR's */
+/** struct ib_reg_wr - makes the pages of ib_map_mr_sg() valid with the key @key, whose upper 24 bits are the MR's */
 struct ib_reg_wr {
 	struct ib_send_wr wr;
 	struct ib_mr *mr;
@@ -882,7 +910,7 @@ struct ib_reg_wr {
 	int access;
 };
 
-/** struct ib_bind_mw_wr - binds a type 2 MW under @rkey, whose upper 24 bits are the MW's */
+/** struct ib_bind_mw_wr - binds a type 2 MW with the key @rkey, whose upper 24 bits are the MW's */
 struct ib_bind_mw_wr {
 	struct ib_send_wr wr;
 	struct ib_mw *mw;
@@ -943,7 +971,7 @@ int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, h
  * ib_post_send() - post a chain of requests
  * @bad_wr: may be NULL; set to the first request that was not posted
  *
- * An adapter whose DMA engine is the CPU does the work in the caller's context, unless another thread is sending on this queue pair.
+ * An adapter does the work in the caller's context, unless another thread is sending on this queue pair.
  * Return: 0; -EINVAL: state, opcode, pieces or length; -ENOMEM: the queue is full. Any context.
  */
 #define ib_post_send(qp, wr, bad_wr) ib_post_send_at(qp, wr, bad_wr, IB_DMA_HERE)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Lists with Linux's names: an object embeds a struct list_head, and a head is one
- * that stands alone. The list is a circle through its head, so that nothing is NULL
- * and no call has to ask which end it is at. No locks are taken here.
+ * Lists with Linux's names: an object embeds a struct list_head, and a head is a
+ * separate struct list_head. The list is a circle through its head, so no link is NULL
+ * and no call has to check for an end. No locks are taken here.
  */
 #ifndef SOFTHCA_LIST_H
 #define SOFTHCA_LIST_H
@@ -48,7 +48,7 @@ static inline void list_add_tail(struct list_head *entry, struct list_head *head
 	list_join_(entry, head);
 }
 
-/** list_del() - @entry leaves its list; its links lead nowhere from then on */
+/** list_del() - @entry leaves its list; its links are invalid afterwards */
 static inline void list_del(struct list_head *entry)
 {
 	list_join_(entry->prev, entry->next);
@@ -102,7 +102,7 @@ static inline bool list_is_last(const struct list_head *entry, const struct list
 	return entry->next == head;
 }
 
-/** list_splice() - all entries of @list come first in @head; @list isn't a list any more, but after list_splice_init() an empty one */
+/** list_splice() - move all entries of @list to the beginning of @head; @list is invalid afterwards; after list_splice_init() it is empty */
 static inline void list_splice(const struct list_head *list, struct list_head *head)
 {
 	if (list_empty(list))
@@ -111,7 +111,7 @@ static inline void list_splice(const struct list_head *list, struct list_head *h
 	list_join_(head, list->next);
 }
 
-/** list_splice_tail() - the same, and they come last */
+/** list_splice_tail() - the same, to the end of @head */
 static inline void list_splice_tail(struct list_head *list, struct list_head *head)
 {
 	if (list_empty(list))
@@ -143,7 +143,7 @@ static inline void list_splice_tail_init(struct list_head *list, struct list_hea
 #define list_for_each(pos, head) for (pos = (head)->next; pos != (head); pos = pos->next)
 #define list_for_each_safe(pos, n, head) for (pos = (head)->next, n = pos->next; pos != (head); pos = n, n = pos->next)
 
-/** list_for_each_entry() - @pos goes along the objects that embed @member; _safe: @pos may leave the list meanwhile */
+/** list_for_each_entry() - iterate @pos over the objects that embed @member; _safe: @pos may be removed in the loop */
 #define list_for_each_entry(pos, head, member) \
 	for (pos = list_first_entry(head, __typeof__(*(pos)), member); &pos->member != (head); \
 	     pos = list_next_entry(pos, member))

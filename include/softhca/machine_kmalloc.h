@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Small pieces of a machine's pages: what kmalloc() in softhca/kernel.h stands on. */
+/* Small pieces of a machine's pages: the basis of kmalloc() in softhca/kernel.h. */
 #ifndef SOFTHCA_MACHINE_KMALLOC_H
 #define SOFTHCA_MACHINE_KMALLOC_H
 
@@ -17,17 +17,17 @@ extern "C" {
 
 /**
  * softhca_kmalloc() - see kmalloc()
- * @site: for the report of what is not freed; must stay valid
+ * @site: for reports of memory that is not freed; must stay valid
  */
 void *softhca_kmalloc(size_t size, gfp_t gfp, hca_site_t site);
 
 /** softhca_krealloc() - see krealloc() */
 void *softhca_krealloc(const void *ptr, size_t size, gfp_t gfp, hca_site_t site);
 
-/** kfree() - NULL is allowed. What isn't of kmalloc(), or was freed already, is refused, loudly. Any context. */
+/** kfree() - NULL is allowed. A pointer that isn't of kmalloc(), or was freed already, is refused, with a message. Any context. */
 void softhca_kfree(const void *ptr);
 
-/** ksize() - bytes that were asked for; 0 of NULL and of what isn't kmalloc()'s */
+/** ksize() - bytes that were asked for; 0 for NULL and for other memory than kmalloc()'s */
 size_t softhca_ksize(const void *ptr);
 
 /** softhca_kmalloc_live() - allocations of a machine that are not freed */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Connections by IP address between the adapters of a process. Names, arguments, values and
- * meanings are those of Linux's in-kernel rdma_cm (rdma/rdma_cm.h); rdma_create_id(3) says what differs.
+ * meanings are those of Linux's in-kernel rdma_cm (rdma/rdma_cm.h); rdma_create_id(3) lists the differences.
  *
- * An adapter has the addresses that it was given by softhca_addr_add(), and its GIDs, which are IPv6 addresses. Loopback addresses
- * are the adapter's that was registered first. Addresses lead to adapters of this process and nowhere else.
+ * An adapter has the addresses of softhca_addr_add(), and its GIDs, which are IPv6 addresses. Loopback addresses
+ * lead to the adapter that was registered first. All addresses are those of adapters of this process.
  *
- * Handlers are called in threads of the library that hold no lock of ours and may sleep: for one ID one call at a time and in
- * order, for different IDs at once. A handler that doesn't return 0 has given up its ID, which the library then destroys. It must not
- * call rdma_destroy_id() for the ID that it is called for, nor for the listener of a request. All calls may sleep.
+ * Handlers are called in threads of the library that hold no lock, and may sleep: for one ID one call at a time and in
+ * order, for different IDs at once. If a handler doesn't return 0, the library destroys its ID. A handler must not
+ * call rdma_destroy_id() for its own ID, nor for the listener of a request. All calls may sleep.
  */
 #ifndef SOFTHCA_RDMA_CM_H
 #define SOFTHCA_RDMA_CM_H
@@ -23,11 +23,11 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** struct net - a network namespace; there is one, whose addresses are all that there are */
+/** struct net - a network namespace; there is only one */
 struct net;
 extern struct net init_net;
 
-/** enum rdma_ucm_port_space - each has ports of its own */
+/** enum rdma_ucm_port_space - each space has its own ports */
 enum rdma_ucm_port_space {
 	RDMA_PS_IPOIB = 0x0002,
 	RDMA_PS_IB = 0x013f,
@@ -36,20 +36,20 @@ enum rdma_ucm_port_space {
 };
 
 /**
- * enum rdma_cm_event_type - what a handler is told of
+ * enum rdma_cm_event_type - the events of a handler
  * @RDMA_CM_EVENT_ADDR_RESOLVED, @RDMA_CM_EVENT_ADDR_ERROR: of rdma_resolve_addr()
  * @RDMA_CM_EVENT_ROUTE_RESOLVED, @RDMA_CM_EVENT_ROUTE_ERROR: of rdma_resolve_route()
  * @RDMA_CM_EVENT_CONNECT_REQUEST: to a listener's handler, with a new ID that belongs to it
- * @RDMA_CM_EVENT_CONNECT_RESPONSE: the peer accepts, and the ID has no queue pair of rdma_create_qp(): rdma_accept() goes on
- * @RDMA_CM_EVENT_CONNECT_ERROR: the peer accepts, and the queue pair couldn't be made ready
+ * @RDMA_CM_EVENT_CONNECT_RESPONSE: the peer accepts, and the ID has no queue pair of rdma_create_qp(): call rdma_accept() next
+ * @RDMA_CM_EVENT_CONNECT_ERROR: the peer accepts, but the queue pair couldn't be modified
  * @RDMA_CM_EVENT_UNREACHABLE: no answer
  * @RDMA_CM_EVENT_REJECTED: the status is a reason, enum ib_cm_rej_reason
  * @RDMA_CM_EVENT_ESTABLISHED: both sides may send
- * @RDMA_CM_EVENT_DISCONNECTED: by the peer, or as we asked
- * @RDMA_CM_EVENT_DEVICE_REMOVAL: the adapter goes when its last ID is destroyed
+ * @RDMA_CM_EVENT_DISCONNECTED: by the peer, or by rdma_disconnect()
+ * @RDMA_CM_EVENT_DEVICE_REMOVAL: the adapter is being unregistered, which ends when its last ID is destroyed
  * @RDMA_CM_EVENT_TIMEWAIT_EXIT: no packet of the connection is under way any more
  *
- * The others aren't told of.
+ * The other events don't occur.
  */
 enum rdma_cm_event_type {
 	RDMA_CM_EVENT_ADDR_RESOLVED,
@@ -70,10 +70,10 @@ enum rdma_cm_event_type {
 	RDMA_CM_EVENT_TIMEWAIT_EXIT,
 };
 
-/** rdma_event_msg() - an event in words */
+/** rdma_event_msg() - the name of an event */
 const char *rdma_event_msg(enum rdma_cm_event_type event);
 
-/** enum ib_cm_rej_reason - why a connection was rejected (IBTA 12.6.7.2) */
+/** enum ib_cm_rej_reason - the reason of a rejection (IBTA 12.6.7.2) */
 enum ib_cm_rej_reason {
 	IB_CM_REJ_NO_QP = 1,
 	IB_CM_REJ_NO_EEC = 2,
@@ -111,7 +111,7 @@ enum ib_cm_rej_reason {
 	IB_CM_REJ_VENDOR_OPTION_NOT_SUPPORTED = 35,
 };
 
-/** struct sa_path_rec - what rdma_resolve_route() found; @flow_label in network order */
+/** struct sa_path_rec - the path that rdma_resolve_route() found; @flow_label in network order */
 struct sa_path_rec {
 	union ib_gid dgid;
 	union ib_gid sgid;
@@ -129,7 +129,7 @@ struct sa_path_rec {
 	} ib;
 };
 
-/** struct rdma_dev_addr - @net: the one that there is */
+/** struct rdma_dev_addr - @net: &init_net */
 struct rdma_dev_addr {
 	struct net *net;
 	int bound_dev_if;
@@ -149,15 +149,15 @@ struct rdma_route {
 };
 
 /**
- * struct rdma_conn_param - what a connection is to have, and in events what the peer said
- * @private_data: of an event: until the handler returns
- * @private_data_len: of rdma_connect() 56 at most, of rdma_accept() 196; of datagrams 180 and 136. Messages have no length of it: an event has all that there is room
- *	for, with zeros behind what the peer gave.
- * @responder_resources: RDMA reads and atomics of the peer's that may be under way at once
- * @initiator_depth: of ours
- * @rnr_retry_count: 7: for ever
- * @srq, @qp_num: of a queue pair that isn't of rdma_create_qp()
- * @qkey: of one for datagrams, of rdma_accept(); 0: that of rdma_create_qp()
+ * struct rdma_conn_param - parameters of a connection; in events, those of the peer
+ * @private_data: in an event: valid until the handler returns
+ * @private_data_len: at most 56 for rdma_connect() and 196 for rdma_accept(); for datagrams 180 and 136. Messages don't carry the length: an event has all of the room
+ *	in the message, with zeros behind the peer's bytes.
+ * @responder_resources: RDMA reads and atomics of the peer that may be under way at once
+ * @initiator_depth: RDMA reads and atomics of this end that may be under way at once
+ * @rnr_retry_count: 7: without limit
+ * @srq, @qp_num: of a queue pair that rdma_create_qp() didn't make
+ * @qkey: of a datagram queue pair, for rdma_accept(); 0: that of rdma_create_qp()
  */
 struct rdma_conn_param {
 	const void *private_data;
@@ -172,7 +172,7 @@ struct rdma_conn_param {
 	u32 qkey;
 };
 
-/** struct rdma_ud_param - how datagrams reach the peer's queue pair */
+/** struct rdma_ud_param - the path and the number of the peer's datagram queue pair */
 struct rdma_ud_param {
 	const void *private_data;
 	u8 private_data_len;
@@ -182,8 +182,8 @@ struct rdma_ud_param {
 };
 
 /**
- * struct rdma_cm_event - @status: 0, a negative errno, of RDMA_CM_EVENT_REJECTED a reason, of RDMA_CM_EVENT_UNREACHABLE of datagrams also the
- *	status that the peer gave (IBTA 12.11.1.2)
+ * struct rdma_cm_event - @status: 0, or a negative errno; for RDMA_CM_EVENT_REJECTED a reason; for RDMA_CM_EVENT_UNREACHABLE of datagrams also the
+ *	status in the peer's answer (IBTA 12.11.1.2)
  */
 struct rdma_cm_event {
 	enum rdma_cm_event_type event;
@@ -196,12 +196,12 @@ struct rdma_cm_event {
 
 struct rdma_cm_id;
 
-/** rdma_cm_event_handler - Return: 0; else the ID is destroyed by the library, and is gone for the ULP */
+/** rdma_cm_event_handler - Return: 0; else the library destroys the ID */
 typedef int (*rdma_cm_event_handler)(struct rdma_cm_id *id, struct rdma_cm_event *event);
 
 /**
  * struct rdma_cm_id - one end of a connection, or a listener
- * @device: the adapter, once an address of ours is known
+ * @device: the adapter, once the ID's own address is known
  * @context, @event_handler: the ULP may change them in the handler
  * @qp: of rdma_create_qp()
  */
@@ -217,45 +217,45 @@ struct rdma_cm_id {
 };
 
 /**
- * softhca_addr_add() - an adapter has an IP address from now on
- * @addr: IPv4 or IPv6; its port means nothing
+ * softhca_addr_add() - give an adapter an IP address
+ * @addr: IPv4 or IPv6; its port is ignored
  *
- * It takes a place in the adapter's table of 16 GIDs, the first of which is the adapter's from the beginning.
- * Return: 0, also if the adapter had it; -EADDRINUSE: another one has it; -EINVAL: no address that an adapter can have; -ENOSPC.
+ * The address takes an entry of the adapter's table of 16 GIDs, whose first entry is always in use.
+ * Return: 0, also if the adapter has the address already; -EADDRINUSE: another adapter has it; -EINVAL: an invalid address; -ENOSPC.
  */
 int softhca_addr_add(struct ib_device *device, const struct sockaddr *addr);
 
-/** softhca_addr_del() - and now no more; IDs that use it stay. Return: 0; -EADDRNOTAVAIL: it doesn't have it. */
+/** softhca_addr_del() - remove an address; IDs that use it stay. Return: 0; -EADDRNOTAVAIL: the adapter doesn't have it. */
 int softhca_addr_del(struct ib_device *device, const struct sockaddr *addr);
 
 /**
  * rdma_create_id() - an ID
- * @net: &init_net; others are taken for it
+ * @net: &init_net; other values have the same effect
  * @qp_type: IB_QPT_RC, IB_QPT_UC, or IB_QPT_UD
  *
- * Return: the ID; error pointers: -EINVAL, -ENOMEM, -EAGAIN: no thread to be had.
+ * Return: the ID; error pointers: -EINVAL, -ENOMEM, -EAGAIN: no thread could be started.
  */
 struct rdma_cm_id *rdma_create_id(struct net *net, rdma_cm_event_handler event_handler, void *context,
 				  enum rdma_ucm_port_space ps, enum ib_qp_type qp_type);
 
-/** rdma_destroy_id() - no call of its handler is under way when this returns, and none follows; a peer is told. Its queue pair is gone before. */
+/** rdma_destroy_id() - when this returns, no call of the handler is under way, and none follows; the peer is notified. Destroy the queue pair before. */
 void rdma_destroy_id(struct rdma_cm_id *id);
 
 /**
  * rdma_bind_addr() - its own address and port
- * @addr: port 0: one is chosen; all zeros: any address of this family
+ * @addr: port 0: the library chooses a port; all zeros: any address of this family
  *
- * Return: 0; -EINVAL: it has one, or no such family; -EADDRNOTAVAIL: no adapter has the address, or no port is left; -EADDRINUSE; -ENOMEM.
+ * Return: 0; -EINVAL: the ID is bound, or an unknown family; -EADDRNOTAVAIL: no adapter has the address, or no port is free; -EADDRINUSE; -ENOMEM.
  */
 int rdma_bind_addr(struct rdma_cm_id *id, struct sockaddr *addr);
 
 /**
- * rdma_resolve_addr() - which adapter leads to an address?
- * @src_addr: NULL, or as of rdma_bind_addr(). Without an address of its own the ID gets the adapter of @dst_addr, as an address of
- *	this host is reached by itself.
- * @timeout_ms: there is an answer at once
+ * rdma_resolve_addr() - find the adapter for an address
+ * @src_addr: NULL, or as for rdma_bind_addr(). Without an own address the ID gets the adapter of @dst_addr, as on a host that
+ *	connects to its own address.
+ * @timeout_ms: without effect: the event comes at once
  *
- * Event: RDMA_CM_EVENT_ADDR_RESOLVED, or RDMA_CM_EVENT_ADDR_ERROR with -EHOSTUNREACH: no adapter has it. Return: 0; or as rdma_bind_addr().
+ * Event: RDMA_CM_EVENT_ADDR_RESOLVED, or RDMA_CM_EVENT_ADDR_ERROR with -EHOSTUNREACH: no adapter has the address. Return: 0; or as rdma_bind_addr().
  */
 int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *src_addr, const struct sockaddr *dst_addr,
 		      unsigned long timeout_ms);
@@ -263,7 +263,7 @@ int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *src_addr, const st
 /** rdma_resolve_route() - the path; event: RDMA_CM_EVENT_ROUTE_RESOLVED. Return: 0; -EINVAL: no address is resolved. */
 int rdma_resolve_route(struct rdma_cm_id *id, unsigned long timeout_ms);
 
-/** rdma_create_qp() - a queue pair in INIT (datagrams: in RTS); the other calls move it on. Return: 0; -EINVAL: @pd is another adapter's, or it has one; or as ib_create_qp(). */
+/** rdma_create_qp() - a queue pair in INIT (datagrams: in RTS); the other calls move it on. Return: 0; -EINVAL: @pd is of another adapter, or the ID has a queue pair; or as ib_create_qp(). */
 int rdma_create_qp(struct rdma_cm_id *id, struct ib_pd *pd, struct ib_qp_init_attr *qp_init_attr);
 void rdma_destroy_qp(struct rdma_cm_id *id);
 
@@ -273,46 +273,46 @@ int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *conn_param);
 int rdma_connect_locked(struct rdma_cm_id *id, struct rdma_conn_param *conn_param);
 
 /**
- * rdma_listen() - requests become events
- * @backlog: requests that may wait for the handler, more are rejected; 0: 4,096
+ * rdma_listen() - accept requests, which become events
+ * @backlog: requests that may wait for the handler; further requests are rejected; 0: 4,096
  *
- * An ID that isn't bound gets any address of IPv4 and a port. A listener to any address listens on adapters that come later, too. One to any
- * IPv6 address gets requests to IPv4 addresses that nobody else listens to, unless rdma_set_afonly() said otherwise.
- * Return: 0; -EINVAL; -EADDRINUSE: another ID listens to the same; -ENOMEM, -ENOSPC.
+ * An ID that isn't bound gets any address of IPv4 and a port. A listener to any address also listens on later adapters. A listener to any
+ * IPv6 address gets requests to IPv4 addresses without another listener, unless rdma_set_afonly() forbids it.
+ * Return: 0; -EINVAL; -EADDRINUSE: another ID listens on the same address and port; -ENOMEM, -ENOSPC.
  */
 int rdma_listen(struct rdma_cm_id *id, int backlog);
 
-/** rdma_accept() - answer a request. Return: 0; -EINVAL: there is none; or what ib_modify_qp() says, and then the request is rejected. */
+/** rdma_accept() - accept a request. Return: 0; -EINVAL: there is no request; or the error of ib_modify_qp(); then the request is rejected. */
 int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *conn_param);
 
-/** rdma_notify() - IB_EVENT_COMM_EST came for the queue pair: it is established. Return: 0; -EINVAL. */
+/** rdma_notify() - the queue pair got IB_EVENT_COMM_EST: the connection is established. Return: 0; -EINVAL. */
 int rdma_notify(struct rdma_cm_id *id, enum ib_event_type event);
 
 /** rdma_reject() - @private_data_len: 148 at most; @reason: IB_CM_REJ_CONSUMER_DEFINED, or another one. Return: 0; -EINVAL. */
 int rdma_reject(struct rdma_cm_id *id, const void *private_data, u8 private_data_len, u8 reason);
 
-/** rdma_disconnect() - its queue pair goes into error, and the peer is told, or answered. Return: 0; -EINVAL: it isn't connected. */
+/** rdma_disconnect() - move the queue pair to the error state, and notify or answer the peer. Return: 0; -EINVAL: it isn't connected. */
 int rdma_disconnect(struct rdma_cm_id *id);
 
-/** rdma_set_service_type() - the traffic class of what is connected from now on */
+/** rdma_set_service_type() - the traffic class of later connections of this ID */
 void rdma_set_service_type(struct rdma_cm_id *id, int tos);
 
-/** rdma_set_reuseaddr() - of IDs on one address and port that all say so one may listen. Return: 0; -EINVAL: it is bound. */
+/** rdma_set_reuseaddr() - IDs that all set this may have the same address and port; one of them may listen. Return: 0; -EINVAL: the ID is bound. */
 int rdma_set_reuseaddr(struct rdma_cm_id *id, int reuse);
 
-/** rdma_set_afonly() - a listener to any IPv6 address gets no requests to IPv4 ones. Return: 0; -EINVAL: it listens. */
+/** rdma_set_afonly() - a listener to any IPv6 address gets no requests to IPv4 addresses. Return: 0; -EINVAL: the ID listens. */
 int rdma_set_afonly(struct rdma_cm_id *id, int afonly);
 
-/** rdma_get_service_id() - of an address's port in the ID's port space, in network order */
+/** rdma_get_service_id() - the service ID of an address's port in the ID's port space, in network order */
 u64 rdma_get_service_id(struct rdma_cm_id *id, struct sockaddr *addr);
 
-/** rdma_read_gids() - of a path, once an address is resolved, or of a request; each may be NULL */
+/** rdma_read_gids() - the GIDs of the path of a resolved address or of a request; each pointer may be NULL */
 void rdma_read_gids(struct rdma_cm_id *id, union ib_gid *sgid, union ib_gid *dgid);
 
-/** rdma_reject_msg() - a reason in words */
+/** rdma_reject_msg() - the name of a reason */
 const char *rdma_reject_msg(struct rdma_cm_id *id, int reason);
 
-/** rdma_consumer_reject_data() - the private data of a rejection by the peer's ULP; NULL, and length 0, of another one's */
+/** rdma_consumer_reject_data() - the private data of a rejection by the peer's ULP; NULL, and length 0, for other rejections */
 const void *rdma_consumer_reject_data(struct rdma_cm_id *id, struct rdma_cm_event *ev, u8 *data_len);
 
 #pragma GCC visibility pop

@@ -2,14 +2,14 @@
 /*
  * Scatterlists with Linux's API, in one of three layouts.
  *
- * What a scatterlist entry says of memory (page, offset, length) is for everybody.
- * What a mapping writes back (the mapped fields) differs in layout from one
- * architecture to the next, so it is reached by ib_sg_dma_address() and ib_sg_dma_len(), or by
- * sg_dma_address() and sg_dma_len(), alone. The library is built with one of three:
+ * Any code may read an entry's page, offset and length.
+ * The layout of the fields that a mapping writes (the mapped fields) differs from one
+ * architecture to the next, so they are accessed only by ib_sg_dma_address() and ib_sg_dma_len(), or by
+ * sg_dma_address() and sg_dma_len(). The library is built with one of three layouts:
  *
- *   split    today's 64-bit machines: an address and a length of their own, so that entries can be merged
- *   joined   machines without a mapped length: it is the entry's own length, and nothing is merged
- *   classic  the layout of 2006: a bare page pointer, flags beside it, mapped fields with names of their own
+ *   split    today's 64-bit machines: a separate address and length, so that entries can be merged
+ *   joined   machines without a mapped length: it is the entry's own length, and entries are not merged
+ *   classic  the layout of 2006: a plain page pointer, separate flags, mapped fields with other names
  */
 #ifndef SOFTHCA_SCATTERLIST_H
 #define SOFTHCA_SCATTERLIST_H
@@ -53,14 +53,14 @@ struct scatterlist {
 #error "softhca/config.h names no scatterlist layout"
 #endif
 
-/** struct sg_table - a list, the entries it has and the entries the device sees */
+/** struct sg_table - a list, the number of its entries and the number of mapped entries */
 struct sg_table {
 	struct scatterlist *sgl;
 	unsigned int nents; /* mapped entries */
 	unsigned int orig_nents;
 };
 
-/* What stands in the entry's first word: the page or the next list, with SG_CHAIN and SG_END in the low bits. */
+/* The entry's first word: the page or the next list, with SG_CHAIN and SG_END in the low bits. */
 static inline uintptr_t sg_link(const struct scatterlist *sg)
 {
 #ifdef SOFTHCA_SG_LAYOUT_CLASSIC
@@ -105,7 +105,7 @@ static inline void sg_assign_page(struct scatterlist *sg, struct page *page)
 	sg_set_link(sg, (sg_link(sg) & SG_END) | (uintptr_t)page);
 }
 
-/** sg_set_page() - the entry stands for @len bytes from @offset of @page on, which may lie in a page that follows it */
+/** sg_set_page() - the entry describes @len bytes beginning at @offset of @page; @offset may lie in a following page */
 static inline void sg_set_page(struct scatterlist *sg, struct page *page, unsigned int len, unsigned int offset)
 {
 	sg_assign_page(sg, page);
@@ -113,7 +113,7 @@ static inline void sg_set_page(struct scatterlist *sg, struct page *page, unsign
 	sg->length = len;
 }
 
-/** sg_set_buf() - the entry stands for @len bytes of low memory at @buf */
+/** sg_set_buf() - the entry describes @len bytes of low memory at @buf */
 static inline void sg_set_buf(struct scatterlist *sg, const void *buf, unsigned int len)
 {
 	sg_set_page(sg, virt_to_page(buf), len, (unsigned int)((uintptr_t)buf & ~PAGE_MASK));
@@ -136,8 +136,8 @@ static inline struct scatterlist *sg_next(struct scatterlist *sg)
 		return NULL;
 	sg++;
 	/*
-	 * A branch, and a predicted one: with a conditional move, which is what compilers make of it, the next entry's
-	 * address would wait for this one's load. The empty statement keeps them from it.
+	 * A predicted branch: with a conditional move, which compilers would use here, the next entry's
+	 * address would wait for this one's load. The empty statement prevents that.
 	 */
 	if (__builtin_expect(sg_is_chain(sg), 0)) {
 		sg = sg_chain_ptr(sg);
@@ -165,8 +165,8 @@ static inline void *sg_virt(const struct scatterlist *sg)
 /**
  * sg_dma_address() - the address of an entry of a mapped list; may be assigned to
  *
- * Right where mapping fills the list: dma_map_sg() always does, ib_dma_map_sg() on a device without addresses of its own does,
- * and on any other device if the source includes softhca/kernel.h or the device was made with fill_sg. Elsewhere ib_dma_map_sg()
+ * Valid if the mapping fills the list. dma_map_sg() always does. ib_dma_map_sg() does on a device without addresses of its own,
+ * and on any other device if the source includes softhca/kernel.h or the device was made with fill_sg. Otherwise ib_dma_map_sg()
  * stores nothing, and ib_sg_dma_address() computes the address; a device with a ledger then sets IB_DMA_SG_UNFILLED.
  */
 #ifdef SOFTHCA_SG_LAYOUT_CLASSIC
@@ -175,7 +175,7 @@ static inline void *sg_virt(const struct scatterlist *sg)
 #define sg_dma_address(sg) ((sg)->dma_address)
 #endif
 
-/** sg_dma_len() - bytes of an entry of a mapped list; as sg_dma_address() */
+/** sg_dma_len() - bytes of an entry of a mapped list; valid as sg_dma_address() is */
 #if defined(SOFTHCA_SG_LAYOUT_CLASSIC)
 #define sg_dma_len(sg) ((sg)->iova_length)
 #elif defined(SOFTHCA_SG_LAYOUT_SPLIT)
@@ -184,7 +184,7 @@ static inline void *sg_virt(const struct scatterlist *sg)
 #define sg_dma_len(sg) ((sg)->length)
 #endif
 
-/** sg_init_marker() - marks the last of @nents entries, of an array that is zeroed otherwise */
+/** sg_init_marker() - mark the last of @nents entries of a zeroed array */
 static inline void sg_init_marker(struct scatterlist *sgl, unsigned int nents)
 {
 	sg_mark_end(&sgl[nents - 1]);
@@ -199,28 +199,28 @@ void sg_init_one(struct scatterlist *sg, const void *buf, unsigned int len);
 /** sg_chain() - the last of @prv's @prv_nents entries becomes a link to @sgl */
 void sg_chain(struct scatterlist *prv, unsigned int prv_nents, struct scatterlist *sgl);
 
-/** sg_nents() - entries up to the end mark */
+/** sg_nents() - the number of entries up to the end mark */
 int sg_nents(struct scatterlist *sg);
 
-/** sg_nents_for_len() - entries that hold the first @len bytes; -EINVAL if the list is shorter */
+/** sg_nents_for_len() - the number of entries with the first @len bytes; -EINVAL if the list is shorter */
 int sg_nents_for_len(struct scatterlist *sg, u64 len);
 
 /** sg_last() - the last of @nents entries */
 struct scatterlist *sg_last(struct scatterlist *sgl, unsigned int nents);
 
-/** sg_alloc_table() - a table of @nents entries, chained where it is longer than a page of them. Return: 0 or -ENOMEM, -EINVAL. */
+/** sg_alloc_table() - a table of @nents entries, chained if it is longer than a page of entries. Return: 0 or -ENOMEM, -EINVAL. */
 int sg_alloc_table(struct sg_table *table, unsigned int nents, gfp_t gfp);
 
-/** sg_free_table() - what sg_alloc_table() made; the pages stay the caller's */
+/** sg_free_table() - free a table of sg_alloc_table(); the caller still owns the pages */
 void sg_free_table(struct sg_table *table);
 
 /**
- * sg_pcopy_from_buffer() - bytes from @buf into the list, @skip bytes in; high memory is mapped page by page
+ * sg_pcopy_from_buffer() - copy bytes from @buf into the list, @skip bytes behind its beginning; high memory is mapped page by page
  * Return: bytes copied.
  */
 size_t sg_pcopy_from_buffer(struct scatterlist *sgl, unsigned int nents, const void *buf, size_t buflen, u64 skip);
 
-/** sg_pcopy_to_buffer() - the other way */
+/** sg_pcopy_to_buffer() - copy bytes from the list to @buf */
 size_t sg_pcopy_to_buffer(struct scatterlist *sgl, unsigned int nents, void *buf, size_t buflen, u64 skip);
 
 static inline size_t sg_copy_from_buffer(struct scatterlist *sgl, unsigned int nents, const void *buf, size_t buflen)

@@ -2,7 +2,7 @@
 /*
  * Tests in KUnit's style and with its output (KTAP), for kernels that have no KUnit:
  * Debian's hasn't. Cases run one after the other in the thread that loads the module;
- * an expectation that fails is told and counted, and the case goes on.
+ * a failed expectation is reported and counted, and the case continues.
  */
 #ifndef SOFTHCA_KTEST_H
 #define SOFTHCA_KTEST_H

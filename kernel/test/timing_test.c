@@ -3,7 +3,7 @@
  * What things cost, side by side in one boot: the platform's own dma_map_*(), ours
  * through the same calls, and what mainline had and has instead. Rounds of all
  * contestants follow each other and the median round counts, for a machine that is
- * emulated has moods. Figures are told; one ratio is a test.
+ * emulated varies. Figures are printed; one ratio is a test.
  */
 #include "suites.h"
 

@@ -158,7 +158,19 @@ bool cli_parse_size(const char *text, uint64_t *out)
 	return true;
 }
 
-uint32_t cli_parse_set(const struct cli_args *args, const char *option, const char *const *names, const char *what)
+/* Return: the index of the word of @len bytes; -1 if no name is equal to it. */
+static int find_name(const char *const *names, const char *word, size_t len)
+{
+	int i;
+
+	for (i = 0; names && names[i]; i++)
+		if (strlen(names[i]) == len && !strncmp(names[i], word, len))
+			return i;
+	return -1;
+}
+
+uint32_t cli_parse_set(const struct cli_args *args, const char *option, const char *const *names,
+		       const char *const *old_names, const char *what)
 {
 	const char *at = args->value;
 	uint32_t set = 0;
@@ -169,10 +181,10 @@ uint32_t cli_parse_set(const struct cli_args *args, const char *option, const ch
 	for (;;) {
 		size_t len = strcspn(at, ",");
 
-		for (i = 0; names[i]; i++)
-			if (strlen(names[i]) == len && !strncmp(names[i], at, len))
-				break;
-		if (!names[i])
+		i = find_name(names, at, len);
+		if (i < 0)
+			i = find_name(old_names, at, len);
+		if (i < 0)
 			break;
 		set |= 1u << i;
 		if (!at[len])

@@ -38,6 +38,7 @@ struct cli_option {
  * @usage: what follows the name in the usage line
  * @about: the help's text
  * @options: its options, besides --help
+ * @values: of each option, by its index, the names that its argument is made of, or NULL; NULL: none has names
  * @run: does it; @argv[0] is the name
  */
 struct cli_command {
@@ -46,6 +47,7 @@ struct cli_command {
 	const char *usage;
 	const char *about;
 	const struct cli_option *options;
+	const char *const *const *values;
 	enum cli_status (*run)(const struct cli_command *cmd, int argc, char **argv);
 };
 
@@ -95,10 +97,12 @@ bool cli_parse_u64(const char *text, uint64_t *out);
 /**
  * cli_parse_set() - some of a list of names, separated by commas
  * @names: the legal ones, NULL at the end; 32 at most
+ * @old_names: older names of the same things in the same order, which messages don't mention; may be NULL
  * @what: one of them, for the message: "machine"
  *
  * Return: a bit for each name; 0 if one isn't legal, and then it has been said which, and which are.
  */
-uint32_t cli_parse_set(const struct cli_args *args, const char *option, const char *const *names, const char *what);
+uint32_t cli_parse_set(const struct cli_args *args, const char *option, const char *const *names,
+		       const char *const *old_names, const char *what);
 
 #endif

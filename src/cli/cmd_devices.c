@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * softhca devices: which adapters can be made, what their addresses are, and their
- * limits. Nothing is told from a list: each adapter is made on a machine of its own, asked, and closed again.
+ * limits. Nothing is printed from a list: each adapter is made on a machine of its own, queried, and closed again.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -9,15 +9,14 @@
 #include <string.h>
 
 #include "cli.h"
+#include "matrix/bed.h"
 #include "softhca/ib_verbs.h"
-
-#define MIB ((u64)1 << 20)
 
 enum { OPT_ADAPTERS, OPT_MACHINES, OPT_VERBOSE, OPT_JSON };
 
 static const struct cli_option options[] = {
 	[OPT_ADAPTERS] = { "adapters", "LIST", "ipath, ipath-refuse, dmahca; default all", 0 },
-	[OPT_MACHINES] = { "machines", "LIST", "direct, iommu-strict, iommu-lazy, bounce; default all", 0 },
+	[OPT_MACHINES] = { "machines", "LIST", "direct, iommu-strict, iommu-lazy, bounce, highmem; default all", 0 },
 	[OPT_VERBOSE] = { "verbose", NULL, "every limit of each adapter, and its port", 'v' },
 	[OPT_JSON] = { "json", NULL, "print a JSON array of objects, limits included, and nothing else", 0 },
 	{ NULL, NULL, NULL, 0 },
@@ -26,18 +25,10 @@ static const struct cli_option options[] = {
 static const char *const adapters[] = { "ipath", "ipath-refuse", "dmahca", NULL };
 enum { IPATH, IPATH_REFUSE, DMAHCA, ADAPTERS };
 
-static const char *const machines[] = { "direct", "iommu-strict", "iommu-lazy", "bounce", NULL };
-#define MACHINES 4
-
-static const struct machine_attr machine_attrs[MACHINES] = {
-	{ .name = "direct", .platform = MACHINE_DIRECT, .low_bytes = 8 * MIB, .high_bytes = 8 * MIB },
-	{ .name = "iommu-strict", .platform = MACHINE_IOMMU, .low_bytes = 8 * MIB, .high_bytes = 8 * MIB },
-	{ .name = "iommu-lazy",
-	  .platform = MACHINE_IOMMU,
-	  .iommu_lazy = true,
-	  .low_bytes = 8 * MIB,
-	  .high_bytes = 8 * MIB },
-	{ .name = "bounce", .platform = MACHINE_BOUNCE, .low_bytes = 8 * MIB, .high_bytes = 8 * MIB },
+static const char *const *const values[] = {
+	[OPT_ADAPTERS] = adapters,
+	[OPT_MACHINES] = machine_kinds,
+	[OPT_JSON] = NULL,
 };
 
 struct wanted {
@@ -68,16 +59,20 @@ struct shown {
 
 static int fail(const struct shown *s, const char *what, int err)
 {
-	cli_error("devices", "%s on %s: %s: %s", adapters[s->adapter], machines[s->machine], what, strerror(-err));
+	cli_error("devices", "%s on %s: %s: %s", adapters[s->adapter], machine_kinds[s->machine], what, strerror(-err));
 	return err;
 }
 
 static int open_one(struct shown *s)
 {
 	static const enum ipath_highmem highmem[] = { IPATH_HIGHMEM_TAGGED, IPATH_HIGHMEM_REFUSE };
-	const struct device_attr da = { .name = "softhca-devices" };
+	struct device_attr da = { .name = "softhca-devices" };
 	const char *name = adapters[s->adapter];
-	int err = machine_create(&machine_attrs[s->machine], &s->m);
+	struct machine_attr attr;
+	int err;
+
+	da.dma_mask = machine_kind_attr(s->machine, &attr);
+	err = machine_create(&attr, &s->m);
 
 	if (err)
 		return fail(s, "its machine can't be made", err);
@@ -381,14 +376,14 @@ static int tell(struct shown *s, const struct wanted *w, bool first)
 	if (w->json) {
 		printf("%s\n  {", first ? "" : ",");
 		put(&l, "adapter", true, "%s", adapters[s->adapter]);
-		put(&l, "machine", true, "%s", machines[s->machine]);
+		put(&l, "machine", true, "%s", machine_kinds[s->machine]);
 		put(&l, "low_memory", true, "%s", s->low.kind);
 		put(&l, "low_address", true, "%s", s->low.at);
 		put(&l, "high_memory", true, "%s", s->high.kind);
 		put(&l, "high_address", true, "%s", s->high.at);
 	} else {
-		printf("%-12s  %-12s  %-7s %-18s  %s%s%s\n", adapters[s->adapter], machines[s->machine], s->low.kind,
-		       s->low.at, s->high.kind, s->high.at[0] ? " " : "", s->high.at);
+		printf("%-12s  %-12s  %-7s %-18s  %s%s%s\n", adapters[s->adapter], machine_kinds[s->machine],
+		       s->low.kind, s->low.at, s->high.kind, s->high.at[0] ? " " : "", s->high.at);
 	}
 	if (w->json || w->verbose)
 		err = put_limits(s, &l);
@@ -412,7 +407,7 @@ static enum cli_status all(const struct wanted *w)
 	else
 		printf("%-12s  %-12s  %-26s  %s\n", "adapter", "machine", "low memory is", "high memory is");
 	for (a = 0; a < ADAPTERS; a++)
-		for (m = 0; m < MACHINES; m++) {
+		for (m = 0; m < MACHINE_KINDS; m++) {
 			struct shown s = { .adapter = a, .machine = m };
 
 			if (err || !(w->adapters >> a & 1) || !(w->machines >> m & 1))
@@ -430,10 +425,10 @@ static bool take(struct cli_args *args, int option, struct wanted *w)
 {
 	switch (option) {
 	case OPT_ADAPTERS:
-		w->adapters = cli_parse_set(args, "adapters", adapters, "adapter");
+		w->adapters = cli_parse_set(args, "adapters", adapters, NULL, "adapter");
 		return w->adapters;
 	case OPT_MACHINES:
-		w->machines = cli_parse_set(args, "machines", machines, "machine");
+		w->machines = cli_parse_set(args, "machines", machine_kinds, NULL, "machine");
 		return w->machines;
 	case OPT_VERBOSE:
 		w->verbose = true;
@@ -447,7 +442,7 @@ static bool take(struct cli_args *args, int option, struct wanted *w)
 static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct cli_args args = { .cmd = cmd, .argc = argc, .argv = argv, .at = 1 };
-	struct wanted w = { .adapters = (1u << ADAPTERS) - 1, .machines = (1u << MACHINES) - 1 };
+	struct wanted w = { .adapters = (1u << ADAPTERS) - 1, .machines = (1u << MACHINE_KINDS) - 1 };
 	int found;
 
 	while ((found = cli_next(&args)) != CLI_END) {
@@ -466,8 +461,9 @@ const struct cli_command cli_devices = {
 	.summary = "list the adapters that can be made, their addresses and their limits",
 	.usage = "[OPTION...]",
 	.about = "Makes each adapter on each kind of machine, maps a page of low and a page of high\n"
-		 "memory for it, and says what their addresses are: the CPU's virtual one, a physical\n"
-		 "one with a tag, or one that means something on the bus alone.",
+		 "memory for it, and prints the kind of their addresses: virtual, tagged (physical with\n"
+		 "a tag), or bus. A bus address is valid only on the device's bus.",
 	.options = options,
+	.values = values,
 	.run = run,
 };

@@ -325,10 +325,10 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_doctor = {
 	.name = "doctor",
-	.summary = "what this machine allows, and how to mend what it doesn't",
+	.summary = "test whether this machine allows what programs need",
 	.usage = "[--json]",
-	.about = "Looks at what 'softhca run' needs: the library, the directory where processes meet and its room,\n"
-		 "access to another process's memory, descriptors. Says what each shortfall costs and how to mend it.",
+	.about = "Tests what 'softhca run' needs: the library, the directory of the fabric and its free space,\n"
+		 "access to another process's memory, descriptors. For each problem it prints the effect and a fix.",
 	.options = options,
 	.run = run,
 };

@@ -16,8 +16,8 @@ enum { OPT_IMAGE, OPT_PAIRS, OPT_MACHINES, OPT_SIZE, OPT_SEED, OPT_MEMORY, OPT_J
 static const struct cli_option options[] = {
 	[OPT_IMAGE] = { "image", "FILE", "the file to carry; needed", 0 },
 	[OPT_PAIRS] = { "pairs", "LIST",
-			"initiator-target, separated by commas: dma-dma, dma-soft,\n"
-			"soft-dma, soft-soft; default all",
+			"initiator-target, separated by commas: dmahca-dmahca,\n"
+			"dmahca-ipath, ipath-dmahca, ipath-ipath; default all",
 			0 },
 	[OPT_MACHINES] = { "machines", "LIST", "direct, iommu-strict, iommu-lazy, bounce, highmem; default all", 0 },
 	[OPT_SIZE] = { "size", "BYTES", "only the first BYTES of the file; K, M and G are understood", 0 },
@@ -30,11 +30,20 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL, 0 },
 };
 
-static const char *const pairs[] = { "dma-dma", "dma-soft", "soft-dma", "soft-soft", NULL };
+static const char *const pairs[] = { "dmahca-dmahca", "dmahca-ipath", "ipath-dmahca", "ipath-ipath", NULL };
+/* The older names of the same pairs. */
+static const char *const old_pairs[] = { "dma-dma", "dma-soft", "soft-dma", "soft-soft", NULL };
 
 #define PAIRS 4
 
 static const char *const memories[] = { "fastreg", "fmr", "all", NULL };
+
+static const char *const *const values[] = {
+	[OPT_PAIRS] = pairs,
+	[OPT_MACHINES] = machine_kinds,
+	[OPT_MEMORY] = memories,
+	[OPT_JSON] = NULL,
+};
 
 struct wanted {
 	const char *image;
@@ -54,10 +63,10 @@ static bool take(struct cli_args *args, int option, struct wanted *w)
 		w->image = args->value;
 		return true;
 	case OPT_PAIRS:
-		w->pairs = cli_parse_set(args, "pairs", pairs, "pair (initiator-target)");
+		w->pairs = cli_parse_set(args, "pairs", pairs, old_pairs, "pair (initiator-target)");
 		return w->pairs;
 	case OPT_MACHINES:
-		w->machines = cli_parse_set(args, "machines", machine_kinds, "machine");
+		w->machines = cli_parse_set(args, "machines", machine_kinds, NULL, "machine");
 		return w->machines;
 	case OPT_SIZE:
 		if (cli_parse_size(args->value, &w->size))
@@ -164,11 +173,12 @@ const struct cli_command cli_matrix = {
 	.name = "matrix",
 	.summary = "carry a file over every pair of adapters on every kind of machine",
 	.usage = "--image FILE [OPTION...]",
-	.about = "For each pair of adapters (dma: it does DMA; soft: its CPU copies) and each kind of\n"
+	.about = "For each pair of adapters (dmahca: does DMA; ipath: its CPU copies) and each kind of\n"
 		 "machine, FILE is read into an initiator's scatterlists, carried to the target and\n"
-		 "back by the adapters alone, and compared. If it is an ext file system, e2fsck looks\n"
-		 "at what came back. Then everything is closed, and the ledgers of mappings and the\n"
-		 "IOMMU say what was left. A row passes if all of it is in order.",
+		 "back by the adapters, and compared. If it is an ext file system, e2fsck checks the\n"
+		 "result. Then everything is closed, and the ledgers and the machine are checked for\n"
+		 "mappings, faults and pages that are left. A row passes if nothing is wrong.",
 	.options = options,
+	.values = values,
 	.run = run,
 };

@@ -31,6 +31,10 @@ static const struct cli_option options[] = {
 	{ NULL, NULL, NULL, 0 },
 };
 
+static const char *const links[] = { "roce", "ib", NULL };
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+static const char *const *const words[] = { [OPT_LINK] = links, [OPT_LOG] = levels, [OPT_PRINT] = NULL };
+
 static const char *const variables[] = {
 	[OPT_LINK] = "SOFTHCA_LINK",
 	[OPT_FABRIC] = "SOFTHCA_FABRIC",
@@ -71,7 +75,7 @@ static int set_path(bool print)
 
 	if (!shim_dir(dir, sizeof(dir))) {
 		cli_error("run",
-			  "%s isn't there: build it with 'make build', which needs libibverbs-dev; "
+			  "%s isn't there: build it with 'make build', which needs libibverbs-dev and librdmacm-dev; "
 			  "'softhca doctor' says more",
 			  dir);
 		return -1;
@@ -143,10 +147,12 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_run = {
 	.name = "run",
-	.summary = "run a verbs program without an adapter",
+	.summary = "run a verbs program, unmodified, on the software adapter",
 	.usage = "[OPTION...] [--] PROGRAM [WORD...]",
-	.about = "Runs an unmodified program that uses libibverbs on the software adapter: no adapter, no kernel\n"
-		 "module, no root, no daemon. Programs that run so on one host, as one user, reach each other.",
+	.about =
+		"Runs an unmodified program that uses libibverbs or librdmacm on the software adapter. It needs no hardware,\n"
+		"no kernel module, no root and no daemon. Programs of one user on one host reach each other.",
 	.options = options,
+	.values = words,
 	.run = run,
 };

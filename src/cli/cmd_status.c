@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * softhca status: the processes that have the device open, their queue pairs, keys and
- * rings, as they are in the fabric's files. It writes nothing and stops nobody.
+ * rings, as they are in the fabric's files. It writes nothing and stops no process.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -38,6 +38,14 @@ static void put_access(u32 access)
 	printf("%s\n", *comma ? "" : "-");
 }
 
+static void put_count(const struct hca_fabric_count *c)
+{
+	if (c->qpn)
+		printf("      sent %" PRIu64 " requests, %" PRIu64 " bytes; received %" PRIu64 ", %" PRIu64
+		       " bytes; %u errors, %u retries\n",
+		       c->requests, c->bytes, c->received, c->received_bytes, c->errors, c->retries);
+}
+
 static void put_qps(const struct status_node *n)
 {
 	char peer[32];
@@ -53,6 +61,7 @@ static void put_qps(const struct status_node *n)
 		printf("    %-8u  %-8s  %-5s  %-22s  ", q->qpn, status_type_name(q->type), status_state_name(q->state),
 		       q->peer ? peer : "-");
 		put_access(q->access);
+		put_count(&n->count[i]);
 	}
 }
 
@@ -121,7 +130,7 @@ static void put_node(const struct status_out *o, const struct status_node *n)
 			printf("pid %d", n->head.pid);
 		else
 			printf("a process");
-		printf(", which has ended; whoever opens the device next removes it\n");
+		printf(", which has ended; the next process that opens the device removes it\n");
 		return;
 	default:
 		printf("unreadable: %s\n", n->why);
@@ -254,10 +263,10 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_status = {
 	.name = "status",
-	.summary = "the processes that have the device open, their queue pairs, keys and rings",
+	.summary = "show the processes that have the device open, their queue pairs, keys and rings",
 	.usage = "[-v] [--json] [--fabric DIR]",
-	.about = "Shows which processes have the device open, and of each its queue pairs, its keys, and the\n"
-		 "rings between them, without stopping them. Leftovers of processes that ended are told as such.",
+	.about = "Shows the processes that have the device open, the queue pairs and keys of each, and the\n"
+		 "rings between them, without stopping them. Also shows leftovers of processes that have ended.",
 	.options = options,
 	.run = run,
 };

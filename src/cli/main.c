@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "complete.h"
 #include "softhca/config.h"
 
 static const struct cli_command *const commands[] = {
@@ -14,6 +15,15 @@ static const struct cli_command *const commands[] = {
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char help_summary[] = "print the help of a command, or the list of commands";
+
+static void help_help(void)
+{
+	printf("usage: softhca help [COMMAND]\n\n"
+	       "Prints the help of COMMAND, as 'softhca COMMAND --help' does. Without COMMAND it prints\n"
+	       "the list of commands, as 'softhca --help' does.\n");
+}
 
 static void help(void)
 {
@@ -24,7 +34,7 @@ static void help(void)
 	       "Commands:\n");
 	for (i = 0; i < COMMANDS; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	printf("  %-10s %s\n\n", "help", "the help of a command");
+	printf("  %-10s %s\n\n", "help", help_summary);
 	printf("  --help     this text\n"
 	       "  --version  the version, and how it was built\n\n"
 	       "Exit status: 0 the job is done, 1 it failed, 2 it wasn't understood.\n");
@@ -75,10 +85,18 @@ static enum cli_status run(int argc, char **argv)
 			cli_error("help", "one command at a time");
 			return CLI_USAGE;
 		}
+		if (!strcmp(argv[2], "help") || !strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")) {
+			help_help();
+			return CLI_OK;
+		}
 		cmd = find(argv[2]);
 		if (!cmd)
 			return CLI_USAGE;
 		cli_help(cmd);
+		return CLI_OK;
+	}
+	if (!strcmp(word, "complete")) {
+		cli_complete(commands, COMMANDS, argc - 2, argv + 2);
 		return CLI_OK;
 	}
 	if (word[0] == '-') {
@@ -93,7 +111,7 @@ int main(int argc, char **argv)
 {
 	enum cli_status status = run(argc, argv);
 
-	/* A table that nobody could read is a job that failed. */
+	/* A table that could not be written is a job that failed. */
 	if (fflush(stdout) || ferror(stdout)) {
 		cli_error(NULL, "standard output can't be written");
 		return status == CLI_OK ? CLI_FAILED : status;

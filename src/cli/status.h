@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What 'softhca status' knows of a fabric: read from its files (docs/fabric.md) without
- * a mapping and without a write, so that nobody is stopped, and a file that shrinks or
+ * a mapping and without a write, so that no process is stopped, and a file that shrinks or
  * changes is a short read and no signal. Nothing that a file says is trusted.
  */
 #ifndef CLI_STATUS_H
@@ -25,6 +25,7 @@ enum status_state {
  * @head: a copy; a leftover's too, with pid 0 where the file makes no sense
  * @known: the process with that pid is the one that wrote the file; then @command, printable ASCII, and @started are set
  * @qp, @qps: all but those in RESET
+ * @count: what each of @qp has done; @qpn 0: it isn't known
  * @key, @keys: @key is NULL unless the keys were asked for
  * @key_bytes: that the keys cover, U64_MAX if it is more
  * @damaged: entries that changed each time they were read, or that make no sense
@@ -38,6 +39,7 @@ struct status_node {
 	char command[64];
 	time_t started;
 	struct hca_fabric_qp *qp;
+	struct hca_fabric_count *count;
 	size_t qps;
 	struct hca_fabric_key *key;
 	size_t keys;
@@ -88,7 +90,7 @@ void status_free_node(struct status_node *n);
 bool status_read_ring(int dir, u32 from, u32 to, const u64 *stamp, struct status_ring *out);
 
 /**
- * struct status_out - how a fabric is told, piece by piece: begin, each node, each ring, end
+ * struct status_out - the output of a fabric, piece by piece: begin, each node, each ring, end
  * @dir: its path
  * @verbose: each key
  * @nodes, @rings: how many were told before

@@ -43,7 +43,18 @@ static void put_access(u32 access)
 	printf("]");
 }
 
-static void put_qp(const struct hca_fabric_qp *q)
+static void put_count(const struct hca_fabric_count *c)
+{
+	if (!c->qpn) {
+		printf("\"counters\": null");
+		return;
+	}
+	printf("\"counters\": {\"requests\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"received\": %" PRIu64
+	       ", \"received_bytes\": %" PRIu64 ", \"errors\": %u, \"retries\": %u}",
+	       c->requests, c->bytes, c->received, c->received_bytes, c->errors, c->retries);
+}
+
+static void put_qp(const struct hca_fabric_qp *q, const struct hca_fabric_count *c)
 {
 	printf("{\"number\": %u, \"type\": \"%s\", \"state\": \"%s\", ", q->qpn, status_type_name(q->type),
 	       status_state_name(q->state));
@@ -52,7 +63,9 @@ static void put_qp(const struct hca_fabric_qp *q)
 	else
 		printf("\"peer_node\": null, \"peer_number\": null, ");
 	put_access(q->access);
-	printf(", \"rd_limit\": %u, \"pd\": %" PRIu64 "}", q->rd_limit, q->pd);
+	printf(", \"rd_limit\": %u, \"pd\": %" PRIu64 ", ", q->rd_limit, q->pd);
+	put_count(c);
+	printf("}");
 }
 
 static void put_key(const struct hca_fabric_key *k)
@@ -119,7 +132,7 @@ static void put_live(const struct status_out *o, const struct status_node *n)
 	printf(",\n     \"queue_pairs\": [");
 	for (i = 0; i < n->qps; i++) {
 		printf("%s\n      ", i ? "," : "");
-		put_qp(&n->qp[i]);
+		put_qp(&n->qp[i], &n->count[i]);
 	}
 	printf("],\n     \"keys\": %zu, \"key_bytes\": %" PRIu64, n->keys, n->key_bytes);
 	if (o->verbose) {

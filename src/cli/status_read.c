@@ -361,16 +361,41 @@ static const char *check_head(const struct status_node *n)
 	return NULL;
 }
 
+/*
+ * Counters change one by one, and no number says when: each is what it was at some moment. Of a queue pair that has none, or shares its
+ * place with another one, they aren't known.
+ */
+static bool read_counts(int fd, struct status_node *n)
+{
+	const struct hca_fabric_node *h = &n->head;
+	size_t i;
+
+	n->count = calloc(n->qps ? n->qps : 1, sizeof(*n->count));
+	if (!n->count)
+		return false;
+	for (i = 0; i < n->qps && h->counts; i++) {
+		struct hca_fabric_count *c = &n->count[i];
+		u64 slot = n->qp[i].qpn & (h->qp_slots - 1);
+
+		if (!read_at(fd, h->counts + slot * sizeof(*c), c, sizeof(*c)) || c->qpn != n->qp[i].qpn)
+			memset(c, 0, sizeof(*c));
+	}
+	return true;
+}
+
 static const char *read_tables(int fd, struct status_node *n, u64 bytes, bool with_keys)
 {
 	const struct hca_fabric_node *h = &n->head;
 	const struct table qps = { h->qps, h->qp_slots, sizeof(struct hca_fabric_qp), take_qp, NULL };
 	const struct table keys = { h->keys, h->key_slots, sizeof(struct hca_fabric_key), take_key, &with_keys };
+	const struct table counts = { h->counts, h->qp_slots, sizeof(struct hca_fabric_count), NULL, NULL };
 	const char *why;
 
-	if (!fits(&qps, bytes) || !fits(&keys, bytes))
+	if (!fits(&qps, bytes) || !fits(&keys, bytes) || (h->counts && !fits(&counts, bytes)))
 		return "its tables are beyond its end";
 	why = read_table(fd, n, &qps);
+	if (!why && !read_counts(fd, n))
+		why = strerror(ENOMEM);
 	return why ? why : read_table(fd, n, &keys);
 }
 
@@ -432,6 +457,7 @@ u64 status_plain(const struct hca_fabric_node *h)
 void status_free_node(struct status_node *n)
 {
 	free(n->qp);
+	free(n->count);
 	free(n->key);
 	n->qp = NULL;
 	n->key = NULL;

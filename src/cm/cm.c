@@ -37,7 +37,7 @@ free_ids:
 	return err;
 }
 
-/* Nobody waits for those that lived on. */
+/* No thread waits for IDs that outlived their consumer. */
 static void free_orphans(struct hca_cm *cm)
 {
 	struct hca_cm_id *id;
@@ -140,7 +140,7 @@ void hca_cm_destroy(struct hca_cm_id *id)
 	if (own)
 		return;
 	hca_eq_cancel(cm->eq, &id->event);
-	/* A request is told of by the listener's node. */
+	/* The listener's node reports a request. */
 	while (hca_load_acquire(&id->in_handler))
 		hca_relax(&turns);
 	hca_spin_lock(&cm->lock, flags);

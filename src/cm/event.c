@@ -2,7 +2,7 @@
 /*
  * What IDs tell their consumers. Of each slot there is one event at most that waits:
  * - an ID is requested once, and its consumer knows it only after that;
- * - of MRAs that come before the first was told of, one is told of;
+ * - of MRAs that come before the first was reported, one is reported;
  * - a REP is taken once, by the active side, and the RTU by the passive;
  * - what ends an ID ends it once, and a DREQ that came first waits for the consumer;
  * - timewait ends last.
@@ -28,7 +28,7 @@ static enum hca_cm_slot slot_of(enum hca_cm_event_type type)
 	}
 }
 
-/* An MRA's message is told of without its bytes, which nothing is done with: REPs need the place. */
+/* An MRA's event has no bytes of the message, because they aren't used: REPs need the place. */
 static void store(struct hca_cm_id *id, enum hca_cm_event_type type, int status, const u8 *mad)
 {
 	enum hca_cm_slot slot = slot_of(type);

@@ -19,7 +19,7 @@
 #define HCA_CM_IP_UDP 0x11u
 
 /**
- * struct hca_cm_ip - who speaks to whom
+ * struct hca_cm_ip - the addresses of both ends
  * @version: 4 or 6
  * @port: the sender's
  * @src, @dst: in network order; of IPv4 the first four bytes count

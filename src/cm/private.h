@@ -49,7 +49,7 @@ int hca_cm_listener_add(struct hca_cm_id *id);
 
 void hca_cm_listener_remove(struct hca_cm_id *id);
 
-/** hca_cm_find_listener() - who wants a request; NULL: nobody */
+/** hca_cm_find_listener() - the listener for a request; NULL: there is none */
 struct hca_cm_id *hca_cm_find_listener(const struct hca_cm *cm, u64 service_id, const u8 *private_data);
 
 /* --- deadline.c --- */

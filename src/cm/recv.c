@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Messages that come: whose they are, and what answers those that are nobody's. A
+ * Incoming messages: the ID of each, and the answers to messages without an ID. A
  * message belongs to an ID only if it names both ends as the ID knows them.
  */
 #include "cm/private.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The states of an ID of the communication manager (IBTA vol. 1, 12.9.5 to 12.9.7 and 12.11): what each call, each
- * message and each timeout does in each of them. A table, and nothing else.
+ * message and each timeout does in each state. Only a table.
  */
 #ifndef HCA_CM_STATE_H
 #define HCA_CM_STATE_H
 
 #include "os.h"
 
-/** enum hca_cm_state - where an ID is; the active side is the one that sent the REQ */
+/** enum hca_cm_state - the states of an ID; the active side is the one that sent the REQ */
 enum hca_cm_state {
 	HCA_CM_NO_STATE, /* of a cell: the input does nothing here */
 	HCA_CM_IDLE,
@@ -84,7 +84,7 @@ enum hca_cm_send {
 };
 
 /**
- * enum hca_cm_event_type - what the consumer is told
+ * enum hca_cm_event_type - the events for the consumer
  * @HCA_CM_EVENT_REQUEST, @HCA_CM_EVENT_SIDR_REQUEST: of a listening ID; the event's ID is a new one, which the consumer has from now on
  * @HCA_CM_EVENT_MRA: the peer needs more time
  * @HCA_CM_EVENT_REPLY: the peer accepts

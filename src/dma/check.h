@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The one argument check of the mapping layer. Every backend's map goes through
- * it, so that all of them refuse the same things in the same way.
+ * The argument check of the mapping layer. Every backend's map calls
+ * it, so that all backends refuse the same arguments with the same errors.
  */
 #ifndef HCA_DMA_CHECK_H
 #define HCA_DMA_CHECK_H
@@ -9,11 +9,11 @@
 #include "os.h"
 
 /**
- * struct hca_dma_space - the memory that can be mapped, as one line of bytes
- * @low: bytes that the CPU has mapped for good; they come first
+ * struct hca_dma_space - the memory that can be mapped, as one range of bytes
+ * @low: bytes that are always mapped for the CPU; they come first
  * @all: bytes in all
  *
- * A byte is named by its offset on that line; an offset of @all or more is no memory of this machine.
+ * A byte is identified by its offset in that range; an offset of @all or more is not memory of this machine.
  */
 struct hca_dma_space {
 	u64 low;
@@ -39,9 +39,9 @@ static inline bool hca_dma_dir_valid(int dir)
  * @size: bytes
  * @dir: direction
  *
- * Return: 0; -EINVAL for a direction that is none, for no bytes at all, and for a range that begins
+ * Return: 0; -EINVAL for an invalid direction, for no bytes, and for a range that begins
  * in low memory and ends in high memory (two places for the CPU, so never one mapping); -EFAULT for
- * a range that isn't memory of this machine, or leaves it. None of them is worth a retry.
+ * a range that isn't memory of this machine, or leaves it. A retry never helps.
  */
 int hca_dma_check(const struct hca_dma_space *sp, u64 off, u64 size, int dir);
 

@@ -20,8 +20,8 @@
 #define HCA_LEDGER_CLASSES 64
 
 /*
- * The state of a piece: the direction of a live mapping whose caller looked for an error, the same plus
- * HCA_LEDGER_UNCHECKED if the caller didn't, or HCA_LEDGER_ENDED. Look-ups take a mask of states.
+ * The state of a piece: the direction of a live mapping whose caller checked for an error, the same plus
+ * HCA_LEDGER_UNCHECKED if it didn't, or HCA_LEDGER_ENDED. Look-ups take a mask of states.
  */
 #define HCA_LEDGER_UNCHECKED 3u
 #define HCA_LEDGER_ENDED 6u
@@ -33,7 +33,7 @@
 
 struct hca_ledger_seg;
 
-/* Whatever is found by a hash. */
+/* The base of everything that is found by a hash. */
 struct hca_ledger_node {
 	struct hca_ledger_node *next;
 	struct hca_ledger_node **pprev;
@@ -73,7 +73,7 @@ struct hca_ledger_rec {
 	hca_site_t map_site;
 	hca_site_t end_site;
 	bool ended;
-	bool checked; /* its caller looked for an error, or was told of not looking */
+	bool checked; /* its caller checked for an error, or the missing check was reported */
 	u8 said; /* enum hca_misuse of the latest access that was reported */
 	u64 said_to; /* where that access ended, 0: there was none; one that goes on there is the same one */
 	hca_site_t said_site;
@@ -109,7 +109,7 @@ bool hca_ledger_alike(const struct hca_mapping *a, const struct hca_mapping *b);
 int hca_ledger_table_init(struct hca_ledger_table *t);
 void hca_ledger_table_fini(struct hca_ledger_table *t);
 
-/** hca_ledger_table_add() - enter a live mapping; grows the table where memory allows, and never fails */
+/** hca_ledger_table_add() - enter a live mapping; grows the table if there is memory, and never fails */
 void hca_ledger_table_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
 
 /**
@@ -120,10 +120,10 @@ void hca_ledger_table_add(struct hca_ledger_table *t, struct hca_ledger_rec *rec
  */
 void hca_ledger_table_end(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
 
-/** hca_ledger_table_del() - an ended mapping is forgotten */
+/** hca_ledger_table_del() - remove an ended mapping */
 void hca_ledger_table_del(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
 
-/** hca_ledger_table_check() - a live mapping counts as checked from here on */
+/** hca_ledger_table_check() - mark a live mapping as checked */
 void hca_ledger_table_check(struct hca_ledger_table *t, struct hca_ledger_rec *rec);
 
 /** hca_ledger_table_at() - the first of the ring of live mappings that begin at @addr, unchecked ones first; or NULL */

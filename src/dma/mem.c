@@ -6,7 +6,7 @@
 #include "dma/ledger.h"
 #include "dma/mem.h"
 
-/* The ledger hears of an access after it was tried: what it reports says whether the machine let it through. */
+/* The ledger records an access after the attempt: its report says whether the machine let it through. */
 static int told(struct hca_mem *mem, hca_dma_addr_t addr, u64 len, enum hca_mem_op access, hca_site_t site, int err)
 {
 	struct hca_ledger *ledger = hca_load(&mem->ledger);

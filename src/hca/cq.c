@@ -270,7 +270,7 @@ static int begin_resize(struct hca_cq_ring *cq, struct hca_cqe *ring, u32 size, 
 	return 0;
 }
 
-/* Return: the old ring, if none of it is needed any more. */
+/* Return: the old ring, if no entry of it is needed any more. */
 static struct hca_cqe *move_some(struct hca_cq_ring *cq)
 {
 	struct hca_cqe *old = cq->old;

@@ -5,7 +5,7 @@
  *
  * The engine adds, the consumer polls; both in any context. A handler is never called
  * while a completion is added: the queue is handed to the engine's event queue, which
- * calls when no lock is held, so that a handler may post and poll.
+ * calls the handler when no lock is held, so that it may post and poll.
  */
 #ifndef HCA_CQ_H
 #define HCA_CQ_H
@@ -22,16 +22,16 @@ enum hca_cq_arm {
 	HCA_CQ_NEXT, /* any */
 };
 
-/** enum hca_cq_added - what adding a completion came to */
+/** enum hca_cq_added - the result of adding a completion */
 enum hca_cq_added {
 	HCA_CQ_QUIET,
-	HCA_CQ_NOTIFY, /* the handler is to be called */
-	HCA_CQ_OVERFLOW, /* first completion that found no room: the queue is in error now */
-	HCA_CQ_LOST, /* found no room either, and was not the first */
+	HCA_CQ_NOTIFY, /* the handler must be called */
+	HCA_CQ_OVERFLOW, /* the first completion without room: the queue is in error now */
+	HCA_CQ_LOST, /* a later completion without room */
 };
 
 /**
- * struct hca_cq_source - one queue of a queue pair, as its CQ knows it
+ * struct hca_cq_source - a CQ's state for one queue of a queue pair
  * @last: the ring's lock: place of its newest completion, so that purging goes through its own alone
  * @any: it has completed something here
  * @moved: place of its newest completion that the pass @pass has gone by
@@ -51,32 +51,32 @@ struct hca_cqe {
 	bool chained;
 };
 
-/* Fields below @lock are changed under it, but for @users; head, tail and error may be looked at without. */
+/* Fields below @lock, except @users, change under it; head, tail and error may be read without it. */
 struct hca_cq_ring {
 	struct hca_spinlock lock;
 	struct hca_cqe *ring;
-	u32 size; /* entries; a power of two, at least the capacity; if that is large, half of it is to spare */
+	u32 size; /* entries; a power of two, at least the capacity, and if that is large, half as much again */
 	u32 capacity; /* what the consumer asked for */
-	u32 room; /* the same, or 0 if it overflowed or entries were purged: where adding takes more than a look */
-	u32 head; /* the next to be polled; counts up for ever, and never back */
+	u32 room; /* the same, or 0 if it overflowed or entries were purged: then adding takes the slow path */
+	u32 head; /* the next to be polled; only increases, and wraps at 2^32 */
 	u32 tail; /* the next to be added */
-	u32 purged; /* entries in between that are no completions any more */
-	u32 odd; /* @purged, or @old: polling takes more than a look */
+	u32 purged; /* entries in between that were purged */
+	u32 odd; /* @purged, or @old: polling takes the slow path */
 
-	/* A pass that gives the room of purged entries back, a few entries at a time: from @gap to @gap_end all are purged. */
+	/* A compaction after a purge, a few entries at a time: from @gap to @gap_end all entries are purged. */
 	bool passing;
 	u32 pass;
 	u32 gap;
 	u32 gap_end;
 
-	/* A resize that is under way: from @old_from to @old_end the entries are in @old still; or NULL. */
+	/* A resize that is under way: the entries from @old_from to @old_end are still in @old; or NULL. */
 	struct hca_cqe *old;
 	u32 old_size;
 	u32 old_from;
 	u32 old_end;
 
 	enum hca_cq_arm arm;
-	u32 error; /* it overflowed: nothing is added any more (IBTA 11.6.3.1) */
+	u32 error; /* it overflowed: no completion is added any more (IBTA 11.6.3.1) */
 	u32 users; /* atomic: queue pairs that complete here */
 };
 
@@ -84,16 +84,16 @@ struct hca_cq_ring {
 int hca_cq_ring_init(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 void hca_cq_ring_fini(struct hca_cq_ring *cq);
 
-/** hca_cq_ring_resize() - keep what is in it. Return: 0; -EINVAL: it holds more than that; -ENOMEM. May sleep; by one thread at a time. */
+/** hca_cq_ring_resize() - keeps the completions. Return: 0; -EINVAL: it has more than @capacity; -ENOMEM. May sleep; by one thread at a time. */
 int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit);
 
-/* Where a resize has been, or where none is under way. */
+/* An entry that a resize has moved, or any entry if none is under way. */
 static inline struct hca_cqe *hca_cq_entry(const struct hca_cq_ring *cq, u32 i)
 {
 	return &cq->ring[i & (cq->size - 1)];
 }
 
-/* The entry @i is the newest one. Whether the one before it is there still is asked when it matters. */
+/* The entry @i is the newest one. Whether the previous one still exists is checked when it matters. */
 static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
 {
 	struct hca_cq_source *from = e->from;
@@ -105,13 +105,13 @@ static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
 }
 
 /**
- * hca_cq_ring_full() - there are as many entries as there is room for, or some were purged; the lock is held
+ * hca_cq_ring_full() - the slow path of adding: the ring is full, or entries were purged; the lock is held
  *
  * Takes no longer than some hundred entries. Return: HCA_CQ_QUIET: there is room.
  */
 enum hca_cq_added hca_cq_ring_full(struct hca_cq_ring *cq);
 
-/* Field by field: the compiler then writes a completion that is made on the spot to where it goes, and nowhere else. */
+/* Field by field: the compiler then writes the completion directly to its place in the ring. */
 static inline void hca_wc_put(struct hca_wc *to, const struct hca_wc *wc)
 {
 	to->wr_id = wc->wr_id;
@@ -158,10 +158,10 @@ static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct h
 	return result;
 }
 
-/** hca_cq_ring_poll_odd() - the same, where entries were purged or are being moved; takes the lock for some hundred entries at a time */
+/** hca_cq_ring_poll_odd() - the same if entries were purged or are being moved; takes the lock for some hundred entries at a time */
 int hca_cq_ring_poll_odd(struct hca_cq_ring *cq, struct hca_wc *wc, int n);
 
-/** hca_cq_ring_poll() - up to @n completions, oldest first. Return: how many; -EIO once the queue has overflowed and is empty. */
+/** hca_cq_ring_poll() - take up to @n completions, oldest first. Return: their number; -EIO if the queue has overflowed and is empty. */
 static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
 {
 	hca_irqflags_t flags;
@@ -171,7 +171,7 @@ static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, in
 	if (hca_unlikely(n <= 0))
 		return 0;
 	/*
-	 * An empty queue is told without its lock: that is what a polling consumer mostly sees. head first: it never goes
+	 * An empty queue is recognised without its lock, because polls mostly find it empty. Read head first: it never goes
 	 * back, so if the two are equal then, the queue was empty when tail was read.
 	 */
 	head = hca_load_acquire(&cq->head);
@@ -193,10 +193,10 @@ static inline int hca_cq_ring_poll(struct hca_cq_ring *cq, struct hca_wc *wc, in
 	return got;
 }
 
-/** hca_cq_ring_waiting() - completions that weren't polled; a look without the lock, so at most as old as the call */
+/** hca_cq_ring_waiting() - the number of completions that weren't polled; read without the lock, so at most as old as the call */
 static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
 {
-	/* head first: it never goes back, so if the two are equal then, the queue was empty when tail was read. */
+	/* Read head first: it never goes back, so if the two are equal then, the queue was empty when tail was read. */
 	u32 head = hca_load_acquire(&cq->head);
 
 	return head != hca_load_acquire(&cq->tail);
@@ -206,11 +206,11 @@ static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
  * hca_cq_ring_notify() - ask for a call of the handler
  *
  * A request for any completion isn't weakened by a later one for solicited ones.
- * Return: whether completions are waiting that may have come before the request.
+ * Return: true: there are completions that may be older than the request.
  */
 bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm);
 
-/** hca_cq_ring_purge() - forget the completions of a source that was reset or goes. Takes time for each of them, and the lock for some hundred at a time. */
+/** hca_cq_ring_purge() - remove the completions of a source that was reset or ends. Takes time for each of them, and the lock for some hundred at a time. */
 void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from);
 
 /** struct hca_cq - a completion queue of an adapter; its consumer's handler is called through the event queue */
@@ -226,19 +226,19 @@ struct hca_cq {
 #define HCA_WANT_COMP 1u
 #define HCA_WANT_CQ_ERR 2u
 
-/** hca_cq_want() - its handlers will be called for @what. Any context. */
+/** hca_cq_want() - have its handlers called for @what. Any context. */
 void hca_cq_want(struct hca_cq *cq, u32 what);
 
-/** hca_cq_again() - from its handler: call it once more, when others had their turn */
+/** hca_cq_again() - from its handler: call it again, after the other nodes */
 static inline void hca_cq_again(struct hca_cq *cq)
 {
 	hca_cq_want(cq, HCA_WANT_COMP);
 }
 
-/** hca_cq_quiet() - the end of its handler's calls. Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
+/** hca_cq_quiet() - no call of its handler is under way afterwards. Return: 0; -EBUSY while queue pairs use it. Not from its handler. */
 int hca_cq_quiet(struct hca_cq *cq);
 
-/** hca_cq_fini() - as hca_cq_quiet(), and its memory is free */
+/** hca_cq_fini() - as hca_cq_quiet(), and frees its memory */
 int hca_cq_fini(struct hca_cq *cq);
 
 /* hca_cq_init() is in hca.h: a completion queue belongs to an adapter. */

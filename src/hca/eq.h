@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The event queue: calls of the consumer's handlers, put off until the engine holds
- * no lock and is inside nothing. Adapters that share a wire share one.
+ * The event queue: calls of the consumer's handlers, deferred until the engine holds
+ * no lock and the thread is inside no adapter. Adapters that share a wire share one queue.
  *
  * So a handler may post, poll and modify, and one that posts to a queue pair whose
- * completion calls a handler that posts ... is a loop and no recursion. The calls of one
- * node are made one at a time; those of different nodes go on in several threads at once.
- * A thread makes HCA_EQ_BUDGET calls at most; a worker makes the rest.
+ * completion calls a handler that posts ... is a loop, not a recursion. The calls of one
+ * node are made one at a time; those of different nodes may run in several threads at once.
+ * A thread makes at most HCA_EQ_BUDGET calls; a worker makes the rest.
  */
 #ifndef HCA_EQ_H
 #define HCA_EQ_H
@@ -18,7 +18,7 @@
 
 /**
  * struct hca_eq_node - something that can have an event; embedded in a CQ, QP or SRQ
- * @fire: makes the calls. What is added again meanwhile fires again.
+ * @fire: makes the calls. A node that is added again meanwhile fires again.
  *
  * The other fields are changed under the queue's lock.
  */
@@ -32,8 +32,8 @@ struct hca_eq_node {
 };
 
 /**
- * struct hca_eq_runner - a thread of control that is making calls; on its stack. It finds what is added meanwhile by a handler's own posts.
- * @firing: whose handler it is in
+ * struct hca_eq_runner - a thread of control that is making calls; on its stack. It also makes the calls that a handler's posts add.
+ * @firing: the node whose handler it is in
  * @waits: the node that this handler cancels
  */
 struct hca_eq_runner {
@@ -57,14 +57,14 @@ int hca_eq_init(struct hca_eq *eq);
 /** hca_eq_fini() - no adapter uses it any more. May sleep. */
 void hca_eq_fini(struct hca_eq *eq);
 
-/** hca_eq_add() - the node has something to tell; any context. The caller, or a thread it knows of, runs or kicks the queue later. */
+/** hca_eq_add() - the node has an event; any context. The caller, or another thread, runs or kicks the queue later. */
 void hca_eq_add(struct hca_eq *eq, struct hca_eq_node *node);
 
 /** hca_eq_run_some() - the rest of hca_eq_run() */
 void hca_eq_run_some(struct hca_eq *eq);
 
 /**
- * hca_eq_run() - make calls that wait, HCA_EQ_BUDGET at most; a worker makes those that are left
+ * hca_eq_run() - make waiting calls, at most HCA_EQ_BUDGET; a worker makes the others
  *
  * From inside a handler it returns at once: the calls are made when that handler has returned. No lock held, not inside.
  */
@@ -75,13 +75,13 @@ static inline void hca_eq_run(struct hca_eq *eq)
 }
 
 /**
- * hca_eq_turn() - make HCA_EQ_BUDGET calls at most, and leave the others to the caller's next turn
+ * hca_eq_turn() - make at most HCA_EQ_BUDGET calls, and leave the others to the caller's next turn
  *
  * For a queue that has threads of its own. Not from inside a handler, no lock held, not inside. Return: calls are left.
  */
 bool hca_eq_turn(struct hca_eq *eq);
 
-/** hca_eq_kick() - a worker makes the calls that wait. Any context. */
+/** hca_eq_kick() - have a worker make the waiting calls. Any context. */
 void hca_eq_kick(struct hca_eq *eq);
 
 /**

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The adapter: its tables, its limits, and what belongs to it as a whole. A face makes
- * one of a device by hca_open() (transport/transport.h), which also puts it on a wire.
+ * The adapter: its tables, its limits, and its common state. An API makes
+ * an adapter by hca_open() (transport/transport.h), which also attaches it to a wire.
  */
 #ifndef HCA_HCA_H
 #define HCA_HCA_H
@@ -17,7 +17,7 @@ struct hca_qp_transport;
 struct hca_srq;
 struct hca_wire;
 
-/* The longest run of bytes that is moved before keys, state and rights are looked at again. */
+/* The largest number of bytes that is moved before keys, state and rights are checked again. */
 #define HCA_PIECE 65536u
 
 #define HCA_MAX_MSG (1u << 31)
@@ -26,7 +26,7 @@ struct hca_wire;
 #define HCA_DEFAULT_PKEY 0xffffu
 
 /**
- * struct hca_attr - how large an adapter is
+ * struct hca_attr - the limits of an adapter
  * @max_qp: queue pairs, 1 to 2^20
  * @max_keys: memory regions and memory windows, 1 to 2^24 - 2
  * @max_wr: requests of a queue; @max_sge: entries of one
@@ -34,9 +34,9 @@ struct hca_wire;
  * @max_inline: bytes
  * @max_rd_atomic: reads and atomics under way of a queue pair, at each end
  * @max_mcast: memberships in groups
- * @roce: its links are those of RoCE v2: a datagram between addresses of IPv4 comes behind a header of IPv4
+ * @roce: it has RoCE v2 links: a datagram between IPv4 addresses has an IPv4 header in front of it
  *
- * A number that is 0 gets what hca_attr_default() has.
+ * A number that is 0 means the default of hca_attr_default().
  */
 struct hca_attr {
 	u32 max_qp;
@@ -58,12 +58,12 @@ void hca_attr_default(struct hca_attr *attr);
  * struct hca - an adapter
  * @name: as what is said of it names it; its face sets it
  * @attr: its limits
- * @transport: how its queue pairs' requests are carried out
+ * @transport: carries out its queue pairs' requests
  * @port: its port's number on @wire
  * @lid, @gids: the port's addresses
  * @first_qpn, @qpns: numbers of queue pairs that the port gave it
  * @event: an asynchronous event of a queue pair, CQ or SRQ; made from the event queue; may be NULL
- * @quiesce: threads that use anything of the adapter
+ * @quiesce: threads that use the adapter
  * @members: queue pairs in multicast groups
  */
 struct hca {
@@ -80,7 +80,7 @@ struct hca {
 	u32 qpns;
 	void (*event)(struct hca *hca, enum hca_event_type type, void *object);
 
-	struct hca_share share; /* means something where pointers to it are set */
+	struct hca_share share; /* valid if pointers to it are set */
 	struct hca_keys keys;
 	u64 pds HCA_ALIGNED(8); /* atomic: domains that ever were */
 	struct hca_spinlock mcast_lock; /* changing the list */
@@ -91,12 +91,12 @@ struct hca {
 	u32 xrc_next;
 	struct hca_spinlock blocked_lock;
 	struct hca_qp *blocked; /* queue pairs that wait until the wire takes packets */
-	u32 ready_calls; /* atomic: how often it said that it does */
+	u32 ready_calls; /* atomic: the number of calls of ready */
 	struct hca_spinlock mw_lock; /* states of memory windows; hca/mw.h */
 	struct hca_spinlock qp_lock; /* the table is written under it, read from inside */
 	struct hca_qp **qp; /* by number modulo qp_slots; entries atomic, never NULL */
 	u32 qp_slots; /* a power of two */
-	u32 qp_next; /* the number the search for a free one begins at, so that numbers come back late */
+	u32 qp_next; /* where the search for a free number begins, so that numbers are reused late */
 	u32 qps;
 	struct hca_quiesce quiesce;
 };
@@ -110,7 +110,7 @@ bool hca_busy(const struct hca *hca);
 /** hca_fini() - the end of hca_init(). May sleep. */
 void hca_fini(struct hca *hca);
 
-/** hca_pd_init() - a protection domain of this adapter; its user counts what uses it */
+/** hca_pd_init() - a protection domain of this adapter; the API counts its users */
 static inline void hca_pd_init(struct hca_pd *pd, struct hca *hca)
 {
 	pd->keys = &hca->keys;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Keys: an L_Key or R_Key is an index of 24 bits and a generation of 8, and the
- * table holds beside each what a check needs, one cache line a key. So a check is a
+ * table has the data for its check, one cache line for each key. So a check is a
  * bounds test, a load and a compare, however many MRs there are.
  *
- * A look-up and all that is done with its result happen inside the engine
- * (hca/quiesce.h); the thread that retracts a key waits for those before the entry changes. An
- * index comes back late and never with the generation it had last, so that a stale
+ * A look-up and every use of its result happen inside the adapter
+ * (hca/quiesce.h); the thread that retracts a key waits for these before the entry changes. An
+ * index is reused late and never with its last generation, so that a stale
  * key finds nothing.
  */
 #ifndef HCA_KEY_H
@@ -23,7 +23,7 @@
 
 struct hca_mr;
 
-/* In an entry's access: it is an MW's. An MW has an R_Key alone: it can't be used locally, not even to read. */
+/* In an entry's access: it is an MW's. An MW has only an R_Key: it can't be used locally, not even to read. */
 #define HCA_KEY_MW (1u << 31)
 
 /* No queue pair has this number. */
@@ -35,12 +35,12 @@ struct hca_mr;
  * @access: enum hca_access_flags, HCA_KEY_MW
  * @iova: the first address it covers
  * @end: the first address behind it, modulo 2^64; see hca_key_cover()
- * @offset: where in @mr that first address is; 0 but for MWs
+ * @offset: the offset of that first address in @mr; 0 except for MWs
  * @pd: the number of the protection domain that may use it
  * @qpn: of a type 2 memory window: the queue pair that may use it, else HCA_KEY_ANY_QP
  * @number: of the memory region, for a reader that can't follow @mr
- * @mr: where the bytes are
- * @last: the last key that was handed out or published here
+ * @mr: the region with the bytes
+ * @last: the last key that was allocated or published here
  *
  * From @access to @number all is constant while @key is not 0, and until no thread is inside that found it so. @mr is atomic:
  * of a memory region's entry it is set until the MR is destroyed, of a memory window's while it is bound; a thread
@@ -69,9 +69,9 @@ _Static_assert(sizeof(struct hca_key_entry) == HCA_MAX(64, HCA_CACHE_LINE), "a k
 
 struct hca_keys {
 	struct hca_key_entry **chunk; /* entries atomic: set once */
-	u32 indexes; /* atomic: how many there are room for; grows a chunk at a time */
+	u32 indexes; /* atomic: the number of indexes with memory; grows a chunk at a time */
 	u32 limit;
-	const struct hca_share *share; /* who is told of keys; or NULL */
+	const struct hca_share *share; /* the listener for keys; or NULL */
 	u32 first_generation; /* of an index that was never used; another one in each table, so that keys aren't mixed up */
 
 	struct hca_spinlock lock; /* what follows, and growth */
@@ -80,22 +80,22 @@ struct hca_keys {
 	u32 used;
 };
 
-/** hca_keys_init() - room for @limit keys, taken as they come. May sleep. Return: 0, -EINVAL or -ENOMEM. */
+/** hca_keys_init() - a table for up to @limit keys, which grows. May sleep. Return: 0, -EINVAL or -ENOMEM. */
 int hca_keys_init(struct hca_keys *keys, u32 limit);
 
 /** hca_keys_fini() - all keys were freed */
 void hca_keys_fini(struct hca_keys *keys);
 
 /**
- * hca_key_alloc() - a key that is not in use, from the index that was free for longest
+ * hca_key_alloc() - an unused key, from the index that has been free for the longest time
  * @key: set to the key, which isn't valid before hca_key_publish()
- * @e: set to its entry, the caller's until hca_key_free()
+ * @e: set to its entry, which the caller owns until hca_key_free()
  *
- * Doesn't sleep. Return: 0; -ENOMEM; -ENOSPC: as many are in use as there may be.
+ * Doesn't sleep. Return: 0; -ENOMEM; -ENOSPC: the limit of keys is reached.
  */
 int hca_key_alloc(struct hca_keys *keys, u32 *key, struct hca_key_entry **e);
 
-/** hca_key_free() - @key, or another one of its index, was retracted and waited for: the index may go to others */
+/** hca_key_free() - after @key, or another key of its index, was retracted and waited for: the index may be reused */
 void hca_key_free(struct hca_keys *keys, u32 key);
 
 /** hca_key_next() - the next generation of a key, never 0 in all */
@@ -111,13 +111,13 @@ static inline void hca_key_publish(struct hca_key_entry *e, u32 key)
 	hca_store_release(&e->key, key);
 }
 
-/** hca_key_retract() - from now on look-ups fail; threads inside may go on until hca_quiesce_wait(). Return: was it there? */
+/** hca_key_retract() - from now on look-ups fail; threads inside may continue until hca_quiesce_wait(). Return: false: it wasn't published */
 static inline bool hca_key_retract(struct hca_key_entry *e, u32 key)
 {
 	return hca_cmpxchg(&e->key, key, 0u) == key;
 }
 
-/** hca_key_cover() - a key that isn't published covers @length bytes from @iova on */
+/** hca_key_cover() - let a key that isn't published cover @length bytes from @iova on */
 static inline void hca_key_cover(struct hca_key_entry *e, u64 iova, u64 length)
 {
 	e->iova = iova;
@@ -134,7 +134,7 @@ static inline const struct hca_key_entry *hca_key_at(const struct hca_keys *keys
 	return &hca_load(&keys->chunk[index >> HCA_KEY_CHUNK_BITS])[index & (HCA_KEY_CHUNK - 1)];
 }
 
-/** hca_key_index() - the entry of a key's index, whatever key it has now; NULL: there is none such. Inside only. */
+/** hca_key_index() - the entry of a key's index, whatever key it has now; NULL: there is none. Inside only. */
 static inline const struct hca_key_entry *hca_key_index(const struct hca_keys *keys, u32 key)
 {
 	u32 index = key >> 8;
@@ -162,20 +162,20 @@ static inline const struct hca_key_entry *hca_key_find(const struct hca_keys *ke
 	return hca_key_look_up(keys, key, &e) ? e : NULL;
 }
 
-/** hca_key_allows_odd() - hca_key_allows() of a key that was found, whatever its entry and the range are */
+/** hca_key_allows_odd() - hca_key_allows() for a key that was found; the slow path for unusual entries and ranges */
 bool hca_key_allows_odd(const struct hca_key_entry *e, u64 pd, u32 qpn, u64 addr, u64 len, u32 access);
 
 /**
- * hca_key_allows() - may this key be used so?
+ * hca_key_allows() - does the key allow this access?
  * @pd: the number of the protection domain that asks
- * @qpn: the queue pair that asks; a type 2 memory window is one queue pair's alone
+ * @qpn: the queue pair that asks; a type 2 memory window belongs to one queue pair
  * @addr: first byte
- * @len: bytes; a range of none must begin in the memory region or right behind it. A message of no bytes needs no key at
- *	all (IBTA vol. 1, 9.7): don't ask then.
- * @access: every right that is needed; none for a local read
+ * @len: bytes; a range of 0 bytes must begin in the memory region or right behind it. A message of 0 bytes needs no key
+ *	(IBTA vol. 1, 9.7): don't call this then.
+ * @access: the necessary rights; 0 for a local read
  * @out: set to its entry, if it may
  *
- * What is usual is decided here, by few comparisons: each of them waits for the entry's cache line. Bounds can't wrap.
+ * The usual case is decided here, by few comparisons: each of them waits for the entry's cache line. Bounds can't wrap.
  */
 static inline bool hca_key_allows(const struct hca_keys *keys, u32 key, u64 pd, u32 qpn, u64 addr, u64 len, u32 access,
 				  const struct hca_key_entry **out)
@@ -201,7 +201,7 @@ static inline const struct hca_key_entry *hca_key_check(const struct hca_keys *k
 	return hca_key_allows(keys, key, pd, qpn, addr, len, access, &e) ? e : NULL;
 }
 
-/** hca_key_offset() - where in its memory region an address is that this key covers */
+/** hca_key_offset() - the offset in its memory region of an address that this key covers */
 static inline u64 hca_key_offset(const struct hca_key_entry *e, u64 addr)
 {
 	return addr - e->iova + e->offset;

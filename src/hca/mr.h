@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory regions: what stands behind a key. An MR says where the bytes that a
- * consumer calls [iova, iova + length) are, in DMA addresses of its device.
+ * Memory regions: the memory of a key. An MR translates the addresses
+ * [iova, iova + length) to DMA addresses of its device.
  *
  *   all memory   an address is a DMA address itself (ib_get_dma_mr)
  *   linear       one run of DMA addresses
  *   pages        a list of pages, one DMA address each: fast registered, FMR
  *   pieces       a list of pieces that begin and end anywhere: fast registered
  *
- * Called by the verbs of a face and by the engine's copies. Registration may sleep,
- * nothing else here does.
+ * Called by the verbs of an API and by the engine's copies. Registration may sleep,
+ * no other call here does.
  */
 #ifndef HCA_MR_H
 #define HCA_MR_H
@@ -18,25 +18,25 @@
 #include "hca/key.h"
 #include "hca/wr.h"
 
-/** enum hca_mr_kind - how an address becomes a DMA address */
+/** enum hca_mr_kind - how an address is translated to a DMA address */
 enum hca_mr_kind {
 	HCA_MR_ALL,
 	HCA_MR_LINEAR,
 	HCA_MR_PAGES,
 };
 
-/* The most pages that one MR can list. */
+/* The largest number of pages of an MR. */
 #define HCA_MR_MAX_PAGES (1u << 24)
 
-/* log2 of the page sizes that there are */
+/* log2 of the possible page sizes */
 #define HCA_MR_MIN_SHIFT 12u
 #define HCA_MR_MAX_SHIFT 31u
 
-/** struct hca_pd - a protection domain: what is made under one works with what is made under it alone */
+/** struct hca_pd - a protection domain: its objects can be used only with its other objects */
 struct hca_pd {
 	struct hca_keys *keys;
 	struct hca_quiesce *quiesce; /* the adapter's */
-	u64 number; /* no other domain of the adapter ever has it */
+	u64 number; /* unique for all time on the adapter */
 	u32 users; /* atomic: memory regions, memory windows, queue pairs, ... */
 };
 
@@ -45,7 +45,7 @@ enum hca_mr_state {
 	HCA_MR_INVALID, /* no key of it is valid, and no thread is inside with one: it may be registered */
 	HCA_MR_BUSY, /* no key of it is valid; a thread registers or invalidates */
 	HCA_MR_VALID, /* its key is valid */
-	HCA_MR_DEAD, /* destroyed; what is left goes with the last reference */
+	HCA_MR_DEAD, /* destroyed; its memory is freed with the last reference */
 };
 
 /**
@@ -56,7 +56,7 @@ enum hca_mr_state {
  * @base: the DMA address of the first byte, for one run
  * @pages: their DMA addresses, room for @max_pages; owned
  * @spare: atomic: as much room, for the pages of a registration that is queued; NULL while one is
- * @npages: how many are used
+ * @npages: the number of used pages
  * @key: its key; L_Key and R_Key are the same number. Of an MR for fast registration: the next or current one.
  * @windows: memory windows bound to it
  *
@@ -84,11 +84,11 @@ struct hca_mr {
 };
 
 /**
- * struct hca_mr_attr - what is registered
+ * struct hca_mr_attr - attributes of a registration
  * @kind: see enum hca_mr_kind
  * @access: enum hca_access_flags; remote write or atomic without local write is refused (IBTA 10.6.3.1)
- * @iova: the consumer's name for the first byte (all memory: 0)
- * @length: bytes (all memory: ignored, it is all there is)
+ * @iova: the address of the first byte in the MR (all memory: 0)
+ * @length: bytes (all memory: ignored)
  * @base: one run: its DMA address
  * @max_pages: of an MR for pages: room, at most HCA_MR_MAX_PAGES
  * @invalid: made without a valid key, for fast registration: of an MR for pages, always; of no other
@@ -103,29 +103,29 @@ struct hca_mr_attr {
 	bool invalid;
 };
 
-/** hca_mr_create() - May sleep. Return: 0; -EINVAL for rights or ranges that can't be; -ENOMEM; -ENOSPC: no key left */
+/** hca_mr_create() - May sleep. Return: 0; -EINVAL for invalid rights or ranges; -ENOMEM; -ENOSPC: no free key */
 int hca_mr_create(struct hca_pd *pd, const struct hca_mr_attr *attr, struct hca_mr **out);
 
 /**
- * hca_mr_destroy() - the key is void, and no memory is touched through it after this returned
+ * hca_mr_destroy() - when it has returned, the key is invalid and no memory is accessed by it
  *
  * Any context, but not from inside. Return: 0; -EBUSY while MWs are bound to it (IBTA 10.6.7.2.3): then nothing has changed.
  */
 int hca_mr_destroy(struct hca_mr *r);
 
 /**
- * hca_mr_change() - another run of memory, other rights or another domain under the same key
+ * hca_mr_change() - change the memory, the rights or the domain, and keep the key
  * @pd: of the same adapter
  * @attr: of one run
  *
- * The MR is one run as well, and no MW is bound to it. Accesses that come meanwhile are refused; when this has returned, none goes by
- * what was before. May sleep. Return: 0; -EINVAL; -EBUSY: MWs are bound. Then nothing has changed.
+ * The MR is one run as well, and no MW is bound to it. Accesses that come meanwhile are refused; when this has returned, no access uses
+ * the previous memory. May sleep. Return: 0; -EINVAL; -EBUSY: MWs are bound. After an error nothing has changed.
  */
 int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr *attr);
 
 /**
- * hca_mr_capture() - take a registration over that will be done later
- * @p: the caller's, who may change it and its list when this returned
+ * hca_mr_capture() - copy a registration that will be done later
+ * @p: the caller may change it and its list when this has returned
  * @out: set to the same with pages of its own, for hca_mr_register_captured() or not, and then hca_mr_release()
  *
  * Keeps the memory region's memory; one that is destroyed meanwhile can't be registered any more. Any context.
@@ -133,10 +133,10 @@ int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr 
  */
 int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr_pages *out);
 
-/** hca_mr_register_captured() - as hca_mr_register(); @p keeps what hca_mr_release() gives back */
+/** hca_mr_register_captured() - as hca_mr_register(); @p keeps the memory for hca_mr_release() */
 int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p);
 
-/** hca_mr_release() - end of hca_mr_capture(). Any context. */
+/** hca_mr_release() - free a copy of hca_mr_capture(). Any context. */
 void hca_mr_release(struct hca_mr *r, struct hca_mr_pages *p);
 
 /**
@@ -148,9 +148,9 @@ void hca_mr_release(struct hca_mr *r, struct hca_mr_pages *p);
 int hca_mr_register(struct hca_mr *r, const struct hca_mr_pages *p);
 
 /**
- * hca_mr_invalidate_begin_key() - no look-up finds the key any more, from inside
+ * hca_mr_invalidate_begin_key() - retract the key, from inside
  * @pd: number of the domain that asks
- * @remote: the peer asks: then the memory region must have been open to peers, and the key valid
+ * @remote: the peer asks: then the memory region must allow remote access, and the key must be valid
  * @out: set to the memory region, for hca_mr_invalidate_finish(); NULL: its key was the last one, and was invalidated before
  *
  * Threads that are inside may still use it, and we can't wait for ourselves. Return: 0; -EINVAL: no key of a memory region
@@ -159,9 +159,9 @@ int hca_mr_register(struct hca_mr *r, const struct hca_mr_pages *p);
 int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bool remote, struct hca_mr **out);
 
 /**
- * hca_mr_invalidate_finish() - the rest: no thread uses the memory region when this returned
+ * hca_mr_invalidate_finish() - the rest: when this has returned, no thread uses the memory region
  *
- * Any context, but not from inside. It may be registered again, unless it was destroyed meanwhile; @r is gone for the caller.
+ * Any context, but not from inside. It may be registered again, unless it was destroyed meanwhile. The caller must not use @r any more.
  */
 void hca_mr_invalidate_finish(struct hca_mr *r);
 
@@ -199,9 +199,9 @@ void hca_mr_unbind(struct hca_mr *r);
 hca_dma_addr_t hca_mr_piece(const struct hca_mr *r, u64 off, u64 *len);
 
 /**
- * hca_mr_run() - where the bytes are
- * @off: offset from the first byte; inside the MR, the key check has seen to it
- * @len: in: bytes wanted; out: how many of them follow in one piece of DMA addresses
+ * hca_mr_run() - the DMA address of bytes
+ * @off: offset from the first byte; inside the MR, as the key check has found
+ * @len: in: bytes wanted; out: bytes that are contiguous in DMA addresses
  */
 static inline hca_dma_addr_t hca_mr_run(const struct hca_mr *r, u64 off, u64 *len)
 {

@@ -22,7 +22,7 @@ static void fire_qp(struct hca_eq_node *node)
 	u32 type;
 
 	if (wants & HCA_QP_RX)
-		hca_rx_leave(qp);
+		hca_rx_resume(qp);
 	if (wants & HCA_QP_FLUSH)
 		hca_rx_flush(qp);
 	if (wants & (HCA_QP_RX | HCA_QP_FLUSH | HCA_QP_RUN))
@@ -443,6 +443,7 @@ static void reset(struct hca_qp *qp)
 	hca_spin_lock(&qp->lock, flags);
 	qp->retries = 0;
 	qp->rnr_retries = 0;
+	qp->repeated = 0;
 	qp->drain_wanted = false;
 	qp->last_wqe = false;
 	hca_store(&qp->established, false);

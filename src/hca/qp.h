@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Queue pairs: making, changing and ending them, and what they tell their consumer.
+ * Queue pairs: making, changing and ending them, and their completions and events.
  * How their requests are carried out is their transport's: a const table of calls.
  *
- * Locks, outermost first: rx.lock, lock, rq.lock, cq.lock, eq.lock. None of them is held
- * while bytes are moved, but for rx.lock while one datagram is. A thread that carries requests out holds
- * @running instead of a lock, one that takes in what the peer sends holds rx.busy: others leave a note, and it does
- * what they came for.
+ * Locks, outermost first: rx.lock, lock, rq.lock, cq.lock, eq.lock. No lock is held
+ * while bytes are moved, except rx.lock while a datagram is received. A thread that carries out requests holds
+ * @running instead of a lock; a thread that handles the peer's messages holds rx.busy. Other threads leave a note, and it does
+ * their work.
  */
 #ifndef HCA_QP_H
 #define HCA_QP_H
@@ -19,7 +19,7 @@
 
 #define HCA_MAX_RD_ATOMIC 128u
 
-/** struct hca_rx_node - something that arrived while another thread was at rx; its memory is the transport's */
+/** struct hca_rx_node - a packet or piece that arrived while another thread was at rx; its memory is the transport's */
 struct hca_rx_node {
 	struct hca_rx_node *next;
 };
@@ -34,10 +34,12 @@ struct hca_rx_node {
  * @run: issue, complete and flush what can be, unless another thread is at it. The lock is held, and given up. Not inside.
  * @timeout: the queue pair's timer fired; the lock is held. Return: is there anything for @run?
  * @modified: attributes of @mask were set; the lock is held
- * @drained: is no request under way? The lock is held.
+ * @drained: Return: true: no request is under way. The lock is held.
  * @reset: nothing is under way; no thread runs it, and none is at rx. The transport calls hca_qp_want() for it no more.
  * @has_xrc: it carries XRC
  * @late: a thread that left something at rx.backlog while this one was at it has gone; take the oldest in. rx is busy, no lock held.
+ *	Return: rx is the caller's still; else a worker goes on there by @resume.
+ * @resume: do what was left for a worker, if anything was; rx is busy, no lock held, not inside
  */
 struct hca_qp_transport {
 	bool has_xrc;
@@ -49,17 +51,18 @@ struct hca_qp_transport {
 	void (*modified)(struct hca_qp *qp, u32 mask);
 	bool (*drained)(const struct hca_qp *qp);
 	void (*reset)(struct hca_qp *qp);
-	void (*late)(struct hca_qp *qp, struct hca_rx_node *node);
+	bool (*late)(struct hca_qp *qp, struct hca_rx_node *node);
+	void (*resume)(struct hca_qp *qp);
 };
 
 /**
- * struct hca_rx - the responder's side that both transports have
- * @busy: a thread takes in what the peer sends, or flushes; it alone moves @wqe, and takes from the queue pair's own rq
- * @flush: asked of it: the receive queue is to be flushed
- * @backlog, @backlog_end, @waiting: asked of it: what arrived meanwhile
- * @taken: @wqe is a receive request whose message is coming in
+ * struct hca_rx - the responder's state for both transports
+ * @busy: a thread handles the peer's messages, or flushes; only this thread changes @wqe and takes from the queue pair's own rq
+ * @flush: a note for it: flush the receive queue
+ * @backlog, @backlog_end, @waiting: a note for it: nodes that arrived meanwhile
+ * @taken: @wqe is a receive request whose message is being received
  * @srq: of an XRC target: the queue that it was taken from, counted in its users
- * @to: where in it the next byte goes; @room: bytes that it has, @done: that it got
+ * @to: the place of the next byte in it; @room: its bytes; @done: the bytes received so far
  * @wqe: memory for one receive request
  */
 struct hca_rx {
@@ -80,7 +83,7 @@ struct hca_rx {
 };
 
 /**
- * struct hca_qp_init - what a queue pair is made with
+ * struct hca_qp_init - attributes of a new queue pair
  *
  * HCA_QPT_SMI gets number 0, HCA_QPT_GSI 1; others get one of the port's. An HCA_QPT_XRC_INI has no receive side: @recv_cq and @srq
  * are NULL, @max_recv_wr is 0. An HCA_QPT_XRC_TGT has @xrcd, and no @pd, CQ or queue of its own.
@@ -98,13 +101,13 @@ struct hca_qp_init {
 	u32 max_recv_sge;
 	u32 max_inline;
 	bool sq_sig_all;
-	bool block_mcast_loopback; /* what it sends to a group that it is in doesn't come back to it */
-	void *user; /* the consumer's: comes back in its completions */
+	bool block_mcast_loopback; /* it doesn't receive its own multicast datagrams */
+	void *user; /* the consumer's: returned in its completions */
 };
 
 /* In wants, beside 1 << enum hca_event_type: */
-#define HCA_QP_RUN (1u << 29) /* its requests are to be carried on with */
-#define HCA_QP_RX (1u << 30) /* rx is busy, and the thread that was at it has gone: go on in its place */
+#define HCA_QP_RUN (1u << 29) /* continue with its requests */
+#define HCA_QP_RX (1u << 30) /* rx is busy, and its thread has left: continue in its place */
 #define HCA_QP_FLUSH (1u << 31)
 
 struct hca_qp {
@@ -128,7 +131,7 @@ struct hca_qp {
 	bool block_mcast_loopback;
 	void *user;
 
-	/* What is looked at without the lock: atomic, written under it. Copies of @attr. */
+	/* Read without the lock: atomic, written under it. Copies of @attr. */
 	u32 state; /* enum hca_qp_state */
 	u32 access; /* qp_access_flags */
 	u32 qkey;
@@ -141,20 +144,21 @@ struct hca_qp {
 	struct hca_spinlock lock; /* what follows */
 	struct hca_qp_attr attr;
 	struct hca_sq sq;
-	bool running; /* a thread carries requests out: it alone moves sq.head */
+	bool running; /* a thread carries out requests: only it moves sq.head */
 	bool carrying; /* the request at sq.issue is being carried out */
 	bool waiting; /* for a timer */
-	bool drain_wanted; /* tell when nothing is under way any more */
-	bool established; /* atomic: HCA_EVENT_COMM_EST was told */
-	bool last_wqe; /* HCA_EVENT_QP_LAST_WQE_REACHED is to be told when the receive side is flushed */
+	bool drain_wanted; /* report when no request is under way any more */
+	bool established; /* atomic: HCA_EVENT_COMM_EST was reported */
+	bool last_wqe; /* report HCA_EVENT_QP_LAST_WQE_REACHED when the receive side is flushed */
 	u32 retries;
 	u32 rnr_retries;
+	u32 repeated; /* all of both since it left RESET; for those who look from outside */
 
 	struct hca_timer timer;
 	struct hca_eq_node event;
-	u32 wants; /* atomic: a bit for each enum hca_event_type to be told; HCA_QP_* */
-	u32 holds; /* atomic: threads that still use it though they have left */
-	struct hca_qp *next_blocked; /* hca->blocked_lock: the wire takes none of its packets now */
+	u32 wants; /* atomic: a bit for each enum hca_event_type to report; HCA_QP_* */
+	u32 holds; /* atomic: references of threads that have left the adapter */
+	struct hca_qp *next_blocked; /* hca->blocked_lock: list of queue pairs that wait for the wire */
 	bool is_blocked; /* the same; atomic */
 	struct hca_mw *mws; /* hca->mw_lock: of type 2, bound here */
 	struct hca_cq_source sends; /* send_cq's lock */
@@ -165,40 +169,40 @@ struct hca_qp {
 	struct hca_rq rq;
 };
 
-/* Where there is no queue pair, a table has this one, which no message is for. */
+/* The entry of a table without a queue pair; it accepts no message. */
 extern struct hca_qp *const hca_no_qp;
 
-/** hca_peer() - whom a connected queue pair hears: the port's LID and the queue pair's number in one word */
+/** hca_peer() - the peer of a connected queue pair: the port's LID and the queue pair's number in one word */
 static inline u64 hca_peer(u32 lid, u32 qpn)
 {
 	return (u64)lid << 32 | qpn;
 }
 
-/** hca_qp_user() - what hca_quiesce_wait_of() wants: who can use it without this process */
+/** hca_qp_user() - the argument of hca_quiesce_wait_of(): the process that can use it without this one */
 static inline u32 hca_qp_user(const struct hca_qp *qp)
 {
 	return hca_load(&qp->moved) ? HCA_SHARE_ALL : (u32)(hca_load(&qp->peer) >> 32);
 }
 
-/** hca_qp_create() - in RESET. Return: 0; -EINVAL; -ENOMEM; -ENOSPC: no number left; -EBUSY: the management number is taken. May sleep. */
+/** hca_qp_create() - a queue pair in RESET. Return: 0; -EINVAL; -ENOMEM; -ENOSPC: no free number; -EBUSY: the management number is in use. May sleep. */
 int hca_qp_create(struct hca *hca, const struct hca_qp_init *init, struct hca_qp **out);
 
-/** hca_qp_destroy() - what is queued is dropped, and nothing happens for it after this returned. May sleep. Not from its own event handler. */
+/** hca_qp_destroy() - queued requests are dropped; when this has returned, nothing happens for it any more. May sleep. Not from its own event handler. */
 void hca_qp_destroy(struct hca_qp *qp);
 
 /**
- * hca_qp_modify() - another state, other attributes
+ * hca_qp_modify() - change the state and other attributes
  *
- * After ERR and RESET at most one piece of one message still lands; RESET waits for that, ERR doesn't. Leaving SQD, and changing the
+ * After ERR and RESET at most one piece of one message still arrives; RESET waits for that, ERR doesn't. Leaving SQD, and changing the
  * path, is refused while requests are under way (IBTA vol. 1, 10.3.1.5). May sleep for RESET.
  * Return: 0; -EINVAL for a transition, attribute set or value that isn't allowed; -EBUSY while draining. Then nothing changed.
  */
 int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask);
 
-/** hca_qp_publish() - attr was set: copy what is looked at without the lock, which is held */
+/** hca_qp_publish() - after a change of attr: copy the fields that are read without the lock, which is held */
 void hca_qp_publish(struct hca_qp *qp);
 
-/** hca_qp_share() - what peers depend on has changed; the lock is held */
+/** hca_qp_share() - publish the state that peers depend on; the lock is held */
 static inline void hca_qp_share(const struct hca_qp *qp)
 {
 	const struct hca_share *s = qp->hca->keys.share;
@@ -207,7 +211,7 @@ static inline void hca_qp_share(const struct hca_qp *qp)
 		s->ops->qp(s->hca, qp);
 }
 
-/** hca_qp_query() - as it is now. @attr or @init may be NULL; what was never set is 0. */
+/** hca_qp_query() - the present attributes. @attr or @init may be NULL; attributes that were never set are 0. */
 void hca_qp_query(struct hca_qp *qp, struct hca_qp_attr *attr, struct hca_qp_init *init);
 
 /** hca_qp_find() - by number; from inside only */
@@ -221,10 +225,10 @@ static inline struct hca_qp *hca_qp_find(const struct hca *hca, u32 qpn)
 /** hca_qp_to_error() - both queues are flushed; an asynchronous event if @event isn't 0. Any context. */
 void hca_qp_to_error(struct hca_qp *qp, u32 event);
 
-/** hca_qp_tell() - an asynchronous event of this queue pair will be reported */
+/** hca_qp_tell() - have an asynchronous event of this queue pair reported */
 void hca_qp_tell(struct hca_qp *qp, enum hca_event_type event);
 
-/** hca_qp_run() - carry on with its requests, unless another thread is at it. No lock held, not inside. */
+/** hca_qp_run() - continue with its requests, unless another thread runs it. No lock held, not inside. */
 void hca_qp_run(struct hca_qp *qp);
 
 /** hca_qp_want() - from the event queue: HCA_QP_*; by a worker if @kick, else by the thread that runs the queue next. Any context. */
@@ -248,7 +252,7 @@ static inline bool hca_qp_note_at(struct hca_qp *qp, struct hca_cq *cq, struct h
 /**
  * hca_qp_note() - a completion, named as this queue pair's; any context, its locks may be held
  * @send: of its send queue, else of its receive queue
- * Return: the queue has no room for it: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called
+ * Return: true: the queue has no room for it: call hca_qp_to_error(qp, HCA_EVENT_QP_FATAL)
  */
 static inline bool hca_qp_note(struct hca_qp *qp, bool send, struct hca_wc *wc, bool solicited)
 {
@@ -272,7 +276,7 @@ int hca_recv_refuse(const struct hca_qp *qp, const struct hca_recv_wr *wr, int e
 
 /* --- rx.c: one thread at a time --- */
 
-/** hca_rx_enter() - be the thread that takes in. Return: false: another one is. */
+/** hca_rx_enter() - become the thread at rx. Return: false: another thread is. */
 static inline bool hca_rx_enter(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
@@ -285,23 +289,26 @@ static inline bool hca_rx_enter(struct hca_qp *qp)
 	return free;
 }
 
-/** enum hca_rx_entered - what hca_rx_enter_or_leave() came to */
+/** enum hca_rx_entered - the result of hca_rx_enter_or_leave() */
 enum hca_rx_entered {
-	HCA_RX_OURS, /* we are the thread that takes in; the node is the caller's still */
-	HCA_RX_LEFT, /* the node was left to the thread that is at it */
-	HCA_RX_FULL, /* that one is too far behind; the node is the caller's still */
+	HCA_RX_OURS, /* the caller is the thread at rx, and still owns the node */
+	HCA_RX_LEFT, /* the node was left to the thread at rx */
+	HCA_RX_FULL, /* the backlog is full; the caller still owns the node */
 };
 
-/** hca_rx_enter_or_leave() - as hca_rx_enter(), or leave @node to the thread that is at it, behind @room others at most */
+/** hca_rx_enter_or_leave() - as hca_rx_enter(), or leave @node to the thread at rx, behind at most @room others */
 enum hca_rx_entered hca_rx_enter_or_leave(struct hca_qp *qp, struct hca_rx_node *node, u32 room);
 
-/** hca_rx_left() - the oldest node that was left, for the end of the queue pair; NULL: none is */
+/** hca_rx_left() - the oldest node in the backlog, for the end of the queue pair; NULL: there is none */
 struct hca_rx_node *hca_rx_left(struct hca_qp *qp);
+
+/** hca_rx_resume() - go on for a thread that left rx busy, and let the next one in; it has asked for HCA_QP_RX. As hca_rx_leave(). */
+void hca_rx_resume(struct hca_qp *qp);
 
 /** hca_rx_leave_asked() - the rest of hca_rx_leave(): rx.lock is held, and given up */
 void hca_rx_leave_asked(struct hca_qp *qp, hca_irqflags_t flags);
 
-/** hca_rx_leave() - do what others asked for meanwhile, and let the next one in. Not inside, no lock held. */
+/** hca_rx_leave() - do what other threads asked for meanwhile, and leave rx. Not inside, no lock held. */
 static inline void hca_rx_leave(struct hca_qp *qp)
 {
 	struct hca_rx *rx = &qp->rx;
@@ -316,26 +323,26 @@ static inline void hca_rx_leave(struct hca_qp *qp)
 	hca_spin_unlock(&rx->lock, flags);
 }
 
-/** hca_rx_leave_inside() - the same where nothing may wait: a worker takes in what others left */
+/** hca_rx_leave_inside() - the same without waiting: a worker handles the backlog */
 void hca_rx_leave_inside(struct hca_qp *qp);
 
 /** hca_rx_complete() - the receive request that was taken ends; outside rx.lock. It may be the end of the queue pair. */
 void hca_rx_complete(struct hca_qp *qp, struct hca_wc *wc, bool solicited);
 
-/** hca_rx_flush() - what waits in the receive queue of a queue pair in error completes as flushed, here or by the thread that is at it */
+/** hca_rx_flush() - complete the receive requests of a queue pair in error as flushed, here or by the thread at rx */
 void hca_rx_flush(struct hca_qp *qp);
 
-/** hca_rx_wait() - be the thread that takes in, when the one that is at it has left; the state keeps others out. Not inside, no lock held. */
+/** hca_rx_wait() - become the thread at rx when the present one has left; the state keeps others out. Not inside, no lock held. */
 void hca_rx_wait(struct hca_qp *qp);
 
-/** hca_rx_idle() - return when the thread that is at it has left; the state keeps others out. Not inside, no lock held. */
+/** hca_rx_idle() - return when the thread at rx has left; the state keeps others out. Not inside, no lock held. */
 void hca_rx_idle(struct hca_qp *qp);
 
 /**
  * hca_rx_last() - one more completion of a queue pair in error, flushed, behind all others of its receive side
  * @wr_id: of that completion; no request is needed for it
  *
- * When it is there, no byte moves for the peer any more, RDMA included. No lock held, not inside. Return: whether the completion queue had room for it.
+ * After it, no more bytes move for the peer, also not by RDMA. No lock held, not inside. Return: false: the completion queue had no room for it.
  */
 bool hca_rx_last(struct hca_qp *qp, u64 wr_id);
 

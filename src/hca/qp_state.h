@@ -95,7 +95,7 @@ const char *hca_qp_state_name(enum hca_qp_state state);
 /** hca_qp_type_name() - "RC"; "?" for a number that is no type */
 const char *hca_qp_type_name(enum hca_qp_type type);
 
-/** hca_rnr_timer_ns() - how long a requester waits that was told this code; 5 bits count (IBTA vol. 1, 9.7.5.2.8) */
+/** hca_rnr_timer_ns() - the time that a requester waits after an RNR NAK with this code; 5 bits count (IBTA vol. 1, 9.7.5.2.8) */
 u64 hca_rnr_timer_ns(u32 code);
 
 /** hca_ack_timeout_ns() - 4.096 us times two to the power of the code; 5 bits count; 0 for code 0: no timeout (IBTA vol. 1, 9.7.6.1.3) */

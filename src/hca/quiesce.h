@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which threads use an adapter right now: so that a deregistration, an invalidation or
- * the end of a queue pair can wait until no thread uses what it takes away.
+ * Knows which threads use an adapter right now, so that a deregistration, an invalidation or
+ * the end of a queue pair can wait until no thread uses the object.
  *
  * A thread enters before it looks up a key or a queue pair of the adapter, and leaves
  * when it has moved the bytes of at most one piece (HCA_PIECE). Entering costs two
- * stores to a cache line that is mostly the thread's own, and a fence while waiters come
- * often or the entry is long. A thread never waits while it is inside, and is pinned
+ * stores to a cache line that is mostly the thread's own, and a fence if there are many
+ * waiters or the entry is long. A thread never waits while it is inside, and is pinned
  * (os.h): a waiter can't keep it from running. Waiters of one adapter share grace
- * periods; threads that use other adapters delay none of them.
+ * periods; threads that use other adapters don't delay them.
  */
 #ifndef HCA_QUIESCE_H
 #define HCA_QUIESCE_H
@@ -16,10 +16,10 @@
 #include "hca/share.h"
 #include "os.h"
 
-/* An entry of so many bytes or more always makes a fence, which costs little next to copying them. */
+/* An entry for at least so many bytes always makes a fence, which costs little compared with copying them. */
 #define HCA_QUIESCE_LONG 16384u
 
-/* So many short entries a slot stays fenced after a wait: together their fences cost no more than a heavy barrier. */
+/* A slot stays fenced for so many short entries after a wait: together their fences cost no more than a heavy barrier. */
 #define HCA_QUIESCE_STAY 1024u
 
 /*
@@ -31,28 +31,28 @@
 #define HCA_QUIESCE_LIGHT HCA_QUIESCE_LONG
 
 struct hca_quiesce_slot {
-	u32 inside[2]; /* atomic; by the phase that the thread came in at */
-	u32 light; /* atomic; made HCA_QUIESCE_LIGHT by the slot's thread alone */
-	/* The slot's thread alone: */
+	u32 inside[2]; /* atomic; by the phase in which the thread entered */
+	u32 light; /* atomic; only the slot's thread makes it HCA_QUIESCE_LIGHT */
+	/* Only for the slot's thread: */
 	u32 left; /* short entries until the slot may become light */
-	u32 waits; /* those that had been made when it was asked last */
+	u32 waits; /* the number of waits at its last check */
 } HCA_ALIGNED(HCA_CACHE_LINE);
 
 struct hca_quiesce {
-	/* Read by every entry, and written seldom. */
+	/* Read by every entry, and rarely written. */
 	u32 phase; /* atomic; written by the waiter that drives */
 	u32 top; /* atomic: slots that were ever used, from 0 */
 	u32 stay; /* HCA_QUIESCE_STAY; constant */
-	/* Waiters' own. */
-	u32 waits HCA_ALIGNED(HCA_CACHE_LINE); /* atomic: how many were made */
+	/* For waiters. */
+	u32 waits HCA_ALIGNED(HCA_CACHE_LINE); /* atomic: the number of waits so far */
 	u32 periods; /* atomic: grace periods, twice; odd while one is under way */
-	const struct hca_share *share; /* who waits for other processes; or NULL */
+	const struct hca_share *share; /* waits for other processes; or NULL */
 	u32 driven; /* atomic: a waiter drives a grace period, and the others wait for it */
 	u32 fencing; /* atomic: a waiter makes light slots fenced */
 	struct hca_quiesce_slot slot[HCA_SLOTS];
 };
 
-/* Where a thread came in; on its stack. */
+/* The state of an entry; on the thread's stack. */
 struct hca_quiesce_mark {
 	u32 *inside;
 	u32 slot;
@@ -72,8 +72,8 @@ void hca_quiesce_first(struct hca_quiesce *q, u32 slot);
 void hca_quiesce_fence(struct hca_quiesce *q, u32 slot, u32 bytes);
 
 /**
- * hca_quiesce_enter_for() - what is looked up from now on stays until hca_quiesce_leave()
- * @bytes: about so many are moved inside; any number is safe
+ * hca_quiesce_enter_for() - objects that are looked up from now on stay until hca_quiesce_leave()
+ * @bytes: an estimate of the bytes that are moved inside; any number is safe
  */
 static inline void hca_quiesce_enter_for(struct hca_quiesce *q, struct hca_quiesce_mark *mark, u32 bytes)
 {
@@ -83,7 +83,7 @@ static inline void hca_quiesce_enter_for(struct hca_quiesce *q, struct hca_quies
 	n = hca_slot();
 	mark->slot = n;
 	mark->inside = &q->slot[n].inside[hca_load(&q->phase) & 1];
-	/* The look-ups that follow aren't done before a waiter can see that we are here. */
+	/* The look-ups that follow come after the point where a waiter can see this entry. */
 	if (hca_likely(hca_slot_light(n))) {
 		hca_slot_enter(mark->inside, n);
 		if (hca_unlikely((s32)hca_load(&q->slot[n].light) <= (s32)(bytes & 0x7fffffff)))
@@ -110,17 +110,17 @@ static inline void hca_quiesce_leave(struct hca_quiesce_mark *mark)
 /**
  * hca_quiesce_wait() - return when every thread that was inside at the call has left
  *
- * What the caller has unpublished before is used by no thread afterwards. Any context, but not inside. Sleeps where the context
- * allows it, and lasts as long as two pieces at most, however busy the adapter is; and a heavy barrier (os.h) if threads
- * came in for short moments only, and no other wait was made for a while.
+ * Afterwards no thread uses an object that the caller has unpublished before. Any context, but not inside. Sleeps if the context
+ * allows it, and lasts at most as long as two pieces, however busy the adapter is, and a heavy barrier (os.h) if threads
+ * entered for short times only and there was no other wait for a while.
  */
 void hca_quiesce_wait(struct hca_quiesce *q);
 
 /**
- * hca_quiesce_wait_of() - hca_quiesce_wait() for what only one other process can use, or none
- * @lid: that process's port; 0: what only this process uses; HCA_SHARE_ALL: what all may use
+ * hca_quiesce_wait_of() - hca_quiesce_wait() for an object that at most one other process can use
+ * @lid: that process's port; 0: only this process can use it; HCA_SHARE_ALL: all processes may use it
  *
- * A process that is stopped in the middle of a copy delays only what it can use.
+ * A process that is stopped during a copy delays only the end of objects that it can use.
  */
 void hca_quiesce_wait_of(struct hca_quiesce *q, u32 lid);
 

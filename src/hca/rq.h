@@ -19,16 +19,16 @@ struct hca_rwqe {
 };
 
 struct hca_rq {
-	u32 size; /* entries that it takes; the ring has a power of two of them, at least so many */
+	u32 size; /* entries that it takes; the ring has the next power of two */
 	u32 mask; /* of the ring's */
 	u32 max_sge;
 	u32 stride; /* bytes of an entry */
 	struct hca_spinlock lock; /* what follows */
 	u8 *ring;
-	/* Both count up for ever. Atomic: hca_rq_peek() and hca_rq_pop() go without the lock. */
+	/* Both only increase, wrap at 2^32, and are set anew by a resize. Atomic: hca_rq_peek() and hca_rq_pop() don't take the lock. */
 	u32 head; /* the next to be taken */
 	u32 tail; /* where the next is put */
-	u32 limit; /* SRQ: an event when fewer than this are left; 0: none asked for */
+	u32 limit; /* SRQ: an event when fewer than this are left; 0: none */
 };
 
 #define HCA_RQ_MAX_BYTES (1ull << 31) /* of one message */
@@ -42,11 +42,11 @@ void hca_rq_fini(struct hca_rq *rq);
  * @out: room for an entry of this queue: hca_rq_entry_bytes()
  * @limit_hit: the queue fell below its limit with this one; the limit is disarmed (IBTA 10.2.9.3). May be NULL.
  *
- * Return: was there one?
+ * Return: false: the queue is empty
  */
 bool hca_rq_take(struct hca_rq *rq, struct hca_rwqe *out, bool *limit_hit);
 
-/** hca_rq_drop() - forget what is in it */
+/** hca_rq_drop() - remove all requests */
 void hca_rq_drop(struct hca_rq *rq);
 
 /** hca_rq_arm() - the limit of hca_rq_take(); 0: none */
@@ -55,7 +55,7 @@ void hca_rq_arm(struct hca_rq *rq, u32 limit);
 /** hca_rq_query() - the size and the limit that is armed */
 void hca_rq_query(struct hca_rq *rq, u32 *size, u32 *limit);
 
-/** hca_rq_resize() - keeps what is in it. Return: 0; -EINVAL: more are in it; -ENOMEM. May sleep. */
+/** hca_rq_resize() - keeps the requests. Return: 0; -EINVAL: there are more; -ENOMEM. May sleep. */
 int hca_rq_resize(struct hca_rq *rq, u32 size);
 
 static inline struct hca_rwqe *hca_rq_entry(const struct hca_rq *rq, u32 i)
@@ -64,9 +64,9 @@ static inline struct hca_rwqe *hca_rq_entry(const struct hca_rq *rq, u32 i)
 }
 
 /**
- * hca_rq_peek() - the oldest request, where it is: of a queue that isn't shared, without its lock
+ * hca_rq_peek() - the oldest request, in place; without the lock, so not for a shared queue
  *
- * By the one thread that may take from the queue now; it alone moves the head meanwhile, and the queue isn't resized. Return: NULL: it is empty.
+ * Only for the thread that may take from the queue now; no other thread moves the head or resizes the queue. Return: NULL: it is empty.
  */
 static inline const struct hca_rwqe *hca_rq_peek(const struct hca_rq *rq)
 {
@@ -75,7 +75,7 @@ static inline const struct hca_rwqe *hca_rq_peek(const struct hca_rq *rq)
 	return hca_likely(head != hca_load_acquire(&rq->tail)) ? hca_rq_entry(rq, head) : NULL;
 }
 
-/** hca_rq_pop() - the request that hca_rq_peek() showed was taken: its place is free, and its contents are gone for the caller */
+/** hca_rq_pop() - take the request of hca_rq_peek(): its place is free, and the caller must not read it any more */
 static inline void hca_rq_pop(struct hca_rq *rq)
 {
 	hca_store_release(&rq->head, rq->head + 1);

@@ -122,8 +122,8 @@ static void leave(struct hca_qp *qp, u32 budget, hca_irqflags_t flags)
 		hca_spin_unlock(&rx->lock, flags);
 		if (asked)
 			flush(qp);
-		else
-			qp->transport->late(qp, node);
+		else if (!qp->transport->late(qp, node))
+			return;
 		budget -= !asked;
 		hca_spin_lock(&rx->lock, flags);
 	}
@@ -149,6 +149,12 @@ void hca_rx_leave_inside(struct hca_qp *qp)
 	leave(qp, 0, flags);
 }
 
+void hca_rx_resume(struct hca_qp *qp)
+{
+	qp->transport->resume(qp);
+	hca_rx_leave(qp);
+}
+
 void hca_rx_flush(struct hca_qp *qp)
 {
 	hca_irqflags_t flags;
@@ -171,7 +177,7 @@ void hca_rx_flush(struct hca_qp *qp)
 static void relieve(struct hca_qp *qp)
 {
 	if (hca_load(&qp->wants) & HCA_QP_RX && hca_fetch_and(&qp->wants, ~HCA_QP_RX) & HCA_QP_RX)
-		hca_rx_leave(qp);
+		hca_rx_resume(qp);
 }
 
 void hca_rx_wait(struct hca_qp *qp)

@@ -20,11 +20,11 @@
  * @sge: the entry we are in; the first one when set
  * @num_sge: entries from there on
  * @off: bytes of it that are done
- * @entry: the key of the entry we are in, if it was looked up since the thread came inside; else NULL
+ * @entry: the key of the present entry, if it was looked up since the thread entered; else NULL
  * @checked: bytes of that entry from its beginning that the key allows
  *
- * The caller sets all of it, @off to 0 and @entry to NULL. A list that is gone on with after its thread was outside is
- * used by hca_sge_put() and _get() alone: they trust no @entry of before.
+ * The caller sets all fields, @off to 0 and @entry to NULL. A list that is continued after its thread was outside is
+ * used only by hca_sge_put() and hca_sge_get(), which don't trust an earlier @entry.
  */
 struct hca_sge_cursor {
 	struct hca_mem *mem;
@@ -64,7 +64,7 @@ static inline int hca_sge_check(struct hca_sge_cursor *g, u64 len)
 /** hca_sge_skip() - go on @len bytes further; there are that many */
 void hca_sge_skip(struct hca_sge_cursor *g, u64 len);
 
-/** hca_key_plain() - bytes that a key was checked for, where they are memory in one piece and no ledger is told of accesses; or NULL */
+/** hca_key_plain() - bytes that a key was checked for, if they are contiguous memory and no ledger records accesses; or NULL */
 static inline void *hca_key_plain(const struct hca_key_entry *e, const struct hca_mem *mem, u64 addr, u64 len)
 {
 	const struct hca_mr *mr = hca_load_acquire(&e->mr);
@@ -75,7 +75,7 @@ static inline void *hca_key_plain(const struct hca_key_entry *e, const struct hc
 }
 
 /**
- * hca_sge_plain() - the next @len bytes of the list, where they are memory in one piece and no ledger is told of accesses
+ * hca_sge_plain() - the next @len bytes of the list, if they are contiguous memory and no ledger records accesses
  *
  * The entry was checked for as much since the thread came inside. Return: NULL: move them by hca_sge_copy() and its like.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What an adapter tells of itself so that other processes can reach its memory without
- * it: queue pairs as far as their peers' work depends on them, and keys. Whoever listens
- * is the transport's (transport/share.c); an adapter of a wire where nobody listens
- * pays one test for each registration.
+ * What an adapter publishes so that other processes can reach its memory without
+ * it: the state of queue pairs that their peers' work depends on, and keys. The listener
+ * is the transport's (transport/share.c). On a wire without a listener, an adapter
+ * needs one test for each registration.
  */
 #ifndef HCA_SHARE_H
 #define HCA_SHARE_H
@@ -17,11 +17,11 @@ struct hca_qp;
 #define HCA_SHARE_ALL (~0u) /* every other process, instead of a LID */
 
 /**
- * struct hca_share_ops - who listens
+ * struct hca_share_ops - the calls of a listener
  * @qp: state, rights, limits or peer of a queue pair have changed; its lock is held
- * @room: a key was handed out and may be published later; no lock held. May sleep where the caller may.
+ * @room: a key was allocated and may be published later; no lock held. May sleep if the caller may.
  * @publish: the key is valid from now on, and its entry complete. Under a spin lock; of one index, one call at a time.
- * @retract: it was taken back, and look-ups fail here. Under the same lock. Whether it was published isn't looked at.
+ * @retract: the key was retracted, and look-ups here fail. Under the same lock. Also called for keys that were not published.
  * @settle: return when the process of that LID, or with HCA_SHARE_ALL none but this one, uses what it found before this call. Any
  *	context, not inside, no lock held.
  */
@@ -33,7 +33,7 @@ struct hca_share_ops {
 	void (*settle)(struct hca *hca, u32 lid);
 };
 
-/** struct hca_share - a listener, and whom it hears; pointers to it are NULL where there is none */
+/** struct hca_share - a listener and its adapter; pointers to it are NULL if there is none */
 struct hca_share {
 	const struct hca_share_ops *ops;
 	struct hca *hca;

@@ -236,6 +236,18 @@ static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, 
 	return true;
 }
 
+/* What was posted is carried out, here or where that may be done; the lock is held, and given up. */
+static inline void run_or_hand_over(struct hca_qp *qp, hca_irqflags_t flags)
+{
+	if (hca_likely(hca_may_carry())) {
+		qp->transport->run(qp, flags);
+		return;
+	}
+	/* Under the lock: when it was given up, the request may complete, and its consumer end the queue pair. */
+	hca_qp_want(qp, HCA_QP_RUN, true);
+	hca_spin_unlock(&qp->lock, flags);
+}
+
 int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site)
 {
 	struct hca_eq *eq = qp->hca->eq;
@@ -252,7 +264,7 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 	if (hca_unlikely(err))
 		return err;
 	hca_spin_lock(&qp->lock, flags);
-	if (hca_likely(op->flags & HCA_OP_AT_ONCE && qp->at_once && is_idle(qp))) {
+	if (hca_likely(op->flags & HCA_OP_AT_ONCE && qp->at_once && is_idle(qp) && hca_may_carry())) {
 		if (hca_likely(run_at_once(qp, wr, op, len, &flags)))
 			goto posted;
 		/* It holds nothing that could fail. */
@@ -270,7 +282,7 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 		hca_spin_unlock(&qp->lock, flags);
 		return refuse_now(qp, wr, site, err);
 	}
-	qp->transport->run(qp, flags);
+	run_or_hand_over(qp, flags);
 posted:
 	hca_eq_run(eq);
 	return 0;
@@ -334,7 +346,7 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 		hca_spin_unlock(&qp->lock, flags);
 		return said ? err : refuse_now(qp, wr, wr->site, err);
 	}
-	qp->transport->run(qp, flags);
+	run_or_hand_over(qp, flags);
 	hca_eq_run(eq);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Send queues: the ring of posted requests, what each of them has become, and how they
+ * Send queues: the ring of posted requests, the state of each, and how they
  * leave. A request is queued, issued, answered, completed: a transport moves it along,
  * and requests complete in the order they were posted (IBTA vol. 1, 10.8.3).
  */
@@ -14,20 +14,20 @@ struct hca_qp;
 /* In a request's why: the log has more of it than a code already. */
 #define HCA_WHY_SAID 0x40u
 
-/** enum hca_sqe_state - what became of a posted request */
+/** enum hca_sqe_state - the state of a posted request */
 enum hca_sqe_state {
 	HCA_SQE_QUEUED,
 	HCA_SQE_ISSUED, /* its answer is awaited */
-	HCA_SQE_ANSWERED, /* it ended, with @status; those before it may not have */
+	HCA_SQE_ANSWERED, /* it has a status in @status; earlier requests may have none */
 };
 
 /**
  * struct hca_sqe - a send request in its queue, its entries or its inline bytes behind it
- * @wr: as posted; what it names is held until it completes
+ * @wr: as posted; the objects that it names are held until it completes
  * @op: its opcode's row
  * @len: bytes of all its entries
- * @psn, @packets: on a wire of packets: the number of its first one, and how many numbers it takes
- * @number: on a wire of messages: its place in the sequence of what the queue pair sends
+ * @psn, @packets: on a wire of packets: the PSN of its first packet, and its number of PSNs
+ * @number: on a wire of messages: its number in the queue pair's sequence
  */
 struct hca_sqe {
 	struct hca_send_wr wr;
@@ -44,10 +44,10 @@ struct hca_sqe {
 	struct hca_sge sge[];
 };
 
-/* Under the queue pair's lock. Indexes count up for ever. */
+/* Under the queue pair's lock. Indexes only increase, and wrap at 2^32. */
 struct hca_sq {
 	u8 *ring;
-	u32 size; /* requests that it takes; the ring has a power of two of places, at least so many */
+	u32 size; /* requests that it takes; the ring has the next power of two */
 	u32 mask; /* of the ring's */
 	u32 stride;
 	u32 head; /* the oldest request */
@@ -65,14 +65,14 @@ static inline struct hca_sqe *hca_sq_entry(const struct hca_sq *sq, u32 i)
 }
 
 /**
- * hca_sq_retire() - the oldest request leaves the queue, with its completion if one is wanted; the lock is held
+ * hca_sq_retire() - remove the oldest request, and add its completion if it has one; the lock is held
  * @status: how it ended; of one that wasn't flushed its why says more
  *
- * Return: there was no room for that: hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) is to be called without the lock
+ * Return: true: there was no room for the completion: call hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) without the lock
  */
 bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status);
 
-/** hca_sq_drop() - forget what is queued, without a completion; no thread sends, and none posts */
+/** hca_sq_drop() - remove all requests without a completion; no thread sends or posts */
 void hca_sq_drop(struct hca_qp *qp);
 
 /**
@@ -83,17 +83,17 @@ void hca_sq_drop(struct hca_qp *qp);
  */
 int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site);
 
-/** hca_post_send() - the same for a request that says where it is posted */
+/** hca_post_send() - the same for a request with its own @site */
 static inline int hca_post_send(struct hca_qp *qp, const struct hca_send_wr *wr)
 {
 	return hca_post_send_at(qp, wr, wr->site);
 }
 
 /**
- * hca_post_sends() - post several requests, or none of them
- * @wr: @n of them; they say where they are posted
+ * hca_post_sends() - post several requests, all or none
+ * @wr: @n requests, each with its @site
  *
- * Return: 0: all were posted; -EINVAL, -ENOMEM: as from hca_post_send_at(), of any of them, and none was. Any context.
+ * Return: 0: all were posted; -EINVAL, -ENOMEM: an error of hca_post_send_at() for one of them; none was posted. Any context.
  */
 int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n);
 

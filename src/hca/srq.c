@@ -41,7 +41,7 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 
 int hca_srq_fini(struct hca_srq *srq)
 {
-	if (hca_load_acquire(&srq->users) || (srq->xrcd && hca_xrc_retract(srq)))
+	if (srq->xrcd ? hca_xrc_retract(srq) != 0 : hca_load_acquire(&srq->users) != 0)
 		return hca_refuse(-EBUSY, "%s: SRQ not destroyed: queue pairs use it, or a message comes in",
 				  srq->hca->name);
 	hca_eq_cancel(srq->hca->eq, &srq->event);

@@ -2,9 +2,6 @@
 /* The numbers of shared receive queues; see xrc.h. */
 #include "hca/xrc.h"
 
-/* Holds the place of a queue that may have to come back; no message has number 0. */
-static struct hca_srq leaving;
-
 static struct hca_srq **place(const struct hca *hca, u32 number)
 {
 	return &hca->xrc[number & (HCA_XRC_SRQS - 1)];
@@ -62,25 +59,31 @@ int hca_xrc_publish(struct hca_srq *srq)
 	return err;
 }
 
-static void set_place(struct hca_srq *srq, struct hca_srq *to)
+bool hca_xrc_hold(struct hca_srq *srq)
 {
-	hca_irqflags_t flags;
+	u32 users = hca_load(&srq->users), before;
 
-	hca_spin_lock(&srq->hca->xrc_lock, flags);
-	hca_store_release(place(srq->hca, srq->number), to);
-	hca_spin_unlock(&srq->hca->xrc_lock, flags);
+	while (users != HCA_XRC_ENDED) {
+		before = hca_cmpxchg(&srq->users, users, users + 1);
+		if (before == users)
+			return true;
+		users = before;
+	}
+	return false;
 }
 
 int hca_xrc_retract(struct hca_srq *srq)
 {
+	hca_irqflags_t flags;
+
+	/* From here on no message holds it: so nothing is refused by a call that fails. */
+	if (hca_cmpxchg(&srq->users, 0u, HCA_XRC_ENDED))
+		return -EBUSY;
 	if (!srq->number)
 		return 0;
-	set_place(srq, &leaving);
+	hca_spin_lock(&srq->hca->xrc_lock, flags);
+	hca_store_release(place(srq->hca, srq->number), (struct hca_srq *)NULL);
+	hca_spin_unlock(&srq->hca->xrc_lock, flags);
 	hca_quiesce_wait_of(&srq->hca->quiesce, 0);
-	if (hca_load_acquire(&srq->users)) {
-		set_place(srq, srq);
-		return -EBUSY; /* hca_srq_fini() says why */
-	}
-	set_place(srq, NULL);
 	return 0;
 }

@@ -39,7 +39,13 @@ int hca_xrc_table(struct hca *hca);
 /** hca_xrc_publish() - give it a number, by which messages find it. Return: 0; -ENOSPC: there are HCA_XRC_SRQS */
 int hca_xrc_publish(struct hca_srq *srq);
 
-/** hca_xrc_retract() - no message finds it any more. Return: 0; -EBUSY: one is coming in, and it is found as before. May sleep. */
+/* What users is of a queue that no message finds any more. */
+#define HCA_XRC_ENDED (~0u)
+
+/** hca_xrc_hold() - a message begins to come in to it: one more of its users. Inside. Return: false: it ends. */
+bool hca_xrc_hold(struct hca_srq *srq);
+
+/** hca_xrc_retract() - no message finds it any more. Return: 0; -EBUSY: one is coming in, and nothing has changed. May sleep. */
 int hca_xrc_retract(struct hca_srq *srq);
 
 /** hca_xrc_find() - the queue of this number, if it is of this domain; else NULL. Inside only. */

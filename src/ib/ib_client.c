@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Clients: ULPs that hear of every device that comes and goes, and what each of them
+ * Clients: ULPs that are notified of every device that comes and goes, and the data that each of them
  * keeps with a device. One thread at a time registers or unregisters a device or a
  * client; a client's calls are made by that thread, and may sleep.
  */
@@ -115,7 +115,7 @@ static void del(struct ib_core *core, struct ib_client *client)
 	detach(core, client);
 }
 
-/* So many, in a list by @next, before the first client hears of anything. NULL also for none. */
+/* So many, in a list by @next, before the first client is called. NULL also for 0. */
 static int make_data(u32 n, struct ib_client_data **out)
 {
 	struct ib_client_data *d;

@@ -90,7 +90,7 @@ static void keep_msg(struct ib_cma_msg *to, const struct hca_cm_msg *msg, u32 sk
 	};
 }
 
-/* What is told of a message. */
+/* The event of a message. */
 static void fill_param(const struct ib_cma_id *id, const struct rdma_conn_param *from, struct rdma_cm_event *event)
 {
 	if (id->ib.qp_type != IB_QPT_UD) {
@@ -339,7 +339,7 @@ void ib_cma_wild_add(struct ib_cma_id *id)
 
 /* --- the end --- */
 
-/* Nothing is noted any more, and the peer is told. */
+/* No event is noted any more, and the peer is notified. */
 static void begin_end(struct ib_cma_id *id)
 {
 	hca_irqflags_t flags;
@@ -410,7 +410,7 @@ static void reap(struct hca_eq_node *node)
 
 /* --- calls of the handler --- */
 
-/* The peer accepts. The ID's own queue pair is made ready, and then the peer hears of it. */
+/* The peer accepts. The ID's own queue pair is made ready, and then the peer is notified. */
 static void open_active(struct ib_cma_id *id, struct rdma_cm_event *event)
 {
 	static const struct hca_cm_msg rej = { .reason = HCA_CM_REJ_CONSUMER };
@@ -567,7 +567,7 @@ void ib_cma_device_added(struct ib_device *dev)
 	for (at = wild.next; at != &wild; at = at->next) {
 		id = hca_container_of(at, struct ib_cma_id, wild);
 		if (ib_cma_listen_on(id, &dev->core->cma))
-			hca_log(HCA_LOG_ERR, "%s: nobody listens to port %u here: no memory", dev->name, id->src.port);
+			hca_log(HCA_LOG_ERR, "%s: no listener for port %u here: no memory", dev->name, id->src.port);
 	}
 	ib_cma_unlock();
 }

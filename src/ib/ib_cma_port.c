@@ -35,7 +35,7 @@ static bool is_free(const struct ib_cma_id *id, u16 port)
 	return true;
 }
 
-/* A chosen port is nobody's, whatever they say of sharing. */
+/* A port that the library chooses must be unused, also if sharing is allowed. */
 static bool is_unused(const struct ib_cma_id *id, u16 port)
 {
 	const struct ib_cma_id *o;

@@ -55,7 +55,7 @@ const char *rdma_reject_msg(struct rdma_cm_id *id, int reason)
 		[IB_CM_REJ_UNSUPPORTED] = "not supported",
 		[IB_CM_REJ_INVALID_COMM_ID] = "bad communication ID",
 		[IB_CM_REJ_INVALID_COMM_INSTANCE] = "bad instance of a communication",
-		[IB_CM_REJ_INVALID_SERVICE_ID] = "nobody listens",
+		[IB_CM_REJ_INVALID_SERVICE_ID] = "no listener",
 		[IB_CM_REJ_INVALID_TRANSPORT_TYPE] = "bad transport type",
 		[IB_CM_REJ_STALE_CONN] = "an older connection isn't over",
 		[IB_CM_REJ_RDC_NOT_EXIST] = "no such RD channel",

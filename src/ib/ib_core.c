@@ -184,6 +184,7 @@ static void fill_device(struct ib_device *dev)
 	for (i = 0; i < 8; i++)
 		to[i] = (u8)(guid >> (56 - 8 * i));
 	dev->num_comp_vectors = 1;
+	dev->node_type = RDMA_NODE_IB_CA;
 	dev->dev = (struct device){
 		.machine = dev->dma_device->machine,
 		.dma_mask = dev->dma_device->dma_mask,
@@ -252,7 +253,7 @@ int ib_core_close(struct ib_device *dev)
 	bool left = false;
 	u32 i;
 
-	/* What is not told yet is told now. */
+	/* Waiting events are reported now. */
 	hca_work_destroy(&core->tell);
 	ib_tell_events(core);
 	for (i = 0; i < IB_OBJECTS; i++) {

@@ -38,7 +38,7 @@ struct ib_cma_dev {
 	struct hca_completion gone; /* leaving, and there are none */
 };
 
-/** struct ib_core - a device's engine, how much was made on it, and who wants to know of it */
+/** struct ib_core - a device's engine, the numbers of its objects, and its clients */
 struct ib_core {
 	struct hca hca;
 	struct ib_device *device;

@@ -138,6 +138,8 @@ static void on_completion(struct hca_cq *cq)
 		ib->comp_handler(ib, ib->cq_context);
 }
 
+static u32 cqs; /* made so far; atomic */
+
 struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handler,
 			   void (*event_handler)(struct ib_event *event, void *cq_context), void *cq_context,
 			   const struct ib_cq_init_attr *attr)
@@ -167,6 +169,7 @@ struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handle
 		.cq_context = cq_context,
 		.cqe = (int)attr->cqe,
 		.poll_ctx = IB_POLL_DIRECT,
+		.res.id = hca_fetch_add(&cqs, 1),
 	};
 	p->work.fire = on_work;
 	err = hca_cq_init(&p->cq, &device->core->hca, attr->cqe, on_completion);

@@ -116,7 +116,7 @@ dma_addr_t ib_dma_map_page_long(struct ib_device *dev, struct page *page, unsign
 }
 
 /*
- * With a ledger the backend is told the truth whatever the caller said, so that one wrong call is one report
+ * With a ledger the backend gets the map's arguments, not the caller's, so that one wrong call is one report
  * and doesn't leave half a mapping behind.
  */
 static int judge_end(struct ib_device *dev, struct hca_mapping *m, hca_site_t site)
@@ -189,7 +189,7 @@ static u64 list_entries(struct scatterlist *sgl, int nents)
 }
 
 /*
- * Whoever reads the mapped fields of a list that nothing was stored in finds an address that leads nowhere, and a length, so
+ * The mapped fields of a list that no mapping filled have an invalid address and a length, so
  * that a request with it fails instead of moving no bytes.
  */
 static void say_unfilled(struct scatterlist *sgl, int nents)

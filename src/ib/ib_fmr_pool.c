@@ -365,7 +365,7 @@ struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *p, const u64 *page_
 					  p->param.pool_size));
 	if (found)
 		return &f->ib;
-	/* Nobody else knows it now: it is in no list, and has no users that a cache would find. */
+	/* No other thread can find it now: it is in no list, and has no users that a cache would find. */
 	err = ib_map_phys_fmr(f->ib.fmr, page_list, list_len, io_virtual_address);
 	hca_spin_lock(&p->lock, flags);
 	if (err) {

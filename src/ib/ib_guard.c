@@ -30,7 +30,7 @@ static struct guard_state {
 	} site[MAX_SITES + 1]; /* the last stands for all that found no room */
 } guards;
 
-/* Before the first device of all; nobody comes here otherwise. */
+/* Before the first device of all. */
 static void make_ready(void)
 {
 	if (!hca_cmpxchg(&guards.ready, 0, 1)) {
@@ -179,7 +179,7 @@ static struct guard_site *site_of(const void *code)
 	return s;
 }
 
-/* A write may have hit pages of several devices' mappings: the first that has the byte is told. */
+/* A write may have hit pages of several devices' mappings: the first device that has the byte reports it. */
 static void one_hit(void *ctx, u64 off, const void *code)
 {
 	struct machine *m = ctx;

@@ -109,6 +109,7 @@ static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const str
 	mr->ib.pd = pd;
 	mr->ib.type = type;
 	mr->ib.lkey = mr->ib.rkey = mr->mr->key;
+	mr->ib.res.id = mr->mr->key >> 8;
 	return &mr->ib;
 free_list:
 	hca_free(mr->list);

@@ -90,6 +90,12 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 	case IB_WR_RDMA_READ_WITH_INV:
 		return refuse(qp, wr, site,
 			      "InfiniBand has no RDMA READ that invalidates; post IB_WR_LOCAL_INV behind it");
+	case IB_WR_MASKED_ATOMIC_CMP_AND_SWP:
+	case IB_WR_MASKED_ATOMIC_FETCH_AND_ADD:
+	case IB_WR_FLUSH:
+	case IB_WR_ATOMIC_WRITE:
+	case IB_WR_REG_MR_INTEGRITY:
+		return refuse(qp, wr, site, "the engine has no such request");
 	case IB_WR_BIND_MW:
 		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);
 	}

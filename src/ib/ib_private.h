@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the files of src/ib share and nobody else needs. */
+/* What only the files of src/ib share. */
 #ifndef IB_PRIVATE_H
 #define IB_PRIVATE_H
 

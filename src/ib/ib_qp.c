@@ -370,8 +370,11 @@ struct ib_srq *ib_create_srq(struct ib_pd *pd, struct ib_srq_init_attr *a)
 					   .max_sge = a->attr.max_sge,
 					   .srq_limit = a->attr.srq_limit };
 	struct ib_srq_priv *p;
-	int err = ib_core_take(device, IB_OBJ_SRQ);
+	int err;
 
+	if (a->srq_type != IB_SRQT_BASIC)
+		return ERR_PTR(-EOPNOTSUPP);
+	err = ib_core_take(device, IB_OBJ_SRQ);
 	if (err)
 		return ERR_PTR(err);
 	err = -ENOMEM;

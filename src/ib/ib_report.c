@@ -43,7 +43,7 @@ static const char *unit(enum hca_map_kind kind)
 	return kind == HCA_MAP_LIST ? "entries" : "bytes";
 }
 
-/* Where the machine let a wrong access through, nobody would have noticed: that is worth saying. */
+/* If the machine let a wrong access through, only the ledger noticed it: the report says so. */
 static const char *outcome(int err)
 {
 	return err ? "; the machine refused it" : "; the machine let it through";

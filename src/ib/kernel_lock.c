@@ -3,13 +3,14 @@
  * Spin locks and mutexes of kernel sources; see softhca/kernel/lock.h. A thread counts the spin locks that
  * it holds, so that sleeping under one is seen.
  */
-#include "os.h"
+#include "kernel_private.h"
 #include "softhca/kernel/lock.h"
 
 /* This thread's; its address is its name. */
 static __thread struct {
 	u32 spins;
 	const char *at; /* where the last one was taken */
+	const char *reading; /* where the outermost RCU read section began, or NULL */
 } mine;
 
 void softhca_lock_init(struct softhca_lock *l)
@@ -27,10 +28,31 @@ u32 softhca_spins(void)
 	return mine.spins;
 }
 
+void softhca_reading(const char *at)
+{
+	mine.reading = at;
+}
+
+void softhca_spin_enter(const char *at)
+{
+	mine.spins++;
+	mine.at = at;
+}
+
+void softhca_spin_leave(void)
+{
+	mine.spins--;
+}
+
 void softhca_might_sleep(const char *at)
 {
-	if (hca_likely(!mine.spins))
+	if (hca_likely(!mine.spins && !mine.reading))
 		return;
+	if (!mine.spins) {
+		hca_log(HCA_LOG_ERR, "at %s: a call that may sleep, inside rcu_read_lock() of %s", at, mine.reading);
+		HCA_WARN_ON(mine.reading);
+		return;
+	}
 	hca_log(HCA_LOG_ERR, "at %s: a call that may sleep, with the spin lock held that was taken at %s", at, mine.at);
 	HCA_WARN_ON(mine.spins);
 }
@@ -69,23 +91,21 @@ static bool give(struct softhca_lock *l, const char *at)
 void softhca_spin_lock(struct softhca_lock *l, const char *at)
 {
 	take(l, at);
-	mine.spins++;
-	mine.at = at;
+	softhca_spin_enter(at);
 }
 
 bool softhca_spin_trylock(struct softhca_lock *l, const char *at)
 {
 	if (!try_take(l))
 		return false;
-	mine.spins++;
-	mine.at = at;
+	softhca_spin_enter(at);
 	return true;
 }
 
 void softhca_spin_unlock(struct softhca_lock *l, const char *at)
 {
 	if (give(l, at))
-		mine.spins--;
+		softhca_spin_leave();
 }
 
 void softhca_mutex_lock(struct softhca_lock *l, const char *at)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Modules of kernel sources; see softhca/kernel/module.h. One thread loads and unloads. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +115,11 @@ int softhca_module_param(const char *name, const char *value)
 		;
 	if (!p)
 		return hca_refuse(-ENOENT, "no module parameter has the name %s", name);
+	if (p->ops) {
+		struct kernel_param kp = { .name = name, .ops = p->ops, .arg = p->value };
+
+		return p->ops->set(value, &kp);
+	}
 	if (!strcmp(p->type, "bool"))
 		return set_bool(p, value);
 	if (!strcmp(p->type, "charp")) {
@@ -121,4 +127,51 @@ int softhca_module_param(const char *name, const char *value)
 		return 0;
 	}
 	return set_number(p, value);
+}
+
+static int set_as(const char *type, const char *val, const struct kernel_param *kp)
+{
+	struct softhca_module_part p = { .type = type, .value = kp->arg };
+
+	return set_number(&p, val);
+}
+
+int param_set_int(const char *val, const struct kernel_param *kp)
+{
+	return set_as("int", val, kp);
+}
+
+int param_set_uint(const char *val, const struct kernel_param *kp)
+{
+	return set_as("uint", val, kp);
+}
+
+int param_set_ulong(const char *val, const struct kernel_param *kp)
+{
+	return set_as("ulong", val, kp);
+}
+
+int param_set_bool(const char *val, const struct kernel_param *kp)
+{
+	return set_bool(kp->arg, val);
+}
+
+int param_get_int(char *buffer, const struct kernel_param *kp)
+{
+	return sprintf(buffer, "%d\n", *(const int *)kp->arg);
+}
+
+int param_get_uint(char *buffer, const struct kernel_param *kp)
+{
+	return sprintf(buffer, "%u\n", *(const unsigned int *)kp->arg);
+}
+
+int param_get_ulong(char *buffer, const struct kernel_param *kp)
+{
+	return sprintf(buffer, "%lu\n", *(const unsigned long *)kp->arg);
+}
+
+int param_get_bool(char *buffer, const struct kernel_param *kp)
+{
+	return sprintf(buffer, "%c\n", *(const bool *)kp->arg ? 'Y' : 'N');
 }

@@ -85,9 +85,9 @@ u32 softhca_wait_look(struct wait_queue_head *wq)
 {
 	u32 seq;
 
-	pthread_mutex_lock(&wq->lock);
+	pthread_mutex_lock(&wq->lock.mutex);
 	seq = wq->seq;
-	pthread_mutex_unlock(&wq->lock);
+	pthread_mutex_unlock(&wq->lock.mutex);
 	return seq;
 }
 
@@ -97,30 +97,41 @@ static int sleep_once(struct wait_queue_head *wq, u64 deadline)
 	struct timespec until;
 
 	if (deadline == NEVER) {
-		pthread_cond_wait(&wq->cond, &wq->lock);
+		pthread_cond_wait(&wq->cond, &wq->lock.mutex);
 		return 0;
 	}
 	until = to_timespec(deadline);
-	return pthread_cond_clockwait(&wq->cond, &wq->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT ? -ETIMEDOUT : 0;
+	return pthread_cond_clockwait(&wq->cond, &wq->lock.mutex, CLOCK_MONOTONIC, &until) == ETIMEDOUT ? -ETIMEDOUT :
+													  0;
 }
 
 int softhca_wait_sleep(struct wait_queue_head *wq, u32 seq, u64 deadline)
 {
 	int err = 0;
 
-	pthread_mutex_lock(&wq->lock);
+	pthread_mutex_lock(&wq->lock.mutex);
 	while (wq->seq == seq && !err)
 		err = sleep_once(wq, deadline);
-	pthread_mutex_unlock(&wq->lock);
+	pthread_mutex_unlock(&wq->lock.mutex);
 	return err;
+}
+
+/* Wakes itself and the tasks of its entries, whose own queues have no entries. */
+void softhca_wake_locked(struct wait_queue_head *wq)
+{
+	const struct wait_queue_entry *e;
+
+	wq->seq++;
+	pthread_cond_broadcast(&wq->cond);
+	for (e = wq->entries; e; e = e->next)
+		softhca_wake(&e->task->wake);
 }
 
 void softhca_wake(struct wait_queue_head *wq)
 {
-	pthread_mutex_lock(&wq->lock);
-	wq->seq++;
-	pthread_cond_broadcast(&wq->cond);
-	pthread_mutex_unlock(&wq->lock);
+	pthread_mutex_lock(&wq->lock.mutex);
+	softhca_wake_locked(wq);
+	pthread_mutex_unlock(&wq->lock.mutex);
 }
 
 /* --- completions --- */
@@ -132,21 +143,21 @@ void init_completion(struct completion *c)
 
 void reinit_completion(struct completion *c)
 {
-	pthread_mutex_lock(&c->wait.lock);
+	pthread_mutex_lock(&c->wait.lock.mutex);
 	c->done = 0;
-	pthread_mutex_unlock(&c->wait.lock);
+	pthread_mutex_unlock(&c->wait.lock.mutex);
 }
 
 static void complete_as(struct completion *c, bool all)
 {
-	pthread_mutex_lock(&c->wait.lock);
+	pthread_mutex_lock(&c->wait.lock.mutex);
 	if (all)
 		c->done = U32_MAX;
 	else if (c->done != U32_MAX)
 		c->done++;
 	c->wait.seq++;
 	pthread_cond_broadcast(&c->wait.cond);
-	pthread_mutex_unlock(&c->wait.lock);
+	pthread_mutex_unlock(&c->wait.lock.mutex);
 }
 
 void complete(struct completion *c)
@@ -172,9 +183,9 @@ bool completion_done(struct completion *c)
 {
 	bool done;
 
-	pthread_mutex_lock(&c->wait.lock);
+	pthread_mutex_lock(&c->wait.lock.mutex);
 	done = c->done;
-	pthread_mutex_unlock(&c->wait.lock);
+	pthread_mutex_unlock(&c->wait.lock.mutex);
 	return done;
 }
 
@@ -182,9 +193,9 @@ bool try_wait_for_completion(struct completion *c)
 {
 	bool done;
 
-	pthread_mutex_lock(&c->wait.lock);
+	pthread_mutex_lock(&c->wait.lock.mutex);
 	done = take_done(c);
-	pthread_mutex_unlock(&c->wait.lock);
+	pthread_mutex_unlock(&c->wait.lock.mutex);
 	return done;
 }
 
@@ -194,10 +205,10 @@ bool softhca_wait_completion(struct completion *c, u64 deadline, const char *at)
 	int err = 0;
 
 	softhca_might_sleep(at);
-	pthread_mutex_lock(&c->wait.lock);
+	pthread_mutex_lock(&c->wait.lock.mutex);
 	while (!(done = take_done(c)) && !err)
 		err = sleep_once(&c->wait, deadline);
-	pthread_mutex_unlock(&c->wait.lock);
+	pthread_mutex_unlock(&c->wait.lock.mutex);
 	return done;
 }
 

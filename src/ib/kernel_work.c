@@ -287,6 +287,12 @@ void destroy_workqueue(struct workqueue_struct *wq)
 	stop_threads(wq);
 }
 
+void drain_workqueue(struct workqueue_struct *wq)
+{
+	might_sleep();
+	wait_until(wq, NULL);
+}
+
 static struct workqueue_struct *system_queue;
 
 static void make_system_queue(void)
@@ -388,7 +394,8 @@ int mod_timer(struct timer_list *t, unsigned long expires)
 
 	pthread_mutex_lock(&lock);
 	was = stop_timer(t);
-	start_timer(t, expires);
+	if (t->function)
+		start_timer(t, expires);
 	pthread_mutex_unlock(&lock);
 	return was;
 }
@@ -422,6 +429,26 @@ int del_timer_sync(struct timer_list *t)
 	}
 	pthread_mutex_unlock(&lock);
 	return was;
+}
+
+/* A timer without a function isn't started. */
+static void end_function(struct timer_list *t)
+{
+	pthread_mutex_lock(&lock);
+	t->function = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+int timer_shutdown(struct timer_list *t)
+{
+	end_function(t);
+	return del_timer(t);
+}
+
+int timer_shutdown_sync(struct timer_list *t)
+{
+	end_function(t);
+	return del_timer_sync(t);
 }
 
 /* --- delayed work --- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the library's machine (src/platform) asks of its os layer besides os.h:
- * memory that stands for RAM, and views of it. Homes: user/ and test/, which
- * counts and can fail each call. A kernel has RAM of its own and no use for this.
+ * What the library's machine (src/platform) needs of its os layer besides os.h:
+ * memory that serves as RAM, and views of it. Implemented in user/, and in test/, which
+ * counts the calls and can fail each. A kernel has RAM and doesn't need this.
  */
 #ifndef HCA_ARENA_H
 #define HCA_ARENA_H
@@ -33,19 +33,19 @@ void *hca_arena_reserve(size_t bytes);
  */
 int hca_arena_show(void *at, int fd, u64 offset, size_t bytes, enum hca_prot prot);
 
-/** hca_arena_show_file() - the same of any file. What the file doesn't have at an access is a SIGBUS. */
+/** hca_arena_show_file() - the same for any file. An access beyond the file's end is a SIGBUS. */
 int hca_arena_show_file(void *at, int fd, u64 offset, size_t bytes, enum hca_prot prot);
 
 /** hca_arena_cover() - as hca_arena_show() over what a view shows, for a handler: async-signal-safe, and never made to fail */
 int hca_arena_cover(void *at, int fd, u64 offset, size_t bytes);
 
-/** hca_arena_hide() - back to nothing; an access faults again. Never fails: it only removes a view. */
+/** hca_arena_hide() - remove a view; an access faults again. Never fails. */
 void hca_arena_hide(void *at, size_t bytes);
 
-/** hca_arena_protect() - change what the CPU may do in a view. Return: 0 or -errno. Async-signal-safe. */
+/** hca_arena_protect() - change the CPU's access rights to a view. Return: 0 or -errno. Async-signal-safe. */
 int hca_arena_protect(void *at, size_t bytes, enum hca_prot prot);
 
-/** hca_arena_release() - give a reservation back, with all that is shown in it */
+/** hca_arena_release() - release a reservation, with its views */
 void hca_arena_release(void *at, size_t bytes);
 
 /** hca_arena_discard() - the bytes read as zero again and take no memory. Return: 0 or -errno. */

@@ -2,11 +2,11 @@
 /*
  * The contract between the core and its os layer.
  *
- * Need: everything that the core (src/dma, src/hca, src/transport, src/wire; in the library
- * the rooms above it too) may ask of the place it runs in. An os layer is a folder with an
+ * Need: everything that the core (src/dma, src/hca, src/transport, src/wire, src/cm; in the library
+ * the rooms above it too) may use of its platform. An os layer is a folder with an
  * os_impl.h and its sources: user/ (a process), test/ (a process whose clock, threads,
  * randomness and failures belong to the test), kernel/ (a Linux module). The core includes
- * this header and our own, and no other.
+ * this header and this project's own, and no other.
  *
  *   types      u8..u64, s8..s64, bool, size_t, uintptr_t, NULL      hca_types.h
  *   errors     the E* constants, negative, with Linux's values
@@ -16,17 +16,18 @@
  *   exclusion  hca_spinlock (no sleep inside), hca_mutex (may sleep)
  *   waiting    hca_completion, with a timeout
  *   RCU        read sections, publish, wait for a grace period
- *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, _leave: which threads are in what
- *   contexts   hca_context: which thread of control runs, to tell a call from within a call
- *   pinning    hca_pin: nothing that may spin for us gets between us and this processor
+ *   slots      hca_slot: a small number, mostly this CPU's or thread's own; hca_slot_enter, hca_slot_leave: count threads in it
+ *   contexts   hca_context: the running thread of control, to recognise a call inside a call
+ *   carrying   hca_may_carry: whether this is a context in which many bytes may be moved
+ *   pinning    hca_pin: no context that may spin for this thread runs in its place
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
  *   work       hca_work: a callback once, soon, in a thread that may sleep and holds nothing
  *   chance     hca_random_u32
  *   words      hca_log; hca_refuse; HCA_WARN_ON, HCA_ASSERT
  *
  * Calls keep their kernel meaning. An allocation without HCA_MAY_SLEEP may be made
- * under a spin lock, one with it may not; a grace period is a real one; a lock that
- * a function needs is asserted. An os layer in which such a call does nothing tests nothing.
+ * under a spin lock, one with it must not; a grace period is a real one; a lock that
+ * a function needs is asserted. An os layer with empty calls would test nothing.
  */
 #ifndef HCA_OS_H
 #define HCA_OS_H
@@ -36,7 +37,7 @@
 /*
  * A u64 for the atomics is aligned to 8 bytes: HCA_ALIGNED(8) on the field or variable, for i386 gives it 4.
  *
- * os_impl.h, found on the include path of the build, must bring:
+ * os_impl.h, found on the include path of the build, must provide:
  *
  *   hca_likely(x) hca_unlikely(x)   branch hints
  *   HCA_CACHE_LINE                  bytes; HCA_ALIGNED(n) aligns a field or type
@@ -77,6 +78,9 @@
  *   hca_context()                                  a uintptr_t that no other thread of control has at this moment; 0 where no
  *                                                  consumer's code may be called (interrupts are off)
  *
+ *   hca_may_carry()                                may this thread of control carry out what is queued? Else a worker does it (interrupts
+ *                                                  are off)
+ *
  *   hca_pin_t; hca_pin(p) hca_unpin(p)             p an lvalue of hca_pin_t; they nest, and overlap.
  *      Until the unpin nothing else that could spin for this thread runs in its place: where contexts interrupt
  *      each other, or one that spins is never preempted, the os layer sees to it. Nothing sleeps meanwhile. Where
@@ -84,7 +88,7 @@
  */
 #include "os_impl.h"
 
-/* How many slots there are. Threads beyond that share, so what a slot holds needs its lock all the same. */
+/* The number of slots. If there are more threads, they share slots, so the data of a slot still needs its lock. */
 #define HCA_SLOTS 64
 
 #define HCA_MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -105,7 +109,7 @@
  */
 void *hca_alloc(size_t size, unsigned int flags);
 
-/** hca_free() - give memory back; NULL is allowed. Any context. */
+/** hca_free() - free memory; NULL is allowed. Any context. */
 void hca_free(void *mem);
 
 /** hca_complete() - wake every thread that waits on @c now or later. Any context. */
@@ -113,7 +117,7 @@ void hca_complete(struct hca_completion *c);
 
 /**
  * hca_wait() - wait until hca_complete()
- * @timeout_ns: nanoseconds of hca_now_ns(); ~0 waits for ever
+ * @timeout_ns: nanoseconds of hca_now_ns(); ~0: no timeout
  *
  * Context: may sleep. Return: 0, or -ETIMEDOUT.
  */
@@ -122,7 +126,7 @@ int hca_wait(struct hca_completion *c, u64 timeout_ns);
 /** hca_rcu_synchronize() - return when every read section that had begun has ended. May sleep; not inside a read section. */
 void hca_rcu_synchronize(void);
 
-/** hca_now_ns() - nanoseconds of a clock that never goes back; its zero is anywhere */
+/** hca_now_ns() - nanoseconds of a clock that never goes back; its zero is arbitrary */
 u64 hca_now_ns(void);
 
 /**
@@ -144,14 +148,14 @@ void hca_timer_destroy(struct hca_timer *t);
 
 /**
  * hca_work_init() - work that isn't queued
- * @fn: called with @arg in a thread of the os layer's that may sleep, holds nothing and is never inside another call of
- *	ours; never twice at once for one work
+ * @fn: called with @arg in a thread of the os layer that may sleep, holds no lock and is never inside another call of
+ *	the library; never twice at once for one work
  *
  * Return: 0 or -ENOMEM. hca_work_destroy() ends it.
  */
 int hca_work_init(struct hca_work *w, void (*fn)(void *arg), void *arg);
 
-/** hca_work_start() - call @fn once from now on; a start while it runs is another call. Any context. */
+/** hca_work_start() - call @fn once, soon; a start while it runs causes another call. Any context. */
 void hca_work_start(struct hca_work *w);
 
 /** hca_work_destroy() - no call begins after this, and none is under way when it returns. May sleep; not from @fn. */
@@ -184,19 +188,19 @@ static inline bool hca_is_mistake(int err)
 	return err != -ENOMEM && err != -ENOSPC && err != -EAGAIN && err != -ETIMEDOUT;
 }
 
-/** hca_snprintf() - as C's; the number of bytes written, without the final 0, never more than @size - 1 */
+/** hca_snprintf() - as in C, but returns the number of bytes written, without the final 0, never more than @size - 1 */
 size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...) HCA_PRINTF(3, 4);
 
-/** hca_bug() - a broken invariant of our own: say so and stop the thread of control (a process aborts, a kernel oopses) */
+/** hca_bug() - an internal invariant is broken: report it and stop the thread of control (a process aborts, a kernel oopses) */
 void hca_bug(const char *cond, const char *file, int line);
 
-/** hca_warned() - a broken rule that we can survive: say so once a place. Return: true */
+/** hca_warned() - a rule is broken, but the library can continue: report it once for each place. Return: true */
 bool hca_warned(const char *cond, const char *file, int line);
 
 #define HCA_ASSERT(c) ((c) ? (void)0 : hca_bug(#c, __FILE__, __LINE__))
 #define HCA_WARN_ON(c) (hca_unlikely(c) ? hca_warned(#c, __FILE__, __LINE__) : false)
 
-/* An os layer may put macros around the calls above that note where they are made. */
+/* An os layer may wrap the calls above in macros that record their line. */
 #ifdef HCA_OS_SITES
 #include "os_sites.h"
 #endif

@@ -443,7 +443,7 @@ static int bounce_attach(struct device *dev)
 	return dev->platform ? 0 : -ENOMEM;
 }
 
-/* What it left mapped goes with it; nothing is copied back, as nobody asked. */
+/* Its remaining mappings end with it; their bytes are not copied back. */
 static void bounce_detach(struct device *dev)
 {
 	struct bounce_pool *p = pool_of(dev);

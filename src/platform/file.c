@@ -3,7 +3,7 @@
  * Pieces of files as memory of a machine. The end of low memory is no memory but
  * addresses, in pieces of 2 MiB; a piece shows a part of a file in both views of the
  * arena, the CPU's and the devices', so adapters map it and reach it like any other page.
- * A piece that shows no file shows the arena's own pages, so a stray access harms nobody.
+ * A piece without a file shows the arena's own pages, so a stray access does no harm.
  *
  * A file may become shorter, or be unreadable: then an access is a SIGBUS. The
  * handler puts a page of the arena there, and notes it with the piece. The

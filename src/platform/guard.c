@@ -81,7 +81,7 @@ enum { SAID_LOST = 1, SAID_UNSEEN = 2 };
 /*
  * Makes pages writable. A range with another protection than its neighbours is a mapping of its own to the host, which
  * has a limit of them (vm.max_map_count): where one page can't be had, all of low memory can, as that only joins
- * mappings. What is guarded then isn't seen any more until it is guarded again; but nobody dies of it.
+ * mappings. Writes are then not detected until the pages are guarded again, but the process continues.
  */
 static bool allow(struct machine *m, void *at, u64 bytes)
 {

@@ -7,7 +7,7 @@
  *
  * Strict: when unmap returns, the device can't reach the memory any more. Lazy: unmap
  * clears the page table and no more; a device may reach the memory through the IOTLB
- * until the next flush, and until then nobody else gets the addresses. A flush comes
+ * until the next flush, and until then the addresses aren't reused. A flush comes
  * when a slot's queue is full, and by a timer IOMMU_LAZY_NS after the unmap at the latest.
  */
 #include "iommu.h"
@@ -177,8 +177,8 @@ static void flush_all(struct iommu_domain *d, struct iommu_slot *s)
  * The same for a mapping whose entries the caller has cleared, a full barrier behind it. Reads only, where neither
  * windows are open nor the IOTLB has the pages: so threads that unmap different things share no line that is written.
  *
- * First wait: whoever may have read an entry from the page table has left, so no old entry enters the IOTLB any more.
- * Then forget: no entry of the IOTLB has the pages from here on. Second wait: whoever found one there has left.
+ * First wait: every thread that may have read an entry from the page table has left, so no old entry enters the IOTLB any more.
+ * Then invalidate: no entry of the IOTLB has the pages from here on. Second wait: every thread that found one there has left.
  */
 static void invalidate(struct iommu_domain *d, struct iommu_slot *s, u64 vpn, u64 pages)
 {

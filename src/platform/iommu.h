@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A device's domain under the software IOMMU: what iommu.c (mapping), iommu_list.c
- * (lists) and iommu_access.c (the device's side) share. Nobody else includes it.
+ * (lists) and iommu_access.c (the device's side) share. No other file includes it.
  *
  * Lock order: a slot's queue_lock, then iova.h's. No lock is held when a device
  * access is waited for but queue_lock, which no access takes.

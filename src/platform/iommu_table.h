@@ -119,7 +119,7 @@ int iommu_table_prepare(struct iommu_table *t, u64 vpn, u64 apn, u64 pages);
  * iommu_table_fill() - write the entries of a prepared range; can't fail
  * @flags: IOPTE_READ and IOPTE_WRITE for each entry, IOPTE_FIRST and IOPTE_COHERENT for the first, IOPTE_LAST for the last
  *
- * The first entry is written last: who sees it sees the whole range.
+ * The first entry is written last: a reader that sees it sees the whole range.
  */
 void iommu_table_fill(struct iommu_table *t, u64 vpn, u64 apn, u64 pages, u32 flags);
 
@@ -171,7 +171,7 @@ static inline u64 iommu_table_walk(const struct iommu_table *t, u64 vpn, u32 *un
 	return v;
 }
 
-/** iommu_table_fini() - free every table. Nobody walks any more. */
+/** iommu_table_fini() - free every table. No thread walks them any more. */
 void iommu_table_fini(struct iommu_table *t);
 
 #endif

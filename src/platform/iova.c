@@ -89,7 +89,7 @@ static u32 take_batch(struct iova *v, u32 order, u32 *out)
 	u32 n, i, swap;
 
 	hca_spin_lock(&v->lock, flags);
-	/* Where addresses are scarce nobody takes more than is needed now: others would find none. */
+	/* If addresses are scarce, a thread takes only what it needs now, so that others find some. */
 	n = iova_tree_take(&v->tree, order, out, iova_tree_idle(&v->tree) ? batch[order] : 1);
 	hca_spin_unlock(&v->lock, flags);
 	/* They go out from the end: lowest first, as a walk over neighbours likes it. */

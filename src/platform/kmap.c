@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Temporary mappings of pages: what a CPU needs to touch high memory. Called by the
- * software adapters around each copy and by whoever holds a high memory page.
+ * software adapters around each copy and by other users of high memory pages.
  *
  * A page is shown in a slot of the machine's window and hidden again at once, so
  * that an address kept for too long faults instead of reading somebody else's

@@ -23,7 +23,7 @@
 #define BOUNCE_BUS (256ull << 20)
 #define BOUNCE_REACH (4ull << 30)
 
-/* The living machines. Read under RCU; written by compare and exchange, as nobody could initialise a lock. */
+/* The existing machines. Read under RCU; written by compare and exchange, because there is no place to initialise a lock. */
 static struct machine *machines[MAX_MACHINES];
 static struct machine *current_machine;
 

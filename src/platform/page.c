@@ -127,7 +127,7 @@ unsigned int page_order(u64 size)
 	return order;
 }
 
-/* Two may name a page for the first time at once; whoever comes second must see the first one's write. */
+/* Two threads may name a page for the first time at once; the second must see the first one's write. */
 static struct page *name_page(const struct machine *m, u64 at)
 {
 	struct page *page = &m->map.pages[at];

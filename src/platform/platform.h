@@ -2,7 +2,7 @@
 /*
  * The inside of a machine: what its files and the drivers of src/ib share.
  *
- * A byte of memory is named by its offset in the arena: low memory first, then high
+ * A byte of memory is identified by its offset in the arena: low memory first, then high
  * memory. A platform maps such ranges to bus addresses, and finds the memory behind
  * a bus address when a device uses it.
  */
@@ -21,9 +21,9 @@
 #define KMAP_SLOTS 512u
 
 /**
- * struct platform_ops - what dma_map_*() means; const, every entry set
- * @init, @fini: a machine's own part
- * @attach, @detach: a device's own part, dev->platform
+ * struct platform_ops - the implementation of dma_map_*(); const, every entry set
+ * @init, @fini: the platform's state of a machine
+ * @attach, @detach: the platform's state of a device, dev->platform
  * @map: bus address of @size bytes at arena offset @off, or hca_dma_error(); arguments were checked
  * @unmap: end a mapping by its address; 0, or -ENOENT if there is none (as far as the platform can know). The
  *	mapping ends whole, as it was made: @size and @dir are what the caller claims.
@@ -33,10 +33,10 @@
  * @unmap_list: the mapping that begins at the first mapped field of @sgl; 0 or -ENOENT
  * @sync: bytes change owner; -ENOENT if the platform knows that there is no such mapping
  * @alloc, @free: coherent memory as dma_alloc_coherent(); -ENOENT for what isn't such memory
- * @open, @close: the device reaches for memory: as struct hca_mem_ops. Records a fault where it refuses.
+ * @open, @close: an access of the device: as struct hca_mem_ops. Records a fault if it refuses.
  * @origin: arena offset of the memory that the mapping at a bus address stands for, *@len cut to what follows in one
  *	piece; NO_MEMORY_HERE if nothing is mapped there. No fault is recorded.
- * @flush: finish what was put off
+ * @flush: finish deferred work
  * @stats: add the platform's own figures
  * @max_mapping: bytes
  */
@@ -91,14 +91,14 @@ struct machine {
 	char name[32];
 	const struct platform_ops *ops;
 	struct hca_dma_space space; /* of map, for the argument check */
-	u8 *bus_view; /* all of the arena, as devices see it: no protection applies there */
+	u8 *bus_view; /* all of the arena, for devices: without protection */
 	int arena;
 	bool lazy; /* iommu */
 	u64 aperture; /* iommu */
 	u64 bus_base; /* direct, bounce: the bus address of arena offset 0 */
 	u64 reserved; /* bounce: the pool; bytes at the start of low memory that the page allocator doesn't own */
 	bool guard;
-	u64 ram_low; /* low memory that is memory; what follows stands for files */
+	u64 ram_low; /* bytes of low memory with memory; the rest is for files */
 	void *platform; /* the platform's own */
 
 	struct hca_spinlock pages_lock; /* zones, and in struct page all but map and guards */

@@ -11,7 +11,7 @@
 /* Each has one file that judges it, or two. */
 #define JUDGES 2u
 
-/* Under busy, which is a word and no spin lock because nobody could initialise one; but the handler reads old and judges. */
+/* Under busy, which is a word and not a spin lock, because there is no place to initialise one; but the handler reads old and judges. */
 struct takeover {
 	u32 busy;
 	u32 users;

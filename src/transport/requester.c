@@ -103,7 +103,25 @@ bool hca_req_may_retry_rnr(struct hca_qp *qp)
 	/* It is an answer all the same: what was missed before it doesn't count any more. */
 	qp->retries = 0;
 	/* 7 is for ever, here alone (IBTA 9.7.5.2.8). */
-	return qp->attr.rnr_retry == 7 || qp->rnr_retries++ < qp->attr.rnr_retry;
+	if (qp->attr.rnr_retry != 7 && qp->rnr_retries++ >= qp->attr.rnr_retry)
+		return false;
+	hca_req_repeated(qp);
+	return true;
+}
+
+bool hca_req_may_retry(struct hca_qp *qp)
+{
+	hca_spin_assert(&qp->lock);
+	if (qp->retries++ >= qp->attr.retry_cnt)
+		return false;
+	hca_req_repeated(qp);
+	return true;
+}
+
+void hca_req_repeated(struct hca_qp *qp)
+{
+	qp->repeated++;
+	hca_qp_share(qp);
 }
 
 void hca_req_hand_over(struct hca_qp *qp)

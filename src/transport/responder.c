@@ -3,6 +3,7 @@
 #include "transport/responder.h"
 
 #include "hca/why.h"
+#include "hca/xrc.h"
 
 bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq)
 {
@@ -12,8 +13,8 @@ bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq)
 		return true;
 	rx->taken = srq ? hca_srq_take(srq, rx->wqe) : hca_rq_take(&qp->rq, rx->wqe, NULL);
 	if (hca_unlikely(rx->taken && qp->xrcd)) {
-		rx->srq = srq;
-		hca_fetch_add(&srq->users, 1);
+		rx->taken = hca_xrc_hold(srq); /* if not, what was taken goes with its queue */
+		rx->srq = rx->taken ? srq : NULL;
 	}
 	return rx->taken;
 }
@@ -167,7 +168,7 @@ enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer, enum 
 }
 
 /*
- * No look-up finds the key any more. Its users must have left before the receiver is told, and we can't wait for them from
+ * No look-up finds the key any more. Its users must have left before the receive completes, and we can't wait for them from
  * inside. rx stays busy until then: what arrives meanwhile comes behind it.
  */
 bool hca_resp_begin_invalidate(struct hca_qp *qp, u32 key, const struct hca_wc *wc, bool solicited,

@@ -82,7 +82,7 @@ static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, u64 pd, const s
 	return hca_likely(!answer) ? answer : hca_resp_say(qp, pd, op, addr, rkey, whole, answer);
 }
 
-/** hca_resp_failed() - the answer when bytes couldn't be moved: the key went since it was checked, or our memory refused */
+/** hca_resp_failed() - the answer when bytes couldn't be moved: the key was retracted since its check, or the own memory refused */
 static inline enum hca_answer hca_resp_failed(int err)
 {
 	return err == -EACCES ? HCA_ANSWER_REM_ACCESS : HCA_ANSWER_REM_OP;
@@ -94,7 +94,7 @@ static inline enum hca_vendor_err hca_resp_failed_why(int err)
 	return err == -EACCES ? HCA_VENDOR_KEY : HCA_VENDOR_MEMORY;
 }
 
-/** hca_resp_atomic() - do it. Return: the answer; what was there is in @result. */
+/** hca_resp_atomic() - carry it out. Return: the answer; the previous value is in @result. */
 enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey,
 				u64 compare_add, u64 swap, u64 *result, hca_site_t site);
 
@@ -126,7 +126,7 @@ void hca_resp_finish_here(struct hca_resp_finish *f);
 /** hca_resp_finish() - the same, and leave rx */
 void hca_resp_finish(struct hca_resp_finish *f);
 
-/** hca_resp_established() - the peer was heard: a queue pair in RTR tells so, once */
+/** hca_resp_established() - a message of the peer arrived: in RTR a queue pair reports this once */
 void hca_resp_established(struct hca_qp *qp);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the wire is told of an adapter's queue pairs and keys, as numbers, so that it can
+ * Publishes an adapter's queue pairs and keys to the wire, as numbers, so that it can
  * carry out one-sided work of other processes' adapters without this one. See hca/share.h.
  */
 #include "transport/transport.h"
@@ -27,6 +27,7 @@ static void share_qp(struct hca *hca, const struct hca_qp *qp)
 		.access = hca_load(&qp->access),
 		.pd = qp->domain,
 		.peer = hca_load(&qp->peer),
+		.retries = qp->repeated,
 	};
 	listener(hca)->qp(hca->wire, hca->lid, &told);
 }
@@ -36,7 +37,7 @@ static void room(struct hca *hca, u32 key)
 	listener(hca)->room(hca->wire, hca->lid, key);
 }
 
-/* Bytes that lie in one run, in this address space, are told of; others, and keys that no peer may use, are not. */
+/* Keys with contiguous bytes in this address space are published; others, and keys that no peer may use, are not. */
 static void publish(struct hca *hca, const struct hca_key_entry *e, u32 key)
 {
 	const struct hca_mr *mr = hca_load(&e->mr);

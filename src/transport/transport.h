@@ -25,10 +25,10 @@ extern const struct hca_wire_client hca_packet_client;
 int hca_open(struct hca *hca, struct hca_wire *wire, struct hca_eq *eq, struct hca_mem *mem,
 	     const struct hca_attr *attr);
 
-/** hca_share_begin() - the wire is told of queue pairs and keys from now on, if it listens; by hca_open() */
+/** hca_share_begin() - publish queue pairs and keys to the wire from now on, if it has a listener; called by hca_open() */
 void hca_share_begin(struct hca *hca);
 
-/** hca_close() - all that was made on it is gone. May sleep. Return: 0; -EBUSY: it has queue pairs or keys, and nothing changed. */
+/** hca_close() - after its objects were destroyed. May sleep. Return: 0; -EBUSY: it has queue pairs or keys, and nothing has changed. */
 int hca_close(struct hca *hca);
 
 #endif

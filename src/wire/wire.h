@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * How adapters reach each other. A wire carries whole messages, piece by piece, and
- * brings back the answer to each, at once or later; or it carries packets, which arrive
- * later, or never, or twice. It knows no queue pair: what it brings it hands to the
- * client that an adapter gave at its port. Numbers, no pointers, stand in what it carries.
+ * returns the answer to each, at once or later; or it carries packets, which arrive
+ * later, or never, or twice. It doesn't know queue pairs: it passes everything to the
+ * client that an adapter set at its port. Messages and packets have numbers, no pointers.
  */
 #ifndef HCA_WIRE_H
 #define HCA_WIRE_H
@@ -12,17 +12,17 @@
 #include "softhca/hca_ledger.h"
 #include "softhca/hca_verbs.h"
 
-/** enum hca_answer - what became of a message (IBTA vol. 1, 9.7.5.2) */
+/** enum hca_answer - the result of a message (IBTA vol. 1, 9.7.5.2) */
 enum hca_answer {
 	HCA_ANSWER_ACK,
 	HCA_ANSWER_RNR, /* no receive request: try again after the time in the reply */
-	HCA_ANSWER_INV_REQ, /* the request can't be: opcode, length, alignment, QP's rights */
+	HCA_ANSWER_INV_REQ, /* an invalid request: opcode, length, alignment, QP's rights */
 	HCA_ANSWER_REM_ACCESS, /* key, rights or bounds at the responder */
-	HCA_ANSWER_REM_OP, /* the responder could not do it */
+	HCA_ANSWER_REM_OP, /* an error at the responder */
 	HCA_ANSWER_LOC_PROT, /* the requester's own memory refused */
-	HCA_ANSWER_NONE, /* no queue pair there answers */
+	HCA_ANSWER_NONE, /* no queue pair answers */
 	HCA_ANSWER_PENDING, /* the reply comes later */
-	HCA_ANSWER_LATER, /* not now: nothing was taken, and the client's ready is called; of send alone */
+	HCA_ANSWER_LATER, /* not now: nothing was taken, and the client's ready is called; only from send */
 };
 
 /* struct hca_msg.flags */
@@ -36,12 +36,12 @@ enum hca_answer {
 #define HCA_MSG_XRC (1u << 7) /* RELIABLE, from an XRC initiator: @srqn counts */
 
 /**
- * struct hca_msg - one piece of a message: numbers alone, the same in every process
+ * struct hca_msg - one piece of a message: only numbers, the same in every process
  * @opcode: enum hca_wr_opcode of the request
- * @dlid, @dqpn: to whom; @slid, @sqpn: from whom
+ * @dlid, @dqpn: the destination; @slid, @sqpn: the source
  * @len: bytes of the whole message; @off, @piece: where this piece begins, and its bytes
- * @number: names the request in a reply that comes later; 24 bits
- * @session: of that queue pair: another one when it was reset; comes back in the reply
+ * @number: identifies the request in a reply that comes later; 24 bits
+ * @session: of that queue pair: changes at a reset; returned in the reply
  * @raddr, @rkey: of RDMA and atomics; of the whole message
  * @imm: immediate data, or the key to invalidate
  * @srqn: of XRC: the responder's receive queue
@@ -82,7 +82,7 @@ struct hca_msg {
  * struct hca_reply - the answer to a piece
  * @code: of HCA_ANSWER_RNR: how long to wait; of HCA_ANSWER_INV_REQ, _REM_ACCESS and _REM_OP: why, an enum hca_vendor_err
  * @sqpn, @number, @session, @off: the requester's queue pair, and the piece; of a reply that comes later
- * @result: of an atomic: what was there
+ * @result: of an atomic: the previous value
  * @bytes, @len: of a read that is answered later: the piece's bytes, the wire's until the call returns
  */
 struct hca_reply {
@@ -98,17 +98,17 @@ struct hca_reply {
 };
 
 /**
- * struct hca_carried - a piece on its way
- * @msg: what it says
+ * struct hca_carried - a piece under way
+ * @msg: its header
  * @get: copies the payload into @out, from within the wire's send; 0, -EACCES, -EFAULT: the requester's own memory refused
- * @local: what stands behind it at the requester; a wire of one address space hands it on, another one NULL
- * @bytes: where the payload is if @local is NULL; reads: where the wire wants the @msg->piece bytes that go back
+ * @local: the requester's state for it; a wire of one address space passes it on, another wire passes NULL
+ * @bytes: the payload if @local is NULL; for reads, the wire's place for the @msg->piece bytes to return
  *
  * To a wire that answers later:
  * @right: HCA_ACCESS_REMOTE_WRITE, _READ or _ATOMIC: the piece is part of an RDMA write or read, or an atomic, which the wire may carry
- *	out all by itself, to the result's bytes in the requester's memory, and answer at once, where the responder would have done
- *	the same. What the responder would refuse is the responder's to refuse.
- * @places: where the piece's own bytes are, up to HCA_PLACES runs; from within the wire's send. 0: it can't be said. A wire that then
+ *	out itself, up to the result's bytes in the requester's memory, and answer at once, if the responder would have done
+ *	the same. If the responder would refuse it, the wire must leave it to the responder.
+ * @places: the addresses of the piece's own bytes, up to HCA_PLACES runs; from within the wire's send. 0: unknown. A wire that then
  *	doesn't move them all calls @get as if this had not been called.
  * @pending: the answer to an earlier piece of the message is still to come: this one goes the same way, behind it
  */
@@ -130,7 +130,7 @@ struct hca_carried {
  * struct hca_frame - a packet to be sent
  * @dlid, @slid, @sl: for the link's header
  * @sgid, @dgid: the path's addresses, for a wire whose links have no LIDs; all zeros: there are none
- * @sqpn: the sending queue pair, for a wire that tells flows apart by it
+ * @sqpn: the sending queue pair, for a wire that distinguishes flows by it
  * @traffic_class: of the path
  * @global: @header begins with a GRH
  * @header: transport headers, @header_len bytes
@@ -153,7 +153,7 @@ struct hca_frame {
 	int (*get)(struct hca_frame *f, void *out);
 };
 
-/** hca_frame_bytes() - how long the packet is */
+/** hca_frame_bytes() - the length of the packet */
 static inline u32 hca_frame_bytes(const struct hca_frame *f)
 {
 	return f->header_len + f->len + f->pad;
@@ -179,8 +179,8 @@ static inline int hca_frame_write(struct hca_frame *f, void *out)
  * @grh: 40 bytes that a datagram's receiver finds before its data, where the wire has no GRH: as RoCE delivers them, 20 zeros
  *	and an IPv4 header, or an IPv6 header; NULL: what @bytes begin with, or zeros
  * @dlid, @slid, @sl: from the link's header; 0 where links have none
- * @sgid, @dgid: who sent it to whom, if @has_gids
- * @congested: it was marked on its way (ECN; FECN in the BTH counts beside it)
+ * @sgid, @dgid: its source and destination, if @has_gids
+ * @congested: it was marked under way (by ECN; FECN in the BTH counts too)
  */
 struct hca_arrival {
 	const void *bytes;
@@ -197,17 +197,17 @@ struct hca_arrival {
 };
 
 /**
- * struct hca_wire_client - what an adapter does with what comes for it
+ * struct hca_wire_client - an adapter's calls for incoming pieces and packets
  * @message: a piece arrived; answer it. No lock held. The caller may be inside the requester's adapter, so nothing waits in here; what
  *	must be waited for is left in @c->local. Pieces of one queue pair come in order, one call at a time. HCA_ANSWER_PENDING: the
- *	answer comes by the wire's @answer, or there is none: what came before the piece was refused. The caller runs the event
- *	queue of the adapters (hca_eq_run()) when it is outside and holds no lock: what the piece completed isn't told before.
+ *	answer comes by the wire's @answer, or there is none because an earlier piece was refused. The caller runs the event
+ *	queue of the adapters (hca_eq_run()) when it is outside and holds no lock: only then are handlers called.
  * @answered: a reply that was pending; those for one queue pair in the order of its pieces, one call at a time. Not from within the wire's send, no lock held, not inside.
- * @packet: a packet arrived. Any context, no lock held, not inside, not from within xmit. What isn't a packet, or is for no queue
+ * @packet: a packet arrived. Any context, no lock held, not inside, not from within xmit. An invalid packet, or one for no queue
  *	pair, is dropped.
- * @settle: return when no thread is inside the adapter that was at the call: what a wire took away before is used by none. May sleep.
- * @ready: the wire takes packets, or messages, again. What waited for it goes on from the event queue, which the caller runs afterwards, or
- *	kicks where it may not. Any context, no lock held, not from within xmit or send.
+ * @settle: return when every thread that was inside the adapter at the call has left: an object that a wire removed before is then unused. May sleep.
+ * @ready: the wire takes packets, or messages, again. Waiting queue pairs continue from the event queue, which the caller runs afterwards, or
+ *	kicks if it may not. Any context, no lock held, not from within xmit or send.
  */
 struct hca_wire_client {
 	enum hca_answer (*message)(void *client, struct hca_carried *c, struct hca_reply *r);
@@ -220,9 +220,9 @@ struct hca_wire_client {
 #define HCA_WIRE_GIDS 4u
 
 /**
- * struct hca_wire_port - what an adapter gets at attach
- * @lid: its LID; where links have none, a number of the wire's own
- * @gids, @gid: addresses to begin with, at least one
+ * struct hca_wire_port - the port that an adapter gets at attach
+ * @lid: its LID; if links have none, a number of the wire
+ * @gids, @gid: initial addresses, at least one
  * @max_mtu: enum hca_mtu, or larger codes (128 << code bytes, up to HCA_MTU_MAX)
  * @first_qpn, @qpns: numbers that its queue pairs may have; 24 bits
  */
@@ -238,14 +238,16 @@ struct hca_wire_port {
 struct hca_wire;
 
 /**
- * struct hca_wire_qp - what another process may know of a queue pair
- * @type: enum hca_qp_type; @state: enum hca_qp_state, RTS for one in RTR that has told that it was heard of
- * @access: what its peer may do; @rd_limit: reads and atomics that it answers
+ * struct hca_wire_qp - the public state of a queue pair for other processes
+ * @type: enum hca_qp_type; @state: enum hca_qp_state; RTS also for a queue pair in RTR after its HCA_EVENT_COMM_EST
+ * @access: the peer's rights; @rd_limit: reads and atomics of the peer that may be under way
  * @pd: number of its protection domain
  * @peer: LID << 32 | number of the queue pair that it is connected to
+ * @retries: how many it has made
  */
 struct hca_wire_qp {
 	u32 qpn;
+	u32 retries;
 	u8 type;
 	u8 state;
 	u8 rd_limit;
@@ -255,12 +257,12 @@ struct hca_wire_qp {
 };
 
 /**
- * struct hca_wire_key - what another process may know of a key
+ * struct hca_wire_key - the public state of a key for other processes
  * @access: enum hca_access_flags; bit 31: a memory window's
  * @qpn: of a type 2 window: the queue pair that may use it; else ~0
- * @iova, @length: what it covers
+ * @iova, @length: the bytes that it covers
  * @pd: number of its protection domain
- * @at: where its first byte is in this address space
+ * @at: the address of its first byte in this address space
  */
 struct hca_wire_key {
 	u32 key;
@@ -273,11 +275,11 @@ struct hca_wire_key {
 };
 
 /**
- * struct hca_wire_share - a wire that carries one-sided work out without its responder hears of these
- * @qp: a queue pair is as @qp says. No sleep; of one queue pair, one call at a time.
- * @room: a key of this index may come: make room for it. No lock held. Without room it is left to messages.
+ * struct hca_wire_share - calls to a wire that carries out one-sided work without the responder
+ * @qp: the new state of a queue pair. No sleep; of one queue pair, one call at a time.
+ * @room: a key of this index may come: make room for it. No lock held. Without room the key is used by messages only.
  * @key: it is valid from now on; NULL: no longer. No sleep; of one index, one call at a time.
- * @settle: return when the process of the port @peer, or with 0 none, uses by itself what it was allowed to before the call. Any
+ * @settle: return when the process of the port @peer, or with 0 every process, no longer accesses directly what it could before the call. Any
  *	context, not inside, no lock held.
  */
 struct hca_wire_share {
@@ -290,25 +292,26 @@ struct hca_wire_share {
 /* struct hca_wire_ops.caps */
 #define HCA_WIRE_MESSAGES (1u << 0) /* it has send */
 #define HCA_WIRE_PACKETS (1u << 1) /* it has xmit */
-#define HCA_WIRE_LATER (1u << 2) /* answers to what takes a receive request come later, in the order of the pieces */
+#define HCA_WIRE_LATER \
+	(1u << 2) /* answers to messages that take a receive request come later, in the order of the pieces */
 #define HCA_WIRE_LIDS (1u << 3) /* links have LIDs; else paths are global */
 
 /**
  * struct hca_wire_ops - one kind of wire
  * @caps: HCA_WIRE_*
  * @attach: an adapter joins. May sleep. Return: 0, and the port; -ENOSPC, -ENOMEM.
- * @detach: it leaves; nothing reaches its client when this has returned. May sleep.
- * @send: bring a piece to its responder. From inside the requester's adapter, any context, no lock held. The payload is copied
+ * @detach: it leaves; no call reaches its client after this has returned. May sleep.
+ * @send: carry a piece to its responder. From inside the requester's adapter, any context, no lock held. The payload is copied
  *	before this returns. HCA_ANSWER_LATER: the wire has no room for it now.
  * @xmit: send a packet; from inside, any context, no lock held. The payload is copied before this returns, and clients are called
- *	later, from outside, not from in here. 0, also when the packet is lost; -EAGAIN: not now: nothing was sent, and the client's
+ *	later, not from within this call. 0, also if the packet is lost; -EAGAIN: not now: nothing was sent, and the client's
  *	ready is called; -EACCES, -EFAULT of hca_frame_write().
- * @peer: where the client of a port of this address space stands: atomic; NULL there while none is attached. The place stays as long as
+ * @peer: the place of the pointer to the client of a port of this address space; atomic; the pointer is NULL while no client is attached. The place stays as long as
  *	the wire, the client while the caller is inside its own adapter. NULL: no such port. Any context. NULL: ports may be elsewhere
- * @answer: of a wire that answers later: bring the reply to a piece, with its bytes, to the requester's port @lid. Bytes are copied
+ * @answer: of a wire that answers later: carry the reply to a piece, with its bytes, to the requester's port @lid. Bytes are copied
  *	before this returns; replies to one queue pair arrive in the order of these calls. Any context, no lock held, not inside.
- * @share: who hears what adapters share with other processes; NULL: nobody
- * @flush: a run of xmit or send has ended, and no more follows for now; NULL: nothing waits for it
+ * @share: calls for the objects that adapters share with other processes; NULL: there are none
+ * @flush: a sequence of xmit or send has ended; NULL: not needed
  */
 struct hca_wire_ops {
 	u32 caps;
@@ -328,7 +331,7 @@ struct hca_wire {
 	const struct hca_wire_ops *ops;
 };
 
-/** hca_wire_gid() - a port's address where no network gives one: link-local, of a GUID of our own making that is unique on the wire */
+/** hca_wire_gid() - a port's address if no network gives one: link-local, with a made-up GUID that is unique on the wire */
 static inline void hca_wire_gid(struct hca_gid *gid, u32 lid)
 {
 	*gid = (struct hca_gid){ .raw = { 0xfe, 0x80, [8] = 0x02, [14] = (u8)(lid >> 8), [15] = (u8)lid } };

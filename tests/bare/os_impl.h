@@ -128,6 +128,7 @@ bool hca_slot_light(unsigned int slot);
 void hca_slot_enter(u32 *p, unsigned int slot);
 void hca_slot_leave(u32 *p, unsigned int slot);
 uintptr_t hca_context(void);
+bool hca_may_carry(void);
 
 typedef unsigned long hca_pin_t;
 hca_pin_t hca_bare_pin(void);

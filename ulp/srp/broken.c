@@ -234,7 +234,7 @@ int broken_open(struct broken *b, struct ib_device *dev, const char *name)
 	err = login(b, name);
 	if (err)
 		goto drop_qp;
-	/* The first command of a nexus is told that there was a reset. */
+	/* The first command of a nexus gets a unit attention for the reset. */
 	err = command(b, test_unit_ready, sizeof(test_unit_ready), false, hca_dma_addr(0), 0);
 	if (!err || err == -EREMOTEIO)
 		return 0;

@@ -63,7 +63,7 @@ static int file_zero(struct lun *lun, u64 at, u64 len, bool punch)
 	}
 }
 
-/* What can't tell its holes has none. The file's offset, which this moves, is nobody's. */
+/* A file that can't report its holes has none. This moves the file's offset, which has no user. */
 static int file_extent(struct lun *lun, u64 at, u64 *len, bool *hole)
 {
 	off_t data = lseek(lun->fd, (off_t)at, SEEK_DATA), end;

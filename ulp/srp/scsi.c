@@ -40,7 +40,7 @@ void scsi_nexus_name(struct scsi_nexus *nexus, const u8 port[SCSI_PORT_LEN])
 	memcpy(nexus->port, port, SCSI_PORT_LEN);
 }
 
-/* Has a count moved since the nexus last looked? Of several threads that ask at once, one is told. */
+/* Has a count moved since the nexus last looked? Of several threads that ask at once, one gets true. */
 static bool news(u32 *known, const u32 *count)
 {
 	u32 now = scsi_load(count);

@@ -127,7 +127,7 @@ struct scsi_registrant {
  * @type: of the reservation, SPC-4 table 67; 0: there is none. Changed under the lock, read without.
  * @news: registrants that are to be told something; likewise
  * @generation: PRGENERATION
- * @holder: who has it, unless it is all registrants'
+ * @holder: the registrant that has it, unless all registrants do
  */
 struct scsi_reservations {
 	u32 type;
@@ -199,7 +199,7 @@ void scsi_nexus_name(struct scsi_nexus *nexus, const u8 port[SCSI_PORT_LEN]);
 /**
  * scsi_nexus_cleared() - commands of it are ended by another nexus's task management, or by its PREEMPT AND ABORT
  *
- * Its initiator is told so by a unit attention (SAM-4 5.6), as TAS in the control page is 0: the commands end without a
+ * Its initiator gets a unit attention (SAM-4 5.6), because TAS in the control page is 0: the commands end without a
  * response.
  */
 void scsi_nexus_cleared(struct scsi_nexus *nexus);

@@ -2,7 +2,7 @@
 /*
  * MODE SENSE and MODE SELECT (SPC-4 6.11, 6.9): the caching and the control page. Two
  * bits can be changed: whether writes may stay in the cache, and the format of sense
- * data. They are the device's, so all connections hear of a change.
+ * data. They are the device's, so all connections get a unit attention for a change.
  */
 #include "scsi_private.h"
 

@@ -180,7 +180,7 @@ static void do_clear(struct scsi_reservations *res, struct scsi_registrant *self
 	res->generation++;
 }
 
-/* All others that have registered this key, or any: they are told, and the command remembers them. Return: how many */
+/* All others that have registered this key, or any: they get a unit attention, and the command remembers them. Return: their number */
 static u32 remove_others(struct scsi_cmd *cmd, struct scsi_reservations *res, const struct scsi_registrant *self,
 			 u64 key)
 {

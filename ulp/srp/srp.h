@@ -84,7 +84,7 @@ int srp_target_create(const struct srp_target_attr *attr, struct srp_target **ou
 /**
  * srp_target_destroy() - no more logins; every channel is closed, and what it has under way is dropped
  *
- * The initiators hear of it, and their requests end with -EIO. Every write that was answered is in the file or in the page cache.
+ * The initiators are notified, and their requests end with -EIO. Every write that was answered is in the file or in the page cache.
  * May sleep. Not from a done callback.
  */
 void srp_target_destroy(struct srp_target *t);
@@ -136,8 +136,8 @@ struct srp_initiator;
  * @abort_ms: of a task management function; default 5,000
  * @login_ms: of a login; default 5,000. One that ends older channels waits for what these have with the medium.
  * @reconnect_ms: when the connection is lost, try to come back so often; 0: only by srp_reconnect()
- * @state: hears of changes, from the initiator's thread; must not call srp_initiator_destroy() or srp_reconnect()
- * @event: hears of asynchronous events by their sense data; any thread
+ * @state: called for changes of the state, from the initiator's thread; must not call srp_initiator_destroy() or srp_reconnect()
+ * @event: called for asynchronous events, with their sense data; any thread
  * @ctx: for both
  */
 struct srp_initiator_attr {
@@ -177,7 +177,7 @@ enum srp_request_flags {
  * @len: bytes to move, from the beginning of the list; at most what the list has
  * @timeout_ms: 0: the initiator's
  * @flags: enum srp_request_flags
- * @done: called once, in any thread, when the list is unmapped and nobody uses it any more. May submit; must not wait.
+ * @done: called once, in any thread, when the list is unmapped and unused. May submit; must not wait.
  *	Never from within another done().
  * @ctx: the caller's
  *

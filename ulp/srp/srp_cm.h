@@ -25,8 +25,8 @@ struct srp_cm_addr {
 
 enum srp_cm_what {
 	SRP_CM_REQUEST, /* to a listener: somebody wants to connect */
-	SRP_CM_ACCEPTED, /* to who connects */
-	SRP_CM_REJECTED, /* to who connects; the connection is none, and is only to be closed */
+	SRP_CM_ACCEPTED, /* for the connecting side */
+	SRP_CM_REJECTED, /* for the connecting side; there is no connection: only close it */
 	SRP_CM_GONE, /* to either: the other one has disconnected, or closed */
 };
 
@@ -50,9 +50,9 @@ struct srp_cm;
  * struct srp_cm_ops - what sets connections up
  * @listen: requests for @name go to @fn. Return: 0; -EADDRINUSE, -ENOMEM, -EINVAL
  * @unlisten: no request comes any more when it returned; not from a handler
- * @connect: ask for @name. Return: 0 and *@conn, and @fn hears of the answer, perhaps before this returns;
+ * @connect: ask for @name. Return: 0 and *@conn, and @fn gets the answer, perhaps before this returns;
  *	-ECONNREFUSED: nobody listens; -ENOMEM, -EINVAL
- * @accept: a request, during its handler or later, whose queue pair is ready to receive; @fn hears of the end
+ * @accept: a request, during its handler or later, whose queue pair is ready to receive; @fn is called at its end
  * @reject: a request; the connection is closed with it
  * @disconnect: tell the other end. May be called in a handler, and twice.
  * @close: give @conn back; disconnects. No handler is under way or comes when it returned; not from its handler.

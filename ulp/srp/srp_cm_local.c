@@ -21,7 +21,7 @@ struct srp_cm_conn {
 	srp_cm_handler fn; /* NULL: a request that nobody has answered yet */
 	void *ctx;
 	u32 busy; /* calls of fn under way: 0 or 1 */
-	bool gone; /* the other end has left; fn hears of it once, after the call that is under way */
+	bool gone; /* the other end has left; fn is called for it once, after the call that is under way */
 	bool told;
 	bool closed;
 };
@@ -66,7 +66,7 @@ static void call(struct srp_cm_conn *conn, struct srp_cm_event *ev)
 	pthread_cond_broadcast(&idle);
 }
 
-/* Tells an end that the other is gone; whoever is in its handler will do it if anybody is. */
+/* Notify an end that the other has left; if a thread is in its handler, that thread does it. */
 static void tell_gone(struct srp_cm_conn *conn)
 {
 	struct srp_cm_event ev = { .what = SRP_CM_GONE };

@@ -404,7 +404,7 @@ static void fill(struct srp_slot *s, const struct srp_rsp *rsp)
 	}
 }
 
-/* The keys are void: nobody reaches the request's bytes any more. */
+/* The keys are invalid: the request's bytes can't be accessed by them any more. */
 void ini_invalidated(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct srp_slot *s = srp_container_of(wc->wr_cqe, struct srp_slot, inv_cqe);

@@ -275,7 +275,7 @@ static void say_logout(struct srp_channel *ch)
 	(void)ib_post_send(ch->qp.qp, &wr, NULL);
 }
 
-/* The queue pair is down: nobody else touches these any more. An answer that had come is an answer still. */
+/* The queue pair is down: no other thread accesses these any more. An answer that had arrived still counts. */
 static void end_slots(struct srp_channel *ch, int error)
 {
 	u32 i;

@@ -212,7 +212,7 @@ int ini_abort(struct srp_channel *ch, struct srp_request *req, int error)
 		ini_done(req);
 		return 0;
 	}
-	/* Found when nobody is sending: so it was posted, and the function goes behind it. */
+	/* Found when no thread is sending: so it was posted, and the function goes behind it. */
 	posted = hold(ch);
 	s = find(ch, req, &tm.task_tag, tm.lun);
 	let_go(ch);

@@ -230,7 +230,7 @@ static struct tgt_channel *next_channel(struct srp_target *t)
 	return NULL;
 }
 
-/* One that hasn't heard of the event: the first channel of a nexus, unless we have asked it something already. The lock is held. */
+/* A channel that hasn't got the event: the first channel of a nexus, unless a request of ours to it is under way. The lock is held. */
 static struct tgt_channel *next_listener(struct srp_target *t)
 {
 	struct tgt_channel *ch, *before;

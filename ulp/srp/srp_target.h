@@ -246,17 +246,17 @@ struct tgt_cmd {
 enum tgt_channel_state {
 	TGT_LIVE,
 	TGT_LOGOUT, /* a T_LOGOUT is on its way; nothing new is begun */
-	TGT_DEAD, /* it ends: tgt_end() */
+	TGT_DEAD, /* it ends: end_channel() */
 };
 
 /**
  * struct tgt_channel - a queue pair that an initiator has logged in on
  * @state: atomic
- * @refs: one until tgt_end() is through, and one for each job, for the thread that runs events, and for a look from outside;
+ * @refs: one until end_channel() has finished, and one for each job, for the thread that runs events, and for a look from outside;
  *	the last one hands it to the target's thread; atomic
  * @events_lock: of the next three. @running: a thread runs them
  * @jobs: which wait; @working: that run; with @pool_next under the pool's lock
- * @ending: tgt_end() was called; @event_number: of the last srp_target_event() that it was told of; under the target's lock
+ * @ending: its end has begun (end_channel()); @event_number: of the last srp_target_event() that it got; under the target's lock
  * @sweep: commands were marked since @sweep_ev ran last; atomic
  * @sweep_next: of a list that is the marker's, from the time when it set @sweep
  * @conn: NULL only before its acceptance

@@ -45,7 +45,7 @@ static void cmd_activate(struct tgt_cmd *c)
 	__atomic_store_n(&c->state, ((c->state & ~(TGT_STATES - 1u)) + TGT_STATES) | TGT_ACTIVE, __ATOMIC_RELEASE);
 }
 
-/* Nobody can abort it any more. Return: false: somebody has. */
+/* From here on it can't be aborted. Return: false: it was aborted. */
 static bool cmd_settle(struct tgt_cmd *c)
 {
 	u32 active = (__atomic_load_n(&c->state, __ATOMIC_RELAXED) & ~(TGT_STATES - 1u)) | TGT_ACTIVE;
@@ -54,7 +54,7 @@ static bool cmd_settle(struct tgt_cmd *c)
 					   __ATOMIC_ACQUIRE);
 }
 
-/* The end of one that has no response: its credit is owed, and who aborted it is told. */
+/* The end of a command without a response: its credit is owed, and the aborting function is notified. */
 void tgt_drop(struct tgt_cmd *c)
 {
 	struct tgt_channel *ch = c->ch;

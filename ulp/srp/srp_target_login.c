@@ -195,7 +195,7 @@ static struct tgt_nexus *find_nexus(struct srp_target *t, const u8 *port_id)
 	return n;
 }
 
-/* A channel of a nexus that has not been told to go. The lock is held. */
+/* A channel of a nexus without a T_LOGOUT. The lock is held. */
 static struct tgt_channel *next_of(struct srp_target *t, const struct tgt_nexus *n)
 {
 	struct tgt_channel *ch;

@@ -100,7 +100,7 @@ static bool is_meant(const struct tgt_cmd *tm, const struct tgt_cmd *c)
 	}
 }
 
-/* Is a nexus told that others have ended its commands? A reset is told to all anyway. */
+/* Does a nexus get a unit attention because others have ended its commands? After a reset all nexuses get one anyway. */
 static bool tells(const struct tgt_cmd *tm, const struct tgt_cmd *c)
 {
 	return c->ch->nexus != tm->ch->nexus && (tm->preempts || tm->tm.function == SRP_CLEAR_TASK_SET);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What processes of one host and one user share: the layouts of the fabric's files
- * (docs/fabric.md). A file is written by its owner and only read by others, but for the
- * fields marked "others write". A reader trusts nothing that it finds: each number is
+ * The layouts of the fabric's files, which processes of one host and one user share
+ * (docs/fabric.md). A file is written by its owner and only read by others, except for the
+ * fields marked "others write". A reader trusts no field: each number is
  * checked against the file's size before it is used, and may change under the reader.
  */
 #ifndef SOFTHCA_ABI_FABRIC_H
@@ -11,7 +11,7 @@
 #include "softhca/hca_types.h"
 #include "softhca/hca_verbs.h"
 
-/* Fields that different processes write stand in different cache lines. */
+/* Fields that different processes write are in different cache lines. */
 #define HCA_FABRIC_LINE __attribute__((aligned(64)))
 
 #define HCA_FABRIC_MAGIC 0x66616873u /* "shaf" */
@@ -22,14 +22,14 @@
 #define HCA_FABRIC_QPN_BITS 14u /* queue pair numbers of a node: node << 14 up to the next node's */
 #define HCA_FABRIC_QPNS (1u << HCA_FABRIC_QPN_BITS)
 
-/* Use marks: a thread that moves bytes of another node by itself says so in its own node's file. */
+/* Use marks: a thread that accesses bytes of another node itself says so in its own node's file. */
 #define HCA_FABRIC_MARKS 64u
 
 /**
  * struct hca_fabric_mark - one thread's use of another node's memory
- * @use: whose in the lower half, 0: of none; above it a count that goes up with each use, so that a waiter sees a use end even if the
+ * @use: the other node's number in the lower half, 0: none; above it a count that increases with each use, so that a waiter sees a use end even if the
  *	next one has begun. Atomic. Set, with a full barrier behind it, before the key is looked up; cleared after the last byte.
- * @plain: how many pieces it moved by plain loads and stores, as both processes map the memory: atomic; for who wants to know
+ * @plain: the number of pieces that it moved by plain loads and stores, because both processes map the memory: atomic; for softhca status
  */
 struct hca_fabric_mark {
 	u64 use;
@@ -38,13 +38,13 @@ struct hca_fabric_mark {
 };
 
 /**
- * struct hca_fabric_qp - what others may know of a queue pair: the owner's copy of what it has; atomic fields
- * @seq: odd while the owner changes the others; goes up
+ * struct hca_fabric_qp - the public state of a queue pair, written by its owner; atomic fields
+ * @seq: odd while the owner changes the other fields; increases
  * @qpn: 0: none
  * @type: enum hca_qp_type
  * @state: enum hca_qp_state
- * @access: enum hca_access_flags: what its peer may do
- * @rd_limit: reads and atomics that it answers
+ * @access: enum hca_access_flags: the peer's rights
+ * @rd_limit: reads and atomics of the peer that may be under way
  * @pd: number of its protection domain
  * @peer: node << 32 | number of the connected queue pair
  */
@@ -61,13 +61,33 @@ struct hca_fabric_qp {
 };
 
 /**
- * struct hca_fabric_key - what others may know of a key; atomic fields
+ * struct hca_fabric_count - counters of a queue pair for observers; atomic fields. They are 0 when it leaves RESET.
+ * @qpn: the queue pair; 0: none. As in the table of queue pairs, two may share a slot: the one that changed last has it
+ * @errors: completions in error that its program polled, but for those that were flushed
+ * @retries: requests that were carried again, and answers that were missed
+ * @requests, @bytes: of its own requests that left, or were carried out at once; a request that is carried again counts again
+ * @received, @received_bytes: of the receive completions that its program polled. RDMA that a peer carries out isn't seen here.
+ */
+struct hca_fabric_count {
+	u32 qpn;
+	u32 errors;
+	u32 retries;
+	u32 pad;
+	u64 requests;
+	u64 bytes;
+	u64 received;
+	u64 received_bytes;
+	u64 pad64[2];
+};
+
+/**
+ * struct hca_fabric_key - the public state of a key; atomic fields
  * @seq: as above
  * @key: 0: none
  * @access: enum hca_access_flags and HCA_KEY_MW
  * @qpn: of a type 2 window; else ~0
- * @iova, @length: what it covers
- * @base: the address of the first byte in the owner's address space; a key whose bytes don't lie in one run isn't here
+ * @iova, @length: the bytes that it covers
+ * @base: the address of the first byte in the owner's address space; a key whose bytes aren't contiguous isn't in the table
  * @pd: number of its protection domain
  */
 struct hca_fabric_key {
@@ -85,26 +105,27 @@ struct hca_fabric_key {
 /**
  * struct hca_fabric_node - the head of a node's file
  * @magic, @version: as above; @magic is written last, when the node is ready, and is 0 again when it leaves
- * @stamp: a random number, never 0, that no other node has or had: rings name the two nodes that they are between by it
- * @pid, @start: the process, and when it started (field 22 of /proc/PID/stat): so that a pid which came back isn't taken for it
- * @bell: others write: a futex word; goes up when something is there for the node
- * @sleeping: the node's helper thread sleeps on @bell, and wants to be woken; atomic
- * @pending: others write: a bit for each node that may have put something into its ring to us, or made room in ours to it; a hint
+ * @stamp: a random number, never 0, that no other node has or had: a ring has the stamps of its two nodes
+ * @pid, @start: the process, and its start time (field 22 of /proc/PID/stat), by which a reused pid is recognised
+ * @bell: others write: a futex word; increases when there is work for the node
+ * @sleeping: the node's helper thread sleeps on @bell and must be woken; atomic
+ * @pending: others write: a bit for each node that may have written to its ring to this node, or made room in this node's ring to it; a hint
  * @summary: others write: a bit for each word of @pending that may not be 0, set after the word
  * @members: others write: a bit for each node that may have queue pairs in groups; a hint
- * @guard: an address of the node's own, at random and in no other process: 8 bytes there are @cookie, the next 8 are nobody's. Who
- *	moves bytes by a pid names it first: in another process the call fails before it has done anything. 0: there is none
+ * @guard: a random address in this process, which no other process has: 8 bytes there are @cookie, the next 8 are unused. A thread that
+ *	accesses memory by a pid names it first: in another process the call fails before any other access. 0: there is none
  * @vm: others may use process_vm_readv and process_vm_writev on this process, as far as it knows
  * @qps, @keys: bytes from the head's beginning; arrays of @qp_slots by qpn modulo @qp_slots, @key_slots by key >> 8. Slots have
- *	memory; the file ends behind the last that there may ever be. @key_slots goes up, atomic.
- * @users: others write: a bit for each node that has this file mapped and may use our memory
- * @marks: how many of @uses were ever used, from the first on; atomic
+ *	memory; the file's size covers the largest possible tables. @key_slots increases; atomic.
+ * @users: others write: a bit for each node that has this file mapped and may access this node's memory
+ * @marks: the number of @uses that were ever used, from the first on; atomic
  * @uses: use marks of this node's threads
  * @alive: the number of a thread that lives as long as the process; 0: there is none. A robust futex, without a lock: at the thread's end
  *	the system sets FUTEX_OWNER_DIED in it, before the process's number can be another one's
- * @aliases: this process reaches memory of others by mappings of its own, and wants to hear when a key of theirs has ended; atomic
- * @ended: others write: some key has; the bell was rung for it if the helper slept
- * @joined: multicast: how many groups its queue pairs are in; senders skip nodes with none; atomic
+ * @aliases: this process reaches memory of other nodes by mappings of its own, and must be notified when a key of theirs ends; atomic
+ * @ended: others write: such a key has ended; if the helper slept, the bell was rung
+ * @counts: bytes from the head's beginning: an array of @qp_slots struct hca_fabric_count; 0: there is none
+ * @joined: the number of multicast groups of its queue pairs; senders skip nodes with 0; atomic
  */
 struct hca_fabric_node {
 	u32 magic;
@@ -124,6 +145,8 @@ struct hca_fabric_node {
 	u32 marks;
 	u32 alive;
 	u32 aliases;
+	u32 pad;
+	u64 counts;
 	u32 bell HCA_FABRIC_LINE;
 	u32 ended;
 	u32 sleeping HCA_FABRIC_LINE;
@@ -134,14 +157,14 @@ struct hca_fabric_node {
 	struct hca_fabric_mark uses[HCA_FABRIC_MARKS] HCA_FABRIC_LINE;
 };
 
-/* A ring has two lanes: replies are always taken in, whatever waits for room to be answered in. */
+/* A ring has two lanes: a node always reads replies, also while requests wait for room for their answers. */
 enum hca_fabric_lane_kind { HCA_FABRIC_REQUESTS, HCA_FABRIC_REPLIES, HCA_FABRIC_LANES };
 
 /**
  * struct hca_fabric_lane - one writer and one reader
  * @head: bytes ever written; the sender writes it, after them
  * @tail: bytes ever read; the receiver writes it
- * @wanted: the sender waits for room, and wants to be told of it; the receiver takes it back when it does
+ * @wanted: the sender waits for room and must be notified; the receiver clears it when it does so
  */
 struct hca_fabric_lane {
 	u64 head HCA_FABRIC_LINE;
@@ -150,8 +173,8 @@ struct hca_fabric_lane {
 };
 
 /**
- * struct hca_fabric_ring - the head of a ring's file: from one node to one other
- * @from_stamp, @to_stamp: of which nodes with these numbers
+ * struct hca_fabric_ring - the head of a ring's file: from one node to another
+ * @from_stamp, @to_stamp: the stamps of the two nodes
  * @size: bytes of each lane's data; a power of two, and of pages. The first lane's begin HCA_FABRIC_RING_DATA behind the beginning of
  *	the file, or a page where pages are larger; the second's follow. Both sides map data twice, one behind the other, so that no
  *	entry is in two parts.
@@ -227,13 +250,15 @@ struct hca_fabric_reply {
 	u32 session;
 };
 
-/* What writes and reads these files is C; a C++ program may look at them. */
+/* These files are written and read in C; a C++ program may include this header. */
 #ifndef __cplusplus
 _Static_assert(sizeof(struct hca_fabric_mark) == 64, "one mark, one cache line");
 _Static_assert(sizeof(struct hca_fabric_qp) == 32, "two queue pairs in a cache line");
+_Static_assert(sizeof(struct hca_fabric_count) == 64, "one queue pair's, one cache line");
 _Static_assert(sizeof(struct hca_fabric_key) == 64, "one key, one cache line");
 _Static_assert(sizeof(struct hca_fabric_node) == 4800, "the same in every process");
 _Static_assert(offsetof(struct hca_fabric_node, marks) == 80, "the same in every process");
+_Static_assert(offsetof(struct hca_fabric_node, counts) == 96, "the same in every process");
 _Static_assert(offsetof(struct hca_fabric_node, sleeping) == 192, "the same in every process");
 _Static_assert(sizeof(struct hca_fabric_ring) <= HCA_FABRIC_RING_DATA, "the head fits before the data");
 _Static_assert(offsetof(struct hca_fabric_message, plain) == 80, "the same in every process");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * kmalloc() and its family: memory of the current machine. It is low memory, so it can be mapped for
- * any device, and a size that is a power of two is aligned to itself. What is not
- * freed is named, with its line, when its machine is destroyed. Included by softhca/kernel.h.
+ * any device. Memory whose size is a power of two is aligned to its size. Memory that is not
+ * freed is reported, with its line, by machine_destroy(). Included by softhca/kernel.h.
  */
 #ifndef SOFTHCA_KERNEL_ALLOC_H
 #define SOFTHCA_KERNEL_ALLOC_H
@@ -26,9 +26,9 @@
 #define kmalloc_node(size, gfp, node) ((void)(node), kmalloc(size, gfp))
 #define kzalloc_node(size, gfp, node) ((void)(node), kzalloc(size, gfp))
 #define kcalloc_node(n, size, gfp, node) ((void)(node), kcalloc(n, size, gfp))
-/** krealloc() - as C's; the rest of a larger one is zeroed with __GFP_ZERO alone */
+/** krealloc() - as realloc() of C; the additional bytes are zeroed only with __GFP_ZERO */
 #define krealloc(ptr, size, gfp) softhca_krealloc(ptr, size, gfp, IB_DMA_HERE)
-/* Memory that follows itself in physical addresses is the only kind. */
+/* All of this memory is contiguous in physical addresses. */
 #define kvmalloc(size, gfp) kmalloc(size, gfp)
 #define kvzalloc(size, gfp) kzalloc(size, gfp)
 #define kvmalloc_array(n, size, gfp) kmalloc_array(n, size, gfp)
@@ -38,7 +38,7 @@
 #define kmemdup(src, len, gfp) softhca_kmemdup(src, len, gfp, IB_DMA_HERE)
 #define kstrdup(s, gfp) softhca_kstrdup(s, gfp, IB_DMA_HERE)
 
-/* An allocation that may sleep is none for who holds a spin lock. */
+/* A thread that holds a spin lock must not make an allocation that may sleep. */
 static inline void *softhca_alloc(size_t size, gfp_t gfp, hca_site_t site)
 {
 	if (gfp & GFP_KERNEL)
@@ -66,7 +66,7 @@ static inline size_t ksize(const void *ptr)
 	return softhca_ksize(ptr);
 }
 
-/** kfree_sensitive() - zeroed first */
+/** kfree_sensitive() - zero the memory, then free it */
 static inline void kfree_sensitive(const void *ptr)
 {
 	if (!ZERO_OR_NULL_PTR(ptr))
@@ -74,7 +74,7 @@ static inline void kfree_sensitive(const void *ptr)
 	softhca_kfree(ptr);
 }
 
-/* A size that no machine has, for a product that has no number. */
+/* A size that no machine has, for a product that overflows. */
 static inline size_t softhca_array_size(size_t n, size_t size)
 {
 	size_t bytes;
@@ -145,7 +145,7 @@ static inline void kmem_cache_destroy(struct kmem_cache *c)
 	softhca_kfree(c);
 }
 
-/** free_pages() - a page's memory by its address, as __get_free_pages() gave it */
+/** free_pages() - free pages by the address that __get_free_pages() returned */
 static inline unsigned long __get_free_pages(gfp_t gfp, unsigned int order)
 {
 	struct page *page = alloc_pages(gfp & ~__GFP_HIGHMEM, order);

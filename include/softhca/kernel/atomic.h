@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Atomic numbers, reference counts and barriers, with Linux's ordering: what returns a
- * value is fully ordered, what doesn't isn't ordered. Included by softhca/kernel.h.
+ * Atomic numbers, reference counts and barriers, with Linux's ordering: a call that returns a
+ * value is fully ordered, other calls are not ordered. Included by softhca/kernel.h.
  */
 #ifndef SOFTHCA_KERNEL_ATOMIC_H
 #define SOFTHCA_KERNEL_ATOMIC_H
@@ -21,7 +21,7 @@
 #define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define smp_store_mb(x, v) __atomic_store_n(&(x), v, __ATOMIC_SEQ_CST)
 #define xchg(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
-/** cmpxchg() - the value found, which is @old if it was changed */
+/** cmpxchg() - Return: the previous value; the exchange was made if it is @old */
 #define cmpxchg(p, old, new) \
 	({ \
 		__typeof__(*(p)) found_ = (old); \
@@ -129,7 +129,7 @@ typedef struct {
 softhca_atomic_(atomic, atomic_t, int) softhca_atomic_(atomic64, atomic64_t, s64)
 #undef softhca_atomic_
 
-	/** refcount_t - a number of users, which says so when it is taken beyond its end */
+	/** refcount_t - a number of users, which reports an underflow or overflow */
 	typedef struct {
 	atomic_t refs;
 } refcount_t;
@@ -172,7 +172,7 @@ static inline void refcount_dec(refcount_t *r)
 	WARN_ON(atomic_dec_return(&r->refs) <= 0);
 }
 
-/** struct kref - the users of an object, which is released with the last one */
+/** struct kref - the number of users of an object, which is released by the last one */
 struct kref {
 	refcount_t refcount;
 };

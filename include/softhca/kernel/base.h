@@ -22,10 +22,13 @@
 
 /* Errors that no system call returns. */
 #define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
+#define ENOIOCTLCMD 515
 #define EPROBE_DEFER 517
 #define ENOTSUPP 524
 
-/* --- what a compiler is told --- */
+/* --- attributes and hints for the compiler --- */
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -38,7 +41,7 @@
 #define __printf(f, a) __attribute__((format(printf, f, a)))
 #define __used __attribute__((used))
 #define __cold __attribute__((cold))
-/* The C library has it too. */
+/* The C library defines it, too. */
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #define noinline __attribute__((noinline))
@@ -71,7 +74,7 @@
 #define sizeof_field(type, member) sizeof(((type *)0)->member)
 #define offsetofend(type, member) (offsetof(type, member) + sizeof_field(type, member))
 
-/* Each argument is computed once. */
+/* Each argument is evaluated once. */
 #define softhca_pick_(type, a, op, b) \
 	({ \
 		type a_ = (type)(a); \
@@ -80,7 +83,7 @@
 	})
 #define min_t(type, a, b) softhca_pick_(type, a, <, b)
 #define max_t(type, a, b) softhca_pick_(type, a, >, b)
-/** min() - of two numbers of one type; min_t() says which type, if there are two */
+/** min() - the smaller of two numbers of one type; min_t() names the type for numbers of two types */
 #define min(a, b) \
 	({ \
 		__typeof__(a) x_ = (a); \
@@ -119,7 +122,7 @@
 #define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
 #define PTR_ALIGN(p, a) ((__typeof__(p))ALIGN((unsigned long)(p), a))
 #define IS_ALIGNED(x, a) (((x) & ((__typeof__(x))(a)-1)) == 0)
-/** round_up() - to a multiple of a power of two; roundup() to one of any number */
+/** round_up() - to a multiple of a power of two; roundup(): to a multiple of any number */
 #define round_up(x, y) ALIGN(x, y)
 #define round_down(x, y) ALIGN_DOWN(x, y)
 #define roundup(x, y) (DIV_ROUND_UP(x, y) * (y))
@@ -141,7 +144,7 @@
 #define check_sub_overflow(a, b, d) __builtin_sub_overflow(a, b, d)
 #define check_mul_overflow(a, b, d) __builtin_mul_overflow(a, b, d)
 
-/** size_mul(), size_add() - or the largest number there is, which no allocation takes */
+/** size_mul(), size_add() - the result, or the largest number, with which every allocation fails */
 static inline size_t size_mul(size_t a, size_t b)
 {
 	size_t n;
@@ -200,7 +203,7 @@ static inline size_t size_add(size_t a, size_t b)
 #define BITS_TO_LONGS(n) DIV_ROUND_UP(n, BITS_PER_LONG)
 #define DECLARE_BITMAP(name, bits) unsigned long name[BITS_TO_LONGS(bits)]
 
-/** fls() - the number of the highest bit that is set, from 1; 0: none */
+/** fls() - the number of the highest set bit, from 1; 0: none */
 static inline int fls(unsigned int x)
 {
 	return x ? 32 - __builtin_clz(x) : 0;
@@ -221,7 +224,7 @@ static inline unsigned int hweight64(u64 x)
 	return (unsigned int)__builtin_popcountll(x);
 }
 
-/** __ffs() - the number of the lowest bit, from 0; one is set */
+/** __ffs() - the number of the lowest set bit, from 0; at least one must be set */
 #define __ffs(x) ((unsigned long)__builtin_ctzl(x))
 
 static inline bool is_power_of_2(unsigned long n)
@@ -262,7 +265,7 @@ static inline void clear_bit(long nr, volatile unsigned long *addr)
 	__atomic_fetch_and(softhca_bit_word_(nr, addr), ~softhca_bit_mask_(nr), __ATOMIC_RELAXED);
 }
 
-/** clear_bit_unlock() - clear_bit(), after all that was done before: for what the bit was held for */
+/** clear_bit_unlock() - clear_bit() with release ordering, for a bit that is used as a lock */
 static inline void clear_bit_unlock(long nr, volatile unsigned long *addr)
 {
 	__atomic_fetch_and(softhca_bit_word_(nr, addr), ~softhca_bit_mask_(nr), __ATOMIC_RELEASE);
@@ -300,7 +303,7 @@ static inline void bitmap_zero(unsigned long *map, unsigned int bits)
 	memset(map, 0, BITS_TO_LONGS(bits) * sizeof(long));
 }
 
-/** find_next_bit() - the number of the first bit from @from on that is set; @size: none */
+/** find_next_bit() - the number of the first set bit from @from on; @size: there is none */
 static inline unsigned long find_next_bit(const unsigned long *map, unsigned long size, unsigned long from)
 {
 	while (from < size && !test_bit((long)from, map))
@@ -320,7 +323,7 @@ static inline unsigned long find_next_zero_bit(const unsigned long *map, unsigne
 #define for_each_set_bit(bit, map, size) \
 	for ((bit) = find_first_bit(map, size); (bit) < (size); (bit) = find_next_bit(map, size, (bit) + 1))
 
-/** get_random_bytes() - unpredictable bytes of the system's */
+/** get_random_bytes() - unpredictable bytes from the system */
 static inline void get_random_bytes(void *buf, size_t len)
 {
 	u8 *at = (u8 *)buf;
@@ -351,13 +354,13 @@ static inline u64 get_random_u64(void)
 	return n;
 }
 
-/** get_random_u32_below() - from 0 to @ceil - 1, each as likely as the others but for one part in 2^32 / @ceil */
+/** get_random_u32_below() - from 0 to @ceil - 1, equally likely up to one part in 2^32 / @ceil */
 static inline u32 get_random_u32_below(u32 ceil)
 {
 	return (u32)((u64)get_random_u32() * ceil >> 32);
 }
 
-/** strscpy() - Return: bytes copied, without the final 0; -E2BIG: it was cut */
+/** strscpy() - Return: bytes copied, without the final 0; -E2BIG: the string was truncated */
 static inline ssize_t strscpy(char *to, const char *from, size_t size)
 {
 	size_t n = strnlen(from, size);

@@ -23,7 +23,7 @@
 #define softhca_le64_(x) __builtin_bswap64(x)
 #endif
 
-/* Constant where the argument is: they may initialise what is static. */
+/* Constant for a constant argument, so they may initialise static variables. */
 #define cpu_to_be16(x) ((__be16)softhca_be16_(x))
 #define cpu_to_be32(x) ((__be32)softhca_be32_(x))
 #define cpu_to_be64(x) ((__be64)softhca_be64_(x))
@@ -63,7 +63,7 @@ softhca_order_(16, be) softhca_order_(32, be) softhca_order_(64, be) softhca_ord
 	softhca_order_(64, le)
 #undef softhca_order_
 
-	/** put_unaligned_be24() - three bytes, as SRP and IB headers have them */
+	/** put_unaligned_be24() - three bytes, as in SRP and IB headers */
 	static inline void put_unaligned_be24(u32 n, void *at)
 {
 	u8 *to = (u8 *)at;

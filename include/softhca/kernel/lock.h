@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Locks. A spin lock sleeps here while another thread holds it, but its holder may
- * not: who takes a mutex, waits, or allocates with GFP_KERNEL while it holds one is reported. There are no
- * interrupts, so the _irq and _bh calls are the plain ones. Included by softhca/kernel.h.
+ * Locks. A thread sleeps while another thread holds the spin lock, but the holder must
+ * not sleep: a mutex, a wait, or an allocation with GFP_KERNEL under a spin lock is reported. There are no
+ * interrupts, so the _irq and _bh calls are the same as the plain calls. Included by softhca/kernel.h.
  */
 #ifndef SOFTHCA_KERNEL_LOCK_H
 #define SOFTHCA_KERNEL_LOCK_H
@@ -13,7 +13,7 @@
 
 #pragma GCC visibility push(default)
 
-/** struct softhca_lock - a lock of one thread. @owner: atomic: names the thread that holds it */
+/** struct softhca_lock - a lock for one thread. @owner: atomic: the thread that holds it */
 struct softhca_lock {
 	pthread_mutex_t mutex;
 	const void *owner;
@@ -26,7 +26,7 @@ struct softhca_lock {
 
 void softhca_lock_init(struct softhca_lock *l);
 
-/* @at: the line of the call. A lock that the thread holds already ends the program. */
+/* @at: the line of the call. If the thread holds the lock already, the program is aborted. */
 void softhca_spin_lock(struct softhca_lock *l, const char *at);
 bool softhca_spin_trylock(struct softhca_lock *l, const char *at);
 void softhca_spin_unlock(struct softhca_lock *l, const char *at);
@@ -37,7 +37,7 @@ void softhca_mutex_unlock(struct softhca_lock *l, const char *at);
 /** softhca_lock_held() - by this thread */
 bool softhca_lock_held(const struct softhca_lock *l);
 
-/** softhca_might_sleep() - a report, if the thread holds a spin lock. @at: the line that may sleep */
+/** softhca_might_sleep() - report if the thread holds a spin lock or reads under RCU. @at: the line that may sleep */
 void softhca_might_sleep(const char *at);
 
 /** softhca_spins() - how many spin locks this thread holds */
@@ -45,7 +45,7 @@ u32 softhca_spins(void);
 
 #pragma GCC visibility pop
 
-/* What a call returns that nothing can interrupt. */
+/* The result of an interruptible call; no signal interrupts it here. */
 static inline int softhca_zero_(void)
 {
 	return 0;
@@ -74,7 +74,7 @@ typedef struct softhca_lock spinlock_t;
 #define spin_lock_nested(l, subclass) spin_lock(l)
 #define spin_is_locked(l) (__atomic_load_n(&(l)->owner, __ATOMIC_RELAXED) != NULL)
 #define assert_spin_locked(l) lockdep_assert_held(l)
-/** lockdep_assert_held() - a report, unless this thread holds the lock, a spin lock or a mutex */
+/** lockdep_assert_held() - report unless this thread holds the lock, a spin lock or a mutex */
 #define lockdep_assert_held(l) ((void)WARN_ON(!softhca_lock_held(softhca_lock_of_(l))))
 
 /* --- mutexes --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Messages and broken rules: a line goes to the library's log. Formats are C's;
- * Linux's own (%pI4, %pM, ...) print a pointer and what follows as it stands. Included by softhca/kernel.h.
+ * Linux's own (%pI4, %pM, ...) print a pointer and the following characters. Included by softhca/kernel.h.
  */
 #ifndef SOFTHCA_KERNEL_PRINT_H
 #define SOFTHCA_KERNEL_PRINT_H
@@ -14,19 +14,19 @@
 
 /**
  * softhca_printk() - one line, with or without its newline
- * @level: 0 to 3: an error; 4: a warning; 5, 6: information; 7: for debugging. A level at the beginning of @fmt (KERN_ERR) counts more.
+ * @level: 0 to 3: an error; 4: a warning; 5, 6: information; 7: for debugging. A level at the beginning of @fmt (KERN_ERR) overrides it.
  *
- * Any context. The compiler doesn't check the arguments, as kernel sources print a u64 by %llu on every machine.
+ * Any context. The compiler doesn't check the arguments, because kernel sources print a u64 by %llu on every machine.
  */
 void softhca_printk(int level, const char *fmt, ...);
 
 /** softhca_dev_printk() - the same, after the device's name; @name may be NULL */
 void softhca_dev_printk(int level, const char *name, const char *fmt, ...);
 
-/** softhca_broken() - a rule is broken: said once a place. Return: true */
+/** softhca_broken() - a rule is broken: one message for each place. Return: true */
 bool softhca_broken(const char *what, const char *file, int line);
 
-/** softhca_bug() - and the program ends */
+/** softhca_bug() - the same, and the program is aborted */
 __attribute__((noreturn)) void softhca_bug(const char *what, const char *file, int line);
 
 #pragma GCC visibility pop
@@ -67,7 +67,7 @@ __attribute__((noreturn)) void softhca_bug(const char *what, const char *file, i
 	} while (0)
 #define pr_devel(fmt, ...) pr_debug(fmt, ##__VA_ARGS__)
 
-/* The first time that the place is passed. */
+/* Only the first time at each place. */
 #define softhca_once_(call) \
 	do { \
 		static u32 said_; \
@@ -108,7 +108,7 @@ __attribute__((noreturn)) void softhca_bug(const char *what, const char *file, i
 			softhca_dev_printk(7, (ibdev)->name, fmt, ##__VA_ARGS__); \
 	} while (0)
 
-/** WARN_ON() - is a rule broken? Then a line says so, once a place */
+/** WARN_ON() - if a rule is broken, print a message, once for each place */
 #define WARN_ON(c) (__builtin_expect(!!(c), 0) ? softhca_broken(#c, __FILE__, __LINE__) : false)
 #define WARN_ON_ONCE(c) WARN_ON(c)
 #define WARN(c, fmt, ...) \

@@ -27,7 +27,7 @@
 
 typedef s64 ktime_t;
 
-/** softhca_now_ns() - of the library's clock, which never goes back */
+/** softhca_now_ns() - the time of the library's clock, which never goes back */
 u64 softhca_now_ns(void);
 void softhca_sleep_ns(u64 ns);
 
@@ -58,19 +58,32 @@ void softhca_sleep_ns(u64 ns);
 
 /* --- wait queues --- */
 
+struct task_struct;
+struct wait_queue_head;
+
+/** struct wait_queue_entry - a thread that prepare_to_wait() put into a queue; @wq: NULL: it is in none */
+struct wait_queue_entry {
+	struct task_struct *task;
+	struct wait_queue_head *wq;
+	struct wait_queue_entry *next;
+};
+
+typedef struct wait_queue_entry wait_queue_entry_t;
+
 /** struct wait_queue_head - @seq: counts the wakes; @waiters: atomic */
 struct wait_queue_head {
-	pthread_mutex_t lock;
+	spinlock_t lock; /* all but waiters */
 	pthread_cond_t cond;
 	u32 seq;
 	u32 waiters;
+	struct wait_queue_entry *entries;
 };
 
 typedef struct wait_queue_head wait_queue_head_t;
 
 #define __WAIT_QUEUE_HEAD_INITIALIZER(name) \
 	{ \
-		.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER \
+		.lock = SOFTHCA_LOCK_INIT, .cond = PTHREAD_COND_INITIALIZER \
 	}
 #define DECLARE_WAIT_QUEUE_HEAD(name) wait_queue_head_t name = __WAIT_QUEUE_HEAD_INITIALIZER(name)
 #define DECLARE_WAIT_QUEUE_HEAD_ONSTACK(name) DECLARE_WAIT_QUEUE_HEAD(name)
@@ -84,11 +97,13 @@ u32 softhca_wait_look(struct wait_queue_head *wq);
 int softhca_wait_sleep(struct wait_queue_head *wq, u32 seq, u64 deadline);
 void softhca_wait_leave(struct wait_queue_head *wq);
 void softhca_wake(struct wait_queue_head *wq);
+/* The caller has wq->lock. */
+void softhca_wake_locked(struct wait_queue_head *wq);
 u64 softhca_deadline(long timeout);
-/* What is left of a timeout until @deadline, in jiffies, at least 1. */
+/* The rest of a timeout until @deadline, in jiffies, at least 1. */
 long softhca_left(u64 deadline);
 
-/* Every waiter looks at its condition again. */
+/* Every waiter evaluates its condition again. */
 #define wake_up(wq) softhca_wake(wq)
 #define wake_up_all(wq) softhca_wake(wq)
 #define wake_up_interruptible(wq) softhca_wake(wq)
@@ -122,12 +137,12 @@ long softhca_left(u64 deadline);
 
 #define softhca_nothing_ ((void)0)
 
-/** wait_event() - until @condition, which is asked for at the beginning and after each wake_up() */
+/** wait_event() - wait for @condition, which is evaluated at the beginning and after each wake_up() */
 #define wait_event(wq, condition) \
 	((void)softhca_wait_event_(wq, condition, ~(u64)0, SOFTHCA_AT_, softhca_nothing_, softhca_nothing_))
 #define wait_event_interruptible(wq, condition) (wait_event(wq, condition), softhca_zero_())
 #define wait_event_killable(wq, condition) (wait_event(wq, condition), softhca_zero_())
-/** wait_event_timeout() - Return: what is left of @timeout jiffies, at least 1; 0: time is over, and the condition isn't true */
+/** wait_event_timeout() - Return: the rest of @timeout jiffies, at least 1; 0: the time is over, and the condition isn't true */
 #define wait_event_timeout(wq, condition, timeout) \
 	({ \
 		u64 until_ = softhca_deadline(timeout); \
@@ -136,13 +151,13 @@ long softhca_left(u64 deadline);
 			0; \
 	})
 #define wait_event_interruptible_timeout(wq, condition, timeout) wait_event_timeout(wq, condition, timeout)
-/** wait_event_lock_irq() - the condition is asked for with the spin lock @l held, which is let go while the thread sleeps */
+/** wait_event_lock_irq() - the condition is evaluated under the spin lock @l, which is released while the thread sleeps */
 #define wait_event_lock_irq(wq, condition, l) \
 	((void)softhca_wait_event_(wq, condition, ~(u64)0, NULL, spin_unlock(&(l)), spin_lock(&(l))))
 
 /* --- completions and semaphores --- */
 
-/** struct completion - @done: calls of complete() that nobody has waited for; U32_MAX after complete_all() */
+/** struct completion - @done: calls of complete() that no wait has consumed; U32_MAX after complete_all() */
 struct completion {
 	u32 done;
 	struct wait_queue_head wait;
@@ -167,7 +182,7 @@ bool softhca_wait_completion(struct completion *c, u64 deadline, const char *at)
 #define wait_for_completion(c) ((void)softhca_wait_completion(c, ~(u64)0, SOFTHCA_AT_))
 #define wait_for_completion_interruptible(c) (wait_for_completion(c), softhca_zero_())
 #define wait_for_completion_killable(c) (wait_for_completion(c), softhca_zero_())
-/** wait_for_completion_timeout() - Return: what is left of @timeout jiffies, at least 1; 0: time is over */
+/** wait_for_completion_timeout() - Return: the rest of @timeout jiffies, at least 1; 0: the time is over */
 #define wait_for_completion_timeout(c, timeout) \
 	({ \
 		u64 until_ = softhca_deadline((long)(timeout)); \
@@ -175,7 +190,7 @@ bool softhca_wait_completion(struct completion *c, u64 deadline, const char *at)
 	})
 #define wait_for_completion_interruptible_timeout(c, timeout) ((long)wait_for_completion_timeout(c, timeout))
 
-/** struct semaphore - so many may be inside; a thread that leaves is a completion for one that waits */
+/** struct semaphore - limits the threads inside; a thread that leaves completes the wait of another */
 struct semaphore {
 	struct completion free;
 };
@@ -213,27 +228,27 @@ struct task_struct {
 	struct list_head entry;
 };
 
-/** softhca_current() - this thread; one that kthread_create() didn't make has one, too */
+/** softhca_current() - this thread's task; also for threads that kthread_create() didn't make */
 struct task_struct *softhca_current(void);
 
 /**
  * kthread_create() - a thread that runs @fn when it is woken
  *
- * May sleep. Return: it, or an error pointer. kthread_stop() may be called after @fn has returned, too; a task that it isn't called
- * for is kept to the program's end.
+ * May sleep. Return: the task, or an error pointer. kthread_stop() may also be called after @fn has returned. Without kthread_stop() the
+ * task is kept to the program's end.
  */
 struct task_struct *kthread_create(int (*fn)(void *data), void *data, const char *fmt, ...);
 
-/** wake_up_process() - begin; or end the sleep of schedule() */
+/** wake_up_process() - start the thread, or end the sleep of its schedule() */
 int wake_up_process(struct task_struct *t);
 
-/** kthread_stop() - kthread_should_stop() is true, and the thread has ended. Return: what it returned; -EINTR: it was never woken. */
+/** kthread_stop() - make kthread_should_stop() true, and wait for the thread's end. Return: the result of its function; -EINTR: it was never woken. */
 int kthread_stop(struct task_struct *t);
 bool kthread_should_stop(void);
 
-/* set_current_state() comes before the condition is asked for, schedule() after it: a wake between the two isn't lost. */
+/* Call set_current_state() before the condition is evaluated and schedule() after it: a wake between the two isn't lost. */
 void softhca_set_state(u32 state);
-/* Return: what is left of @timeout jiffies. */
+/* Return: the rest of @timeout jiffies. */
 long schedule_timeout(long timeout);
 
 #pragma GCC visibility pop

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Work queues and timers. A queue has threads of its own, which take no signals; a work is never run by two
+ * Work queues and timers. A queue has threads of its own, which block all signals; a work never runs in two threads
  * at once. Timers are called in one thread of the library and may not sleep. Included by softhca/kernel.h.
  */
 #ifndef SOFTHCA_KERNEL_WORK_H
@@ -26,13 +26,16 @@ struct timer_list {
 #define timer_setup(t, fn, flags) ((void)(flags), *(t) = (struct timer_list){ .function = (fn) })
 #define from_timer(var, callback_timer, field) container_of(callback_timer, __typeof__(*(var)), field)
 
-/** mod_timer() - call at @expires, or then instead of when it would. Any context. Return: 1: it was active. */
+/** mod_timer() - call at @expires; this replaces the time of an active timer. Any context. Return: 1: it was active. */
 int mod_timer(struct timer_list *t, unsigned long expires);
 void add_timer(struct timer_list *t);
-/** del_timer() - no call begins after this. Any context. Return: 1: it was active. */
+/** del_timer() - stop the timer: no call begins after this. Any context. Return: 1: it was active. */
 int del_timer(struct timer_list *t);
-/** del_timer_sync() - nor is one under way. May sleep; not from the call. */
+/** del_timer_sync() - the same, and no call is under way afterwards. May sleep; not from the timer's function. */
 int del_timer_sync(struct timer_list *t);
+/** timer_shutdown() - as del_timer(), and no call starts the timer from now on; timer_shutdown_sync(): as del_timer_sync() */
+int timer_shutdown(struct timer_list *t);
+int timer_shutdown_sync(struct timer_list *t);
 #define timer_pending(t) (__atomic_load_n(&(t)->active, __ATOMIC_RELAXED))
 #define timer_delete(t) del_timer(t)
 #define timer_delete_sync(t) del_timer_sync(t)
@@ -79,35 +82,38 @@ struct delayed_work {
 /**
  * alloc_workqueue() - a queue with threads of its own
  * @flags: WQ_*, without effect
- * @max_active: works that run at once: so many threads, four at most; 0: four; 1: works run in the order in which they were queued
+ * @max_active: the number of threads, and so of works that run at once, at most four; 0: four; 1: works run in the order in which they were queued
  *
- * May sleep. Return: NULL: no memory, or no thread to be had.
+ * May sleep. Return: NULL: no memory, or no thread could be started.
  */
 struct workqueue_struct *alloc_workqueue(const char *fmt, unsigned int flags, int max_active, ...);
 
-/** destroy_workqueue() - what is queued has run, also what that queues; delayed work isn't waited for. May sleep. */
+/** destroy_workqueue() - waits until all queued work has run, also work that it queues, but not for delayed work. May sleep. */
 void destroy_workqueue(struct workqueue_struct *wq);
 
-/** flush_workqueue() - what was queued before has run. May sleep; not from a work of it. */
+/** flush_workqueue() - waits until all work queued before has run. May sleep; not from a work of this queue. */
 void flush_workqueue(struct workqueue_struct *wq);
 
-/** queue_work() - @w will run. Any context. Return: false: it is queued already. */
+/** drain_workqueue() - waits until nothing is queued or runs, also work that works queue meanwhile. May sleep; not from a work of this queue. */
+void drain_workqueue(struct workqueue_struct *wq);
+
+/** queue_work() - queue @w. Any context. Return: false: it is queued already. */
 bool queue_work(struct workqueue_struct *wq, struct work_struct *w);
 
-/** flush_work() - it isn't queued and doesn't run. Return: true: it was or did. May sleep. */
+/** flush_work() - wait until it has run. Return: true: it was queued or running. May sleep. */
 bool flush_work(struct work_struct *w);
 
-/** cancel_work_sync() - the same, and it doesn't run if it had not begun. Return: true: it was queued. */
+/** cancel_work_sync() - dequeue it, or wait until it has run. Return: true: it was queued. May sleep. */
 bool cancel_work_sync(struct work_struct *w);
 
-/** queue_delayed_work() - @delay jiffies from now. Any context. Return: false: it is queued, or waits, already. */
+/** queue_delayed_work() - queue it in @delay jiffies. Any context. Return: false: it is queued, or delayed, already. */
 bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *dw, unsigned long delay);
 
-/** mod_delayed_work() - the same, and a delay that runs begins again. Return: true: it waited or was queued. */
+/** mod_delayed_work() - the same, and it restarts a running delay. Return: true: it was delayed or queued. */
 bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *dw, unsigned long delay);
 bool cancel_delayed_work(struct delayed_work *dw);
 bool cancel_delayed_work_sync(struct delayed_work *dw);
-/** flush_delayed_work() - a delay that runs ends now, and the work has run. May sleep. */
+/** flush_delayed_work() - end a running delay now, and wait until the work has run. May sleep. */
 bool flush_delayed_work(struct delayed_work *dw);
 
 /** softhca_system_wq() - the library's own queue, of four threads; never NULL */

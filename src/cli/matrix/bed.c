@@ -32,9 +32,19 @@ static const struct {
 	{ .attr = { .platform = MACHINE_DIRECT, .low_bytes = 4 * MIB, .high_bytes = 60 * MIB } },
 };
 
+const char *const adapter_names[] = { [ADAPTER_DMA] = "dmahca", [ADAPTER_SOFT] = "ipath", NULL };
+const char *const adapter_old_names[] = { [ADAPTER_DMA] = "dma", [ADAPTER_SOFT] = "soft", NULL };
+
 const char *adapter_name(enum adapter kind)
 {
-	return kind == ADAPTER_DMA ? "dma" : "soft";
+	return adapter_names[kind];
+}
+
+u64 machine_kind_attr(int kind, struct machine_attr *attr)
+{
+	*attr = machines[kind].attr;
+	attr->name = machine_kinds[kind];
+	return machines[kind].dma_mask;
 }
 
 int why_set(struct why *why, int err, const char *fmt, ...)
@@ -87,12 +97,11 @@ static int end_open(struct bed_end *end, struct bed *bed, u64 dma_mask, const ch
 
 int bed_open(struct bed *bed, const struct bed_attr *ba, struct why *why)
 {
-	struct machine_attr attr = machines[ba->machine].attr;
-	u64 mask = machines[ba->machine].dma_mask;
+	struct machine_attr attr;
+	u64 mask = machine_kind_attr(ba->machine, &attr);
 	int err;
 
 	memset(bed, 0, sizeof(*bed));
-	attr.name = machine_kinds[ba->machine];
 	if (ba->memory_times) {
 		attr.low_bytes *= ba->memory_times;
 		attr.high_bytes *= ba->memory_times;

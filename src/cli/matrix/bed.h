@@ -9,15 +9,27 @@
 
 #include "softhca/ib_dma.h"
 
-/** enum adapter - the two kinds of adapter: one that does DMA, one whose CPU copies */
+/** enum adapter - the two kinds of adapter: dmahca, which does DMA, and ipath, whose CPU copies */
 enum adapter { ADAPTER_DMA, ADAPTER_SOFT };
 
-/** adapter_name() - "dma" or "soft" */
+/* Their names, by index, and the older names that are accepted as well; NULL at the end. */
+extern const char *const adapter_names[];
+extern const char *const adapter_old_names[];
+
+/** adapter_name() - "dmahca" or "ipath" */
 const char *adapter_name(enum adapter kind);
 
 /* The kinds of machine, by index; NULL at the end. */
 #define MACHINE_KINDS 5
 extern const char *const machine_kinds[MACHINE_KINDS + 1];
+
+/**
+ * machine_kind_attr() - how a machine of a kind is made
+ * @kind: an index of machine_kinds
+ *
+ * Return: the DMA mask of the devices on it; 0: all addresses.
+ */
+u64 machine_kind_attr(int kind, struct machine_attr *attr);
 
 /** struct why - the first thing that went wrong, in words; empty if nothing did */
 struct why {

@@ -40,17 +40,27 @@ static void find_fsck(char *out, size_t size)
 	out[0] = 0;
 }
 
-static int file_size(const char *path, int fd, u64 *size, struct why *why)
+/* Before it is opened: opening a pipe may wait, a socket can't be opened, and a device may act on it. */
+static int check_kind(const char *path, struct why *why)
 {
 	struct stat st;
+
+	if (stat(path, &st))
+		return why_set(why, -errno, "%s can't be read: %s", path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return why_set(why, -EISDIR, "%s is a directory; give a file or a block device", path);
+	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+		return 0;
+	return why_set(why, -EINVAL, "%s is %s; give a file or a block device", path,
+		       S_ISFIFO(st.st_mode) ? "a pipe" :
+		       S_ISSOCK(st.st_mode) ? "a socket" :
+					      "a character device");
+}
+
+static int file_size(const char *path, int fd, u64 *size, struct why *why)
+{
 	off_t end;
 
-	if (fstat(fd, &st))
-		return why_set(why, -errno, "%s: %s", path, strerror(errno));
-	if (S_ISDIR(st.st_mode))
-		return why_set(why, -EISDIR, "%s is a directory; give it a file", path);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return why_set(why, -EINVAL, "%s is neither a file nor a block device", path);
 	end = lseek(fd, 0, SEEK_END);
 	if (end < 0)
 		return why_set(why, -errno, "%s: %s", path, strerror(errno));
@@ -67,7 +77,9 @@ int image_open(struct image *img, const char *path, u64 most, struct why *why)
 
 	memset(img, 0, sizeof(*img));
 	img->path = path;
-	/* Without waiting: a pipe that nobody writes to is refused below, not waited for. */
+	err = check_kind(path, why);
+	if (err)
+		return err;
 	img->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (img->fd < 0)
 		return why_set(why, -errno, "%s can't be read: %s", path, strerror(errno));

@@ -27,8 +27,10 @@ void report_begin(struct report *rp)
 		printf("[");
 		return;
 	}
-	printf("%s: %llu bytes there and back for each row, lists of seed %llu\n\n", rp->image->path,
-	       (unsigned long long)rp->image->bytes, (unsigned long long)rp->seed);
+	printf("%s: %llu bytes, written to the target's disk and read back in each row; --seed %llu\n"
+	       "%s does DMA, %s copies with the CPU; 'softhca help matrix' has the options\n\n",
+	       rp->image->path, (unsigned long long)rp->image->bytes, (unsigned long long)rp->seed,
+	       adapter_name(ADAPTER_DMA), adapter_name(ADAPTER_SOFT));
 	printf("%-9s  %-6s  %-12s  %12s  %8s  %8s  %8s  %6s  %5s  %s\n", "initiator", "target", "machine", "bytes",
 	       "seconds", "MB/s", "mappings", "faults", "leaks", "verdict");
 	fflush(stdout);

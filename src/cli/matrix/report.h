@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* How the matrix is told: a table for people or JSON for programs, and a line that moves while it works. */
+/* The output of the matrix: a table for people or JSON for programs, and a progress line. */
 #ifndef MATRIX_REPORT_H
 #define MATRIX_REPORT_H
 

@@ -56,7 +56,7 @@ struct shape_list {
 	u32 room;
 };
 
-/** shape_list_make() - @len bytes of a machine's memory, in a shape that nobody chose. Return: 0 or -ENOMEM */
+/** shape_list_make() - @len bytes of a machine's memory, in a random shape. Return: 0 or -ENOMEM */
 int shape_list_make(struct shapes *s, struct machine *m, u32 len, struct shape_list *out);
 void shape_list_free(struct shape_list *l);
 

@@ -46,7 +46,7 @@ void disk_leave(struct disk_user *u);
 int disk_size(struct disk_user *u, u64 *bytes);
 int disk_read(struct disk_user *u, void *buf, u32 len, u64 at);
 int disk_write(struct disk_user *u, const void *buf, u32 len, u64 at, bool fua);
-/** disk_flush() - what any user has written is safe. A writeback that has failed is told to each user, once. */
+/** disk_flush() - make all users' writes durable. If a writeback has failed, each user gets the error once. */
 int disk_flush(struct disk_user *u);
 int disk_trim(struct disk_user *u, u32 len, u64 at);
 int disk_zero(struct disk_user *u, u32 len, u64 at, bool may_trim);

@@ -21,7 +21,7 @@
 
 static struct disk_attr attr = { .initiator = ADAPTER_SOFT,
 				 .target = ADAPTER_SOFT,
-				 .memory = SRP_MEMORY_ALL,
+				 .memory = SRP_MEMORY_FAST,
 				 .channels = 16,
 				 .block_size = 512 };
 static char *path;
@@ -29,7 +29,7 @@ static struct disk *disk;
 
 static void load(void)
 {
-	/* A file that may not grow is an error that the initiator is told, not the end of the process. */
+	/* A file that may not grow is an error for the initiator, not the end of the process. */
 	signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -89,9 +89,21 @@ static int config_kind(const char *key, const char *value, const char *const *wo
 	return *out < 0 ? -1 : 0;
 }
 
+static int config_adapter(const char *key, const char *value, enum adapter *out)
+{
+	int n;
+
+	for (n = 0; adapter_old_names[n]; n++)
+		if (!strcmp(value, adapter_old_names[n]))
+			break;
+	if (!adapter_old_names[n] && config_kind(key, value, adapter_names, &n))
+		return -1;
+	*out = (enum adapter)n;
+	return 0;
+}
+
 static int config(const char *key, const char *value)
 {
-	static const char *const adapters[] = { "dma", "soft", NULL };
 	static const char *const memories[] = { "fastreg", "fmr", "all", NULL };
 	static const char *const sizes[] = { "512", "4096", NULL };
 	int n = 0, err;
@@ -112,16 +124,10 @@ static int config(const char *key, const char *value)
 		attr.timeout_ms *= 1000;
 		return err;
 	}
-	if (!strcmp(key, "initiator")) {
-		err = config_kind(key, value, adapters, &n);
-		attr.initiator = n == ADAPTER_DMA ? ADAPTER_DMA : ADAPTER_SOFT;
-		return err;
-	}
-	if (!strcmp(key, "target")) {
-		err = config_kind(key, value, adapters, &n);
-		attr.target = n == ADAPTER_DMA ? ADAPTER_DMA : ADAPTER_SOFT;
-		return err;
-	}
+	if (!strcmp(key, "initiator"))
+		return config_adapter(key, value, &attr.initiator);
+	if (!strcmp(key, "target"))
+		return config_adapter(key, value, &attr.target);
 	if (!strcmp(key, "machine"))
 		return config_kind(key, value, machine_kinds, &attr.machine);
 	if (!strcmp(key, "memory")) {
@@ -148,10 +154,10 @@ static int config_complete(void)
 
 #define CONFIG_HELP \
 	"[file=]<FILE>       (required) The disk: a file or a block device.\n" \
-	"initiator=soft|dma  The client's side: an adapter whose CPU copies, or one that does DMA.\n" \
-	"target=soft|dma     The disk's side.\n" \
-	"machine=<KIND>      direct, iommu-strict, iommu-lazy, bounce or highmem.\n" \
-	"memory=<KIND>       By what keys the target reaches the client's bytes: all, fastreg or fmr.\n" \
+	"initiator=<ADAPTER> The client's side: ipath (default), whose CPU copies, or dmahca, which does DMA.\n" \
+	"target=<ADAPTER>    The disk's side: ipath (default) or dmahca.\n" \
+	"machine=<KIND>      direct (default), iommu-strict, iommu-lazy, bounce or highmem.\n" \
+	"memory=<KIND>       By what keys the target reaches the client's bytes: fastreg (default), fmr or all.\n" \
 	"channels=<N>        SRP channels, which requests share (default 16).\n" \
 	"timeout=<SECONDS>   After which a command is aborted (default: never).\n" \
 	"blocksize=512|4096  Of the disk.\n" \

@@ -49,7 +49,7 @@ void hca_free(void *mem)
 	atomic_long_dec(&blocks);
 	if (!is_vmalloc_addr(mem))
 		kfree(mem);
-	else if (preemptible())
+	else if (hca_may_sleep())
 		vfree(mem);
 	else if (llist_add(mem, &later))
 		schedule_work(&free_work);

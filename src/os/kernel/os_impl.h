@@ -146,10 +146,16 @@ static inline void hca_xchg_u64(void *p, const void *v, void *old)
 
 #define hca_mb() smp_mb() /* the core says */
 
-/* Whom a thread waits for may be a thread that isn't running; under a lock or in an interrupt nobody can be waited for so. */
+/* A thread in an RCU read section may be preempted, but must not sleep. */
+static inline bool hca_may_sleep(void)
+{
+	return preemptible() && !rcu_preempt_depth();
+}
+
+/* A thread may wait for one that isn't running; not under a lock or in an interrupt. */
 static inline void hca_pause(void)
 {
-	if (preemptible())
+	if (hca_may_sleep())
 		usleep_range(20, 100);
 	else
 		cpu_relax();
@@ -157,7 +163,7 @@ static inline void hca_pause(void)
 
 static inline void hca_relax(u32 *turns)
 {
-	if ((*turns)++ > 16 && preemptible())
+	if ((*turns)++ > 16 && hca_may_sleep())
 		usleep_range(20, 100);
 	else
 		cpu_relax();
@@ -216,7 +222,7 @@ struct hca_timer {
 #define hca_rcu_read_unlock() rcu_read_unlock()
 #define hca_rcu_deref(p) hca_load_acquire(&(p))
 
-/* The processor: who is moved to another one meanwhile shares a slot for a while. */
+/* The processor: a task that is moved to another processor meanwhile shares a slot for a while. */
 static inline unsigned int hca_slot(void)
 {
 	return raw_smp_processor_id() % 64;
@@ -245,8 +251,14 @@ static inline uintptr_t hca_context(void)
 	return (uintptr_t)current | (in_serving_softirq() ? 1 : 0);
 }
 
+/* With interrupts off no message is moved: the queue may be long. */
+static inline bool hca_may_carry(void)
+{
+	return !irqs_disabled();
+}
+
 /*
- * Softirqs stay out, and with them preemption: completion handlers and timers wait there for who is inside. Where
+ * Softirqs are disabled, and with them preemption, because completion handlers and timers wait there for threads inside. If
  * interrupts are off neither can happen, and softirqs must not be enabled again.
  */
 typedef bool hca_pin_t;

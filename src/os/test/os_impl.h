@@ -226,4 +226,8 @@ uintptr_t test_context(void);
 
 #define hca_context() test_context()
 
+bool test_may_carry(void);
+
+#define hca_may_carry() test_may_carry()
+
 #endif

@@ -73,9 +73,21 @@ unsigned int test_slot(void)
 	return index < 0 ? 0 : (unsigned int)index;
 }
 
+static bool interrupts_off;
+
+void test_interrupts_off(bool off)
+{
+	interrupts_off = off;
+}
+
 uintptr_t test_context(void)
 {
-	return (uintptr_t)test_self();
+	return interrupts_off ? 0 : (uintptr_t)test_self();
+}
+
+bool test_may_carry(void)
+{
+	return !interrupts_off;
 }
 
 /* ---- waiting ---- */
@@ -213,13 +225,19 @@ static u32 gather(bool paused, struct test_ctx *cand[])
 	return n;
 }
 
-/*
- * Does a thread that could go on go on? With weak memory the times that it does are of very different lengths: what goes wrong
- * there goes wrong when one thread stops at a certain place and another one gets far meanwhile.
- */
+static bool long_stops;
+
+void test_long_stops(bool on)
+{
+	if (test_scheduled)
+		test_bug("test_long_stops() inside test_run_threads()");
+	long_stops = on;
+}
+
+/* Does a thread that could go on go on? In bursts of very different lengths, or by an even chance for each decision. */
 static bool stays(void)
 {
-	if (!test_weak)
+	if (!test_weak && !long_stops)
 		return (test_mix(&run.chance) & 15) < run.stay;
 	if (run.burst) {
 		run.burst--;

@@ -71,12 +71,22 @@ u32 test_live(void);
  */
 int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *const args[], u64 *trace);
 
+/** test_interrupts_off() - from now on threads are where no message may be carried out and no handler called; or no longer */
+void test_interrupts_off(bool off);
+
 /**
  * test_weak_memory() - in the runs that follow others see what a thread stores late, and in another order; or at once again
  *
  * Stores by hca_store() and hca_store_release(), and threads that enter a slot; see weak.c for what such a test must keep to.
  */
 void test_weak_memory(bool on);
+
+/**
+ * test_long_stops() - in the runs that follow a thread goes on for up to 127 decisions of the others, or of its own; or as usual again
+ *
+ * For what goes wrong when one thread stops at a certain place and another one gets far meanwhile. Weak memory implies it.
+ */
+void test_long_stops(bool on);
 
 /** test_steps() - decisions that the last run took */
 u64 test_steps(void);

@@ -63,7 +63,7 @@ static inline int arena_os_open(const char *name, u64 bytes)
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	/* The last seal: nobody who gets the descriptor may add one that takes writing away from us. */
+	/* The last seal: no process that gets the descriptor can add a seal that makes it read-only for us. */
 	err = arena_os_set_size(fd, bytes);
 	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
 		err = -errno;

@@ -89,7 +89,7 @@ void hca_complete(struct hca_completion *c)
 {
 	int saved = errno;
 
-	/* After the exchange *c may be gone: the wake goes by its address alone, and a stray wake harms nobody. */
+	/* After the exchange *c may be freed: the wake needs only its address, and a stray wake does no harm. */
 	if (__atomic_exchange_n(&c->state, COMPLETE, __ATOMIC_SEQ_CST) == AWAITED)
 		syscall(SYS_futex, &c->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 	errno = saved;

@@ -108,6 +108,9 @@ static inline uintptr_t hca_context(void)
 	return (uintptr_t)&hca_thread_slot;
 }
 
+/* Nothing in a process is held up by a copy. */
+#define hca_may_carry() true
+
 /* A thread that spins offers the processor to others: no thread need be kept on one. */
 typedef struct {
 	char nothing;

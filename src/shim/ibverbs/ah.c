@@ -40,13 +40,12 @@ int shim_path(struct shim_device *dev, const struct ibv_ah_attr *a, struct hca_a
 	if (!a->is_global)
 		return shim_config()->infiniband ? 0 : shim_why(EINVAL, SHIM_LOG_QP, "path: RoCE needs is_global");
 	gid_in(&a->grh.dgid, &to->grh.dgid);
-	to->grh.flow_label = a->grh.flow_label;
+	to->grh.flow_label = a->grh.flow_label & MAX_FLOW_LABEL; /* as adapters do: programs set all bits */
 	to->grh.sgid_index = a->grh.sgid_index;
 	to->grh.hop_limit = a->grh.hop_limit;
 	to->grh.traffic_class = a->grh.traffic_class;
-	if (!shim_gid(dev, a->grh.sgid_index, &own) || a->grh.flow_label > MAX_FLOW_LABEL)
-		return shim_why(EINVAL, SHIM_LOG_QP, "path: no GID at index %u, or flow label 0x%x", a->grh.sgid_index,
-				a->grh.flow_label);
+	if (!shim_gid(dev, a->grh.sgid_index, &own))
+		return shim_why(EINVAL, SHIM_LOG_QP, "path: no GID at index %u", a->grh.sgid_index);
 	return 0;
 }
 

@@ -70,6 +70,7 @@ int shim_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc)
 			     shim_cq_take(c, batch, HCA_MIN(n, BATCH));
 		if (got <= 0)
 			break;
+		shim_wire_count(batch, got);
 		for (i = 0; i < got; i++)
 			fill_wc(&batch[i], &wc[done + i]);
 		done += got;

@@ -27,6 +27,7 @@ static int next(struct shim_cq *c)
 
 	if (got <= 0)
 		return got ? -got : ENOENT;
+	shim_wire_count(&c->current, 1);
 	c->ex.wr_id = c->current.wr_id;
 	c->ex.status = (enum ibv_wc_status)c->current.status;
 	if (hca_unlikely(c->wc_flags & IBV_WC_EX_WITH_COMPLETION_TIMESTAMP))

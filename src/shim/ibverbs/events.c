@@ -96,7 +96,7 @@ void shim_queue_ack(struct shim_queue *q, struct shim_event *e, u32 n)
 	pthread_mutex_unlock(&q->lock);
 }
 
-/* The descriptor counts events that nobody will get any more; another thread may just have read one of them. */
+/* The descriptor counts events that no thread will get any more; another thread may just have read one of them. */
 static void count_down(struct shim_queue *q, u32 n)
 {
 	u64 one;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Calls that versions of libibverbs after 44 brought: a program that was built with one
- * of them starts, and is told that the device can't do it. No argument is looked at, so none is declared.
+ * of them starts, and gets the error that the device can't do it. No argument is read, so none is declared.
  */
 #include "shim.h"
 

@@ -24,7 +24,7 @@ static int fill_path(struct shim_qp *q, const struct ibv_qp_attr *a, u32 mask, s
 		return err;
 	hca_store(&q->gone, 0ull);
 	to->ah.dlid = (u16)(shim_lid_is_ours(&a->ah_attr) ? shim_wire_lid(peer_number(q, a, mask)) : SHIM_NO_LID);
-	shim_wire_connect(to->ah.dlid);
+	shim_wire_connect(q, to->ah.dlid);
 	return 0;
 }
 

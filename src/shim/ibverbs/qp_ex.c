@@ -160,7 +160,7 @@ static void wr_bind_mw(struct ibv_qp_ex *ex, struct ibv_mw *mw, uint32_t rkey, c
 		fail(qp_of(ex)->build, EINVAL);
 }
 
-/* A queue pair is only made with what it can do; a program that calls something else hears of it. */
+/* A queue pair is only made with supported operations; a call of another one fails. */
 static void wr_send_tso(struct ibv_qp_ex *ex, void *hdr, uint16_t hdr_sz, uint16_t mss)
 {
 	(void)hdr;

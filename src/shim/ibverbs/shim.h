@@ -335,8 +335,11 @@ u32 shim_wire_lid(u32 qpn);
 /* No process has this address. */
 #define SHIM_NO_LID 0xbfffu
 
+/** shim_wire_count() - what the program has polled, for those who look from outside */
+void shim_wire_count(const struct hca_wc *wc, int n);
+
 /** shim_wire_connect() - a queue pair is about to be connected to one of the process at @lid. May sleep. */
-void shim_wire_connect(u32 lid);
+void shim_wire_connect(struct shim_qp *q, u32 lid);
 
 /** shim_wire_groups() - queue pairs joined a group, or left one. May sleep. */
 void shim_wire_groups(const struct hca *hca);
@@ -568,6 +571,7 @@ int shim_end_srq(struct shim_object *o, bool abandon);
  * @ah: the path as the program gave it; the engine's leads to the peer's process
  * @build: of the ibv_wr_*() calls; NULL: it has none
  * @gone: atomic: when the process of its peer ended; 0: it hasn't
+ * @process: atomic: which process that is, of all that ever had its number; 0: unknown
  * @target: of IBV_QPT_XRC_RECV: what this and other handles stand for; else NULL, as are @xrcd and @next_handle
  */
 struct shim_qp {
@@ -585,6 +589,7 @@ struct shim_qp {
 	struct shim_event async;
 	struct shim_build *build;
 	u64 gone HCA_ALIGNED(8);
+	u64 process HCA_ALIGNED(8);
 	struct shim_target *target;
 	struct shim_xrcd *xrcd;
 	struct shim_qp *next_handle;
@@ -667,7 +672,7 @@ void shim_target_end(struct shim_qp *qp);
 /** shim_target_set_path() - the path as the program gave it, for each handle */
 void shim_target_set_path(struct shim_qp *qp, const struct ibv_ah_attr *ah);
 
-/** shim_target_event() - each handle is told */
+/** shim_target_event() - each handle gets the event */
 void shim_target_event(struct hca_qp *qp, enum hca_event_type type);
 
 /* --- ah.c --- */

@@ -5,6 +5,7 @@
  */
 #include "shim.h"
 
+#include "shim/hooks.h"
 #include "softhca/abi/fabric.h"
 #include "wire/shm/shm.h"
 
@@ -21,9 +22,13 @@ static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
 #define MOURNING_NS 2000000000ull
 
 static struct hca_timer mourning;
+static u32 deaths; /* atomic: how many were told of */
+
+static void (*hook_died)(uint32_t node, uint64_t stamp); /* atomic */
 
 struct death {
 	u32 number;
+	u64 process;
 	bool noticed; /* by a queue pair */
 };
 
@@ -32,19 +37,28 @@ static void note_gone(struct shim_object *o, void *arg)
 	struct shim_qp *q = hca_container_of(o, struct shim_qp, obj);
 	struct death *d = arg;
 
+	u64 process = hca_load(&q->process);
+
 	if (hca_qp_is_datagram(q->qp->type) || hca_load(&q->qp->peer) >> 32 != d->number)
+		return;
+	/* It is connected to another process, that has the number now. */
+	if (process && process != d->process)
 		return;
 	hca_store(&q->gone, hca_now_ns());
 	d->noticed = true;
 }
 
 /* When the adapter is closed there is no queue pair, so the timer isn't started any more. */
-static void on_death(void *ctx, u32 number)
+static void on_death(void *ctx, u32 number, u64 process)
 {
-	struct death d = { .number = number };
+	struct death d = { .number = number, .process = process };
+	void (*hook)(uint32_t node, uint64_t stamp) = hca_load(&hook_died);
 
 	(void)ctx;
+	if (hook)
+		hook(number, process);
 	shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "the process of node %u ended", number);
+	hca_fetch_add(&deaths, 1u);
 	shim_each(SHIM_QP, NULL, note_gone, &d);
 	if (d.noticed)
 		hca_timer_start(&mourning, hca_now_ns() + MOURNING_NS);
@@ -156,6 +170,46 @@ void shim_wire_close(void)
 	node = NULL;
 }
 
+/* Any thread may poll the queue, so that what is added is added by the processor; for a whole run of completions at once. */
+static void add(u32 qpn, u32 errors, u32 received, u64 bytes)
+{
+	struct hca_fabric_count *c = hca_shm_count(node, qpn);
+
+	if (!c)
+		return;
+	if (hca_unlikely(errors))
+		hca_fetch_add(&c->errors, errors);
+	if (received) {
+		hca_fetch_add(&c->received, (u64)received);
+		hca_fetch_add(&c->received_bytes, bytes);
+	}
+}
+
+static bool is_receive(const struct hca_wc *wc)
+{
+	return wc->opcode == HCA_WC_RECV || wc->opcode == HCA_WC_RECV_RDMA_WITH_IMM;
+}
+
+void shim_wire_count(const struct hca_wc *wc, int n)
+{
+	u32 errors = 0, received = 0;
+	u64 bytes = 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (hca_unlikely(wc[i].status))
+			errors += wc[i].status != HCA_WC_WR_FLUSH_ERR;
+		else if (is_receive(&wc[i]))
+			received++, bytes += wc[i].byte_len;
+		if (i + 1 < n && wc[i + 1].qp_num == wc[i].qp_num)
+			continue;
+		if (errors || received)
+			add(wc[i].qp_num, errors, received, bytes);
+		errors = received = 0;
+		bytes = 0;
+	}
+}
+
 void shim_wire_poll(void)
 {
 	hca_shm_poll(node);
@@ -171,13 +225,20 @@ u32 shim_wire_lid(u32 qpn)
 	return qpn >> HCA_FABRIC_QPN_BITS;
 }
 
-void shim_wire_connect(u32 lid)
+/* A death that comes before the queue pair says which process it is of isn't noted at it: then it is looked again whether that lives. */
+void shim_wire_connect(struct shim_qp *q, u32 lid)
 {
+	u32 before;
+	u64 stamp;
 	int err;
 
-	if (lid == hca_shm_number(node))
-		return;
-	err = hca_shm_watch(node, lid);
+	do {
+		before = hca_load_acquire(&deaths);
+		stamp = 0;
+		err = hca_shm_watch(node, lid, &stamp);
+		hca_store(&q->process, stamp);
+		hca_mb();
+	} while (hca_load(&deaths) != before);
 	if (err)
 		shim_log(HCA_LOG_INFO, SHIM_LOG_QP, "node %u isn't there: %s", lid, strerror(-err));
 }
@@ -187,4 +248,21 @@ void shim_wire_groups(const struct hca *hca)
 	pthread_mutex_lock(&groups_lock);
 	hca_shm_joined(node, hca_load(&hca->mcast_members));
 	pthread_mutex_unlock(&groups_lock);
+}
+
+/* --- for the drop-in librdmacm; see shim/hooks.h --- */
+
+SHIM_EXPORT int softhca_fabric_dir(void)
+{
+	return node ? hca_shm_dir(node) : -ESRCH;
+}
+
+SHIM_EXPORT uint64_t softhca_node_stamp(uint32_t number)
+{
+	return node ? hca_shm_stamp(node, number) : 0;
+}
+
+SHIM_EXPORT void softhca_on_death(void (*died)(uint32_t node, uint64_t stamp))
+{
+	hca_store(&hook_died, died);
 }

@@ -27,7 +27,7 @@ static inline struct hca_qp *peer_of(const struct hca_qp *qp, const struct hca *
 	return hca_likely(peer && peer->type == qp->type && hca_load(&peer->peer) == qp->self) ? peer : NULL;
 }
 
-/* Does it take messages in this state? In RTR the first one is told of: that isn't done here. */
+/* Does it take messages in this state? In RTR the first message causes an event: that isn't done here. */
 static inline bool listens(u32 state)
 {
 	return hca_likely(state > HCA_QPS_RTR && state != HCA_QPS_ERR);

@@ -14,12 +14,12 @@
 
 #define IPV6 6u
 #define NEXT_IS_IBA 0x1bu
+#define NEXT_IS_UDP 17u
 
 #define IPV4_AT 20u
 #define IPV4_BYTES 20u
 #define IPV4_AND_WORDS 0x45u /* five words of header */
 #define IPV4_DONT_FRAGMENT 0x40u
-#define IPV4_NEXT_IS_UDP 17u
 #define UDP_BYTES 8u
 #define MAPPED 12u /* where the IPv4 address is in a mapped one */
 
@@ -35,15 +35,15 @@ static u32 transport_bytes(const struct hca_msg *m, bool imm)
 	return BTH_BYTES + DETH_BYTES + (imm ? IMM_BYTES : 0) + (((u32)m->len + 3) & ~3u) + ICRC_BYTES;
 }
 
-/* IBTA vol. 1, 8.3 */
-static void write_ipv6(const struct hca_msg *m, bool imm, u8 *out)
+/* IBTA vol. 1, 8.3; on RoCE a header of IPv6, with UDP's behind it (annex A17.4.5) */
+static void write_ipv6(const struct hca_msg *m, bool imm, bool roce, u8 *out)
 {
 	u32 first = IPV6 << 28 | (u32)m->ud.traffic_class << 20 | m->ud.flow_label;
 
 	put16(out, first >> 16);
 	put16(out + 2, first & 0xffff);
-	put16(out + 4, transport_bytes(m, imm));
-	out[6] = NEXT_IS_IBA;
+	put16(out + 4, transport_bytes(m, imm) + (roce ? UDP_BYTES : 0));
+	out[6] = roce ? NEXT_IS_UDP : NEXT_IS_IBA;
 	out[7] = m->ud.hop_limit;
 	hca_memcpy(out + 8, m->ud.sgid.raw, sizeof(m->ud.sgid.raw));
 	hca_memcpy(out + 24, m->ud.dgid.raw, sizeof(m->ud.dgid.raw));
@@ -70,7 +70,7 @@ static void write_ipv4(const struct hca_msg *m, bool imm, u8 *out)
 	put16(ip + 2, IPV4_BYTES + UDP_BYTES + transport_bytes(m, imm));
 	ip[6] = IPV4_DONT_FRAGMENT;
 	ip[8] = m->ud.hop_limit;
-	ip[9] = IPV4_NEXT_IS_UDP;
+	ip[9] = NEXT_IS_UDP;
 	hca_memcpy(ip + 12, m->ud.sgid.raw + MAPPED, 4);
 	hca_memcpy(ip + 16, m->ud.dgid.raw + MAPPED, 4);
 	put16(ip + 10, checksum(ip));
@@ -81,5 +81,5 @@ void hca_message_grh(const struct hca *hca, const struct hca_msg *m, bool imm, u
 	if (hca->attr.roce && hca_gid_is_ipv4(m->ud.sgid.raw) && hca_gid_is_ipv4(m->ud.dgid.raw))
 		write_ipv4(m, imm, out);
 	else
-		write_ipv6(m, imm, out);
+		write_ipv6(m, imm, hca->attr.roce, out);
 }

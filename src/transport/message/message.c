@@ -87,6 +87,7 @@ const struct hca_qp_transport hca_message_transport = {
 	.drained = drained,
 	.reset = reset,
 	.late = hca_message_late,
+	.resume = hca_message_resume,
 };
 
 static void no_packet(void *client, const struct hca_arrival *a)

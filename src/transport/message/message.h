@@ -14,7 +14,7 @@
 /* Requests that wait for their answers. */
 #define HCA_MESSAGE_WINDOW 64u
 
-/* Pieces that may wait while another thread is at rx; a peer who sends more is told to come again. */
+/* Pieces that may wait while another thread is at rx; further pieces are refused, and the peer repeats them. */
 #define HCA_MESSAGE_BACKLOG 64u
 
 #define HCA_GRH_BYTES 40u
@@ -29,6 +29,14 @@ struct hca_message_late {
 	struct hca_msg msg;
 	bool refused;
 	u8 bytes[];
+};
+
+/** struct hca_message_left - what is left of a message; @finish.qp NULL: nothing. @reply goes to @slid if it @answers. */
+struct hca_message_left {
+	struct hca_resp_finish finish;
+	struct hca_reply reply;
+	u32 slid;
+	bool answers;
 };
 
 /**
@@ -46,6 +54,8 @@ struct hca_message_late {
  *
  * The responder's, by the thread that is at rx:
  * @expected: number of the request that comes next; @expected_off: its next piece, of the session @coming if it isn't the first
+ *
+ * @left: a message that completes when no thread uses the key it invalidated: a worker waits for that, not the thread that takes in
  *
  * These outlive a reset:
  * @session: of the requester
@@ -68,6 +78,7 @@ struct hca_message_qp {
 	u32 expected;
 	u64 expected_off;
 	u32 coming;
+	struct hca_message_left left;
 
 	u32 session;
 	u32 refusing;
@@ -79,7 +90,7 @@ struct hca_transfer {
 	struct hca_carried c;
 	struct hca_sge_cursor data;
 	const u8 *inline_data; /* or NULL: the bytes are at @data */
-	bool by_place; /* the wire was told where the piece is, and @data is still at its beginning */
+	bool by_place; /* the wire got the address of the piece, and @data is still at its beginning */
 	hca_site_t site;
 	struct hca_resp_finish finish; /* set by the responder; finish.qp is NULL before */
 };
@@ -99,7 +110,8 @@ bool hca_message_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, const 
 
 /* responder.c. It calls no handler: the wire's caller runs the event queue when it is outside (wire/wire.h). */
 enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct hca_reply *r);
-void hca_message_late(struct hca_qp *qp, struct hca_rx_node *node);
+bool hca_message_late(struct hca_qp *qp, struct hca_rx_node *node);
+void hca_message_resume(struct hca_qp *qp);
 
 /**
  * hca_message_grh() - the network's header of a datagram

@@ -267,7 +267,7 @@ static bool retry(struct hca_qp *qp, u32 idx, enum hca_answer answer, u8 rnr_cod
 		return true;
 	}
 	/* Without a timeout no request is ever repeated (IBTA 9.7.6.1.3): only the queue pair's end ends this. */
-	if (answer == HCA_ANSWER_NONE && (!qp->attr.timeout || qp->retries++ < qp->attr.retry_cnt)) {
+	if (answer == HCA_ANSWER_NONE && (!qp->attr.timeout || hca_req_may_retry(qp))) {
 		put_off(qp, idx, hca_ack_timeout_ns(qp->attr.timeout));
 		return true;
 	}
@@ -410,7 +410,7 @@ static void wait_for_wire(struct hca_qp *qp, const struct outcome *o)
 	hca_req_block(qp, o->calls);
 }
 
-/* What isn't reliable hears of nothing, also where there is nobody: it is complete when it has left (IBTA 9.8). */
+/* An unreliable request gets no answer, also if there is no peer: it is complete when it was sent (IBTA 9.8). */
 static bool is_lost(const struct hca_qp *qp, enum hca_answer answer)
 {
 	return answer == HCA_ANSWER_NONE && !hca_qp_is_reliable(qp->type);
@@ -592,7 +592,7 @@ void hca_message_run(struct hca_qp *qp, hca_irqflags_t flags)
 		hca_req_hand_over(qp);
 	hca_store(&qp->running, false);
 	hca_spin_unlock(&qp->lock, flags);
-	/* Whoever saw the last completion may have destroyed the queue pair. */
+	/* A thread that saw the last completion may have destroyed the queue pair. */
 	if (hca_unlikely(hca->wire->ops->flush))
 		hca->wire->ops->flush(hca->wire, hca->lid);
 }
@@ -720,25 +720,25 @@ bool hca_message_timeout(struct hca_qp *qp)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
 	struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head);
-	bool stuck;
+	bool timed = mq->timing, stuck;
 
 	hca_spin_assert(&qp->lock);
 	mq->armed = false;
+	mq->timing = false;
 	if (qp->waiting) {
 		qp->waiting = false;
-		mq->timing = false;
 		return true;
 	}
+	/* Where nothing is issued and the wire is ready, the run that is to come starts the timer. */
 	stuck = qp->sq.issue == qp->sq.head;
-	if (!mq->timing || !may_send(qp) || mq->failed || (stuck && !hca_load(&qp->is_blocked)))
+	if (!timed || !may_send(qp) || mq->failed || (stuck && !hca_load(&qp->is_blocked)))
 		return false;
-	mq->timing = false;
 	if (mq->renewed) {
 		expect_answer(qp);
 		return false;
 	}
 	/* The wire loses nothing, so nothing is sent again; but a peer that never answers, or takes nothing in, is no peer. */
-	if ((stuck || e->state == HCA_SQE_ISSUED) && qp->retries++ >= qp->attr.retry_cnt) {
+	if ((stuck || e->state == HCA_SQE_ISSUED) && !hca_req_may_retry(qp)) {
 		e->why = HCA_VENDOR_NO_ANSWER;
 		answer_entry(qp, e, HCA_WC_RETRY_EXC_ERR);
 		if (stuck)

@@ -62,7 +62,7 @@ static hca_site_t site_of(const struct hca_carried *c)
 
 /* --- one-sided --- */
 
-/* Of an unreliable message that was refused no piece is written: its sender, who hears of nothing, goes on with it. */
+/* No further piece of a refused unreliable message is written: its sender gets no answer and continues with it. */
 static bool allowed(const struct hca_qp *qp, u64 pd, const struct hca_opcode *op, const struct hca_msg *m)
 {
 	return hca_key_check(&qp->hca->keys, m->rkey, pd, qp->qpn, m->raddr, m->len, op->remote);
@@ -348,10 +348,9 @@ struct later {
 	struct hca_resp_finish finish;
 };
 
-static void send_answer(struct hca_qp *qp, const struct hca_carried *c, struct hca_reply *r, enum hca_answer answer)
+static void fill_answer(const struct hca_carried *c, struct hca_reply *r, enum hca_answer answer)
 {
 	const struct hca_opcode *op = hca_opcode(c->msg.opcode);
-	struct hca_wire *wire = qp->hca->wire;
 	const struct hca_msg *m = &c->msg;
 
 	r->answer = (u8)answer;
@@ -361,28 +360,55 @@ static void send_answer(struct hca_qp *qp, const struct hca_carried *c, struct h
 	r->off = m->off;
 	r->bytes = c->bytes;
 	r->len = !answer && (op->flags & (HCA_OP_READS | HCA_OP_ATOMIC)) == HCA_OP_READS ? m->piece : 0;
-	wire->ops->answer(wire, m->slid, r);
 }
 
-/* Outside. Return: what the wire is told at once. */
-static enum hca_answer finish_later(struct later *l, const struct hca_carried *c, struct hca_reply *r,
-				    enum hca_answer answer)
+static void answer_and_complete(struct hca_qp *qp, struct hca_resp_finish *f, u32 slid, const struct hca_reply *r,
+				bool answers)
 {
-	struct hca_resp_finish *f = &l->finish;
+	struct hca_wire *wire = qp->hca->wire;
 
+	if (answers)
+		wire->ops->answer(wire, slid, r);
 	if (f->qp)
-		hca_key_invalidate_finish(&f->invalidation);
-	if (answer != HCA_ANSWER_PENDING && c->msg.flags & HCA_MSG_RELIABLE && l->qp->hca->wire->ops->answer) {
-		send_answer(l->qp, c, r, answer);
-		answer = HCA_ANSWER_PENDING;
-	}
-	if (f->qp)
-		hca_rx_complete(f->qp, &f->wc, f->solicited);
+		hca_rx_complete(qp, &f->wc, f->solicited);
 	f->qp = NULL;
-	return answer;
 }
 
-/* There is no room for it. The peer is told so in its turn, and sends it and what follows again; nothing else of it is taken in meanwhile. */
+/*
+ * Outside. @answer: set to what the wire is told at once. Return: done, and rx is the caller's still; else a worker waits for the users of a
+ * key: they may be threads of other processes, and the caller takes in for all queue pairs.
+ */
+static bool finish_later(struct later *l, const struct hca_carried *c, struct hca_reply *r, enum hca_answer *answer)
+{
+	struct hca_message_left *left = &hca_message_qp(l->qp)->left;
+	struct hca_resp_finish *f = &l->finish;
+	bool answers;
+
+	answers = *answer != HCA_ANSWER_PENDING && c->msg.flags & HCA_MSG_RELIABLE && l->qp->hca->wire->ops->answer;
+	if (answers) {
+		fill_answer(c, r, *answer);
+		*answer = HCA_ANSWER_PENDING;
+	}
+	if (hca_unlikely(f->qp && (f->invalidation.mr || f->invalidation.mw))) {
+		*left = (struct hca_message_left){ *f, *r, c->msg.slid, answers };
+		hca_qp_want(l->qp, HCA_QP_RX, true);
+		return false;
+	}
+	answer_and_complete(l->qp, f, c->msg.slid, r, answers);
+	return true;
+}
+
+void hca_message_resume(struct hca_qp *qp)
+{
+	struct hca_message_left *left = &hca_message_qp(qp)->left;
+
+	if (!left->finish.qp)
+		return;
+	hca_key_invalidate_finish(&left->finish.invalidation);
+	answer_and_complete(qp, &left->finish, left->slid, &left->reply, left->answers);
+}
+
+/* There is no room for it. The peer gets an RNR NAK in its turn, and sends it and the following pieces again; they are refused meanwhile. */
 static enum hca_rx_entered refuse_later(struct hca_qp *qp, const struct hca_msg *m)
 {
 	struct hca_message_qp *mq = hca_message_qp(qp);
@@ -440,7 +466,7 @@ static bool leave_behind(struct hca_qp *qp, struct hca_carried *c, enum hca_answ
 	return entered == HCA_RX_OURS;
 }
 
-void hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
+bool hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 {
 	struct hca_message_late *l = hca_container_of(node, struct hca_message_late, node);
 	struct hca_carried c = { .msg = l->msg, .bytes = l->bytes };
@@ -448,6 +474,7 @@ void hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 	struct hca_quiesce_mark mark;
 	enum hca_answer answer;
 	struct hca_reply r = { 0 };
+	bool done;
 
 	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, c.msg.piece);
 	if (!l->refused) {
@@ -460,11 +487,12 @@ void hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 		r.code = (u8)hca_load(&qp->rnr_timer);
 	}
 	hca_quiesce_leave(&mark);
-	(void)finish_later(&later, &c, &r, answer);
+	done = finish_later(&later, &c, &r, &answer);
 	if (l->refused)
 		hca_store_release(&hca_message_qp(qp)->refusing, 0u);
 	else
 		hca_free(l);
+	return done;
 }
 
 /* --- connected --- */
@@ -654,8 +682,8 @@ enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct 
 	}
 	hca_quiesce_leave(&mark);
 	if (hca_unlikely(later.qp)) {
-		answer = finish_later(&later, c, r, answer);
-		hca_rx_leave(later.qp);
+		if (hca_likely(finish_later(&later, c, r, &answer)))
+			hca_rx_leave(later.qp);
 		hca_fetch_add(&later.qp->holds, (u32)-1);
 	}
 	/* What isn't reliable is answered by nothing; but the sender's own memory is the sender's own trouble. */

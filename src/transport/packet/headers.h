@@ -82,7 +82,7 @@ struct hca_grh {
  * @imm: immediate data, in network order as it came; or the R_Key of an IETH
  * @has_grh: @grh means something
  * @raw_grh: set by decoding: its 40 bytes, or NULL
- * @malformed: for who decodes: hca_packet_decode() gave -EPROTO
+ * @malformed: hca_packet_decode() returned -EPROTO
  * @payload, @len: set by decoding; for encoding only @len counts
  */
 struct hca_packet {

@@ -232,7 +232,7 @@ static void run(struct hca_qp *qp, hca_irqflags_t flags)
 		hca_req_hand_over(qp);
 	hca_store(&qp->running, false);
 	hca_spin_unlock(&qp->lock, flags);
-	/* Whoever saw the last completion may have destroyed the queue pair. */
+	/* A thread that saw the last completion may have destroyed the queue pair. */
 	if (sent && hca->wire->ops->flush)
 		hca->wire->ops->flush(hca->wire, hca->lid);
 }
@@ -353,7 +353,7 @@ static struct hca_rx_node *keep(const struct hca_arrival *a)
 }
 
 /* What waited. Its memory goes; and it may leave an invalidation to be finished, which we can do: we aren't inside any more. */
-static void late(struct hca_qp *qp, struct hca_rx_node *node)
+static bool late(struct hca_qp *qp, struct hca_rx_node *node)
 {
 	struct late *l = hca_container_of(node, struct late, node);
 	struct hca_quiesce_mark mark;
@@ -366,6 +366,13 @@ static void late(struct hca_qp *qp, struct hca_rx_node *node)
 	hca_free(l);
 	if (unfinished)
 		hca_resp_finish_here(&hca_packet_qp(qp)->finish);
+	return true;
+}
+
+/* What @late was asked for was done there. */
+static void resume(struct hca_qp *qp)
+{
+	(void)qp;
 }
 
 /*
@@ -490,4 +497,5 @@ const struct hca_qp_transport hca_packet_transport = {
 	.drained = drained,
 	.reset = reset,
 	.late = late,
+	.resume = resume,
 };

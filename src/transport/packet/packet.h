@@ -100,7 +100,7 @@ struct hca_packet_qp {
 	u32 failed_idx; /* if @failed: this request ends in @status when those before it are done */
 	enum hca_wc_status status;
 	bool failed;
-	bool recovering; /* what is under way was sent again: one loss is told often, and repaired once */
+	bool recovering; /* the packets under way were sent again: one loss is reported often, and repaired once */
 	bool repeating; /* and not all of it, up to @repeated_to, is acknowledged: a gap in the answers may be of those before */
 	u32 repeated_to;
 	bool placing; /* a response is being put into the oldest request's entries: nothing completes meanwhile */

@@ -88,7 +88,7 @@ static void retry(struct hca_qp *qp)
 {
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 
-	if (qp->retries++ < qp->attr.retry_cnt) {
+	if (hca_req_may_retry(qp)) {
 		pq->snd = pq->una;
 		pq->snd_idx = pq->una_idx;
 		pq->recovering = true;

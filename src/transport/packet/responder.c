@@ -89,7 +89,7 @@ static enum hca_vendor_err not_noted(const struct hca_qp *qp, enum hca_answer an
 						 HCA_VENDOR_SEQUENCE;
 }
 
-/* The peer is told why, and then nothing any more: this is sent though the queue pair is in error. */
+/* The last answer gives the peer the reason: it is sent although the queue pair is in error. */
 static void owe_last_words(struct hca_qp *qp, u32 psn, u32 msn, enum hca_answer answer)
 {
 	const struct hca_packet_resp o = { .op = HCA_PKT_ACK, .syndrome = nak_of(answer), .psn = psn, .msn = msn };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory of another process that this one maps as well: which keys are of such memory,
- * and where it stands here. direct.c asks with each piece, and makes one known when its
- * key was used so often that it pays. This room's own.
+ * Memory of another process that this one maps as well: the keys of such memory,
+ * and its address here. direct.c asks with each piece, and looks for an alias when a
+ * key has been used often enough. Private to this folder.
  *
- * What is known of a peer is read by threads that have their mark set, without a lock.
- * Whatever is taken out is freed when no thread has the mark any more that it had then.
+ * Threads with their mark set read the aliases of a peer without a lock.
+ * A removed alias is freed when every thread has changed the mark that it had then.
  */
 #ifndef HCA_SHM_ALIAS_H
 #define HCA_SHM_ALIAS_H
@@ -17,9 +17,9 @@
 #define SHM_ALIAS_KEYS 256u /* of a peer, by the key's index; a power of two */
 
 /**
- * struct shm_alias - a mapping of our own, beside that of the program, which may unmap its own at any time
- * @refs: keys that have it
- * @at, @len: where
+ * struct shm_alias - the wire's own mapping, in addition to the program's, which the program may unmap at any time
+ * @refs: keys that use it
+ * @at, @len: its address and length
  * @off: of its first byte in the file
  * @dev, @ino, @name: of the file, as struct shm_mapping has them
  */
@@ -37,11 +37,11 @@ struct shm_alias {
 
 /**
  * struct shm_alias_key - a key whose memory is in an alias; constant while it is published
- * @key, @seq, @base, @length: what its entry said: another registration differs in @seq
+ * @key, @seq, @base, @length: from its entry: another registration differs in @seq
  * @entry: it
- * @at: where the byte at @base is here
- * @reads, @writes: what both processes may do there
- * @peer: its node's number; @slot: where it is published
+ * @at: the address here of the byte at @base
+ * @reads, @writes: the rights of both processes
+ * @peer: its node's number; @slot: its place in the table
  */
 struct shm_alias_key {
 	struct shm_alias_key *next;
@@ -59,9 +59,9 @@ struct shm_alias_key {
 };
 
 /**
- * struct shm_alias_count - how much a key is used
+ * struct shm_alias_count - counts the use of a key
  * @seq: of which registration
- * @used: counted in bytes and uses; @enough: when it is looked at
+ * @used: bytes and uses so far; @enough: the value at which the key is looked up
  */
 struct shm_alias_count {
 	u32 seq;
@@ -69,13 +69,13 @@ struct shm_alias_count {
 	u32 enough;
 };
 
-/** struct shm_alias_peer - what is known of one peer's keys; @known: atomic; @count: atomic fields, and guesses where threads meet */
+/** struct shm_alias_peer - the known keys of a peer; @known: atomic; @count: atomic fields, approximate if threads count at once */
 struct shm_alias_peer {
 	struct shm_alias_key *known[SHM_ALIAS_KEYS];
 	struct shm_alias_count count[SHM_ALIAS_KEYS];
 };
 
-/** struct shm_aliases - those of all peers; under the lock of struct shm_direct. @keys: atomic to see whether there are any */
+/** struct shm_aliases - the aliases of all peers; under the lock of struct shm_direct. @keys: atomic, to check for any */
 struct shm_aliases {
 	struct shm_alias *all;
 	u32 n;
@@ -83,10 +83,10 @@ struct shm_aliases {
 };
 
 /**
- * shm_alias_find() - where the bytes of a key are here; the caller has its mark set
- * @key: as its entry says now, @key->seq with it
+ * shm_alias_find() - the address of a key's bytes here; the caller has its mark set
+ * @key: from its entry now, with @key->seq
  * @right: HCA_ACCESS_REMOTE_READ, _WRITE or _ATOMIC
- * Return: the address of the byte at @key->base; NULL: not in memory of ours, as far as is known
+ * Return: the address of the byte at @key->base; NULL: there is no known alias
  */
 static inline u8 *shm_alias_find(const struct shm_alias_peer *p, const struct hca_fabric_key *key, u32 right)
 {
@@ -100,8 +100,8 @@ static inline u8 *shm_alias_find(const struct shm_alias_peer *p, const struct hc
 /**
  * shm_alias_count() - a key's bytes were moved in another way
  *
- * A look costs as much as is lost by a hundred small pieces that go the other way, or a dozen large ones; that many come first, so
- * that all looks together cost about as much as the pieces did, and no more. Each look in vain doubles how many come before the next.
+ * A look costs as much as a hundred small pieces, or a dozen large ones, lose without an alias. That many come first, so
+ * that all looks together cost about as much as the pieces did. Each unsuccessful look doubles the number before the next.
  * Return: it pays to look at the key
  */
 bool shm_alias_count(struct shm_alias_peer *p, const struct hca_fabric_key *key, u32 bytes);
@@ -116,12 +116,12 @@ bool shm_alias_count(struct shm_alias_peer *p, const struct hca_fabric_key *key,
 struct shm_alias_key *shm_alias_look(struct shm_aliases *a, u32 number, s32 pid, u64 guard,
 				     const struct hca_fabric_key *entry, const struct hca_fabric_key *key);
 
-/** shm_alias_publish() - the lock is held. Return: one that was in its place: shm_alias_free() it when nobody uses it; NULL: none */
+/** shm_alias_publish() - the lock is held. Return: the alias that had its place: call shm_alias_free() when no thread uses it; NULL: none */
 struct shm_alias_key *shm_alias_publish(struct shm_aliases *a, struct shm_alias_peer *p, struct shm_alias_key *k);
 
 /**
  * shm_alias_stale() - take one out whose registration is over, or, with @peer, any of that peer's; the lock is held
- * Return: it, to be freed when nobody uses it; NULL: there is none
+ * Return: the alias, to be freed when no thread uses it; NULL: there is none
  */
 struct shm_alias_key *shm_alias_stale(struct shm_aliases *a, u32 peer);
 

@@ -2,7 +2,7 @@
 /*
  * The word of a living process; see alive.h. It is made like a robust futex: the thread's
  * list names it, and it has the thread's number, so the system marks it at the thread's
- * end (set_robust_list(2)). Nobody ever waits on it.
+ * end (set_robust_list(2)). No thread ever waits on it.
  */
 #include "wire/shm/alive.h"
 

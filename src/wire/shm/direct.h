@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One-sided work between processes by the initiator alone: it looks the peer's queue
- * pair and key up in the peer's file, and moves the bytes by process_vm_readv() and
- * _writev(), or by plain stores where it maps the memory too. Whatever isn't plainly
- * allowed and possible is left to a message. This room's own.
+ * One-sided work between processes, done by the initiator: it looks up the peer's queue pair and
+ * key in the peer's file, and moves the bytes by process_vm_readv() and process_vm_writev(), or by
+ * plain stores if it maps the memory too. If a check fails or something is unclear, the request
+ * goes as a message. Private to this folder.
  */
 #ifndef HCA_SHM_DIRECT_H
 #define HCA_SHM_DIRECT_H
@@ -17,11 +17,11 @@ struct shm_target;
 
 /**
  * struct shm_direct - the initiator of a node
- * @self: the head of its own file: use marks, and who else uses us
+ * @self: the head of its own file: use marks, and the users of this node
  * @dir: of the fabric
- * @refused: the system doesn't let us: atomic
- * @peer: by number, from 1; atomic. NULL: not looked at yet
- * @memory: for memory that both processes map; NULL: it is as other memory
+ * @refused: the system forbids the calls: atomic
+ * @peer: by number, from 1; atomic. NULL: not opened yet
+ * @memory: for memory that both processes map; NULL: treat it like other memory
  * @aliases: of all peers
  * @lock: opening and dropping peers, and aliases
  */
@@ -38,7 +38,7 @@ struct shm_direct {
 
 /**
  * shm_direct_init() - @dir stays open until the end
- * @never: all is left to messages
+ * @never: use messages always
  * @memory: as struct shm_direct has it
  *
  * Return: 0, -ENOMEM. May sleep.
@@ -49,26 +49,26 @@ int shm_direct_init(struct shm_direct *d, struct hca_fabric_node *self, int dir,
 /** shm_direct_fini() - no thread uses it. @child: of a process that was forked since: aliases are the parent's. May sleep. */
 void shm_direct_fini(struct shm_direct *d, bool child);
 
-/** shm_direct_do() - carry a piece out. From within the wire's send. Return: done; else nothing has happened that the message wouldn't do. */
+/** shm_direct_do() - carry out a piece. From within the wire's send. Return: true: done; false: send it as a message, which may repeat what was done. */
 bool shm_direct_do(struct shm_direct *d, struct hca_carried *c);
 
 /**
  * shm_direct_atomic() - the same for an atomic; only of memory that this process maps too
- * @answer: set when it was done: HCA_ANSWER_ACK; HCA_ANSWER_LOC_PROT: what was there can't be written where the requester wants it
+ * @answer: set if it was done: HCA_ANSWER_ACK; HCA_ANSWER_LOC_PROT: the previous value can't be written to the requester's memory
  */
 bool shm_direct_atomic(struct shm_direct *d, struct hca_carried *c, enum hca_answer *answer);
 
-/** shm_direct_meet() - get to know a node before the first piece for it. May sleep. */
+/** shm_direct_meet() - open a node's file before the first piece for it. May sleep. */
 void shm_direct_meet(struct shm_direct *d, u32 node);
 
-/** shm_direct_forget() - a node ended: let go of its file. May sleep. Not from inside an adapter. */
+/** shm_direct_forget() - a node has ended: unmap its file. May sleep. Not from inside an adapter. */
 void shm_direct_forget(struct shm_direct *d, u32 node);
 
-/** shm_direct_ended() - keys of others have ended: let go of their memory. May sleep. Not from inside an adapter. */
+/** shm_direct_ended() - keys of other nodes have ended: unmap their memory. May sleep. Not from inside an adapter. */
 void shm_direct_ended(struct shm_direct *d);
 
 /**
- * shm_direct_settle() - return when no live node, or not this one, uses our memory that began before the call
+ * shm_direct_settle() - return when every access to this node's memory that began before the call, by one or all nodes, has ended
  * @node: its number; 0: all
  *
  * Not from inside an adapter.

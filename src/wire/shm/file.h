@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Memory for the fabric's files, there before anybody uses it. This room's own. */
+/* Memory for the fabric's files, reserved before its use. Private to this folder. */
 #ifndef HCA_SHM_FILE_H
 #define HCA_SHM_FILE_H
 

@@ -2,7 +2,8 @@
 /*
  * Multicast: a datagram for a group goes to each node that has queue pairs in any. A
  * node that joins its first group says so to all that are there, by a bit in their
- * files; a node that comes later looks at all that are there itself.
+ * files; a node that comes later looks at all that are there itself. The bit of a node
+ * that has ended, or left all groups, goes when that is found out.
  */
 #include "wire/shm/internal.h"
 
@@ -32,7 +33,7 @@ void hca_shm_joined(struct hca_shm *shm, u32 groups)
 		return;
 	first = groups && !hca_load(&shm->node.head->joined);
 	hca_store(&shm->node.head->joined, groups);
-	hca_mb(); /* who isn't there yet sees it when it comes */
+	hca_mb(); /* a node that comes later sees it then */
 	if (first)
 		shm_dir_nodes(shm->dir, tell_node, shm);
 }
@@ -52,17 +53,27 @@ void shm_group_learn(struct hca_shm *shm)
 	shm_dir_nodes(shm->dir, ask_node, shm);
 }
 
+/* A node that joins says so first and sets its bit in our file then: one of the two is seen here. */
+void shm_group_forget(struct hca_shm *shm, u32 number)
+{
+	hca_fetch_and(&shm->node.head->members[number / 64], ~(1ull << (number % 64)));
+	hca_mb();
+	ask_node(shm, number);
+}
+
 static bool has_joined(struct hca_shm *shm, u32 number)
 {
 	struct shm_peer *p = shm_peer_get(shm, number);
 	hca_irqflags_t flags;
-	bool joined;
+	bool joined = false;
 
-	if (!p || (!shm_peer_is_there(p) && shm_peer_connect(shm, p)))
-		return false;
-	hca_spin_lock(&p->lock, flags);
-	joined = p->node.head && hca_load(&p->node.head->joined);
-	hca_spin_unlock(&p->lock, flags);
+	if (p && (shm_peer_is_there(p) || !shm_peer_connect(shm, p))) {
+		hca_spin_lock(&p->lock, flags);
+		joined = p->node.head && hca_load(&p->node.head->joined);
+		hca_spin_unlock(&p->lock, flags);
+	}
+	if (!joined)
+		shm_group_forget(shm, number);
 	return joined;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the files of this room share: the wire of a process and the peers that it knows.
+ * What the files of this folder share: the wire of a process and its peers.
  *
- * Locks, outermost first: @taking (one thread takes in what arrives; a flag, so that others don't wait), @connecting, a peer's
- * @lock. None of them is held while a client is called, but for @taking.
+ * Locks, outermost first: @taking (one thread reads the rings; a flag, so that others don't wait), @connecting, a peer's
+ * @lock. Only @taking is held while a client is called.
  */
 #ifndef HCA_SHM_INTERNAL_H
 #define HCA_SHM_INTERNAL_H
@@ -26,14 +26,15 @@ struct shm_late {
 
 /**
  * struct shm_peer - another node; made when its number is first used, and stays until the wire closes
- * @node, @out: mapped and unmapped by a thread that is @connecting and holds @lock; to unmap them, it is also @taking. So who takes
- *	in what arrives, or holds @lock, may use them. Both lanes of @out are written under @lock.
- * @bad: the stamp of a node that wrote what can't be
+ * @node, @out: mapped and unmapped by a thread that is @connecting and holds @lock; to unmap them, it is also @taking. So a thread that is
+ *	@taking, or holds @lock, may use them. Both lanes of @out are written under @lock.
+ * @bad: the stamp of a node that wrote an invalid entry
  * @blocked: the wire said "not now" for want of room to it; since when, and the tail then
- * @named: and that it takes nothing in was logged
+ * @named: the log has named it because it reads nothing
  * @late, @late_end: replies that wait for room; of the own node, those to itself; @late is atomic, looked at without the lock
  * @in: while @taking
- * @gone: atomic: it ended, or wrote what can't be; the watcher is to drop it
+ * @gone: atomic: it has ended, or wrote an invalid entry; the watcher must drop it
+ * @again: while @connecting: another node has the number by now, and must be watched after this one was dropped
  */
 struct shm_peer {
 	u32 number;
@@ -51,14 +52,15 @@ struct shm_peer {
 	struct shm_ring in;
 	int pidfd;
 	u32 gone;
+	bool again;
 };
 
 /**
  * struct hca_shm - the wire
  * @client, @client_ops: set and cleared while @taking
  * @node: own
- * @share: what others may know of our adapter; @direct: one-sided work of ours
- * @child: a child that was forked has nothing of all this
+ * @share: the public state of the adapter; @direct: its one-sided work
+ * @child: this is a forked child, which can't use the wire
  */
 struct hca_shm {
 	struct hca_wire wire;
@@ -77,14 +79,14 @@ struct hca_shm {
 	pthread_mutex_t connecting;
 	u32 taking HCA_ALIGNED(HCA_CACHE_LINE); /* atomic */
 	u8 *read_bytes; /* HCA_PIECE of them, while taking: of a read that is answered at once */
-	u32 looks; /* while taking: that may find nothing before hints are taken back */
-	u32 turns; /* while taking: and how many more there may be */
+	u32 looks; /* while taking: the number of empty reads before hints are cleared */
+	u32 turns; /* while taking: the number of reads before hints are cleared */
 	struct hca_timer stalled;
 
 	/* progress.c */
 	u32 polls HCA_ALIGNED(HCA_CACHE_LINE); /* atomic: they go up */
-	u32 streak; /* atomic: since the program last said that it sleeps */
-	u32 away; /* atomic: the program polls, and the helper looks after it now and then */
+	u32 streak; /* atomic: polls since the last arming */
+	u32 away; /* atomic: the program polls, and the helper only checks for that */
 	u32 armed; /* atomic */
 	u32 kick; /* atomic; a futex: the helper is to look now */
 	u32 stop; /* atomic */
@@ -119,9 +121,11 @@ static inline struct shm_late *shm_peer_late(struct shm_peer *p)
 /* peer.c */
 struct shm_peer *shm_peer_get(struct hca_shm *shm, u32 number);
 int shm_peer_connect(struct hca_shm *shm, struct shm_peer *p);
+int shm_peer_watch(struct hca_shm *shm, struct shm_peer *p, u64 *stamp);
+void shm_peer_again(struct hca_shm *shm, struct shm_peer *p);
 bool shm_peer_attach_in(struct hca_shm *shm, struct shm_peer *p);
 bool shm_peer_lives(struct hca_shm *shm, struct shm_peer *p);
-bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p);
+bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p, u64 *stamp);
 void shm_peer_gone(struct hca_shm *shm, struct shm_peer *p);
 void shm_peer_mistrust(struct hca_shm *shm, struct shm_peer *p, const char *what);
 void shm_peers_look(struct hca_shm *shm);
@@ -147,6 +151,7 @@ u32 shm_reply_take_own(struct hca_shm *shm, struct shm_peer *p);
 
 /* group.c */
 void shm_group_learn(struct hca_shm *shm);
+void shm_group_forget(struct hca_shm *shm, u32 number);
 enum hca_answer shm_group_send(struct hca_shm *shm, struct hca_carried *c, struct hca_reply *r);
 
 /* progress.c */

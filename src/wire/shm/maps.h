@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the system says of a process's mappings: /proc/PID/maps, line by line. This room's own. */
+/* A process's mappings, from /proc/PID/maps, line by line. Private to this folder. */
 #ifndef HCA_SHM_MAPS_H
 #define HCA_SHM_MAPS_H
 
@@ -10,7 +10,7 @@
  * @start, @end: addresses
  * @off: of @start in its file, in bytes
  * @dev, @ino: of the file; major << 32 | minor
- * @reads, @writes, @shared: what it allows
+ * @reads, @writes, @shared: its rights
  * @name: of the file; "": it has none. The caller's until its function returns
  */
 struct shm_mapping {

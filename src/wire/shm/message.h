@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Messages and replies as they stand in a ring. Reading copies the head out before it
- * is judged, as its writer may change it meanwhile; payload is read where it is. This
- * room's own.
+ * Messages and replies in a ring. Reading copies the head before it
+ * is checked, because its writer may change it meanwhile; payload is read in place. Private
+ * to this folder.
  */
 #ifndef HCA_SHM_MESSAGE_H
 #define HCA_SHM_MESSAGE_H

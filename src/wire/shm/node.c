@@ -83,7 +83,7 @@ static int check_dir(int dir, const char *path)
 	if (st.st_uid == geteuid() && !(st.st_mode & 077))
 		return 0;
 	hca_log(HCA_LOG_ERR,
-		"fabric: %s must be yours and nobody else's to enter (owner %u, mode %03o): chmod 700 it, or set "
+		"fabric: %s must be yours, and closed to other users (owner %u, mode %03o): chmod 700 it, or set "
 		"SOFTHCA_FABRIC to another directory",
 		path, (unsigned int)st.st_uid, (unsigned int)(st.st_mode & 0777));
 	return -EACCES;
@@ -451,20 +451,33 @@ int shm_node_open(int dir, u32 number, struct shm_node *node)
 	return err;
 }
 
-/* Read, not mapped: whoever comes asks all that are there. */
-bool shm_node_has_joined(int dir, u32 number)
+/* Read, not mapped: whoever comes asks all that are there. Return: the node is there and alive. */
+static bool read_head(int dir, u32 number, struct hca_fabric_node *head)
 {
 	const size_t bytes = offsetof(struct hca_fabric_node, bell);
-	int fd = open_node(dir, number);
-	struct hca_fabric_node head;
-	bool joined;
+	int fd = is_number(number) ? open_node(dir, number) : -ESRCH;
+	bool there;
 
 	if (fd < 0)
 		return false;
-	joined = is_locked(fd) && pread(fd, &head, bytes, 0) == (ssize_t)bytes && head.magic == HCA_FABRIC_MAGIC &&
-		 head.version == HCA_FABRIC_VERSION && head.number == number && head.joined;
+	there = is_locked(fd) && pread(fd, head, bytes, 0) == (ssize_t)bytes && head->magic == HCA_FABRIC_MAGIC &&
+		head->version == HCA_FABRIC_VERSION && head->number == number;
 	close(fd);
-	return joined;
+	return there;
+}
+
+bool shm_node_has_joined(int dir, u32 number)
+{
+	struct hca_fabric_node head;
+
+	return read_head(dir, number, &head) && head.joined;
+}
+
+u64 shm_node_stamp(int dir, u32 number)
+{
+	struct hca_fabric_node head;
+
+	return read_head(dir, number, &head) ? head.stamp : 0;
 }
 
 bool shm_node_is_locked(int dir, const struct shm_node *node)

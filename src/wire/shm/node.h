@@ -2,7 +2,7 @@
 /*
  * The fabric's directory and the files of nodes: numbers, locks, leftovers. A node's
  * file is locked as long as its process lives; one that isn't is a leftover, and the
- * first who gets its lock removes it. This room's own.
+ * first process that gets its lock removes it. Private to this folder.
  */
 #ifndef HCA_SHM_NODE_H
 #define HCA_SHM_NODE_H
@@ -53,6 +53,9 @@ int shm_node_open(int dir, u32 number, struct shm_node *node);
 
 /** shm_node_has_joined() - is another process's node there and alive, with queue pairs in groups? */
 bool shm_node_has_joined(int dir, u32 number);
+
+/** shm_node_stamp() - of another process's node that is there and alive; 0: it isn't */
+u64 shm_node_stamp(int dir, u32 number);
 
 /** shm_node_is_locked() - is the process that wrote this file alive? As far as locks tell. */
 bool shm_node_is_locked(int dir, const struct shm_node *node);

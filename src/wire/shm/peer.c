@@ -66,8 +66,8 @@ static int watch(struct hca_shm *shm, struct shm_peer *p)
 	struct epoll_event e = { .events = EPOLLIN, .data.u32 = p->number };
 	int fd = shm_node_pidfd(&p->node);
 
-	/* The lock says more than the pid, which may be of another namespace. */
-	if (fd == -ESRCH && !shm_node_is_locked(shm->dir, &p->node))
+	/* The lock says more than the pid, which may be of another namespace, or of a process that ended while it was looked at. */
+	if ((fd == -ESRCH || fd == -ENOENT) && !shm_node_is_locked(shm->dir, &p->node))
 		return -ESRCH;
 	if (fd == -EMFILE || fd == -ENFILE)
 		hca_log(HCA_LOG_WARN, "fabric: no descriptor left to watch node %u: raise the limit (ulimit -n)",
@@ -129,6 +129,54 @@ int shm_peer_connect(struct hca_shm *shm, struct shm_peer *p)
 	return err;
 }
 
+/* While connecting. A node that ended is dropped by the watcher, which then turns to the one that has its number now. */
+static int watch_next(struct hca_shm *shm, struct shm_peer *p, u64 *stamp)
+{
+	struct shm_node node = { .fd = -1 };
+	int err = shm_node_open(shm->dir, p->number, &node);
+
+	if (!err)
+		*stamp = hca_load(&node.head->stamp);
+	shm_node_unmap(&node);
+	p->again = !err;
+	shm_peer_gone(shm, p);
+	return err;
+}
+
+int shm_peer_watch(struct hca_shm *shm, struct shm_peer *p, u64 *stamp)
+{
+	bool there = false;
+	int err = 0;
+
+	/* Until it is there when it is looked at: it may be dropped in between. */
+	while (!err && !there) {
+		err = shm_peer_connect(shm, p);
+		if (err)
+			break;
+		pthread_mutex_lock(&shm->connecting);
+		there = p->node.head;
+		if (there && shm_node_is_locked(shm->dir, &p->node))
+			*stamp = p->stamp;
+		else if (there)
+			err = watch_next(shm, p, stamp);
+		pthread_mutex_unlock(&shm->connecting);
+	}
+	return err;
+}
+
+/* By the watcher, when the one before was dropped. */
+void shm_peer_again(struct hca_shm *shm, struct shm_peer *p)
+{
+	bool again;
+
+	pthread_mutex_lock(&shm->connecting);
+	again = p->again;
+	p->again = false;
+	pthread_mutex_unlock(&shm->connecting);
+	if (again)
+		(void)shm_peer_connect(shm, p);
+}
+
 /* While taking. */
 bool shm_peer_attach_in(struct hca_shm *shm, struct shm_peer *p)
 {
@@ -145,6 +193,9 @@ bool shm_peer_attach_in(struct hca_shm *shm, struct shm_peer *p)
 	/* It may be one to a node that had our number before, or from one that had the peer's. */
 	if (hca_load(&head->from_stamp) != p->stamp || hca_load(&head->to_stamp) != shm->node.head->stamp) {
 		shm_ring_unmap(&in);
+		/* A node that isn't watched may have ended without our notice, and its number be another one's, which waits for us. */
+		if (p->pidfd < 0 && p->node.head && !shm_node_is_locked(shm->dir, &p->node))
+			shm_peer_gone(shm, p);
 		return false;
 	}
 	p->in = in;
@@ -196,8 +247,8 @@ static void unlink_out(struct hca_shm *shm, const struct shm_peer *p)
 	(void)unlinkat(shm->dir, name, 0);
 }
 
-/* While taking. Return: it was there. */
-bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p)
+/* While taking. Return: it was there, with this stamp. */
+bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p, u64 *stamp)
 {
 	struct shm_node node;
 	struct shm_ring out;
@@ -216,6 +267,7 @@ bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p)
 	hca_store(&p->gone, 0u);
 	hca_spin_unlock(&p->lock, flags);
 	was_there = node.head;
+	*stamp = p->stamp;
 	if (was_there) {
 		stop_watching(p);
 		unlink_out(shm, p);

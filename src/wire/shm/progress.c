@@ -122,7 +122,7 @@ static void *help(void *arg)
 	while (!hca_load_acquire(&shm->stop)) {
 		if (hca_unlikely(hca_load(&shm->node.head->ended))) {
 			hca_store(&shm->node.head->ended, 0u);
-			hca_mb(); /* what ends from here on is told of again */
+			hca_mb(); /* a key that ends from here on is announced again */
 			shm_direct_ended(&shm->direct);
 		}
 		if (hca_load_acquire(&shm->away)) {
@@ -151,13 +151,14 @@ static void *help(void *arg)
 static void end_of(struct hca_shm *shm, struct shm_peer *p)
 {
 	bool was_there = false, wanted;
+	u64 stamp = 0;
 
 	shm_take_begin(shm);
 	wanted = hca_load(&p->blocked);
 	/* Unless it was dropped by now: then this is another node of its number. */
 	if (hca_load(&p->gone)) {
 		shm_take_last(shm, p);
-		was_there = shm_peer_drop(shm, p);
+		was_there = shm_peer_drop(shm, p, &stamp);
 	}
 	if (wanted && shm->client_ops)
 		shm->client_ops->ready(shm->client);
@@ -167,10 +168,12 @@ static void end_of(struct hca_shm *shm, struct shm_peer *p)
 		return;
 	}
 	shm_dir_bury(shm->dir, p->number, shm->node.number);
+	shm_group_forget(shm, p->number);
 	hca_log(HCA_LOG_INFO, "fabric: node %u has ended", p->number);
 	if (shm->cfg.died)
-		shm->cfg.died(shm->cfg.ctx, p->number);
+		shm->cfg.died(shm->cfg.ctx, p->number, stamp);
 	hca_eq_run(&shm->eq);
+	shm_peer_again(shm, p);
 	/* Another process may have taken its number and have written to us by now: its ring wasn't looked for, as this one's was there. */
 	if (shm_node_tell(shm->node.head, p->number))
 		shm_node_wake(shm->node.head);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Replies into rings, by whoever answers a piece. One that finds its lane full waits in
+ * Writes replies into rings, in the thread that answers a piece. A reply whose lane is full waits in
  * a list, and as long as anything is there no more messages of that peer are taken in:
  * so only what its queue pairs keep back can add to it.
  */
@@ -98,7 +98,7 @@ bool shm_reply_has_room(struct hca_shm *shm, struct shm_peer *p, u32 bytes)
 	int err = -EAGAIN;
 	void *at;
 
-	/* Nobody takes it: it is dropped. */
+	/* There is no client to take it: it is dropped. */
 	if (hca_load(&p->gone))
 		return true;
 	hca_spin_lock(&p->lock, flags);

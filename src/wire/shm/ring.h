@@ -75,7 +75,7 @@ static inline void shm_lane_commit(struct shm_lane *l, u32 bytes)
 /** shm_lane_want() - shm_lane_room() said that it is full: have the reader tell. Return: as shm_lane_room(), which is asked again */
 static inline int shm_lane_want(struct shm_lane *l, u32 bytes, void **at)
 {
-	hca_store(&l->shared->wanted, 1u);
+	hca_store_release(&l->shared->wanted, 1u); /* what the caller wrote for the thread that is told comes first */
 	hca_mb(); /* pairs with that of shm_lane_made_room() */
 	return shm_lane_room(l, bytes, at);
 }

@@ -9,20 +9,22 @@
 
 /* --- a ring that is full --- */
 
-/* The peer's lock is held. A datagram to a node that takes nothing in is lost: others must not wait behind it. */
-static enum hca_answer not_now(struct hca_shm *shm, struct shm_peer *p, const struct hca_msg *m)
+/*
+ * The peer's lock is held, and @blocked is set. @was: and it was before. A datagram to a node that takes nothing in is lost: others must
+ * not wait behind it.
+ */
+static enum hca_answer not_now(struct hca_shm *shm, struct shm_peer *p, bool was, const struct hca_msg *m)
 {
 	u64 now = hca_now_ns(), tail = p->out.lane[HCA_FABRIC_REQUESTS].seen;
 
-	if (!p->blocked || tail != p->blocked_tail) {
+	if (!was || tail != p->blocked_tail) {
 		p->blocked_since = now;
 		p->blocked_tail = tail;
 	}
-	if (!(m->flags & HCA_MSG_CONNECTED) && p->blocked && now - p->blocked_since >= STALL_NS)
+	if (!(m->flags & HCA_MSG_CONNECTED) && was && now - p->blocked_since >= STALL_NS)
 		return HCA_ANSWER_ACK;
-	if (!p->blocked)
+	if (!was)
 		hca_timer_start(&shm->stalled, now + STALL_NS);
-	hca_store(&p->blocked, true);
 	return HCA_ANSWER_LATER;
 }
 
@@ -77,17 +79,22 @@ static enum hca_answer put(struct hca_shm *shm, struct shm_peer *p, struct hca_c
 {
 	struct shm_lane *lane = &p->out.lane[HCA_FABRIC_REQUESTS];
 	u32 payload, bytes = shm_message_bytes(&c->msg, &payload);
+	bool was = p->blocked;
 	void *at, *data;
 	int err;
 
 	/* Small ones don't pass large ones that wait. */
-	if (hca_unlikely(p->blocked && !shm_lane_wait_half_empty(lane)))
-		return not_now(shm, p, &c->msg);
+	if (hca_unlikely(was && !shm_lane_wait_half_empty(lane)))
+		return not_now(shm, p, was, &c->msg);
 	err = shm_lane_room(lane, bytes, &at);
-	if (hca_unlikely(err == -EAGAIN))
+	if (hca_unlikely(err == -EAGAIN)) {
+		/* Before the reader is asked to tell of room: the thread that is told looks at @blocked without the lock. */
+		hca_store(&p->blocked, true);
 		err = shm_lane_want(lane, bytes, &at);
-	if (hca_unlikely(err == -EAGAIN))
-		return not_now(shm, p, &c->msg);
+		if (err == -EAGAIN)
+			return not_now(shm, p, was, &c->msg);
+		hca_store(&p->blocked, was);
+	}
 	if (hca_unlikely(err)) {
 		shm_peer_mistrust(shm, p, "the tail of a ring");
 		return HCA_ANSWER_NONE;

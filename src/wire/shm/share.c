@@ -17,8 +17,10 @@
 #define TABLES 8192u /* where the queue pairs begin: behind the head */
 #define CHUNK 1024u /* keys; 64 KiB */
 #define GUARD_TRIES 16u
-#define QP_SLOTS 2048u /* two queue pairs that meet in one are as good as one: the other is left to messages */
-#define QPS_BYTES (QP_SLOTS * sizeof(struct hca_fabric_qp))
+#define QPS_BYTES (SHM_SHARE_QPS * sizeof(struct hca_fabric_qp))
+#define COUNTS (TABLES + QPS_BYTES)
+#define COUNTS_BYTES (SHM_SHARE_QPS * sizeof(struct hca_fabric_count))
+#define KEYS (COUNTS + COUNTS_BYTES)
 
 _Static_assert(sizeof(struct hca_fabric_node) <= TABLES, "the head comes before the tables");
 
@@ -29,7 +31,7 @@ static u64 key_slots(u32 keys)
 
 u64 shm_share_bytes(u32 keys)
 {
-	return TABLES + QPS_BYTES + key_slots(keys) * sizeof(struct hca_fabric_key);
+	return KEYS + key_slots(keys) * sizeof(struct hca_fabric_key);
 }
 
 /* --- the guard --- */
@@ -80,7 +82,7 @@ static void *make_guard(void)
 int shm_share_init(struct shm_share *s, struct hca_fabric_node *node, int fd, u32 keys)
 {
 	/* Not the head, which says who we are by now: where the system can't reserve, filling is writing zeros. */
-	int err = shm_file_fill(fd, sizeof(*node), TABLES + QPS_BYTES - sizeof(*node));
+	int err = shm_file_fill(fd, sizeof(*node), KEYS - sizeof(*node));
 
 	if (err)
 		return err;
@@ -88,15 +90,17 @@ int shm_share_init(struct shm_share *s, struct hca_fabric_node *node, int fd, u3
 		.node = node,
 		.fd = fd,
 		.qp = (void *)((u8 *)node + TABLES),
-		.key = (void *)((u8 *)node + TABLES + QPS_BYTES),
+		.count = (void *)((u8 *)node + COUNTS),
+		.key = (void *)((u8 *)node + KEYS),
 		.key_room = (u32)key_slots(keys),
 		.guard = make_guard(),
 	};
 	hca_mutex_init(&s->lock);
 	hca_spin_init(&s->qps);
 	node->qps = TABLES;
-	node->keys = TABLES + QPS_BYTES;
-	node->qp_slots = QP_SLOTS;
+	node->counts = COUNTS;
+	node->keys = KEYS;
+	node->qp_slots = SHM_SHARE_QPS;
 	node->key_slots = 0;
 	node->cookie = (u64)hca_random_u32() << 32 | hca_random_u32();
 	node->guard = (uintptr_t)s->guard;
@@ -153,9 +157,25 @@ static void end(u32 *seq, u32 at)
 	hca_store_release(seq, at);
 }
 
+/* The lock is held. What others add meanwhile, to a queue pair that goes, may be lost. */
+static void share_count(struct shm_share *s, const struct hca_wire_qp *qp)
+{
+	struct hca_fabric_count *c = &s->count[qp->qpn & (SHM_SHARE_QPS - 1)];
+
+	if (hca_load(&c->qpn) != qp->qpn || qp->state == HCA_QPS_RESET) {
+		hca_store(&c->errors, 0u);
+		hca_store(&c->requests, 0ull);
+		hca_store(&c->bytes, 0ull);
+		hca_store(&c->received, 0ull);
+		hca_store(&c->received_bytes, 0ull);
+		hca_store(&c->qpn, qp->qpn);
+	}
+	hca_store(&c->retries, qp->state == HCA_QPS_RESET ? 0 : qp->retries);
+}
+
 void shm_share_qp(struct shm_share *s, const struct hca_wire_qp *qp)
 {
-	struct hca_fabric_qp *e = &s->qp[qp->qpn & (QP_SLOTS - 1)];
+	struct hca_fabric_qp *e = &s->qp[qp->qpn & (SHM_SHARE_QPS - 1)];
 	hca_irqflags_t flags;
 	u32 at;
 
@@ -169,6 +189,7 @@ void shm_share_qp(struct shm_share *s, const struct hca_wire_qp *qp)
 	hca_store(&e->pd, qp->pd);
 	hca_store(&e->peer, qp->peer);
 	end(&e->seq, at);
+	share_count(s, qp);
 	hca_spin_unlock(&s->qps, flags);
 }
 

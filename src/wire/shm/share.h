@@ -20,12 +20,16 @@ struct shm_share {
 	struct hca_fabric_node *node;
 	int fd;
 	struct hca_fabric_qp *qp;
+	struct hca_fabric_count *count;
 	struct hca_fabric_key *key;
 	u32 key_room;
 	void *guard;
 	struct hca_mutex lock;
 	struct hca_spinlock qps; /* writing an entry */
 };
+
+/* Queue pairs whose numbers differ by a multiple of this meet in one place, and are as good as one: the other is left to messages. */
+#define SHM_SHARE_QPS 2048u
 
 /* Keys beyond are left to messages. */
 #define SHM_SHARE_KEYS (1u << 18)
@@ -43,6 +47,14 @@ int shm_share_init(struct shm_share *s, struct hca_fabric_node *node, int fd, u3
 
 /** shm_share_fini() - no adapter is on it any more. @child: of a process that was forked since: it has none of this but memory */
 void shm_share_fini(struct shm_share *s, bool child);
+
+/** shm_share_count() - what a queue pair of ours has done; NULL: another one has the place */
+static inline struct hca_fabric_count *shm_share_count(const struct shm_share *s, u32 qpn)
+{
+	struct hca_fabric_count *c = &s->count[qpn & (SHM_SHARE_QPS - 1)];
+
+	return hca_likely(hca_load(&c->qpn) == qpn) ? c : NULL;
+}
 
 /* As struct hca_wire_share has them. */
 void shm_share_qp(struct shm_share *s, const struct hca_wire_qp *qp);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The wire between processes: its beginning, its port and its end; see shm.h. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -141,13 +142,10 @@ static bool send_direct(struct hca_shm *shm, struct hca_carried *c)
 	return shm_direct_do(&shm->direct, c);
 }
 
-static enum hca_answer shm_send(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r)
+static enum hca_answer carry(struct hca_shm *shm, struct hca_carried *c, struct hca_reply *r)
 {
-	struct hca_shm *shm = to_shm(wire);
 	enum hca_answer answer;
 
-	if (hca_unlikely(shm->child))
-		return HCA_ANSWER_NONE;
 	if (hca_unlikely(is_for_group(&c->msg)))
 		return shm_group_send(shm, c, r);
 	if (c->msg.dlid == shm->node.number)
@@ -159,6 +157,36 @@ static enum hca_answer shm_send(struct hca_wire *wire, struct hca_carried *c, st
 		return HCA_ANSWER_ACK;
 	}
 	return shm_send_to(shm, c->msg.dlid, c);
+}
+
+/* One thread at a time runs a queue pair. */
+static inline void count(const struct hca_shm *shm, const struct hca_msg *m)
+{
+	struct hca_fabric_count *n = shm_share_count(&shm->share, m->sqpn);
+
+	if (hca_unlikely(!n))
+		return;
+	hca_store(&n->bytes, hca_load(&n->bytes) + m->piece);
+	if (hca_likely(m->flags & HCA_MSG_LAST))
+		hca_store(&n->requests, hca_load(&n->requests) + 1);
+}
+
+static enum hca_answer shm_send(struct hca_wire *wire, struct hca_carried *c, struct hca_reply *r)
+{
+	struct hca_shm *shm = to_shm(wire);
+	enum hca_answer answer;
+
+	if (hca_unlikely(shm->child))
+		return HCA_ANSWER_NONE;
+	answer = carry(shm, c, r);
+	if (hca_likely(answer == HCA_ANSWER_ACK || answer == HCA_ANSWER_PENDING))
+		count(shm, &c->msg);
+	return answer;
+}
+
+struct hca_fabric_count *hca_shm_count(struct hca_shm *shm, u32 qpn)
+{
+	return hca_unlikely(shm->child) ? NULL : shm_share_count(&shm->share, qpn);
 }
 
 /* --- what others may know --- */
@@ -236,19 +264,36 @@ bool hca_shm_is_ours(const struct hca_shm *shm)
 	return !shm->child;
 }
 
-int hca_shm_watch(struct hca_shm *shm, u32 node)
+int hca_shm_dir(const struct hca_shm *shm)
+{
+	int fd = shm->child ? -1 : fcntl(shm->dir, F_DUPFD_CLOEXEC, 0);
+
+	return shm->child ? -ESRCH : fd < 0 ? -errno : fd;
+}
+
+u64 hca_shm_stamp(const struct hca_shm *shm, u32 node)
+{
+	if (shm->child)
+		return 0;
+	return node == shm->node.number ? hca_load(&shm->node.head->stamp) : shm_node_stamp(shm->dir, node);
+}
+
+int hca_shm_watch(struct hca_shm *shm, u32 node, u64 *stamp)
 {
 	struct shm_peer *p;
+	u64 own = 0;
 	int err;
 
 	if (shm->child)
 		return -ESRCH;
+	stamp = stamp ? stamp : &own;
+	*stamp = 0;
 	if (node == shm->node.number)
 		return 0;
 	p = shm_peer_get(shm, node);
 	if (!p)
 		return node - 1 < LAST_NODE ? -ENOMEM : -ESRCH;
-	err = shm_peer_connect(shm, p);
+	err = shm_peer_watch(shm, p, stamp);
 	if (!err)
 		shm_direct_meet(&shm->direct, node);
 	return err;

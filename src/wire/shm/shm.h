@@ -40,7 +40,7 @@ struct hca_shm_memory {
  * @any_tracer: let each process of this user reach this one's memory where Yama would allow that to its parents alone (ptrace_scope 1);
  *	it may then read and change all of it, and trace it
  * @died: a node that this one knew (hca_shm_watch(), or messages went between them) ended, or left. Its number may be another process's
- *	by now. From a thread of the wire's own that takes no signals, no lock held. It may call anything but hca_shm_close(). NULL:
+ *	by now; the stamp is no other's ever. From a thread of the wire's own that takes no signals, no lock held. It may call anything but hca_shm_close(). NULL:
  *	nobody wants to know
  * @readable: @fd is readable; NULL: there is no such descriptor. From the same thread; it must read all that is there.
  * @ctx: for @died and @readable
@@ -56,7 +56,7 @@ struct hca_shm_config {
 	bool no_direct;
 	bool any_tracer;
 	const struct hca_shm_memory *memory;
-	void (*died)(void *ctx, u32 node);
+	void (*died)(void *ctx, u32 node, u64 stamp);
 	void (*readable)(void *ctx);
 	int fd;
 	void *ctx;
@@ -87,6 +87,9 @@ struct hca_eq *hca_shm_eq(struct hca_shm *shm);
 /** hca_shm_number() - the node's: 1 to 1023 */
 u32 hca_shm_number(const struct hca_shm *shm);
 
+/** hca_shm_count() - what can be seen from outside of what a queue pair does, for the face to add to; NULL: nothing of this one can */
+struct hca_fabric_count *hca_shm_count(struct hca_shm *shm, u32 qpn);
+
 /** hca_shm_is_ours() - false in a child that was forked since: it has no node, and nothing may be called but hca_shm_close() */
 bool hca_shm_is_ours(const struct hca_shm *shm);
 
@@ -104,10 +107,18 @@ void hca_shm_arm(struct hca_shm *shm);
 /**
  * hca_shm_watch() - make the way to a node ready, and tell by @died when it ends
  *
- * For each node that a queue pair is connected to; its first message is faster for it. May sleep. Return: 0; -ESRCH: there is no such
- * node; another error of the system.
+ * For each node that a queue pair is connected to; its first message is faster for it. May sleep.
+ * @stamp: set to that of the node which has the number now, even if the end of one that had it before wasn't noticed yet; 0: the own one.
+ *	NULL: not wanted
+ * Return: 0; -ESRCH: there is no such node; another error of the system.
  */
-int hca_shm_watch(struct hca_shm *shm, u32 node);
+int hca_shm_watch(struct hca_shm *shm, u32 node, u64 *stamp);
+
+/** hca_shm_dir() - a descriptor of the fabric's directory, which the caller closes. Return: it, or a negative errno. */
+int hca_shm_dir(const struct hca_shm *shm);
+
+/** hca_shm_stamp() - a number that this life of a node's process has, and no other process; 0: there is no such node. May sleep. */
+u64 hca_shm_stamp(const struct hca_shm *shm, u32 node);
 
 /** hca_shm_joined() - @groups: how many memberships in multicast groups the adapter has now. One call at a time. May sleep. */
 void hca_shm_joined(struct hca_shm *shm, u32 groups);

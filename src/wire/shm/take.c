@@ -82,7 +82,7 @@ static void take_replies(struct hca_shm *shm, struct shm_peer *p, struct turn *t
 
 /* --- messages to us --- */
 
-/* What the adapter answers later, or has answered by the wire's answer, is PENDING; else it is told here. */
+/* PENDING: the adapter answers later, or has answered by the wire's answer; else the reply is sent here. */
 static void bring(struct hca_shm *shm, struct hca_carried *c, u32 read_bytes)
 {
 	const struct hca_msg *m = &c->msg;
@@ -222,7 +222,7 @@ static void take_word(struct hca_shm *shm, u32 word, struct turn *t)
 	}
 }
 
-/* Hints are taken back before rings are looked at: what is written later is told of again. */
+/* Hints are cleared before rings are read: later entries set them again. */
 static void take_all(struct hca_shm *shm, struct turn *t)
 {
 	u64 words = hca_xchg(&shm->node.head->summary, 0ull) & ALL_WORDS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The file of another node, and the memory of its process, for one-sided work. This room's own. */
+/* The file of another node, and the memory of its process, for one-sided work. Private to this folder. */
 #ifndef HCA_SHM_TARGET_H
 #define HCA_SHM_TARGET_H
 
@@ -47,7 +47,7 @@ struct shm_target *shm_target_meet(int dir, u32 number);
 /** shm_target_lives() - does its process, as far as its lock tells? */
 bool shm_target_lives(const struct shm_target *p);
 
-/** shm_target_free() - nobody has it any more */
+/** shm_target_free() - no references remain */
 void shm_target_free(struct shm_target *p);
 
 #endif

@@ -112,7 +112,7 @@ static bool listens(const struct hca_fabric_qp *q, const struct hca_carried *c)
 		return false;
 	if (q->qpn != m->dqpn || q->type != (m->flags & HCA_MSG_RELIABLE ? HCA_QPT_RC : HCA_QPT_UC))
 		return false;
-	/* In RTR the first message is told of. */
+	/* In RTR the first message causes an event. */
 	if (q->state <= HCA_QPS_RTR || q->state >= HCA_QPS_ERR)
 		return false;
 	if (q->peer != ((u64)m->slid << 32 | m->sqpn) || !(q->access & c->right))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Reading the file of another node: nothing in it is believed, anything may change under
- * the reader, and its writer may have died in the middle of a field. This room's own.
+ * the reader, and its writer may have died in the middle of a field. Private to this folder.
  */
 #ifndef HCA_SHM_VIEW_H
 #define HCA_SHM_VIEW_H

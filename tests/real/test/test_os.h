@@ -53,6 +53,12 @@ static inline int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *ar
 	return deliver_beside(n, fns, args);
 }
 
+/* Real threads stop for as long as they do. */
+static inline void test_long_stops(bool on)
+{
+	(void)on;
+}
+
 static inline u64 test_steps(void)
 {
 	return 0;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Ports of connections by IP address: the file "ports.N" in the fabric's directory, one
+ * for each network namespace; N is the inode number of /proc/self/ns/net. All processes
+ * of the fabric read and write it, under a lock of flock(2). An entry is void when its
+ * owner's node isn't in the fabric any more (struct hca_fabric_node).
+ *
+ * Each change leaves the lists whole at each of its stores, so that a process may die in
+ * it: at worst an entry is in no list. A reader checks each number before it uses it.
+ */
+#ifndef SOFTHCA_ABI_PORTS_H
+#define SOFTHCA_ABI_PORTS_H
+
+#include "softhca/hca_types.h"
+
+#define HCA_PORTS_MAGIC 0x70616873u /* "shap" */
+#define HCA_PORTS_VERSION 1u
+#define HCA_PORTS_BUCKETS 1024u /* port modulo this */
+#define HCA_PORTS_MAX (1u << 18) /* entries */
+#define HCA_PORTS_CHUNK 256u /* entries for which there is memory go up by this */
+
+/* Of an entry. */
+#define HCA_PORTS_REUSE 1u /* the owner shares the port with others that do so too */
+#define HCA_PORTS_LISTENS 2u
+#define HCA_PORTS_AFONLY 4u /* of an IPv6 wildcard: requests to IPv4 addresses aren't for it */
+
+/**
+ * struct hca_ports_entry - an address and port that somebody has
+ * @next: in its list: an index, from 1; 0: the last one
+ * @space: enum rdma_port_space
+ * @port: in the machine's order; 0: the entry is free
+ * @version: 4 or 6
+ * @flags: HCA_PORTS_*
+ * @scope: the interface of a link-local address
+ * @ip: as a GID: an IPv4 address is a mapped one
+ * @node, @stamp: the owner's
+ * @qpn: the queue pair of the owner's communication manager
+ */
+struct hca_ports_entry {
+	u32 next;
+	u16 space;
+	u16 port;
+	u8 version;
+	u8 flags;
+	u8 pad[2];
+	u32 scope;
+	u8 ip[16];
+	u32 node;
+	u32 qpn;
+	u64 stamp;
+};
+
+_Static_assert(sizeof(struct hca_ports_entry) == 48, "the layout of an entry");
+
+/**
+ * struct hca_ports - the head of the file; entries follow, the first one has index 1
+ * @magic: written last, when the head is ready
+ * @room: entries that there is memory for
+ * @free: the first free one; 0: none
+ * @first: of each bucket
+ * @closed: of each bucket: when a listener ended last, in ns of CLOCK_MONOTONIC
+ */
+struct hca_ports {
+	u32 magic;
+	u32 version;
+	u32 room;
+	u32 free;
+	u32 first[HCA_PORTS_BUCKETS];
+	u64 closed[HCA_PORTS_BUCKETS];
+};
+
+_Static_assert(sizeof(struct hca_ports) == 16 + 12 * HCA_PORTS_BUCKETS, "the layout of the head");
+
+#endif

@@ -1,0 +1,271 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tests/shim_cm_programs.sh LIBRARY - programs from Debian's packages that connect by address, unmodified, over the drop-in librdmacm
+# and the libibverbs beside it, as an ordinary user; two processes of each. As TAP. Run by root it takes a network of its own, and
+# gives root up.
+set -u
+
+lib=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+export LC_ALL=C
+
+if readelf -d "$lib" 2>/dev/null | grep -qE 'NEEDED.*lib[a-z]*san' || nm -D "$lib" | grep -qE ' U __(a|t|ub)san_'; then
+	echo '1..0 # SKIP a program that is not sanitized does not load a sanitized library'
+	exit 0
+fi
+
+# --- an ordinary user, in a network of its own ---
+if [ "$(id -u)" = 0 ]; then
+	if [ -z "${SHIM_OWN_NETWORK:-}" ] && unshare -n true 2>/dev/null; then
+		exec env SHIM_OWN_NETWORK=1 unshare -n "$self" "$lib"
+	fi
+	[ -z "${SHIM_OWN_NETWORK:-}" ] || ip link set lo up
+	as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+else
+	as_user=()
+fi
+
+dir=$(mktemp -d)
+children=()
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+	for c in "${children[@]}"; do kill "$c" 2>/dev/null; done
+	wait
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+mkdir "$dir/lib" "$dir/fabric"
+cp "$lib" "$(dirname "$lib")/libibverbs.so.1" "$dir/lib"
+chmod 755 "$dir" "$dir/lib"
+chmod 700 "$dir/fabric"
+[ ${#as_user[@]} -eq 0 ] || chown 65534:65534 "$dir/fabric"
+cd "$dir" || exit 1
+run=("${as_user[@]}" env "LD_LIBRARY_PATH=$dir/lib" "SOFTHCA_FABRIC=$dir/fabric")
+number=0 failures=0
+port=$((20000 + RANDOM % 10000))
+
+# verdict NAME STATUS [WHAT HAPPENED] - one TAP line
+verdict() {
+	number=$((number + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $number - $1"
+	else
+		echo "not ok $number - $1"
+		awk '{ print "# " $0 }' <<<"${3:-}"
+		failures=$((failures + 1))
+	fi
+}
+
+skip() {
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP not installed"
+}
+
+# start FILE COMMAND... - a server, its pid in $server
+start() {
+	local out=$1
+	shift
+	timeout 60 "${run[@]}" "$@" >"$out" 2>&1 &
+	server=$!
+}
+
+# as_client COMMAND... - a client, which comes again while the server doesn't listen yet; what it says is in client.out
+as_client() {
+	local status
+	while :; do
+		timeout 60 "${run[@]}" "$@" >client.out 2>&1
+		status=$?
+		grep -qE 'REJECTED|UNREACHABLE|refused|blka 8|rejected' client.out && kill -0 "$server" 2>/dev/null || return "$status"
+		sleep 0.1
+	done
+}
+
+# pair "SERVER'S WORDS" "CLIENT'S WORDS" - both must succeed
+pair() {
+	local client status s c
+	read -ra s <<<"$1"
+	read -ra c <<<"$2"
+	if ! command -v "${s[0]}" >/dev/null; then
+		skip "$2"
+		return
+	fi
+	start server.out "${s[@]}"
+	as_client "${c[@]}"
+	client=$?
+	wait "$server"
+	status=$?
+	[ "$client" -eq 0 ] && [ "$status" -eq 0 ]
+	verdict "$1, $2" $? "client $client, server $status; $(tail -n 8 client.out server.out)"
+}
+
+# same PORT_OPTION "WORDS" [ADDRESS...] - both ends have the same words, and a port of their own; the client the address behind them
+same() {
+	port=$((port + 1))
+	pair "$2 $1 $port" "$2 $1 $port ${*:3}"
+}
+
+# --- rdmacm-utils ---
+for a in 127.0.0.1 127.0.0.5 ::1; do
+	port=$((port + 1))
+	pair "rping -s -a $a -p $port -C 10 -V" "rping -c -a $a -p $port -C 10 -V"
+done
+port=$((port + 1))
+pair "rping -s -a 0.0.0.0 -p $port -C 10 -S 60000" "rping -c -a 127.0.0.1 -p $port -C 10 -S 60000"
+port=$((port + 1))
+pair "rping -s -a :: -p $port -C 10" "rping -c -a 127.0.0.1 -p $port -C 10"
+same -p 'ucmatose -c 1' -s 127.0.0.1
+same -p 'ucmatose -c 50 -C 3 -S 4096' -s 127.0.0.1
+same -p 'ucmatose -f ip -b 127.0.0.1' -s 127.0.0.1
+same -p 'ucmatose -t 8' -s 127.0.0.1
+same -p 'ucmatose -m' -s 127.0.0.1
+pair udaddy 'udaddy -s 127.0.0.1'
+pair 'udaddy -c 10 -C 3' 'udaddy -c 10 -C 3 -s 127.0.0.1'
+pair 'udaddy -p 0x0002' 'udaddy -p 0x0002 -s 127.0.0.1'
+port=$((port + 1))
+pair "rdma_server -p $port" "rdma_client -s 127.0.0.1 -p $port"
+for t in r x; do
+	port=$((port + 1))
+	pair "rdma_xserver -p $port -c $t" "rdma_xclient -s 127.0.0.1 -p $port -c $t"
+done
+
+# A server that stays, and clients at once.
+if command -v rping >/dev/null; then
+	port=$((port + 1))
+	start server.out rping -s -P -a 127.0.0.1 -p "$port"
+	children+=("$server")
+	as_client rping -c -a 127.0.0.1 -p "$port" -C 3
+	status=$?
+	pids=()
+	for i in 1 2 3 4 5 6; do
+		timeout 60 "${run[@]}" rping -c -a 127.0.0.1 -p "$port" -C 20 -V >"client$i.out" 2>&1 &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i" || status=$?
+	done
+	verdict 'rping -s -P with six clients at once' "$status" "$(tail -n 4 client*.out server.out)"
+
+	# One whose client is killed goes on with the next.
+	timeout 60 "${run[@]}" rping -c -a 127.0.0.1 -p "$port" -C 1000000 -v >killed.out 2>&1 &
+	killed=$!
+	until grep -q rdma-ping-9: killed.out || ! kill -0 "$killed"; do sleep 0.05; done
+	pkill -9 -P "$killed"
+	wait "$killed" 2>/dev/null
+	as_client rping -c -a 127.0.0.1 -p "$port" -C 3
+	verdict 'rping -s -P whose client is killed' $? "$(tail -n 4 client.out server.out)"
+	kill "$server"
+	wait "$server" 2>/dev/null
+
+	# One that waits for a peer which is killed is told, and ends.
+	port=$((port + 1))
+	start server.out rping -s -a 127.0.0.1 -p "$port" -C 1000000 -d
+	timeout 60 "${run[@]}" rping -c -a 127.0.0.1 -p "$port" -C 1000000 -v >killed.out 2>&1 &
+	killed=$!
+	until grep -q rdma-ping-9: killed.out; do
+		if ! kill -0 "$killed" 2>/dev/null; then
+			timeout 60 "${run[@]}" rping -c -a 127.0.0.1 -p "$port" -C 1000000 -v >killed.out 2>&1 &
+			killed=$!
+		fi
+		sleep 0.05
+	done
+	pkill -9 -P "$killed"
+	wait "$killed" 2>/dev/null
+	wait "$server"
+	status=$?
+	[ "$status" -ne 124 ] && grep -q DISCONNECT server.out
+	verdict 'rping -s whose client is killed is told so' $? "status $status; $(tail -n 5 server.out)"
+
+	out=$(timeout 20 "${run[@]}" rping -c -a 127.0.0.1 -p 9 -C 1 2>&1)
+	grep -q 'RDMA_CM_EVENT_REJECTED, error 8' <<<"$out"
+	verdict 'nobody listens' $? "$out"
+	out=$(timeout 20 "${run[@]}" rping -c -a 192.0.2.1 -p 9 -C 1 2>&1)
+	grep -qE 'RDMA_CM_EVENT_ADDR_ERROR, error -1(10|13)' <<<"$out"
+	verdict 'an address of another host' $? "$out"
+else
+	skip 'rping -s -P'
+fi
+
+# cmtime's server has no end.
+if command -v cmtime >/dev/null; then
+	port=$((port + 1))
+	start server.out cmtime -p "$port"
+	children+=("$server")
+	as_client cmtime -s 127.0.0.1 -p "$port" -c 1000
+	status=$?
+	grep -q '^destroy' client.out || status=1
+	verdict 'cmtime -c 1000' "$status" "$(cat client.out server.out)"
+	kill "$server"
+	wait "$server" 2>/dev/null
+else
+	skip cmtime
+fi
+
+# Datagrams to a group before it has members are lost, so the sender goes on until the receiver has all.
+if command -v mckey >/dev/null; then
+	for g in 239.1.2.3 ff0e::77; do
+		a=127.0.0.1
+		[[ $g != *:* ]] || a=::1
+		start server.out mckey -m "$g" -b "$a"
+		while kill -0 "$server" 2>/dev/null; do
+			timeout 60 "${run[@]}" mckey -m "$g" -b "$a" -s >client.out 2>&1
+		done
+		wait "$server"
+		status=$?
+		verdict "mckey -m $g" "$status" "$(tail -n 5 client.out server.out)"
+	done
+else
+	skip mckey
+fi
+
+# --- perftest ---
+for t in write read send; do
+	same -p "ib_${t}_bw -R -F -n 50" 127.0.0.1
+	same -p "ib_${t}_lat -R -F -n 50" 127.0.0.1
+done
+same -p 'ib_send_bw -R -F -q 4 -n 50' 127.0.0.1
+same -p 'ib_send_bw -R -F -c UD -n 50' 127.0.0.1
+
+# --- qperf: only tests of RC connect by address ---
+if command -v qperf >/dev/null; then
+	port=$((port + 1))
+	start server.out qperf -lp "$port"
+	children+=("$server")
+	until grep -q "$(printf ':%04X .* 0A ' "$port")" /proc/net/tcp /proc/net/tcp6 || ! kill -0 "$server"; do sleep 0.05; done
+	for t in rc_lat rc_bw rc_rdma_write_lat rc_rdma_read_lat rc_fetch_add_mr; do
+		out=$(timeout 60 "${run[@]}" qperf -lp "$port" -cm1 -t 1 127.0.0.1 "$t" 2>&1)
+		status=$?
+		[ "$status" -eq 0 ] && ! grep -q fail <<<"$out"
+		verdict "qperf -cm1 $t" $? "$out"
+	done
+	kill "$server"
+	wait "$server" 2>/dev/null
+else
+	skip qperf
+fi
+
+# --- fio ---
+# fio_pair VERB BYTES DEPTH
+fio_pair() {
+	local what="fio --ioengine=rdma --verb=$1 --bs=$2 --iodepth=$3"
+	port=$((port + 1))
+	start server.out fio --name=server --ioengine=rdma --port="$port" --rw=read --bs="$2" --size=4m --iodepth="$3"
+	as_client fio --name=client --ioengine=rdma --hostname=127.0.0.1 --port="$port" --verb="$1" --rw=write --bs="$2" --size=4m \
+		--iodepth="$3"
+	status=$?
+	wait "$server"
+	verdict "$what" $((status + $?)) "$(tail -n 12 client.out server.out)"
+}
+if command -v fio >/dev/null && fio --enghelp 2>/dev/null | grep -qw rdma; then
+	fio_pair write 4k 1
+	fio_pair write 64k 16
+	fio_pair write 1m 4
+	fio_pair read 64k 16
+	fio_pair send 64k 16
+	fio_pair send 4k 64
+else
+	skip 'fio --ioengine=rdma'
+fi
+
+echo "1..$number"
+[ "$failures" -eq 0 ]
