@@ -178,6 +178,8 @@ static void posting(void **state)
 	REFUSED(ib_post_send(a.qp, &wr, NULL), -EINVAL, "opcode 25", "no such opcode");
 	wr.opcode = IB_WR_RDMA_READ_WITH_INV;
 	REFUSED(ib_post_send(a.qp, &wr, NULL), -EINVAL, "no RDMA READ that invalidates");
+	wr.opcode = IB_WR_MASKED_ATOMIC_CMP_AND_SWP;
+	REFUSED(ib_post_send(a.qp, &wr, NULL), -EINVAL, "the engine has no such request");
 	REFUSED(ib_post_send(a.qp, &reg.wr, NULL), -EINVAL, "its mr is NULL, or another device's");
 	recv.num_sge = 9;
 	REFUSED(ib_post_recv(a.qp, &recv, NULL), -EINVAL, "wr_id 0x3", "more entries", "9 entries of 4");

@@ -235,6 +235,9 @@ static void shared_queues(void **state)
 
 	(void)state;
 	REFUSED(ib_create_srq(a.pd, &sa), -EINVAL, "SRQ not made: max_wr is 0, must be from 1 to");
+	sa.srq_type = (enum ib_srq_type)9;
+	REFUSED(ib_create_srq(a.pd, &sa), -EOPNOTSUPP, "srq_type 9, must be IB_SRQT_BASIC");
+	sa.srq_type = IB_SRQT_BASIC;
 	sa.attr.max_wr = 2;
 	sa.attr.max_sge = 10000;
 	REFUSED(ib_create_srq(a.pd, &sa), -EINVAL, "max_sge is 10000");

@@ -373,7 +373,8 @@ struct ib_srq *ib_create_srq(struct ib_pd *pd, struct ib_srq_init_attr *a)
 	int err;
 
 	if (a->srq_type != IB_SRQT_BASIC)
-		return ERR_PTR(-EOPNOTSUPP);
+		return ERR_PTR(hca_refuse(-EOPNOTSUPP, "%s: SRQ not made: srq_type %d, must be IB_SRQT_BASIC",
+					  device->name, (int)a->srq_type));
 	err = ib_core_take(device, IB_OBJ_SRQ);
 	if (err)
 		return ERR_PTR(err);
