@@ -15,6 +15,8 @@
 #include "hca/qp_state.h"
 #include "no_leaks.h"
 
+static struct hca_qp_refusal why;
+
 /* --- the same facts, otherwise written --- */
 
 static const struct {
@@ -123,8 +125,17 @@ static bool lookup(u32 t, u32 from, u32 to, u32 *need, u32 *may)
 
 static int modify(u32 t, u32 from, u32 to, u32 mask)
 {
-	return hca_qp_check_modify((enum hca_qp_type)type_name[t].type, (enum hca_qp_state)from, (enum hca_qp_state)to,
-				   mask);
+	int err = hca_qp_check_modify((enum hca_qp_type)type_name[t].type, (enum hca_qp_state)from,
+				      (enum hca_qp_state)to, mask, &why);
+
+	/* What is missing isn't there, and what is too much is. */
+	if (err && why.what == HCA_QP_MISSING)
+		assert_true(why.attrs && !(why.attrs & mask));
+	else if (err && why.what == HCA_QP_TOO_MANY)
+		assert_true(why.attrs && (why.attrs & mask) == why.attrs);
+	else if (err)
+		assert_true(why.what == HCA_QP_NO_TYPE || why.what == HCA_QP_NO_WAY);
+	return err;
 }
 
 #define EXPECT(ok, t, from, to, mask) \
@@ -209,7 +220,7 @@ static void unknown_types_and_states(void **state)
 	for (i = 0; i < HCA_ARRAY_SIZE(type); i++)
 		for (k = 0; k < 7; k++)
 			assert_int_equal(hca_qp_check_modify((enum hca_qp_type)type[i], (enum hca_qp_state)k,
-							     HCA_QPS_RESET, 1),
+							     HCA_QPS_RESET, 1, &why),
 					 -EINVAL);
 	for (i = 0; i < HCA_ARRAY_SIZE(st); i++) {
 		for (k = 0; k < 7; k++) {
@@ -256,15 +267,25 @@ static const struct hca_qp_limits limits = { .ports = 2,
 		.dlid = 1, .port_num = 1 \
 	}
 
+/* Does the refusal name this field, as a consumer knows it? */
+static bool is_named(const char *field)
+{
+	const char *in = strncmp(field, "ah.", 3) ? field : field + 3;
+	const char *said = strncmp(why.field, "ah_attr.", 8) ? why.field : why.field + 8;
+
+	return (in == field) == (said == why.field) && !strncmp(in, said, 8);
+}
+
 /* The value at the edge is taken, the next one isn't; and without its bit nobody looks. */
 #define EDGE(bit, field, good, bad) \
 	do { \
 		struct hca_qp_attr a_ = { .ah = GOOD_AH }; \
 		a_.field = (good); \
-		assert_int_equal(hca_qp_check_attr(&a_, bit, &limits), 0); \
+		assert_int_equal(hca_qp_check_attr(&a_, bit, &limits, &why), 0); \
 		a_.field = (bad); \
-		assert_int_equal(hca_qp_check_attr(&a_, bit, &limits), -EINVAL); \
-		assert_int_equal(hca_qp_check_attr(&a_, 0, &limits), 0); \
+		assert_int_equal(hca_qp_check_attr(&a_, bit, &limits, &why), -EINVAL); \
+		assert_true(why.what == HCA_QP_VALUE && why.attrs == (bit) && is_named(#field)); \
+		assert_int_equal(hca_qp_check_attr(&a_, 0, &limits, &why), 0); \
 	} while (0)
 
 static void values_at_their_limits(void **state)
@@ -305,20 +326,20 @@ static void global_routes(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), 0);
+	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits, &why), 0);
 	a.ah.grh.sgid_index = 5;
-	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits, &why), -EINVAL);
 	a.ah.is_global = 0; /* then nobody looks */
-	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), 0);
+	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits, &why), 0);
 	a.ah.is_global = 1;
 	a.ah.grh.sgid_index = 0;
 	a.ah.grh.flow_label = 0x100000;
-	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits, &why), -EINVAL);
 	a.ah.grh.flow_label = 0;
 	a.ah.grh.dgid.raw[0] = 0xff;
-	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits, &why), -EINVAL);
 	a.ah.grh.dgid.raw[0] = 0xfe;
-	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits), 0);
+	assert_int_equal(hca_qp_check_attr(&a, HCA_QP_AV, &limits, &why), 0);
 }
 
 /* Where ports have no LIDs, as with RoCE (IBTA annex A17), only a GID leads to a peer. */
@@ -329,11 +350,11 @@ static void without_lids_paths_are_global(void **state)
 
 	(void)state;
 	no_lids.has_lids = false;
-	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &limits), 0);
-	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &no_lids), -EINVAL);
-	assert_int_equal(hca_qp_check_attr(&at, 0, &no_lids), 0);
+	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &limits, &why), 0);
+	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &no_lids, &why), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&at, 0, &no_lids, &why), 0);
 	at.ah.is_global = 1;
-	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &no_lids), 0);
+	assert_int_equal(hca_qp_check_attr(&at, HCA_QP_AV, &no_lids, &why), 0);
 }
 
 static void one_bad_value_is_enough(void **state)
@@ -343,13 +364,13 @@ static void one_bad_value_is_enough(void **state)
 	struct hca_qp_attr a = ok;
 
 	(void)state;
-	assert_int_equal(hca_qp_check_attr(&a, all, &limits), 0);
+	assert_int_equal(hca_qp_check_attr(&a, all, &limits, &why), 0);
 	a.retry_cnt = 8;
-	assert_int_equal(hca_qp_check_attr(&a, all, &limits), -EINVAL);
-	assert_int_equal(hca_qp_check_attr(&a, all & ~(u32)HCA_QP_RETRY_CNT, &limits), 0);
-	assert_int_equal(hca_qp_check_attr(&ok, HCA_QP_ALT_PATH, &limits), -EINVAL);
-	assert_int_equal(hca_qp_check_attr(&ok, HCA_QP_CAP, &limits), -EINVAL);
-	assert_int_equal(hca_qp_check_attr(&ok, HCA_QP_RATE_LIMIT, &limits), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&a, all, &limits, &why), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&a, all & ~(u32)HCA_QP_RETRY_CNT, &limits, &why), 0);
+	assert_int_equal(hca_qp_check_attr(&ok, HCA_QP_ALT_PATH, &limits, &why), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&ok, HCA_QP_CAP, &limits, &why), -EINVAL);
+	assert_int_equal(hca_qp_check_attr(&ok, HCA_QP_RATE_LIMIT, &limits, &why), -EINVAL);
 }
 
 /* --- times --- */

@@ -42,6 +42,7 @@ static void unmapped_at_the_requester(void **state)
 	wc = bed_rdma(&b, IBV_WR_RDMA_WRITE, (struct ibv_sge){ .addr = (uintptr_t)p, .length = 1000, .lkey = mr->lkey },
 		      (uintptr_t)b.mem[1], b.mr[1]->rkey);
 	assert_int_equal(wc.status, IBV_WC_LOC_PROT_ERR);
+	assert_int_equal(wc.vendor_err, 6); /* HCA_VENDOR_MEMORY */
 	assert_int_equal(ibv_dereg_mr(mr), 0);
 	bed_end(&b);
 }
@@ -65,6 +66,7 @@ static void unmapped_at_the_responder(void **state)
 		wc = bed_rdma(&b, op[i], bed_sge(&b, 0, 0, i == 2 ? 8 : 8000), (uintptr_t)p + (i == 2 ? 4096 : 0),
 			      mr->rkey);
 		assert_int_equal(wc.status, IBV_WC_REM_OP_ERR);
+		assert_int_equal(wc.vendor_err, 0x86); /* the same, at the peer */
 		assert_int_equal(ibv_dereg_mr(mr), 0);
 		munmap(p, 4096);
 		bed_end(&b);

@@ -346,8 +346,7 @@ static void messages_come_as_they_went(void **state)
 
 static void replies_come_as_they_went(void **state)
 {
-	struct hca_reply reply = { .answer = HCA_ANSWER_RNR, .rnr_code = 31, .sqpn = 1, .number = 2, .session = 3 },
-			 back;
+	struct hca_reply reply = { .answer = HCA_ANSWER_RNR, .code = 31, .sqpn = 1, .number = 2, .session = 3 }, back;
 	u32 bytes = 0;
 	void *at = NULL;
 
@@ -360,7 +359,7 @@ static void replies_come_as_they_went(void **state)
 	assert_int_equal(bytes, shm_reply_bytes(100));
 	assert_int_equal(shm_reply_get(at, bytes, &back), 0);
 	assert_ptr_equal(back.bytes, shm_reply_data(at));
-	assert_true(back.answer == reply.answer && back.rnr_code == 31 && back.sqpn == 1 && back.number == 2);
+	assert_true(back.answer == reply.answer && back.code == 31 && back.sqpn == 1 && back.number == 2);
 	assert_true(back.session == 3 && back.off == reply.off && back.result == reply.result && back.len == 100);
 	assert_int_equal(shm_reply_get(at, sizeof(struct hca_fabric_reply) + 96, &back), -EPROTO);
 	assert_int_equal(shm_reply_get(at, 32, &back), -EPROTO);

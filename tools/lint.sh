@@ -54,6 +54,8 @@ mapfile -t core < <(pick "^src/($CORE)/.*\.[ch]\$" | grep -v "^$NOT_CORE")
 mapfile -t core_c < <(pick "^src/($CORE)/.*\.c\$" | grep -v "^$NOT_CORE")
 mapfile -t rooms < <(pick '^(src|ulp|kernel|include)/.*\.[ch]$')
 mapfile -t built_c < <(pick '^(src|ulp)/.*\.c$' | grep -v '^src/os/kernel/')
+# Of the names of softhca/kernel.h an error is an answer: a text that is no number, an index that is taken.
+mapfile -t refusing < <(pick '^src/(ib|platform|hca)/.*\.[ch]$' | grep -v '^src/ib/kernel_')
 mapfile -t scripts < <(pick '\.sh$|^\.ci/run$')
 mapfile -t pages < <(pick '^(README\.md|NEWS|docs/.*\.md|man/.*\.[1-9])$')
 mapfile -t sources < <(pick '\.([chS]|sh|py|awk)$|(^|/)(meson\.build|meson_options\.txt|Makefile|Kbuild)$|^\.ci/run$')
@@ -125,6 +127,7 @@ rule_calls "${built_c[@]}" | verdict 'rooms: no call points up'
 rule_no_cycle "${built_c[@]}" | verdict 'rooms: no files of one call each other in a circle'
 rule_picture docs/architecture.md | verdict 'rooms: the picture has those that there are'
 rule_dma_fields "${c[@]}" | verdict 'mapped fields of a scatterlist only in the platform'
+rule_reasons "${refusing[@]}" | verdict 'every refusal says why'
 rule_spdx "${sources[@]}" | verdict 'an SPDX line in every source'
 rule_length "${sources[@]}" | verdict 'no source over 1,000 lines'
 rule_machine_paths "${all[@]}" | verdict 'no path of somebody'\''s machine'
@@ -161,6 +164,9 @@ accepts() {
 	refuses rule_core_includes '#include "port.h"'
 	refuses rule_core_includes '#include "wire/shm/shm.h"'
 	accepts rule_core_includes '#include "os.h"\n#include "dma/check.h"\n#include "transport/transport.h"\n#include "wire/wire.h"\n#include "softhca/hca_types.h"'
+	refuses rule_reasons '\tif (!dev)\n\t\treturn -EINVAL;'
+	refuses rule_reasons '\treturn ERR_PTR(-EBUSY);'
+	accepts rule_reasons '\tif (check_port(dev, 1))\n\t\treturn -EINVAL;\n\treturn hca_refuse(-EINVAL, "no");\n\treturn -EIO; /* dma_map() says why */\n\treturn -ENOMEM;'
 	refuses rule_core_conditions '#ifdef __linux__\n#endif'
 	refuses rule_core_conditions '#if defined(HCA_X) && defined(__x86_64__)\n#endif'
 	refuses rule_core_conditions '#if 0\n#endif'

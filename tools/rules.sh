@@ -70,6 +70,16 @@ rule_dma_fields() {
 		grep -P '(->|\.)\s*(dma_address|dma_length)\b|(?<![>.\w])sg_dma_(address|len)\s*\('
 }
 
+# What a call returns to say no has its reason: hca_refuse(), a check_*() in the line before that said it, or a comment with "says
+# why" that names who does. The os layer says it of memory that there isn't.
+rule_reasons() {
+	awk 'FNR == 1 { before = "" }
+		/return (ERR_PTR\()?-E[A-Z]+/ && !/-ENOMEM/ && !/says why/ && before !~ /check_[a-z]*\(/ {
+			print FILENAME ":" FNR ": " $0
+		}
+		{ before = $0 }' "$@"
+}
+
 rule_spdx() {
 	local f
 	for f in "$@"; do

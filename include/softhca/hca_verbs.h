@@ -50,6 +50,37 @@ enum hca_wc_status {
 	HCA_WC_GENERAL_ERR,
 };
 
+/**
+ * enum hca_vendor_err - why a request ended in an error: vendor_err of its completion
+ *
+ * HCA_VENDOR_REMOTE is added where the peer found it. Over packets an answer has no room for more: then it stands alone.
+ * ib_vendor_err_msg() has the words.
+ */
+enum hca_vendor_err {
+	HCA_VENDOR_NONE,
+	HCA_VENDOR_KEY,
+	HCA_VENDOR_PD,
+	HCA_VENDOR_RIGHT,
+	HCA_VENDOR_BOUNDS,
+	HCA_VENDOR_MW,
+	HCA_VENDOR_MEMORY,
+	HCA_VENDOR_LENGTH,
+	HCA_VENDOR_QP_RIGHT,
+	HCA_VENDOR_NO_READS,
+	HCA_VENDOR_ALIGN,
+	HCA_VENDOR_GID,
+	HCA_VENDOR_SEQUENCE,
+	HCA_VENDOR_NO_ANSWER,
+	HCA_VENDOR_NO_RECV,
+	HCA_VENDOR_REGISTER,
+	HCA_VENDOR_BIND,
+	HCA_VENDOR_INVALIDATE,
+	HCA_VENDOR_SRQ,
+	HCA_VENDOR_PEER_GONE,
+	HCA_VENDOR_ERRS,
+	HCA_VENDOR_REMOTE = 0x80,
+};
+
 /** enum hca_wc_opcode - the operation of a completion; bit 7 is set for receives */
 enum hca_wc_opcode {
 	HCA_WC_SEND,

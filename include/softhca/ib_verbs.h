@@ -193,6 +193,9 @@ enum ib_wc_status {
 /** ib_wc_status_msg() - the name of a status */
 const char *ib_wc_status_msg(enum ib_wc_status status);
 
+/** ib_vendor_err_msg() - vendor_err of a completion that is an error, in words: why it is one (enum hca_vendor_err) */
+const char *ib_vendor_err_msg(u32 vendor_err);
+
 enum ib_wc_opcode {
 	IB_WC_SEND = HCA_WC_SEND,
 	IB_WC_RDMA_WRITE = HCA_WC_RDMA_WRITE,
@@ -220,6 +223,7 @@ struct ib_cqe {
 /**
  * struct ib_wc - a work completion
  * @wr_id, @wr_cqe: the work request's
+ * @vendor_err: of an error: why, an enum hca_vendor_err, with HCA_VENDOR_REMOTE if the peer says so; see ib_vendor_err_msg()
  * @byte_len: bytes received, read or fetched
  * @ex: immediate data in network order, or the key that was invalidated; @wc_flags says which
  * @src_qp, @slid, @sl, @pkey_index, @dlid_path_bits: of a datagram

@@ -445,6 +445,22 @@ static void check_looked(struct hca_ledger *l, struct reports *rs, struct hca_le
 }
 
 /*
+ * A device's access comes in pieces, of a page or more. Does this one go on, in this piece of the mapping, where the one before
+ * ended that was reported? Then it has been said.
+ */
+static bool goes_on(struct hca_ledger_seg *seg, enum hca_misuse what, u64 addr, u64 len, hca_site_t site)
+{
+	struct hca_ledger_rec *rec = seg->rec;
+	bool next = seg > rec->seg && addr == seg->addr && rec->said_to == seg[-1].addr + seg[-1].len;
+	bool same = rec->said_to && (addr == rec->said_to || next) && rec->said == what && rec->said_site == site;
+
+	rec->said = (u8)what;
+	rec->said_to = addr + len;
+	rec->said_site = site;
+	return same;
+}
+
+/*
  * The range may lie in several pieces that meet: a list's neighbours, or two mappings of neighbouring pages.
  * So go from piece to piece; the first that is wrong is reported, and ends it.
  */
@@ -457,14 +473,19 @@ static void judge_use(struct hca_ledger *l, struct reports *rs, const struct hca
 		struct hca_ledger_seg *seg = find_used(l, addr, call->dir);
 		u64 run;
 
-		if (!seg || seg->rec->ended) {
-			say(l, rs, seg ? HCA_MISUSE_USE_AFTER_UNMAP : HCA_MISUSE_USE_UNMAPPED, seg ? seg->rec : NULL,
-			    call, site, outcome);
+		if (!seg) {
+			say(l, rs, HCA_MISUSE_USE_UNMAPPED, NULL, call, site, outcome);
+			return;
+		}
+		if (seg->rec->ended) {
+			if (!goes_on(seg, HCA_MISUSE_USE_AFTER_UNMAP, addr, len, site))
+				say(l, rs, HCA_MISUSE_USE_AFTER_UNMAP, seg->rec, call, site, outcome);
 			return;
 		}
 		check_looked(l, rs, seg->rec, call, site, outcome);
 		if (!dir_allows(seg->rec->map.dir, call->dir)) {
-			say(l, rs, HCA_MISUSE_USE_DIR, seg->rec, call, site, outcome);
+			if (!goes_on(seg, HCA_MISUSE_USE_DIR, addr, len, site))
+				say(l, rs, HCA_MISUSE_USE_DIR, seg->rec, call, site, outcome);
 			return;
 		}
 		run = seg->len - (addr - seg->addr);

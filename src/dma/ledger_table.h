@@ -74,6 +74,9 @@ struct hca_ledger_rec {
 	hca_site_t end_site;
 	bool ended;
 	bool checked; /* its caller checked for an error, or the missing check was reported */
+	u8 said; /* enum hca_misuse of the latest access that was reported */
+	u64 said_to; /* where that access ended, 0: there was none; one that goes on there is the same one */
+	hca_site_t said_site;
 
 	/* live mappings that begin at one address: a ring whose first has the hash node, unchecked ones first */
 	struct hca_ledger_node at;

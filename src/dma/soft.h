@@ -53,9 +53,11 @@ static inline hca_dma_addr_t hca_soft_map(const struct hca_soft *soft, const voi
 	if (hca_likely(virt))
 		return hca_addr_from_ptr(virt);
 	if (soft->highmem == HCA_SOFT_REFUSE)
-		return hca_dma_error(-EOPNOTSUPP);
+		return hca_dma_error(
+			hca_refuse(-EOPNOTSUPP, "map refused: high memory, which this device doesn't map"));
 	if (phys & ~HCA_TAG_PHYS_MASK)
-		return hca_dma_error(-EFAULT);
+		return hca_dma_error(hca_refuse(-EFAULT, "map refused: no tag carries the physical address 0x%llx",
+						(unsigned long long)phys));
 	return hca_tag_addr(phys);
 }
 

@@ -27,7 +27,7 @@ static int make_ring(u32 capacity, u32 limit, struct hca_cqe **ring, u32 *size)
 	u32 n = 1;
 
 	if (!capacity || capacity > limit)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "completion queue: %u entries, must be from 1 to %u", capacity, limit);
 	while (n < places(capacity))
 		n *= 2;
 	*ring = hca_alloc((size_t)n * sizeof(**ring), HCA_MAY_SLEEP);
@@ -255,10 +255,10 @@ int hca_cq_ring_poll_odd(struct hca_cq_ring *cq, struct hca_wc *wc, int n)
 static int begin_resize(struct hca_cq_ring *cq, struct hca_cqe *ring, u32 size, u32 capacity)
 {
 	if (cq->tail - cq->head - cq->purged > capacity)
-		return -EINVAL;
+		return -EINVAL; /* hca_cq_ring_resize() says why */
 	if (cq->tail - cq->head > capacity) {
 		pass_on(cq, HCA_CQ_STEP);
-		return -EAGAIN;
+		return -EAGAIN; /* hca_cq_ring_resize() says why */
 	}
 	cq->old = cq->ring;
 	cq->old_size = cq->size;
@@ -305,6 +305,9 @@ int hca_cq_ring_resize(struct hca_cq_ring *cq, u32 capacity, u32 limit)
 		hca_spin_unlock(&cq->lock, flags);
 	} while (err == -EAGAIN);
 	if (err)
+		(void)hca_refuse(err, "completion queue not resized to %u: more completions than that wait in it",
+				 capacity);
+	if (err)
 		old = ring;
 	while (!old) {
 		hca_spin_lock(&cq->lock, flags);
@@ -339,8 +342,11 @@ void hca_cq_want(struct hca_cq *cq, u32 what)
 
 int hca_cq_quiet(struct hca_cq *cq)
 {
-	if (hca_load_acquire(&cq->ring.users))
-		return -EBUSY;
+	u32 users = hca_load_acquire(&cq->ring.users);
+
+	if (users)
+		return hca_refuse(-EBUSY, "completion queue not destroyed: %u queues of queue pairs use it still",
+				  users);
 	hca_eq_cancel(cq->eq, &cq->event);
 	return 0;
 }

@@ -15,9 +15,14 @@ int hca_fmr_create(struct hca_pd *pd, const struct hca_fmr_attr *attr, struct hc
 	struct hca_fmr *f;
 	int err;
 
-	if (attr->access & ~(u32)FMR_ACCESS || !attr->max_maps || attr->max_maps > HCA_FMR_MAX_MAPS ||
-	    attr->page_shift < HCA_MR_MIN_SHIFT || attr->page_shift > HCA_MR_MAX_SHIFT)
-		return -EINVAL;
+	if (attr->access & ~(u32)FMR_ACCESS)
+		return hca_refuse(-EINVAL, "FMR not made: access 0x%x has rights that an FMR can't have", attr->access);
+	if (!attr->max_maps || attr->max_maps > HCA_FMR_MAX_MAPS)
+		return hca_refuse(-EINVAL, "FMR not made: max_maps is %u, must be from 1 to %u", attr->max_maps,
+				  HCA_FMR_MAX_MAPS);
+	if (attr->page_shift < HCA_MR_MIN_SHIFT || attr->page_shift > HCA_MR_MAX_SHIFT)
+		return hca_refuse(-EINVAL, "FMR not made: page_shift is %u, must be from %u to %u", attr->page_shift,
+				  HCA_MR_MIN_SHIFT, HCA_MR_MAX_SHIFT);
 	f = hca_alloc(sizeof(*f), HCA_MAY_SLEEP);
 	if (!f)
 		return -ENOMEM;
@@ -39,23 +44,30 @@ int hca_fmr_destroy(struct hca_fmr *f)
 	int err;
 
 	if (f->maps)
-		return -EBUSY;
+		return hca_refuse(-EBUSY, "FMR with key 0x%x not freed: it is mapped still; unmap it before", f->key);
 	err = hca_mr_destroy(f->mr);
 	if (!err)
 		hca_free(f);
 	return err;
 }
 
-static bool pages_valid(const struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
+static int check_pages(const struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
 {
 	u64 any = iova;
 	u32 i;
 
-	if (!npages || npages > f->mr->max_pages || iova + (((u64)npages << f->page_shift) - 1) < iova)
-		return false;
+	if (!npages || npages > f->mr->max_pages)
+		return hca_refuse(-EINVAL, "FMR with key 0x%x not mapped: %u pages, must be from 1 to %u", f->key,
+				  npages, f->mr->max_pages);
+	if (iova + (((u64)npages << f->page_shift) - 1) < iova)
+		return hca_refuse(-EINVAL, "FMR with key 0x%x not mapped: %u pages from iova 0x%llx go beyond the end",
+				  f->key, npages, (unsigned long long)iova);
 	for (i = 0; i < npages; i++)
 		any |= pages[i];
-	return !(any & ((1ull << f->page_shift) - 1));
+	if (any & ((1ull << f->page_shift) - 1))
+		return hca_refuse(-EINVAL, "FMR with key 0x%x not mapped: iova, or a page, doesn't begin on %llu bytes",
+				  f->key, 1ull << f->page_shift);
+	return 0;
 }
 
 static int map(struct hca_fmr *f, const struct hca_mr_pages *p)
@@ -64,7 +76,10 @@ static int map(struct hca_fmr *f, const struct hca_mr_pages *p)
 	int err;
 
 	if (f->maps == f->max_maps)
-		return -EINVAL;
+		return hca_refuse(
+			-EINVAL,
+			"FMR with key 0x%x not mapped: mapped %u times, as often as it may be; unmap it before", f->key,
+			f->maps);
 	err = hca_mr_capture(f->mr, p, &own);
 	if (err)
 		return err;
@@ -86,11 +101,11 @@ int hca_fmr_map(struct hca_fmr *f, const u64 *pages, u32 npages, u64 iova)
 	};
 	int err;
 
-	if (!pages_valid(f, pages, npages, iova))
+	if (check_pages(f, pages, npages, iova))
 		return -EINVAL;
 	p.length = (u64)npages << f->page_shift;
 	if (hca_xchg(&f->busy, 1u))
-		return -EBUSY;
+		return hca_refuse(-EBUSY, "FMR with key 0x%x not mapped: another thread maps or unmaps it", f->key);
 	p.key = hca_key_next(f->key);
 	err = map(f, &p);
 	hca_store_release(&f->busy, 0u);
@@ -107,7 +122,7 @@ static int take_all(struct hca_fmr *first)
 			continue;
 		for (taken = first; taken != f; taken = taken->next)
 			hca_store_release(&taken->busy, 0u);
-		return -EBUSY;
+		return -EBUSY; /* hca_fmr_unmap() says why */
 	}
 	return 0;
 }
@@ -118,9 +133,10 @@ int hca_fmr_unmap(struct hca_fmr *first)
 
 	for (f = first; f; f = f->next)
 		if (f->mr->quiesce != first->mr->quiesce)
-			return -EINVAL;
+			return hca_refuse(-EINVAL, "FMR with key 0x%x not unmapped: the list has FMRs of two adapters",
+					  f->key);
 	if (take_all(first))
-		return -EBUSY;
+		return hca_refuse(-EBUSY, "FMRs not unmapped: another thread maps or unmaps one of them");
 	/* First all keys are void, then the threads that may still use one of them leave, once for all. */
 	for (f = first; f; f = f->next)
 		f->voided = !hca_mr_begin_invalidate(f->mr, f->key);

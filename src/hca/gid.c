@@ -36,7 +36,7 @@ int hca_gid_add(struct hca_gids *t, const struct hca_gid *gid, u32 *index)
 	u32 i;
 
 	if (is_zero(gid) || hca_gid_is_group(gid))
-		return -EINVAL;
+		return -EINVAL; /* the caller says why */
 	hca_spin_lock(&t->lock, flags);
 	i = place_of(t, gid, false);
 	if (i == HCA_GIDS) {
@@ -67,7 +67,7 @@ int hca_gid_remove(struct hca_gids *t, struct hca_quiesce *q, const struct hca_g
 	}
 	hca_spin_unlock(&t->lock, flags);
 	if (i == HCA_GIDS)
-		return -EINVAL;
+		return -EINVAL; /* the caller says why */
 	hca_quiesce_wait_of(q, 0); /* other processes don't read it */
 	hca_spin_lock(&t->lock, flags);
 	t->entry[i].leaving = false;

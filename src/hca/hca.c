@@ -47,10 +47,12 @@ int hca_init(struct hca *hca, struct hca_eq *eq, struct hca_mem *mem, const stru
 	int err;
 
 	hca_memset(hca, 0, sizeof(*hca));
+	hca->name = "adapter";
 	hca->attr = *attr;
 	hca_attr_default(&hca->attr);
 	if (hca->attr.max_qp > MAX_QPS || hca->attr.max_rd_atomic > HCA_MAX_RD_ATOMIC)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "adapter not made: max_qp %u, max_rd_atomic %u; must be %u and %u at most",
+				  hca->attr.max_qp, hca->attr.max_rd_atomic, MAX_QPS, HCA_MAX_RD_ATOMIC);
 	while (slots < 2 * hca->attr.max_qp)
 		slots *= 2;
 	hca->eq = eq;
@@ -100,6 +102,11 @@ static void fire_cq(struct hca_eq_node *node)
 	struct hca_cq *cq = hca_container_of(node, struct hca_cq, event);
 	u32 wants = hca_xchg(&cq->wants, 0u);
 
+	if (wants & HCA_WANT_CQ_ERR)
+		(void)hca_refuse(-EIO,
+				 "%s: a completion queue of %u entries overflowed: completions are lost, and the queue "
+				 "pairs of these are in error",
+				 cq->hca->name, hca_load(&cq->ring.capacity));
 	if (wants & HCA_WANT_CQ_ERR && cq->hca->event)
 		cq->hca->event(cq->hca, HCA_EVENT_CQ_ERR, cq);
 	if (wants & HCA_WANT_COMP && cq->handler)

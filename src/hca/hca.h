@@ -56,6 +56,7 @@ void hca_attr_default(struct hca_attr *attr);
 
 /**
  * struct hca - an adapter
+ * @name: as what is said of it names it; its face sets it
  * @attr: its limits
  * @transport: carries out its queue pairs' requests
  * @port: its port's number on @wire
@@ -66,6 +67,7 @@ void hca_attr_default(struct hca_attr *attr);
  * @members: queue pairs in multicast groups
  */
 struct hca {
+	const char *name;
 	struct hca_attr attr;
 	struct hca_eq *eq;
 	struct hca_mem *mem;

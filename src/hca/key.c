@@ -12,7 +12,7 @@
 int hca_keys_init(struct hca_keys *keys, u32 limit)
 {
 	if (!limit || limit >= 1u << HCA_KEY_INDEX_BITS)
-		return -EINVAL;
+		return -EINVAL; /* the caller says why */
 	hca_memset(keys, 0, sizeof(*keys));
 	/* Index 0 isn't used: limit + 1 indexes. */
 	keys->chunk = hca_alloc(((limit >> HCA_KEY_CHUNK_BITS) + 1) * sizeof(*keys->chunk), HCA_MAY_SLEEP);

@@ -10,10 +10,17 @@
 
 static int check_group(const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 {
-	if (qp->type != HCA_QPT_UD || !hca_gid_is_group(gid))
-		return -EINVAL;
+	if (qp->type != HCA_QPT_UD)
+		return hca_refuse(-EINVAL, "%s QP %u: in no group: it is %s, and only UD can be", qp->hca->name,
+				  qp->qpn, hca_qp_type_name(qp->type));
+	if (!hca_gid_is_group(gid))
+		return hca_refuse(-EINVAL, "%s QP %u: in no group: the GID is no group's, which begins with 0xff",
+				  qp->hca->name, qp->qpn);
 	/* Where links have no LIDs, as on Ethernet, there is none to give. */
-	return hca_lid_is_multicast(mlid) || (!mlid && !qp->hca->limits.has_lids) ? 0 : -EINVAL;
+	if (!hca_lid_is_multicast(mlid) && (mlid || qp->hca->limits.has_lids))
+		return hca_refuse(-EINVAL, "%s QP %u: in no group: LID 0x%x is no group's, 0xc000 to 0xfffe",
+				  qp->hca->name, qp->qpn, mlid);
+	return 0;
 }
 
 static bool is_of_group(const struct hca_mcast_member *m, const struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
@@ -29,9 +36,9 @@ static int enter_list(struct hca *hca, struct hca_mcast_member *m)
 	hca_spin_assert(&hca->mcast_lock);
 	for (at = &hca->members; *at && (*at)->qp->qpn <= m->qp->qpn; at = &(*at)->next)
 		if (is_of_group(*at, m->qp, &m->gid, m->mlid))
-			return -EEXIST;
+			return -EEXIST; /* hca_mcast_attach() says why */
 	if (hca->mcast_members == hca->attr.max_mcast)
-		return -ENOSPC;
+		return -ENOSPC; /* hca_mcast_attach() says why */
 	hca->mcast_members++;
 	m->next = *at;
 	hca_store_release(at, m);
@@ -57,6 +64,9 @@ int hca_mcast_attach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 	hca_spin_unlock(&qp->hca->mcast_lock, flags);
 	if (err)
 		hca_free(m);
+	if (err == -ENOSPC)
+		return hca_refuse(err, "%s QP %u: not in the group: the adapter has %u memberships, as many as it may",
+				  qp->hca->name, qp->qpn, qp->hca->attr.max_mcast);
 	return err == -EEXIST ? 0 : err;
 }
 
@@ -97,7 +107,7 @@ int hca_mcast_detach(struct hca_qp *qp, const struct hca_gid *gid, u32 mlid)
 	struct hca_mcast_member *gone = take_out(qp, gid, mlid);
 
 	if (!gone)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s QP %u: not in this group, so it can't leave it", qp->hca->name, qp->qpn);
 	free_all(qp, gone);
 	return 0;
 }

@@ -9,12 +9,19 @@
  */
 #include "hca/mr.h"
 
-static bool access_valid(u32 access)
+#include "hca/why.h"
+
+static int check_access(u32 access)
 {
 	access &= ~(u32)HCA_ACCESS_OPTIONAL;
 	if (access & ~(u32)HCA_ACCESS_SUPPORTED)
-		return false;
-	return !(access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC)) || access & HCA_ACCESS_LOCAL_WRITE;
+		return hca_refuse(-EINVAL, "memory region: access 0x%x has bits that are no rights: 0x%x", access,
+				  access & ~(u32)HCA_ACCESS_SUPPORTED);
+	if (access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC) && !(access & HCA_ACCESS_LOCAL_WRITE))
+		return hca_refuse(
+			-EINVAL, "memory region: access 0x%x has REMOTE_WRITE or REMOTE_ATOMIC, which need LOCAL_WRITE",
+			access);
+	return 0;
 }
 
 static bool range_valid(u64 start, u64 length)
@@ -29,21 +36,38 @@ static void retract(struct hca_mr *r, u32 key)
 	hca_share_retract(r->pd->keys->share, key);
 }
 
+static int check_range(const char *name, u64 start, u64 length)
+{
+	if (!length)
+		return hca_refuse(-EINVAL, "memory region: no bytes");
+	if (!range_valid(start, length))
+		return hca_refuse(-EINVAL,
+				  "memory region: %llu bytes from %s 0x%llx go beyond the end of the address space",
+				  (unsigned long long)length, name, (unsigned long long)start);
+	return 0;
+}
+
 static int check_attr(const struct hca_mr_attr *a)
 {
-	if (!access_valid(a->access) || a->invalid != (a->kind == HCA_MR_PAGES))
-		return -EINVAL;
+	int err = check_access(a->access);
+
+	if (err)
+		return err;
+	if (a->invalid != (a->kind == HCA_MR_PAGES))
+		return hca_refuse(-EINVAL, "memory region: one of pages, and no other, is made invalid");
 	switch (a->kind) {
 	case HCA_MR_ALL:
 		return 0;
 	case HCA_MR_LINEAR:
-		if (!range_valid(a->base, a->length))
-			return -EINVAL;
-		return a->access & HCA_ACCESS_ZERO_BASED || range_valid(a->iova, a->length) ? 0 : -EINVAL;
+		err = check_range("address", a->base, a->length);
+		return err || a->access & HCA_ACCESS_ZERO_BASED ? err : check_range("iova", a->iova, a->length);
 	case HCA_MR_PAGES:
-		return a->max_pages && a->max_pages <= HCA_MR_MAX_PAGES ? 0 : -EINVAL;
+		if (!a->max_pages || a->max_pages > HCA_MR_MAX_PAGES)
+			return hca_refuse(-EINVAL, "memory region: room for %u pages, must be from 1 to %u",
+					  a->max_pages, HCA_MR_MAX_PAGES);
+		return 0;
 	}
-	return -EINVAL;
+	return hca_refuse(-EINVAL, "memory region: no such kind: %d", (int)a->kind);
 }
 
 /* The key becomes valid. */
@@ -137,8 +161,12 @@ int hca_mr_destroy(struct hca_mr *r)
 	hca_spin_lock(&r->lock, flags);
 	HCA_ASSERT(r->state != HCA_MR_DEAD);
 	if (r->windows) {
+		u32 windows = r->windows;
+
 		hca_spin_unlock(&r->lock, flags);
-		return -EBUSY;
+		return hca_refuse(-EBUSY,
+				  "memory region with key 0x%x not deregistered: %u memory windows are bound to it",
+				  r->key, windows);
 	}
 	if (r->state == HCA_MR_VALID)
 		retract(r, r->key);
@@ -170,7 +198,10 @@ static int begin_change(struct hca_mr *r)
 		get(r);
 	}
 	hca_spin_unlock(&r->lock, flags);
-	return err;
+	if (err)
+		return hca_refuse(err, "memory region with key 0x%x not registered anew: %s", r->key,
+				  err == -EBUSY ? "memory windows are bound to it" : "it isn't valid");
+	return 0;
 }
 
 int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr *attr)
@@ -178,8 +209,12 @@ int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr 
 	hca_irqflags_t flags;
 	int err = check_attr(attr);
 
-	if (err || r->kind != HCA_MR_LINEAR || attr->kind != HCA_MR_LINEAR || pd->keys != r->pd->keys)
-		return -EINVAL;
+	if (err)
+		return err;
+	if (r->kind != HCA_MR_LINEAR || attr->kind != HCA_MR_LINEAR || pd->keys != r->pd->keys)
+		return hca_refuse(-EINVAL,
+				  "memory region with key 0x%x not registered anew: another kind, or another adapter's",
+				  r->key);
 	err = begin_change(r);
 	if (err)
 		return err;
@@ -221,34 +256,48 @@ static int check_pieces(const struct hca_mr_pages *p)
 	u32 i;
 
 	if (p->npages & 1)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "key 0x%x not registered: an odd number of words for pieces: %u", p->key,
+				  p->npages);
 	for (i = 0; i < p->npages; i += 2) {
 		if (p->pages[i + 1] <= before || !range_valid(p->pages[i], p->pages[i + 1] - before))
-			return -EINVAL;
+			return hca_refuse(-EINVAL, "key 0x%x not registered: piece %u is empty, or goes beyond the end",
+					  p->key, i / 2);
 		before = p->pages[i + 1];
 	}
-	return p->length <= before ? 0 : -EINVAL;
+	if (p->length > before)
+		return hca_refuse(-EINVAL, "key 0x%x not registered: length %llu, but the pieces have %llu bytes",
+				  p->key, (unsigned long long)p->length, (unsigned long long)before);
+	return 0;
 }
 
 static int check_pages(const struct hca_mr *r, const struct hca_mr_pages *p)
 {
-	u64 mask;
+	u64 mask, room;
 	u32 i;
 
-	if (!p->pages || !access_valid(p->access) || !p->npages || p->npages > r->max_pages)
+	if (check_access(p->access))
 		return -EINVAL;
-	if (!p->length || (!(p->access & HCA_ACCESS_ZERO_BASED) && !range_valid(p->iova, p->length)))
+	if (!p->pages || !p->npages || p->npages > r->max_pages)
+		return hca_refuse(
+			-EINVAL,
+			"key 0x%x not registered: %u pages, must be from 1 to %u; list them by ib_map_mr_sg() before",
+			p->key, p->npages, r->max_pages);
+	if (check_range("iova", p->access & HCA_ACCESS_ZERO_BASED ? 0 : p->iova, p->length))
 		return -EINVAL;
 	if (p->page_shift == HCA_MR_PIECES)
 		return check_pieces(p);
 	if (p->page_shift < HCA_MR_MIN_SHIFT || p->page_shift > HCA_MR_MAX_SHIFT)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "key 0x%x not registered: page shift %u, must be from %u to %u", p->key,
+				  p->page_shift, HCA_MR_MIN_SHIFT, HCA_MR_MAX_SHIFT);
 	mask = (1ull << p->page_shift) - 1;
-	if (p->length > ((u64)p->npages << p->page_shift) - (p->pages[0] & mask))
-		return -EINVAL;
+	room = ((u64)p->npages << p->page_shift) - (p->pages[0] & mask);
+	if (p->length > room)
+		return hca_refuse(-EINVAL, "key 0x%x not registered: length %llu, but the pages have %llu bytes",
+				  p->key, (unsigned long long)p->length, (unsigned long long)room);
 	for (i = 1; i < p->npages; i++)
 		if (p->pages[i] & mask)
-			return -EINVAL;
+			return hca_refuse(-EINVAL, "key 0x%x not registered: page %u at 0x%llx doesn't begin on a page",
+					  p->key, i, (unsigned long long)p->pages[i]);
 	return 0;
 }
 
@@ -258,9 +307,13 @@ int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p)
 	hca_irqflags_t flags;
 	u64 *before;
 
+	if (err)
+		return err;
 	/* No thread is inside with one that is invalid: its last key was waited for. */
-	if (err || !begin(r))
-		return -EINVAL;
+	if (!begin(r))
+		return hca_refuse(-EINVAL,
+				  "key 0x%x not registered: the memory region is valid already: invalidate it before",
+				  p->key);
 	before = r->pages;
 	r->pages = (u64 *)p->pages;
 	p->pages = before;
@@ -278,7 +331,12 @@ int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p)
 		publish(r, p->key, p->access, p->iova, p->length);
 	}
 	hca_spin_unlock(&r->lock, flags);
-	return err;
+	if (err)
+		return hca_refuse(
+			err,
+			"key 0x%x not registered: not a key of this memory region (0x%x, its low byte is free), or it was destroyed",
+			p->key, r->key);
+	return 0;
 }
 
 int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr_pages *out)
@@ -328,7 +386,8 @@ int hca_mr_begin_invalidate(struct hca_mr *r, u32 key)
 	int err = 0;
 
 	if (r->kind != HCA_MR_PAGES)
-		return -EINVAL;
+		return hca_refuse(-EINVAL,
+				  "key 0x%x not invalidated: its memory region isn't one for fast registration", key);
 	hca_spin_lock(&r->lock, flags);
 	if (r->state != HCA_MR_VALID || r->key != key) {
 		err = -EINVAL;
@@ -362,15 +421,19 @@ int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bo
 	int err;
 
 	*out = NULL;
-	if (!e)
-		return -EINVAL;
 	/* The memory region is still there: its destroyer waits for us. */
-	r = hca_load_acquire(&e->mr);
-	if (hca_load_acquire(&e->key) != key)
-		return !remote && r && free_already(r, pd, key) ? 0 : -EINVAL;
-	if (!r || e->pd != pd || e->access & HCA_KEY_MW || (remote && !(e->access & HCA_ACCESS_REMOTE)))
-		return -EINVAL;
+	r = e ? hca_load_acquire(&e->mr) : NULL;
+	if (r && hca_load_acquire(&e->key) != key && !remote && free_already(r, pd, key))
+		return 0;
+	if (!r || hca_load_acquire(&e->key) != key)
+		return hca_refuse(-EINVAL, "key 0x%x not invalidated: it isn't valid", key);
+	if (e->pd != pd || e->access & HCA_KEY_MW)
+		return hca_refuse(-EINVAL, "key 0x%x not invalidated: it is of another protection domain", key);
+	if (remote && !(e->access & HCA_ACCESS_REMOTE))
+		return hca_refuse(-EINVAL, "key 0x%x not invalidated by the peer: it is for local use alone", key);
 	err = hca_mr_begin_invalidate(r, key);
+	if (err == -EBUSY)
+		return hca_refuse(err, "key 0x%x not invalidated: memory windows are bound to it", key);
 	if (!err)
 		*out = r;
 	return err;
@@ -430,6 +493,7 @@ int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len,
 {
 	u32 need = HCA_ACCESS_MW_BIND;
 	const struct hca_key_entry *e;
+	char words[HCA_WHY_BYTES];
 	struct hca_mr *r;
 	hca_irqflags_t flags;
 	bool ok;
@@ -437,18 +501,20 @@ int hca_mr_bind(const struct hca_keys *keys, u64 pd, u32 key, u64 addr, u64 len,
 	if (access & (HCA_ACCESS_REMOTE_WRITE | HCA_ACCESS_REMOTE_ATOMIC))
 		need |= HCA_ACCESS_LOCAL_WRITE;
 	e = hca_key_check(keys, key, pd, HCA_KEY_ANY_QP, addr, len, need);
-	if (!e)
-		return -EINVAL;
+	if (!e) {
+		(void)hca_key_why(keys, key, pd, HCA_KEY_ANY_QP, addr, len, need, words);
+		return hca_refuse(-EINVAL, "memory window not bound: %s", words);
+	}
 	r = hca_load_acquire(&e->mr);
 	if (!r)
-		return -EINVAL; /* destroyed since: that waits for us, and keeps the memory region until then */
+		return hca_refuse(-EINVAL, "memory window not bound: key 0x%x isn't valid any more", key);
 	hca_spin_lock(&r->lock, flags);
 	ok = r->state == HCA_MR_VALID && r->key == key;
 	if (ok)
 		r->windows++;
 	hca_spin_unlock(&r->lock, flags);
 	if (!ok)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "memory window not bound: key 0x%x isn't valid any more", key);
 	*out = r;
 	*offset = hca_key_offset(e, addr);
 	return 0;

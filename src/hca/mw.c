@@ -18,7 +18,9 @@ int hca_mw_create(struct hca *hca, struct hca_pd *pd, enum hca_mw_type type, str
 	int err;
 
 	if (pd->keys != &hca->keys || (type != HCA_MW_TYPE_1 && type != HCA_MW_TYPE_2))
-		return -EINVAL;
+		return hca_refuse(-EINVAL,
+				  "%s: memory window not made: type %d, must be 1 or 2, with a domain of this adapter",
+				  hca->name, (int)type);
 	w = hca_alloc(sizeof(*w), HCA_MAY_SLEEP);
 	if (!w)
 		return -ENOMEM;
@@ -195,23 +197,36 @@ int hca_mw_check(const struct hca_send_wr *wr)
 {
 	const struct hca_mw *w = wr->bind.mw;
 
-	if (!w || wr->bind.access & ~(u32)WINDOW_ACCESS)
-		return -EINVAL;
+	if (!w)
+		return hca_refuse(-EINVAL, "memory window not bound: the request names none");
+	if (wr->bind.access & ~(u32)WINDOW_ACCESS)
+		return hca_refuse(-EINVAL,
+				  "memory window with key 0x%x not bound: access 0x%x has more than rights of peers",
+				  w->key, wr->bind.access);
 	/* To no bytes: that is how a type 1 MW is unbound. The other has its invalidation for it. */
-	return wr->bind.length || w->type == HCA_MW_TYPE_1 ? 0 : -EINVAL;
+	if (!wr->bind.length && w->type != HCA_MW_TYPE_1)
+		return hca_refuse(-EINVAL,
+				  "memory window with key 0x%x not bound: no bytes; type 2 is invalidated instead",
+				  w->key);
+	return 0;
 }
 
 /* Make it ours to bind. If it was bound before, @old is set, and the wait for that is the caller's. */
 static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 {
 	struct hca_spinlock *lock = &w->hca->mw_lock;
+	const char *why = "it is bound already: invalidate it before";
 	hca_irqflags_t flags;
 	int err = 0;
 
 	*old = false;
 	hca_spin_lock(lock, flags);
-	if (w->state == HCA_MW_DEAD || w->pd != qp->pd || key >> 8 != w->key >> 8)
+	if (w->state == HCA_MW_DEAD || w->pd != qp->pd || key >> 8 != w->key >> 8) {
+		why = w->state == HCA_MW_DEAD ? "it was destroyed" :
+		      w->pd != qp->pd	      ? "it is of another protection domain" :
+						"the new key is one of another memory window";
 		err = -EINVAL;
+	}
 	/* Two queue pairs may bind one MW of type 1: one after the other. */
 	else if (w->state == HCA_MW_BUSY && w->type == HCA_MW_TYPE_1)
 		err = -EAGAIN;
@@ -224,7 +239,9 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 	if (*old)
 		take_down(w, HCA_MW_BUSY);
 	hca_spin_unlock(lock, flags);
-	return err;
+	return err == -EINVAL ? hca_refuse(err, "%s QP %u: memory window with key 0x%x not bound: %s", qp->hca->name,
+					   qp->qpn, key, why) :
+				err;
 }
 
 /* It is ours, and no thread is inside with an old key of it. */
@@ -293,7 +310,10 @@ int hca_key_invalidate_begin(struct hca_qp *qp, u32 key, bool remote, struct hca
 		err = 0;
 	}
 	hca_spin_unlock(&qp->hca->mw_lock, flags);
-	return err;
+	if (err)
+		return hca_refuse(err, "%s QP %u: key 0x%x not invalidated: no type 2 memory window that is bound here",
+				  qp->hca->name, qp->qpn, key);
+	return 0;
 }
 
 void hca_key_invalidate_finish(const struct hca_invalidation *v)

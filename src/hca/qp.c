@@ -35,18 +35,71 @@ static void fire_qp(struct hca_eq_node *node)
 
 /* --- receive requests --- */
 
+int hca_recv_refuse(const struct hca_qp *qp, const struct hca_recv_wr *wr, int err)
+{
+	const char *why = qp->srq				? "it takes from a shared receive queue: post to that" :
+			  !qp->recv_cq				? "it has no receive queue" :
+			  hca_load(&qp->state) == HCA_QPS_RESET ? "it is in RESET: move it to INIT before" :
+								  NULL;
+
+	if (!why)
+		return hca_rq_refuse(&qp->rq, wr, err);
+	return hca_refuse(err, "%s QP %u: receive request (wr_id 0x%llx, posted at " HCA_SITE ") refused: %s",
+			  qp->hca->name, qp->qpn, (unsigned long long)wr->wr_id, hca_site(wr->site), why);
+}
+
 int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr)
 {
 	int err;
 
 	if (qp->srq || !qp->recv_cq || hca_load(&qp->state) == HCA_QPS_RESET)
-		return -EINVAL;
+		return -EINVAL; /* hca_recv_refuse() says why */
 	err = hca_rq_post(&qp->rq, wr);
 	if (!err && hca_unlikely(hca_load(&qp->state) == HCA_QPS_ERR)) {
 		hca_rx_flush(qp);
 		hca_eq_run(qp->hca->eq);
 	}
 	return err;
+}
+
+/* Of the latest one that has left; what was carried out at once was never in the queue. */
+static hca_site_t sent_at(struct hca_qp *qp, u64 wr_id)
+{
+	hca_site_t site = NULL;
+	hca_irqflags_t flags;
+	u32 i;
+
+	hca_spin_lock(&qp->lock, flags);
+	for (i = 1; i <= qp->sq.mask + 1 && !site; i++) {
+		const struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head - i);
+
+		if (e->op && e->wr.wr_id == wr_id)
+			site = e->wr.site;
+	}
+	hca_spin_unlock(&qp->lock, flags);
+	return site;
+}
+
+static hca_site_t received_at(struct hca_rq *rq, u64 wr_id)
+{
+	hca_site_t site = NULL;
+	hca_irqflags_t flags;
+	u32 i;
+
+	hca_spin_lock(&rq->lock, flags);
+	for (i = 1; rq->size && i <= rq->mask + 1 && !site; i++) {
+		const struct hca_rwqe *e = hca_rq_entry(rq, hca_load(&rq->head) - i);
+
+		if (e->wr_id == wr_id)
+			site = e->site;
+	}
+	hca_spin_unlock(&rq->lock, flags);
+	return site;
+}
+
+hca_site_t hca_qp_posted_at(struct hca_qp *qp, bool send, u64 wr_id)
+{
+	return send ? sent_at(qp, wr_id) : received_at(qp->srq ? &qp->srq->rq : &qp->rq, wr_id);
 }
 
 /* --- numbers --- */
@@ -98,7 +151,11 @@ static int enter(struct hca *hca, struct hca_qp *qp)
 		hca->qps++;
 	}
 	hca_spin_unlock(&hca->qp_lock, flags);
-	return err;
+	if (err)
+		return hca_refuse(err, "%s: queue pair not made: %s; %u may be", hca->name,
+				  err == -EBUSY ? "there is one of this type already" : "no number is free",
+				  hca->attr.max_qp);
+	return 0;
 }
 
 static void set_place(struct hca *hca, struct hca_qp *qp, struct hca_qp *to)
@@ -114,24 +171,54 @@ static void set_place(struct hca *hca, struct hca_qp *qp, struct hca_qp *to)
 
 /* --- making --- */
 
+static HCA_COLD int bad_init(const struct hca *hca, const struct hca_qp_init *in, const char *why)
+{
+	return hca_refuse(-EINVAL, "%s: queue pair (%s) not made: %s", hca->name, hca_qp_type_name(in->type), why);
+}
+
+static int check_cap(const struct hca *hca, const struct hca_qp_init *in)
+{
+	const struct hca_attr *a = &hca->attr;
+	const struct {
+		const char *field;
+		u32 value;
+		u32 most;
+	} n[] = {
+		{ "max_send_wr", in->max_send_wr, a->max_wr },	      { "max_recv_wr", in->max_recv_wr, a->max_wr },
+		{ "max_send_sge", in->max_send_sge, a->max_sge },     { "max_recv_sge", in->max_recv_sge, a->max_sge },
+		{ "max_inline_data", in->max_inline, a->max_inline },
+	};
+	u32 i;
+
+	for (i = 0; i < HCA_ARRAY_SIZE(n); i++)
+		if (n[i].value > n[i].most)
+			return hca_refuse(-EINVAL, "%s: queue pair (%s) not made: cap.%s is %u, must be from 0 to %u",
+					  hca->name, hca_qp_type_name(in->type), n[i].field, n[i].value, n[i].most);
+	return 0;
+}
+
 /* A target has what its domain has, and nothing of its own. */
 static int check_target(const struct hca *hca, const struct hca_qp_init *in)
 {
-	if (!hca->transport->has_xrc || !in->xrcd || in->xrcd->hca != hca)
-		return -EINVAL;
-	return in->pd || in->send_cq || in->recv_cq || in->srq || in->max_send_wr || in->max_recv_wr ? -EINVAL : 0;
+	if (!hca->transport->has_xrc)
+		return bad_init(hca, in, "this link has no XRC");
+	if (!in->xrcd || in->xrcd->hca != hca)
+		return bad_init(hca, in, "it needs an XRC domain of this adapter");
+	if (in->pd || in->send_cq || in->recv_cq || in->srq || in->max_send_wr || in->max_recv_wr)
+		return bad_init(hca, in, "it has no PD, CQ or queue of its own");
+	return 0;
 }
 
 static int check_init(const struct hca *hca, const struct hca_qp_init *in)
 {
-	const struct hca_attr *a = &hca->attr;
-
 	switch (in->type) {
 	case HCA_QPT_XRC_TGT:
 		return check_target(hca, in);
 	case HCA_QPT_XRC_INI:
-		if (in->recv_cq || in->srq || in->max_recv_wr || !hca->transport->has_xrc)
-			return -EINVAL;
+		if (!hca->transport->has_xrc)
+			return bad_init(hca, in, "this link has no XRC");
+		if (in->recv_cq || in->srq || in->max_recv_wr)
+			return bad_init(hca, in, "it has no receive side");
 		break;
 	case HCA_QPT_RC:
 	case HCA_QPT_UC:
@@ -139,18 +226,23 @@ static int check_init(const struct hca *hca, const struct hca_qp_init *in)
 	case HCA_QPT_GSI:
 	case HCA_QPT_SMI:
 		if (!in->recv_cq || in->recv_cq->hca != hca)
-			return -EINVAL;
+			return bad_init(hca, in, "it needs a recv_cq of this adapter");
 		break;
 	default:
-		return -EINVAL;
+		return bad_init(hca, in, "no such type");
 	}
-	if (in->xrcd || !in->pd || !in->send_cq || in->pd->keys != &hca->keys || in->send_cq->hca != hca)
+	if (in->xrcd)
+		return bad_init(hca, in, "an XRC domain is for XRC targets alone");
+	if (!in->pd || in->pd->keys != &hca->keys)
+		return bad_init(hca, in, "it needs a PD of this adapter");
+	if (!in->send_cq || in->send_cq->hca != hca)
+		return bad_init(hca, in, "it needs a send_cq of this adapter");
+	if (check_cap(hca, in))
 		return -EINVAL;
-	if (in->max_send_wr > a->max_wr || in->max_recv_wr > a->max_wr || in->max_send_sge > a->max_sge ||
-	    in->max_recv_sge > a->max_sge || in->max_inline > a->max_inline)
-		return -EINVAL;
-	if (in->srq && (in->srq->hca != hca || in->srq->xrcd || in->max_recv_wr))
-		return -EINVAL;
+	if (in->srq && (in->srq->hca != hca || in->srq->xrcd))
+		return bad_init(hca, in, "its SRQ is another adapter's, or one of XRC");
+	if (in->srq && in->max_recv_wr)
+		return bad_init(hca, in, "max_recv_wr must be 0 with an SRQ");
 	return 0;
 }
 
@@ -356,6 +448,7 @@ static void reset(struct hca_qp *qp)
 	qp->last_wqe = false;
 	hca_store(&qp->established, false);
 	hca_store(&qp->moved, 0u);
+	hca_store(&qp->why, 0u);
 	hca_memset(&qp->attr, 0, sizeof(qp->attr));
 	hca_spin_unlock(&qp->lock, flags);
 	qp->rx.taken = false;
@@ -422,26 +515,56 @@ static void take_attr(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask)
 	hca_qp_publish(qp);
 }
 
-/* The lock is held: the state can't be another one than was checked. */
-static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, enum hca_qp_state *next)
+/* A change of state, and, if it is refused, why: that is said when the lock isn't held any more. */
+struct transition {
+	enum hca_qp_state cur;
+	enum hca_qp_state next;
+	struct hca_qp_refusal why;
+};
+
+static int refuse_value(struct transition *t, u32 attr, const char *field, u64 value, const char *rule)
 {
-	enum hca_qp_state cur = (enum hca_qp_state)qp->state;
+	t->why = (struct hca_qp_refusal){
+		.what = HCA_QP_VALUE, .attrs = attr, .field = field, .value = value, .rule = rule
+	};
+	return -EINVAL; /* refuse_change() says why */
+}
+
+static HCA_COLD int refuse_change(const struct hca_qp *qp, const struct transition *t, int err)
+{
+	const char *from = hca_qp_state_name(t->cur), *to = hca_qp_state_name(t->next);
+	char text[256];
+
+	if (err == -EBUSY)
+		return hca_refuse(err,
+				  "%s QP %u (%s): not changed: the send queue is draining still; wait for SQ_DRAINED",
+				  qp->hca->name, qp->qpn, hca_qp_type_name(qp->type));
+	return hca_refuse(err, "%s QP %u (%s): not changed from %s to %s: %s", qp->hca->name, qp->qpn,
+			  hca_qp_type_name(qp->type), from, to, hca_qp_refusal_str(&t->why, text, sizeof(text)));
+}
+
+/* The lock is held: the state can't be another one than was checked. */
+static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, struct transition *t)
+{
+	enum hca_qp_state cur = (enum hca_qp_state)qp->state, *next = &t->next;
 	int err;
 
 	hca_spin_assert(&qp->lock);
-	if (mask & HCA_QP_CUR_STATE && a->cur_qp_state != cur)
-		return -EINVAL;
+	t->cur = cur;
 	*next = mask & HCA_QP_STATE ? a->qp_state : cur;
-	err = hca_qp_check_modify(qp->type, cur, *next, mask);
+	if (mask & HCA_QP_CUR_STATE && a->cur_qp_state != cur)
+		return refuse_value(t, HCA_QP_CUR_STATE, "cur_qp_state", a->cur_qp_state, "the state that it is in");
+	err = hca_qp_check_modify(qp->type, cur, *next, mask, &t->why);
 	if (!err)
-		err = hca_qp_check_attr(a, mask, &qp->hca->limits);
+		err = hca_qp_check_attr(a, mask, &qp->hca->limits, &t->why);
 	if (!err && mask & HCA_QP_AV && a->ah.is_global && !hca_gid_at(&qp->hca->gids, a->ah.grh.sgid_index))
-		err = -EINVAL;
+		err = refuse_value(t, HCA_QP_AV, "ah_attr.grh.sgid_index", a->ah.grh.sgid_index,
+				   "an entry of the GID table that is set");
 	if (err || *next == HCA_QPS_RESET || *next == HCA_QPS_ERR)
 		return err;
 	/* Only RESET and ERR end the draining early (IBTA 10.3.1.5). */
 	if (cur == HCA_QPS_SQD && !qp->transport->drained(qp))
-		return -EBUSY;
+		return -EBUSY; /* refuse_change() says why */
 	take_attr(qp, a, mask);
 	qp->transport->modified(qp, mask);
 	if (*next == HCA_QPS_SQD && cur != HCA_QPS_SQD)
@@ -453,18 +576,18 @@ static int change(struct hca_qp *qp, const struct hca_qp_attr *a, u32 mask, enum
 
 int hca_qp_modify(struct hca_qp *qp, const struct hca_qp_attr *attr, u32 mask)
 {
-	enum hca_qp_state next = HCA_QPS_RESET;
+	struct transition t;
 	hca_irqflags_t flags;
 	int err;
 
 	hca_spin_lock(&qp->lock, flags);
-	err = change(qp, attr, mask, &next);
+	err = change(qp, attr, mask, &t);
 	hca_spin_unlock(&qp->lock, flags);
 	if (err)
-		return err;
-	if (next == HCA_QPS_RESET)
+		return refuse_change(qp, &t, err);
+	if (t.next == HCA_QPS_RESET)
 		reset(qp);
-	else if (next == HCA_QPS_ERR)
+	else if (t.next == HCA_QPS_ERR)
 		hca_qp_to_error(qp, 0);
 	else
 		hca_qp_run(qp);

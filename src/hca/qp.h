@@ -163,6 +163,7 @@ struct hca_qp {
 	struct hca_mw *mws; /* hca->mw_lock: of type 2, bound here */
 	struct hca_cq_source sends; /* send_cq's lock */
 	struct hca_cq_source recvs; /* recv_cq's lock */
+	u32 why; /* atomic: enum hca_vendor_err: why something of the peer's was refused last */
 
 	struct hca_rx rx;
 	struct hca_rq rq;
@@ -259,8 +260,19 @@ static inline bool hca_qp_note(struct hca_qp *qp, bool send, struct hca_wc *wc, 
 	return hca_qp_note_at(qp, send ? qp->send_cq : qp->recv_cq, send ? &qp->sends : &qp->recvs, wc, solicited);
 }
 
+/**
+ * hca_qp_posted_at() - where a request that has completed was posted, as far as its queue has not forgotten it
+ * @send: of the send queue, else of the receive queue
+ *
+ * Not on a path that is taken often. Return: NULL: it isn't known.
+ */
+hca_site_t hca_qp_posted_at(struct hca_qp *qp, bool send, u64 wr_id);
+
 /** hca_post_recv() - Return: 0; -EINVAL: state or entries; -ENOMEM: full. Any context. */
 int hca_post_recv(struct hca_qp *qp, const struct hca_recv_wr *wr);
+
+/** hca_recv_refuse() - say why hca_post_recv() didn't take a request: for its caller, who has the request at hand. Return: @err */
+int hca_recv_refuse(const struct hca_qp *qp, const struct hca_recv_wr *wr, int err) HCA_COLD;
 
 /* --- rx.c: one thread at a time --- */
 

@@ -173,20 +173,30 @@ static enum column column_of(enum hca_qp_type type)
 	return COLUMNS;
 }
 
-int hca_qp_check_modify(enum hca_qp_type type, enum hca_qp_state cur, enum hca_qp_state next, u32 mask)
+static int wrong(struct hca_qp_refusal *why, enum hca_qp_wrong what, u32 attrs)
+{
+	*why = (struct hca_qp_refusal){ .what = what, .attrs = attrs };
+	return -EINVAL; /* @why says why */
+}
+
+int hca_qp_check_modify(enum hca_qp_type type, enum hca_qp_state cur, enum hca_qp_state next, u32 mask,
+			struct hca_qp_refusal *why)
 {
 	enum column c = column_of(type);
 	const struct way *w;
+	u32 missing, more;
 
 	/* An enum may hold any number here: it comes from a consumer. */
 	if (c == COLUMNS || (u32)cur >= HCA_QPS_COUNT || (u32)next >= HCA_QPS_COUNT)
-		return -EINVAL;
+		return wrong(why, HCA_QP_NO_TYPE, A(STATE));
 	w = &ways[cur][next];
 	if (!(w->types >> c & 1))
-		return -EINVAL;
-	if ((mask & w->need[c]) != w->need[c] || mask & ~(w->need[c] | w->may[c] | A(STATE)))
-		return -EINVAL;
-	return 0;
+		return wrong(why, HCA_QP_NO_WAY, A(STATE));
+	missing = w->need[c] & ~mask;
+	more = mask & ~(w->need[c] | w->may[c] | A(STATE));
+	if (missing)
+		return wrong(why, HCA_QP_MISSING, missing);
+	return more ? wrong(why, HCA_QP_TOO_MANY, more) : 0;
 }
 
 /* --- values --- */
@@ -200,72 +210,99 @@ int hca_qp_check_modify(enum hca_qp_type type, enum hca_qp_state cur, enum hca_q
 #define MAX_TIME_CODE 31u
 #define MAX_RETRY 7u
 
-static bool port_valid(u32 port, const struct hca_qp_limits *limits)
+static int out_of_range(struct hca_qp_refusal *why, u32 attr, const char *field, u64 value, u64 least, u64 most)
 {
-	return port && port <= limits->ports;
+	*why = (struct hca_qp_refusal){
+		.what = HCA_QP_VALUE, .attrs = attr, .field = field, .value = value, .least = least, .most = most
+	};
+	return -EINVAL; /* @why says why */
+}
+
+static int breaks(struct hca_qp_refusal *why, u32 attr, const char *field, u64 value, const char *rule)
+{
+	*why = (struct hca_qp_refusal){
+		.what = HCA_QP_VALUE, .attrs = attr, .field = field, .value = value, .rule = rule
+	};
+	return -EINVAL; /* @why says why */
 }
 
 /* A queue pair with a path has one peer, so no multicast address will do. */
-static bool path_valid(const struct hca_ah_attr *ah, const struct hca_qp_limits *limits)
+static int check_path(const struct hca_ah_attr *ah, const struct hca_qp_limits *limits, struct hca_qp_refusal *why)
 {
-	if (!port_valid(ah->port_num, limits) || ah->sl > MAX_SL || ah->src_path_bits > MAX_PATH_BITS)
-		return false;
+	if (!ah->port_num || ah->port_num > limits->ports)
+		return out_of_range(why, A(AV), "ah_attr.port_num", ah->port_num, 1, limits->ports);
+	if (ah->sl > MAX_SL)
+		return out_of_range(why, A(AV), "ah_attr.sl", ah->sl, 0, MAX_SL);
+	if (ah->src_path_bits > MAX_PATH_BITS)
+		return out_of_range(why, A(AV), "ah_attr.src_path_bits", ah->src_path_bits, 0, MAX_PATH_BITS);
 	if (ah->dlid >= FIRST_MULTICAST_LID)
-		return false;
+		return out_of_range(why, A(AV), "ah_attr.dlid", ah->dlid, 0, FIRST_MULTICAST_LID - 1);
 	if (!ah->is_global)
-		return limits->has_lids;
-	return (ah->grh.sgid_index < limits->gids && ah->grh.flow_label <= MAX_FLOW_LABEL &&
-		ah->grh.dgid.raw[0] != MULTICAST_GID_BYTE);
+		return limits->has_lids ? 0 :
+					  breaks(why, A(AV), "ah_attr.is_global", 0,
+						 "1: this port has no LIDs, and a path leads to a GID");
+	if (ah->grh.sgid_index >= limits->gids)
+		return out_of_range(why, A(AV), "ah_attr.grh.sgid_index", ah->grh.sgid_index, 0, limits->gids - 1);
+	if (ah->grh.flow_label > MAX_FLOW_LABEL)
+		return out_of_range(why, A(AV), "ah_attr.grh.flow_label", ah->grh.flow_label, 0, MAX_FLOW_LABEL);
+	if (ah->grh.dgid.raw[0] == MULTICAST_GID_BYTE)
+		return breaks(why, A(AV), "ah_attr.grh.dgid[0]", ah->grh.dgid.raw[0], "no group's address (0xff)");
+	return 0;
 }
 
 /* Numbers with a greatest value; the others are looked at one by one. */
-static bool numbers_valid(const struct hca_qp_attr *a, u32 mask, const struct hca_qp_limits *limits)
+static int check_numbers(const struct hca_qp_attr *a, u32 mask, const struct hca_qp_limits *limits,
+			 struct hca_qp_refusal *why)
 {
 	const struct {
 		u32 bit;
 		u32 value;
 		u32 max;
+		const char *field;
 	} n[] = {
-		{ A(CUR_STATE), (u32)a->cur_qp_state, HCA_QPS_COUNT - 1 },
-		{ A(PATH_MIG_STATE), (u32)a->path_mig_state, HCA_MIG_MIGRATED },
-		{ A(RQ_PSN), a->rq_psn, MAX_24_BITS },
-		{ A(SQ_PSN), a->sq_psn, MAX_24_BITS },
-		{ A(DEST_QPN), a->dest_qp_num, MAX_24_BITS },
-		{ A(MAX_QP_RD_ATOMIC), a->max_rd_atomic, limits->max_rd_atomic },
-		{ A(MAX_DEST_RD_ATOMIC), a->max_dest_rd_atomic, limits->max_dest_rd_atomic },
-		{ A(MIN_RNR_TIMER), a->min_rnr_timer, MAX_TIME_CODE },
-		{ A(TIMEOUT), a->timeout, MAX_TIME_CODE },
-		{ A(RETRY_CNT), a->retry_cnt, MAX_RETRY },
-		{ A(RNR_RETRY), a->rnr_retry, MAX_RETRY },
+		{ A(CUR_STATE), (u32)a->cur_qp_state, HCA_QPS_COUNT - 1, "cur_qp_state" },
+		{ A(PATH_MIG_STATE), (u32)a->path_mig_state, HCA_MIG_MIGRATED, "path_mig_state" },
+		{ A(RQ_PSN), a->rq_psn, MAX_24_BITS, "rq_psn" },
+		{ A(SQ_PSN), a->sq_psn, MAX_24_BITS, "sq_psn" },
+		{ A(DEST_QPN), a->dest_qp_num, MAX_24_BITS, "dest_qp_num" },
+		{ A(MAX_QP_RD_ATOMIC), a->max_rd_atomic, limits->max_rd_atomic, "max_rd_atomic" },
+		{ A(MAX_DEST_RD_ATOMIC), a->max_dest_rd_atomic, limits->max_dest_rd_atomic, "max_dest_rd_atomic" },
+		{ A(MIN_RNR_TIMER), a->min_rnr_timer, MAX_TIME_CODE, "min_rnr_timer" },
+		{ A(TIMEOUT), a->timeout, MAX_TIME_CODE, "timeout" },
+		{ A(RETRY_CNT), a->retry_cnt, MAX_RETRY, "retry_cnt" },
+		{ A(RNR_RETRY), a->rnr_retry, MAX_RETRY, "rnr_retry" },
 	};
 	u32 i;
 
 	for (i = 0; i < HCA_ARRAY_SIZE(n); i++)
 		if (mask & n[i].bit && n[i].value > n[i].max)
-			return false;
-	return true;
+			return out_of_range(why, n[i].bit, n[i].field, n[i].value, 0, n[i].max);
+	return 0;
 }
 
-int hca_qp_check_attr(const struct hca_qp_attr *a, u32 mask, const struct hca_qp_limits *limits)
+int hca_qp_check_attr(const struct hca_qp_attr *a, u32 mask, const struct hca_qp_limits *limits,
+		      struct hca_qp_refusal *why)
 {
+	const u32 rights = HCA_ACCESS_SUPPORTED | HCA_ACCESS_OPTIONAL;
 	/* What the tables above let pass for the sake of others, and no device of ours can do. */
-	if (mask & (A(ALT_PATH) | A(CAP) | A(RATE_LIMIT)))
-		return -EINVAL;
-	if (!numbers_valid(a, mask, limits))
+	u32 others = mask & (A(ALT_PATH) | A(CAP) | A(RATE_LIMIT));
+
+	if (others)
+		return wrong(why, HCA_QP_UNSUPPORTED, others);
+	if (check_numbers(a, mask, limits, why))
 		return -EINVAL;
 	if (mask & A(STATE) && (u32)a->qp_state >= HCA_QPS_COUNT)
-		return -EINVAL;
-	if (mask & A(ACCESS_FLAGS) && a->qp_access_flags & ~(u32)(HCA_ACCESS_SUPPORTED | HCA_ACCESS_OPTIONAL))
-		return -EINVAL;
+		return out_of_range(why, A(STATE), "qp_state", (u32)a->qp_state, 0, HCA_QPS_COUNT - 1);
+	if (mask & A(ACCESS_FLAGS) && a->qp_access_flags & ~rights)
+		return breaks(why, A(ACCESS_FLAGS), "qp_access_flags", a->qp_access_flags & ~rights,
+			      "no bits that aren't rights");
 	if (mask & A(PATH_MTU) && ((u32)a->path_mtu < HCA_MTU_256 || (u32)a->path_mtu > limits->max_mtu))
-		return -EINVAL;
+		return out_of_range(why, A(PATH_MTU), "path_mtu", (u32)a->path_mtu, HCA_MTU_256, limits->max_mtu);
 	if (mask & A(PKEY_INDEX) && a->pkey_index >= limits->pkeys)
-		return -EINVAL;
-	if (mask & A(PORT) && !port_valid(a->port_num, limits))
-		return -EINVAL;
-	if (mask & A(AV) && !path_valid(&a->ah, limits))
-		return -EINVAL;
-	return 0;
+		return out_of_range(why, A(PKEY_INDEX), "pkey_index", a->pkey_index, 0, limits->pkeys - 1);
+	if (mask & A(PORT) && (!a->port_num || a->port_num > limits->ports))
+		return out_of_range(why, A(PORT), "port_num", a->port_num, 1, limits->ports);
+	return mask & A(AV) ? check_path(&a->ah, limits, why) : 0;
 }
 
 /* --- times --- */

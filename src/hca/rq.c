@@ -13,7 +13,7 @@ int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge)
 	rq->max_sge = max_sge;
 	rq->stride = hca_rq_entry_bytes(max_sge);
 	if (size > MAX_ENTRIES)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "receive queue: %u requests, must be from 0 to %u", size, MAX_ENTRIES);
 	if (!size)
 		return 0;
 	rq->mask = hca_ring_entries(size) - 1;
@@ -27,6 +27,19 @@ int hca_rq_init(struct hca_rq *rq, u32 size, u32 max_sge)
 void hca_rq_fini(struct hca_rq *rq)
 {
 	hca_free(rq->ring);
+}
+
+int hca_rq_refuse(const struct hca_rq *rq, const struct hca_recv_wr *wr, int err)
+{
+	const char *why = err == -ENOMEM	    ? "the queue is full" :
+			  wr->num_sge > rq->max_sge ? "more entries than the queue was made for" :
+			  !wr->sge		    ? "num_sge without an sg_list" :
+						      "more bytes than a message can have, 2^31";
+
+	return hca_refuse(err,
+			  "receive request (wr_id 0x%llx, posted at " HCA_SITE
+			  ") refused: %s: %u entries of %u, room for %u requests",
+			  (unsigned long long)wr->wr_id, hca_site(wr->site), why, wr->num_sge, rq->max_sge, rq->size);
 }
 
 static u32 filled(const struct hca_rq *rq)
@@ -95,7 +108,7 @@ int hca_rq_resize(struct hca_rq *rq, u32 size)
 	int err;
 
 	if (!size)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "receive queue: no room for no requests");
 	err = hca_rq_init(&larger, size, rq->max_sge);
 	if (err)
 		return err;
@@ -116,5 +129,7 @@ int hca_rq_resize(struct hca_rq *rq, u32 size)
 	}
 	hca_spin_unlock(&rq->lock, flags);
 	hca_free(old);
-	return err;
+	if (err)
+		return hca_refuse(err, "receive queue not resized to %u: %u requests are posted to it", size, n);
+	return 0;
 }

@@ -81,6 +81,9 @@ static inline void hca_rq_pop(struct hca_rq *rq)
 	hca_store_release(&rq->head, rq->head + 1);
 }
 
+/** hca_rq_refuse() - say why hca_rq_post() didn't take a request: for its caller's caller, so that a post that is right pays nothing. Return: @err */
+int hca_rq_refuse(const struct hca_rq *rq, const struct hca_recv_wr *wr, int err) HCA_COLD;
+
 /** hca_rq_post() - Return: 0; -EINVAL: too many entries, or more bytes than a message can have; -ENOMEM: full */
 static inline int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr)
 {
@@ -90,20 +93,20 @@ static inline int hca_rq_post(struct hca_rq *rq, const struct hca_recv_wr *wr)
 	u64 room = 0;
 
 	if (hca_unlikely(n > rq->max_sge || (n && !wr->sge)))
-		return -EINVAL;
+		return -EINVAL; /* hca_rq_refuse() says why */
 	if (hca_likely(n == 1))
 		room = wr->sge->length;
 	else
 		for (i = 0; i < n; i++)
 			room += wr->sge[i].length;
 	if (hca_unlikely(room > HCA_RQ_MAX_BYTES))
-		return -EINVAL;
+		return -EINVAL; /* hca_rq_refuse() says why */
 	hca_spin_lock(&rq->lock, flags);
 	tail = rq->tail;
 	/* Acquire: a thread that took a request without the lock has done with its place. */
 	if (hca_unlikely(tail - hca_load_acquire(&rq->head) >= rq->size)) {
 		hca_spin_unlock(&rq->lock, flags);
-		return -ENOMEM;
+		return -ENOMEM; /* hca_rq_refuse() says why */
 	}
 	e = hca_rq_entry(rq, tail);
 	e->room = room;

@@ -17,7 +17,7 @@ int hca_sge_check_list(struct hca_sge_cursor *g, u64 len)
 			continue;
 		e = hca_key_check(g->keys, s->lkey, g->pd, g->qpn, s->addr, need, g->access);
 		if (hca_unlikely(!e))
-			return -EACCES;
+			return -EACCES; /* hca_sge_why() says why */
 		if (!i) {
 			g->entry = e;
 			g->checked = need;
@@ -45,23 +45,23 @@ static inline int piece(struct hca_sge_cursor *g, hca_dma_addr_t *addr, u64 *len
 	u64 at;
 
 	if (hca_unlikely(!g->num_sge))
-		return -EFAULT;
+		return -EFAULT; /* hca_sge_why() says why */
 	while (hca_unlikely(g->off == g->sge->length)) {
 		next_entry(g);
 		if (!g->num_sge)
-			return -EFAULT;
+			return -EFAULT; /* hca_sge_why() says why */
 	}
 	*len = HCA_MIN(*len, (u64)(g->sge->length - g->off));
 	at = g->sge->addr + g->off;
 	if (!g->entry || hca_unlikely(g->off + *len > g->checked)) {
 		g->entry = hca_key_check(g->keys, g->sge->lkey, g->pd, g->qpn, at, *len, g->access);
 		if (hca_unlikely(!g->entry))
-			return -EACCES;
+			return -EACCES; /* hca_sge_why() says why */
 		g->checked = g->off + *len;
 	}
 	mr = hca_load_acquire(&g->entry->mr);
 	if (hca_unlikely(!mr))
-		return -EACCES;
+		return -EACCES; /* hca_sge_why() says why */
 	*addr = hca_mr_run(mr, hca_key_offset(g->entry, at), len);
 	return 0;
 }

@@ -38,42 +38,89 @@ static bool path_valid(const struct hca_qp *qp, const struct hca_send_wr *wr)
 							     wr->ud.grh.flow_label <= MAX_FLOW_LABEL));
 }
 
-static int check_local_op(const struct hca_send_wr *wr)
+/* Apart, and with few arguments: a post that is right pays nothing for it. */
+static HCA_COLD int refuse(const struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site, int err,
+			   const char *why)
+{
+	const struct hca_opcode *op = hca_opcode((u32)wr->opcode);
+
+	return hca_refuse(err, "%s QP %u (%s, %s): %s (opcode %u, wr_id 0x%llx, posted at " HCA_SITE ") refused: %s",
+			  qp->hca->name, qp->qpn, hca_qp_type_name(qp->type),
+			  hca_qp_state_name((enum hca_qp_state)hca_load(&qp->state)), op ? op->name : "a request",
+			  (u32)wr->opcode, (unsigned long long)wr->wr_id, hca_site(site), why);
+}
+
+/* Which of the rules that the quick check of a request has at once it breaks. */
+static HCA_COLD int refuse_sges(const struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site)
+{
+	char why[64];
+
+	if (wr->num_sge > qp->max_send_sge)
+		hca_snprintf(why, sizeof(why), "num_sge is %u, must be from 0 to %u", wr->num_sge, qp->max_send_sge);
+	else if (wr->flags & ~(u32)HCA_SEND_KNOWN)
+		hca_snprintf(why, sizeof(why), "unknown bits in send_flags: 0x%x", wr->flags & ~(u32)HCA_SEND_KNOWN);
+	else
+		hca_snprintf(why, sizeof(why), "num_sge is %u without an sg_list", wr->num_sge);
+	return refuse(qp, wr, site, -EINVAL, why);
+}
+
+static HCA_COLD int refuse_inline(const struct hca_qp *qp, const struct hca_send_wr *wr, const struct hca_opcode *op,
+				  hca_site_t site, u64 len)
+{
+	char why[64];
+
+	if (op->flags & HCA_OP_READS)
+		return refuse(qp, wr, site, -EINVAL, "SEND_INLINE: its answer can't be inline");
+	hca_snprintf(why, sizeof(why), "SEND_INLINE with %llu bytes, must be from 0 to %u", (unsigned long long)len,
+		     qp->max_inline);
+	return refuse(qp, wr, site, -EINVAL, why);
+}
+
+/* The queue doesn't take it: its state, no room in it, or no memory for what the request names. */
+static HCA_COLD int refuse_now(const struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site, int err)
+{
+	if (err == -ENOMEM)
+		return refuse(qp, wr, site, err, "the send queue is full: more requests are posted than complete");
+	return refuse(qp, wr, site, err, "not in this state: move the queue pair to RTS before");
+}
+
+static int check_local_op(const struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site)
 {
 	if (wr->num_sge || wr->flags & HCA_SEND_INLINE)
-		return -EINVAL;
+		return refuse(qp, wr, site, -EINVAL, "it takes no entries, and nothing inline");
 	return wr->opcode == HCA_WR_BIND_MW ? hca_mw_check(wr) : 0;
 }
 
 static HCA_ALWAYS_INLINE int check_wr(const struct hca_qp *qp, const struct hca_send_wr *wr,
-				      const struct hca_opcode *op, u64 *len)
+				      const struct hca_opcode *op, hca_site_t site, u64 *len)
 {
 	u64 sum;
 	u32 i;
 
 	/* A row that is no opcode has no types. */
 	if (hca_unlikely(!(op->qp_types >> qp->type & 1)))
-		return -EINVAL;
+		return refuse(qp, wr, site, -EINVAL, "no request for this type of queue pair");
 	if (hca_unlikely(wr->num_sge > qp->max_send_sge || wr->flags & ~(u32)HCA_SEND_KNOWN))
-		return -EINVAL;
+		return refuse_sges(qp, wr, site);
 	/* What is one-sided is for connections. */
 	if (hca_unlikely(!(op->flags & HCA_OP_ONE_SIDED))) {
 		if (hca_qp_is_datagram(qp->type) && !path_valid(qp, wr))
-			return -EINVAL;
+			return refuse(qp, wr, site, -EINVAL,
+				      "its path isn't valid: service level, flow label, or a source GID that is gone");
 		if (op->flags & HCA_OP_LOCAL)
-			return check_local_op(wr);
+			return check_local_op(qp, wr, site);
 	}
 	if (hca_likely(wr->num_sge == 1 && wr->sge)) {
 		sum = wr->sge->length;
-	} else if (wr->num_sge && !wr->sge) {
-		return -EINVAL;
+	} else if (hca_unlikely(wr->num_sge && !wr->sge)) {
+		return refuse_sges(qp, wr, site);
 	} else {
 		for (sum = 0, i = 0; i < wr->num_sge; i++)
 			sum += wr->sge[i].length;
 	}
 	*len = sum;
 	if (wr->flags & HCA_SEND_INLINE && (op->flags & HCA_OP_READS || sum > qp->max_inline))
-		return -EINVAL;
+		return refuse_inline(qp, wr, op, site, sum);
 	return 0;
 }
 
@@ -128,14 +175,17 @@ static inline int fill(struct hca_sqe *e, const struct hca_send_wr *wr, const st
 }
 
 /* The completion of a request. Return: there was no room for it. */
-static inline bool note(struct hca_qp *qp, u64 wr_id, const struct hca_opcode *op, u32 len, enum hca_wc_status status)
+static inline bool note(struct hca_qp *qp, const struct hca_sqe *e, enum hca_wc_status status)
 {
 	struct hca_wc wc = {
-		.wr_id = wr_id,
+		.wr_id = e->wr.wr_id,
 		.status = status,
-		.opcode = op->wc,
-		.byte_len = op->flags & HCA_OP_READS ? len : 0,
+		.opcode = e->op->wc,
+		.byte_len = e->op->flags & HCA_OP_READS ? (u32)e->len : 0,
 	};
+
+	if (hca_unlikely(status && status != HCA_WC_WR_FLUSH_ERR))
+		wc.vendor_err = e->why & ~HCA_WHY_SAID;
 
 	return hca_qp_note(qp, true, &wc, false);
 }
@@ -208,9 +258,9 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 	int err;
 
 	if (hca_unlikely((u32)wr->opcode >= HCA_WR_OPCODES))
-		return -EINVAL;
+		return refuse(qp, wr, site, -EINVAL, "no such opcode");
 	op = &hca_opcodes[wr->opcode];
-	err = check_wr(qp, wr, op, &len);
+	err = check_wr(qp, wr, op, site, &len);
 	if (hca_unlikely(err))
 		return err;
 	hca_spin_lock(&qp->lock, flags);
@@ -230,7 +280,7 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 	}
 	if (hca_unlikely(err)) {
 		hca_spin_unlock(&qp->lock, flags);
-		return err;
+		return refuse_now(qp, wr, site, err);
 	}
 	run_or_hand_over(qp, flags);
 posted:
@@ -259,7 +309,7 @@ static int fill_all(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 		const struct hca_opcode *op = &hca_opcodes[wr[i].opcode];
 		u64 len = 0;
 
-		err = check_wr(qp, &wr[i], op, &len);
+		err = check_wr(qp, &wr[i], op, wr[i].site, &len);
 		if (!err)
 			err = fill(hca_sq_entry(sq, sq->tail + i), &wr[i], op, len, whole, wr[i].site);
 	}
@@ -282,7 +332,7 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 
 	for (i = 0; i < n; i++)
 		if (hca_unlikely((u32)wr[i].opcode >= HCA_WR_OPCODES))
-			return -EINVAL;
+			return refuse(qp, &wr[i], wr[i].site, -EINVAL, "no such opcode");
 	hca_spin_lock(&qp->lock, flags);
 	if (hca_unlikely(qp->state < HCA_QPS_RTS))
 		err = -EINVAL;
@@ -291,8 +341,10 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 	else
 		err = fill_all(qp, wr, n);
 	if (hca_unlikely(err)) {
+		bool said = err == -EINVAL && qp->state >= HCA_QPS_RTS; /* by the check of one of them */
+
 		hca_spin_unlock(&qp->lock, flags);
-		return err;
+		return said ? err : refuse_now(qp, wr, wr->site, err);
 	}
 	run_or_hand_over(qp, flags);
 	hca_eq_run(eq);
@@ -308,7 +360,7 @@ bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status)
 
 	hca_spin_assert(&qp->lock);
 	if (status || qp->sq_sig_all || e->wr.flags & HCA_SEND_SIGNALED)
-		lost = note(qp, e->wr.wr_id, e->op, (u32)e->len, status);
+		lost = note(qp, e, status);
 	if (hca_unlikely(e->op->flags & HCA_OP_LOCAL))
 		let_go(e);
 	qp->sq.head++;

@@ -11,6 +11,9 @@
 
 struct hca_qp;
 
+/* In a request's why: the log has more of it than a code already. */
+#define HCA_WHY_SAID 0x40u
+
 /** enum hca_sqe_state - the state of a posted request */
 enum hca_sqe_state {
 	HCA_SQE_QUEUED,
@@ -37,6 +40,7 @@ struct hca_sqe {
 	u32 packets;
 	u8 state; /* enum hca_sqe_state */
 	u8 status; /* enum hca_wc_status, once answered */
+	u8 why; /* enum hca_vendor_err, set with a status that is an error; HCA_WHY_SAID */
 	struct hca_sge sge[];
 };
 
@@ -62,6 +66,7 @@ static inline struct hca_sqe *hca_sq_entry(const struct hca_sq *sq, u32 i)
 
 /**
  * hca_sq_retire() - remove the oldest request, and add its completion if it has one; the lock is held
+ * @status: how it ended; of one that wasn't flushed its why says more
  *
  * Return: true: there was no room for the completion: call hca_qp_to_error(qp, HCA_EVENT_QP_FATAL) without the lock
  */

@@ -16,9 +16,17 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 {
 	int err;
 
-	if (pd->keys != &hca->keys || !attr->max_wr || attr->max_wr > hca->attr.max_srq_wr ||
-	    attr->max_sge > hca->attr.max_sge || attr->srq_limit > attr->max_wr)
-		return -EINVAL;
+	if (pd->keys != &hca->keys)
+		return hca_refuse(-EINVAL, "%s: SRQ not made: the domain is another adapter's", hca->name);
+	if (!attr->max_wr || attr->max_wr > hca->attr.max_srq_wr)
+		return hca_refuse(-EINVAL, "%s: SRQ not made: max_wr is %u, must be from 1 to %u", hca->name,
+				  attr->max_wr, hca->attr.max_srq_wr);
+	if (attr->max_sge > hca->attr.max_sge)
+		return hca_refuse(-EINVAL, "%s: SRQ not made: max_sge is %u, must be from 0 to %u", hca->name,
+				  attr->max_sge, hca->attr.max_sge);
+	if (attr->srq_limit > attr->max_wr)
+		return hca_refuse(-EINVAL, "%s: SRQ not made: srq_limit %u is more than its max_wr, %u", hca->name,
+				  attr->srq_limit, attr->max_wr);
 	hca_memset(srq, 0, sizeof(*srq));
 	err = hca_rq_init(&srq->rq, attr->max_wr, attr->max_sge);
 	if (err)
@@ -34,7 +42,8 @@ int hca_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, const 
 int hca_srq_fini(struct hca_srq *srq)
 {
 	if (srq->xrcd ? hca_xrc_retract(srq) != 0 : hca_load_acquire(&srq->users) != 0)
-		return -EBUSY;
+		return hca_refuse(-EBUSY, "%s: SRQ not destroyed: queue pairs use it, or a message comes in",
+				  srq->hca->name);
 	hca_eq_cancel(srq->hca->eq, &srq->event);
 	if (srq->xrcd) {
 		hca_cq_ring_purge(&srq->cq->ring, &srq->recvs);
@@ -52,7 +61,8 @@ int hca_xrc_srq_init(struct hca_srq *srq, struct hca *hca, struct hca_pd *pd, st
 	int err;
 
 	if (!xrcd || !cq || xrcd->hca != hca || cq->hca != hca)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: XRC SRQ not made: it needs an XRC domain and a CQ of this adapter",
+				  hca->name);
 	err = hca_xrc_table(hca);
 	if (err)
 		return err;
@@ -78,12 +88,19 @@ static int check_modify(struct hca_srq *srq, const struct hca_srq_attr *attr, u3
 
 	hca_rq_query(&srq->rq, &size, &limit);
 	if (mask & ~(u32)(HCA_SRQ_MAX_WR | HCA_SRQ_LIMIT))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: SRQ not changed: mask 0x%x has more than MAX_WR and LIMIT",
+				  srq->hca->name, mask);
 	if (mask & HCA_SRQ_MAX_WR)
 		size = attr->max_wr;
 	if (mask & HCA_SRQ_LIMIT)
 		limit = attr->srq_limit;
-	return !size || size > srq->hca->attr.max_srq_wr || limit > size ? -EINVAL : 0;
+	if (!size || size > srq->hca->attr.max_srq_wr)
+		return hca_refuse(-EINVAL, "%s: SRQ not changed: max_wr is %u, must be from 1 to %u", srq->hca->name,
+				  size, srq->hca->attr.max_srq_wr);
+	if (limit > size)
+		return hca_refuse(-EINVAL, "%s: SRQ not changed: srq_limit %u is more than its max_wr, %u",
+				  srq->hca->name, limit, size);
+	return 0;
 }
 
 int hca_srq_modify(struct hca_srq *srq, const struct hca_srq_attr *attr, u32 mask)

@@ -78,7 +78,7 @@ int hca_xrc_retract(struct hca_srq *srq)
 
 	/* From here on no message holds it: so nothing is refused by a call that fails. */
 	if (hca_cmpxchg(&srq->users, 0u, HCA_XRC_ENDED))
-		return -EBUSY;
+		return -EBUSY; /* hca_srq_fini() says why */
 	if (!srq->number)
 		return 0;
 	hca_spin_lock(&srq->hca->xrc_lock, flags);

@@ -42,7 +42,7 @@ int dmahca_create(struct device *dma_device, const char *name, const struct ib_d
 	int err;
 
 	if (!dma_device || !out)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "dmahca not made: dma_device or out is NULL");
 	hca = ib_alloc_device(sizeof(*hca));
 	if (!hca)
 		return -ENOMEM;

@@ -9,9 +9,12 @@
 static int check_ah(const struct ib_device *dev, const struct rdma_ah_attr *attr)
 {
 	struct hca_qp_attr a = { .path_mtu = HCA_MTU_256 };
+	struct hca_qp_refusal why;
+	char text[128];
 
 	if (attr->port_num > 0xff || attr->dlid > 0xffff)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: no address handle: port_num %u, dlid 0x%x: too large", dev->name,
+				  attr->port_num, attr->dlid);
 	ib_ah_to_hca(attr, &a.ah);
 	/* A datagram may go to a group; a connection may not, and that is who the engine's check is for. */
 	if (attr->dlid >= 0xc000 && attr->dlid < 0xffff)
@@ -19,8 +22,12 @@ static int check_ah(const struct ib_device *dev, const struct rdma_ah_attr *attr
 	if (attr->ah_flags & IB_AH_GRH && attr->grh.dgid.raw[0] == 0xff)
 		a.ah.grh.dgid.raw[0] = 0xfe;
 	if (a.ah.is_global && !hca_gid_at(&dev->core->hca.gids, a.ah.grh.sgid_index))
-		return -EINVAL;
-	return hca_qp_check_attr(&a, HCA_QP_AV, &dev->core->hca.limits);
+		return hca_refuse(-EINVAL, "%s: no address handle: sgid_index %u isn't set in the GID table", dev->name,
+				  a.ah.grh.sgid_index);
+	if (hca_qp_check_attr(&a, HCA_QP_AV, &dev->core->hca.limits, &why))
+		return hca_refuse(-EINVAL, "%s: no address handle: %s", dev->name,
+				  hca_qp_refusal_str(&why, text, sizeof(text)));
+	return 0;
 }
 
 struct ib_ah *rdma_create_ah(struct ib_pd *pd, const struct rdma_ah_attr *attr, u32 flags)

@@ -194,8 +194,10 @@ int ib_register_client(struct ib_client *client)
 	u32 n = 0;
 
 	registry_lock();
-	if (client->registered)
+	if (client->registered) {
+		(void)hca_refuse(err, "client %s not registered: it is registered already", client->name);
 		goto unlock;
+	}
 	for (core = cores; core; core = core->next)
 		n++;
 	err = make_data(n, &data);

@@ -9,6 +9,14 @@
 
 #define ANY_STATE(s) (1u << (s))
 
+/* What the communication manager says to a call. Return: @err */
+static int by_cm(const struct ib_cma_id *id, int err, const char *call)
+{
+	if (hca_likely(!err))
+		return 0;
+	return ib_cma_refuse(id, err, call, "the connection is in no state for it, or a value can't be sent");
+}
+
 /* --- life --- */
 
 struct rdma_cm_id *rdma_create_id(struct net *net, rdma_cm_event_handler event_handler, void *context,
@@ -18,8 +26,10 @@ struct rdma_cm_id *rdma_create_id(struct net *net, rdma_cm_event_handler event_h
 	int err;
 
 	(void)net;
-	if (!event_handler || (qp_type != IB_QPT_RC && qp_type != IB_QPT_UC && qp_type != IB_QPT_UD))
-		return ERR_PTR(-EINVAL);
+	if (!event_handler)
+		return ERR_PTR(hca_refuse(-EINVAL, "rdma_create_id: event_handler is NULL"));
+	if (qp_type != IB_QPT_RC && qp_type != IB_QPT_UC && qp_type != IB_QPT_UD)
+		return ERR_PTR(hca_refuse(-EINVAL, "rdma_create_id: qp_type %d, must be RC, UC or UD", (int)qp_type));
 	err = ib_work_start();
 	if (err)
 		return ERR_PTR(err);
@@ -50,7 +60,7 @@ static int bind_to(struct ib_cma_id *id, const struct ib_cma_addr *a)
 	if (!ib_cma_addr_any(a)) {
 		d = ib_cma_find(a);
 		if (!d)
-			return -EADDRNOTAVAIL;
+			return ib_cma_refuse(id, -EADDRNOTAVAIL, "bind", "no device here has this address");
 		err = ib_cma_open(d);
 		if (err)
 			return err;
@@ -61,7 +71,7 @@ static int bind_to(struct ib_cma_id *id, const struct ib_cma_addr *a)
 		return err;
 	if (d && ib_cma_attach(id, d)) {
 		ib_cma_port_give(id);
-		return -EADDRNOTAVAIL;
+		return ib_cma_refuse(id, -EADDRNOTAVAIL, "bind", "the device goes");
 	}
 	ib_cma_addr_to(&id->src, &id->ib.route.addr.src_addr);
 	return ib_cma_move(id, ANY_STATE(IB_CMA_IDLE), IB_CMA_BOUND);
@@ -76,7 +86,8 @@ int rdma_bind_addr(struct rdma_cm_id *ib, struct sockaddr *addr)
 	if (err)
 		return err;
 	ib_cma_lock();
-	err = id->state == IB_CMA_IDLE ? bind_to(id, &a) : -EINVAL;
+	err = id->state == IB_CMA_IDLE ? bind_to(id, &a) :
+					 ib_cma_refuse(id, -EINVAL, "rdma_bind_addr", "it has an address already");
 	ib_cma_unlock();
 	return err;
 }
@@ -118,8 +129,10 @@ static int resolve(struct ib_cma_id *id, const struct ib_cma_addr *src, struct i
 		err = bind_to(id, src);
 	if (err)
 		return err;
-	if (id->src.version != dst->version || id->state != IB_CMA_BOUND)
-		return -EINVAL;
+	if (id->state != IB_CMA_BOUND)
+		return ib_cma_refuse(id, -EINVAL, "rdma_resolve_addr", "an address is resolved once");
+	if (id->src.version != dst->version)
+		return ib_cma_refuse(id, -EINVAL, "rdma_resolve_addr", "one address is of IPv4, the other one of IPv6");
 	ib_cma_addr_to(dst, &id->ib.route.addr.dst_addr);
 	if (ib_cma_addr_any(dst))
 		to_loopback(dst);
@@ -163,7 +176,7 @@ int rdma_resolve_route(struct rdma_cm_id *ib, unsigned long timeout_ms)
 
 	(void)timeout_ms;
 	if (ib_cma_move(id, ANY_STATE(IB_CMA_ADDR_RESOLVED), IB_CMA_ROUTE_QUERY))
-		return -EINVAL;
+		return ib_cma_refuse(id, -EINVAL, "rdma_resolve_route", "wait for RDMA_CM_EVENT_ADDR_RESOLVED before");
 	id->path.service_id = rdma_get_service_id(ib, (struct sockaddr *)&ib->route.addr.dst_addr);
 	id->path.pkey = htons(HCA_DEFAULT_PKEY);
 	id->path.traffic_class = id->tos;
@@ -218,7 +231,7 @@ int rdma_set_reuseaddr(struct rdma_cm_id *ib, int reuse)
 		err = 0;
 	}
 	ib_cma_unlock();
-	return err;
+	return err ? ib_cma_refuse(id, err, "rdma_set_reuseaddr", "it is bound already") : 0;
 }
 
 int rdma_set_afonly(struct rdma_cm_id *ib, int afonly)
@@ -232,7 +245,7 @@ int rdma_set_afonly(struct rdma_cm_id *ib, int afonly)
 		err = 0;
 	}
 	ib_cma_unlock();
-	return err;
+	return err ? ib_cma_refuse(id, err, "rdma_set_afonly", "that is for an ID that listens to come") : 0;
 }
 
 /* --- queue pairs --- */
@@ -243,8 +256,11 @@ int rdma_create_qp(struct rdma_cm_id *ib, struct ib_pd *pd, struct ib_qp_init_at
 	struct ib_qp *qp;
 	int err;
 
-	if (ib->qp || ib->device != pd->device)
-		return -EINVAL;
+	if (ib->qp)
+		return ib_cma_refuse(id, -EINVAL, "rdma_create_qp", "it has a queue pair already");
+	if (ib->device != pd->device)
+		return ib_cma_refuse(id, -EINVAL, "rdma_create_qp",
+				     "the PD isn't of the device that its address led to");
 	attr->port_num = ib->port_num;
 	qp = ib_create_qp(pd, attr);
 	if (IS_ERR(qp))
@@ -343,9 +359,10 @@ int rdma_connect(struct rdma_cm_id *ib, struct rdma_conn_param *p)
 	int err;
 
 	if (p->private_data_len > room - HCA_CM_IP_BYTES)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "rdma_connect: %u bytes of private data, must be %u at most",
+				  p->private_data_len, (u32)(room - HCA_CM_IP_BYTES));
 	if (ib_cma_move(id, ANY_STATE(IB_CMA_ROUTE_RESOLVED), IB_CMA_CONNECT))
-		return -EINVAL;
+		return ib_cma_refuse(id, -EINVAL, "rdma_connect", "wait for RDMA_CM_EVENT_ROUTE_RESOLVED before");
 	take_qp(id, p);
 	id->psn = hca_random_u32() & 0xffffff;
 	id->retry_count = HCA_MIN(p->retry_count, 7);
@@ -353,7 +370,7 @@ int rdma_connect(struct rdma_cm_id *ib, struct rdma_conn_param *p)
 	err = hca_cm_create(&id->dev->gsi->gsi.cm, ib_cma_on_cm, id, &id->cm);
 	if (err)
 		goto back;
-	err = send_req(id, p);
+	err = by_cm(id, send_req(id, p), "rdma_connect");
 	if (!err)
 		return 0;
 	hca_cm_destroy(id->cm);
@@ -396,8 +413,8 @@ static int start_listen(struct ib_cma_id *id, int backlog)
 		return err;
 	id->backlog = backlog ? HCA_MIN((u32)backlog, HCA_CM_BACKLOG_MAX) : HCA_CM_BACKLOG_MAX;
 	if (ib_cma_move(id, ANY_STATE(IB_CMA_BOUND), IB_CMA_LISTEN))
-		return -EINVAL;
-	err = listen_everywhere(id);
+		return ib_cma_refuse(id, -EINVAL, "rdma_listen", "it must be fresh, or bound and no more");
+	err = by_cm(id, listen_everywhere(id), "rdma_listen");
 	if (err) {
 		ib_cma_listen_no_more(id, NULL);
 		(void)ib_cma_move(id, ANY_STATE(IB_CMA_LISTEN), IB_CMA_BOUND);
@@ -410,7 +427,7 @@ int rdma_listen(struct rdma_cm_id *id, int backlog)
 	int err;
 
 	if (backlog < 0)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "rdma_listen: backlog is %d", backlog);
 	ib_cma_lock();
 	err = start_listen(ib_cma_of(id), backlog);
 	ib_cma_unlock();
@@ -456,22 +473,23 @@ int rdma_accept(struct rdma_cm_id *ib, struct rdma_conn_param *p)
 	int err = 0;
 
 	if (id->state != IB_CMA_CONNECT || !id->cm)
-		return -EINVAL;
+		return ib_cma_refuse(id, -EINVAL, "rdma_accept", "it is for the ID of a RDMA_CM_EVENT_CONNECT_REQUEST");
 	/* Of the active side, without a queue pair of ours. */
 	if (!p)
-		return hca_cm_ready(id->cm, NULL, 0);
+		return by_cm(id, hca_cm_ready(id->cm, NULL, 0), "rdma_accept");
 	take_qp(id, p);
 	if (ib->qp_type == IB_QPT_UD)
-		return answer_sidr(id, HCA_CM_SIDR_VALID, p);
+		return by_cm(id, answer_sidr(id, HCA_CM_SIDR_VALID, p), "rdma_accept");
 	if (p->private_data_len > hca_cm_private_room(HCA_CM_REP))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "rdma_accept: %u bytes of private data, must be %u at most",
+				  p->private_data_len, hca_cm_private_room(HCA_CM_REP));
 	id->responder_resources = p->responder_resources;
 	id->initiator_depth = p->initiator_depth;
 	id->rnr_retry_count = id->open.conn.rnr_retry_count;
 	if (ib->qp)
 		err = ib_cma_qp_ready(id);
 	if (!err)
-		err = send_rep(id, p);
+		err = by_cm(id, send_rep(id, p), "rdma_accept");
 	if (err) {
 		ib_cma_qp_error(id);
 		(void)hca_cm_reject(id->cm, &rej);
@@ -484,7 +502,7 @@ int rdma_notify(struct rdma_cm_id *ib, enum ib_event_type event)
 	struct ib_cma_id *id = ib_cma_of(ib);
 
 	if (!id->cm || event != IB_EVENT_COMM_EST)
-		return -EINVAL;
+		return ib_cma_refuse(id, -EINVAL, "rdma_notify", "it is for IB_EVENT_COMM_EST of a connection");
 	(void)hca_cm_establish(id->cm);
 	return 0;
 }
@@ -501,10 +519,10 @@ int rdma_reject(struct rdma_cm_id *ib, const void *private_data, u8 private_data
 	const struct rdma_conn_param p = { .private_data = private_data, .private_data_len = private_data_len };
 
 	if (!id->cm)
-		return -EINVAL;
+		return ib_cma_refuse(id, -EINVAL, "rdma_reject", "no request has come for it");
 	if (ib->qp_type == IB_QPT_UD)
-		return answer_sidr(id, HCA_CM_SIDR_REJECT, &p);
-	return hca_cm_reject(id->cm, &rej);
+		return by_cm(id, answer_sidr(id, HCA_CM_SIDR_REJECT, &p), "rdma_reject");
+	return by_cm(id, hca_cm_reject(id->cm, &rej), "rdma_reject");
 }
 
 /* --- both --- */
@@ -514,7 +532,7 @@ int rdma_disconnect(struct rdma_cm_id *ib)
 	struct ib_cma_id *id = ib_cma_of(ib);
 
 	if (!id->cm)
-		return -EINVAL;
+		return ib_cma_refuse(id, -EINVAL, "rdma_disconnect", "it has no connection");
 	ib_cma_qp_error(id);
-	return hca_cm_disconnect(id->cm, NULL, 0);
+	return by_cm(id, hca_cm_disconnect(id->cm, NULL, 0), "rdma_disconnect");
 }

@@ -52,7 +52,7 @@ int ib_cma_addr_from(const struct sockaddr *from, struct ib_cma_addr *to)
 		hca_memcpy(to->gid, &in6->sin6_addr, sizeof(to->gid));
 		return 0;
 	default:
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "address of family %d, must be AF_INET or AF_INET6", (int)from->sa_family);
 	}
 }
 
@@ -123,7 +123,8 @@ int softhca_addr_add(struct ib_device *device, const struct sockaddr *addr)
 	if (err)
 		return err;
 	if (ib_cma_addr_any(&a) || is_loopback(&a) || hca_gid_is_group((const struct hca_gid *)a.gid))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: address not added: any, loopback and groups are no device's",
+				  device->name);
 	ib_cma_lock();
 	owner = ib_cma_find(&a);
 	if (owner && owner != d)
@@ -131,7 +132,10 @@ int softhca_addr_add(struct ib_device *device, const struct sockaddr *addr)
 	else
 		err = hca_gid_add(&device->core->hca.gids, (const struct hca_gid *)a.gid, &index);
 	ib_cma_unlock();
-	return err;
+	if (err)
+		return hca_refuse(err, "%s: address not added: %s", device->name,
+				  err == -EADDRINUSE ? "another device has it" : "the GID table is full");
+	return 0;
 }
 
 int softhca_addr_del(struct ib_device *device, const struct sockaddr *addr)
@@ -140,13 +144,14 @@ int softhca_addr_del(struct ib_device *device, const struct sockaddr *addr)
 	struct ib_cma_addr a;
 
 	if (ib_cma_addr_from(addr, &a))
-		return -EADDRNOTAVAIL;
+		return -EADDRNOTAVAIL; /* ib_cma_addr_from() says why */
 	ib_cma_lock();
 	/* The first one is the adapter's own. */
 	if (!has(&device->core->cma, a.gid) || !hca_memcmp(hca_gid_at(&hca->gids, 0), a.gid, sizeof(a.gid)) ||
 	    hca_gid_remove(&hca->gids, &hca->quiesce, (const struct hca_gid *)a.gid)) {
 		ib_cma_unlock();
-		return -EADDRNOTAVAIL;
+		return hca_refuse(-EADDRNOTAVAIL, "%s: address not taken away: softhca_addr_add() hasn't given it",
+				  device->name);
 	}
 	ib_cma_unlock();
 	return 0;
@@ -174,7 +179,7 @@ int ib_cma_open(struct ib_cma_dev *d)
 	int err = -ENOMEM;
 
 	if (d->leaving)
-		return -ENODEV;
+		return hca_refuse(-ENODEV, "%s: no connection any more: the device goes", d->dev->name);
 	if (d->gsi)
 		return 0;
 	g = hca_alloc(sizeof(*g), HCA_MAY_SLEEP);
@@ -210,7 +215,7 @@ int ib_cma_attach(struct ib_cma_id *id, struct ib_cma_dev *d)
 	}
 	hca_spin_unlock(&d->lock, flags);
 	if (err)
-		return err;
+		return hca_refuse(err, "%s: no connection any more: the device goes", d->dev->name);
 	id->dev = d;
 	id->ib.device = d->dev;
 	id->ib.port_num = 1;

@@ -58,7 +58,7 @@ static int choose(struct ib_cma_id *id)
 			return 0;
 		}
 	}
-	return -EADDRNOTAVAIL;
+	return ib_cma_refuse(id, -EADDRNOTAVAIL, "bind", "all ports that are given out are in use");
 }
 
 int ib_cma_port_take(struct ib_cma_id *id)
@@ -71,7 +71,7 @@ int ib_cma_port_take(struct ib_cma_id *id)
 		if (err)
 			return err;
 	} else if (!is_free(id, id->src.port)) {
-		return -EADDRINUSE;
+		return ib_cma_refuse(id, -EADDRINUSE, "bind", "another ID has this port (rdma_set_reuseaddr())");
 	}
 	at = bucket(id->src.port);
 	id->next_port = *at;

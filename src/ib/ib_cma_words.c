@@ -2,6 +2,25 @@
 /* Events and reasons of connections in words. See softhca/rdma_cm.h. */
 #include "ib_cma.h"
 
+int ib_cma_refuse(const struct ib_cma_id *id, int err, const char *call, const char *why)
+{
+	static const char *const states[] = {
+		[IB_CMA_IDLE] = "fresh",
+		[IB_CMA_BOUND] = "bound",
+		[IB_CMA_ADDR_QUERY] = "resolving its address",
+		[IB_CMA_ADDR_RESOLVED] = "with its address resolved",
+		[IB_CMA_ROUTE_QUERY] = "resolving its route",
+		[IB_CMA_ROUTE_RESOLVED] = "with its route resolved",
+		[IB_CMA_LISTEN] = "listening",
+		[IB_CMA_CONNECT] = "connecting or connected",
+		[IB_CMA_ENDING] = "ending",
+	};
+	u32 state = (u32)hca_load(&id->state);
+
+	return hca_refuse(err, "%s of an ID that is %s (port %u) refused: %s", call,
+			  state < HCA_ARRAY_SIZE(states) ? states[state] : "?", id->src.port, why);
+}
+
 const char *rdma_event_msg(enum rdma_cm_event_type event)
 {
 	static const char *const words[] = {

@@ -6,6 +6,7 @@
 #include "ib_core.h"
 
 #include "softhca/config.h"
+#include "hca/why.h"
 #include "wire/loop.h"
 
 #define MAX_QPS 65536
@@ -154,6 +155,8 @@ static void fill_attrs(struct ib_device *dev)
 	};
 }
 
+static const char *const object_names[IB_OBJECTS] = { "PD", "CQ", "SRQ", "QP", "MR", "MW", "FMR", "AH" };
+
 int ib_core_take(struct ib_device *dev, enum ib_object what)
 {
 	const struct ib_device_attr *a = &dev->attrs;
@@ -165,7 +168,8 @@ int ib_core_take(struct ib_device *dev, enum ib_object what)
 	if (hca_fetch_add(&dev->core->made[what], 1) < (u32)limit[what])
 		return 0;
 	ib_core_give(dev, what);
-	return -ENOSPC;
+	return hca_refuse(-ENOSPC, "%s: no more %ss: there are %u, as many as there may be", dev->name,
+			  object_names[what], limit[what]);
 }
 
 /* --- life --- */
@@ -223,6 +227,7 @@ int ib_core_open(struct ib_device *dev)
 	err = hca_open(&core->hca, &fabric.wire, &events, dev->mem, &attr);
 	if (err)
 		goto put;
+	core->hca.name = dev->name;
 	core->hca.event = on_event;
 	core->device = dev;
 	err = open_lists(core);
@@ -244,7 +249,6 @@ free_core:
 
 int ib_core_close(struct ib_device *dev)
 {
-	static const char *const names[IB_OBJECTS] = { "PD", "CQ", "SRQ", "QP", "MR", "MW", "FMR", "AH" };
 	struct ib_core *core = dev->core;
 	bool left = false;
 	u32 i;
@@ -257,11 +261,11 @@ int ib_core_close(struct ib_device *dev)
 
 		if (n)
 			hca_log(HCA_LOG_ERR, "%s: unregistered with %u %s%s that %s not destroyed", dev->name, n,
-				names[i], n == 1 ? "" : "s", n == 1 ? "was" : "were");
+				object_names[i], n == 1 ? "" : "s", n == 1 ? "was" : "were");
 		left |= n > 0;
 	}
 	if (left || hca_close(&core->hca))
-		return -EBUSY;
+		return -EBUSY; /* the log says why: what is left */
 	fabric_put();
 	dev->core = NULL;
 	close_lists(core);
@@ -271,16 +275,19 @@ int ib_core_close(struct ib_device *dev)
 
 /* --- the port --- */
 
-static bool port_valid(const struct ib_device *dev, u32 port_num)
+static int check_port(const struct ib_device *dev, u32 port_num)
 {
-	return port_num >= 1 && port_num <= dev->phys_port_cnt;
+	if (port_num < 1 || port_num > dev->phys_port_cnt)
+		return hca_refuse(-EINVAL, "%s: port %u, must be from 1 to %u", dev->name, port_num,
+				  dev->phys_port_cnt);
+	return 0;
 }
 
 int ib_query_port(struct ib_device *device, u32 port_num, struct ib_port_attr *attr)
 {
 	const struct hca *hca = &device->core->hca;
 
-	if (!port_valid(device, port_num))
+	if (check_port(device, port_num))
 		return -EINVAL;
 	*attr = (struct ib_port_attr){
 		.state = IB_PORT_ACTIVE,
@@ -302,19 +309,25 @@ int rdma_query_gid(struct ib_device *device, u32 port_num, int index, union ib_g
 {
 	const struct hca_gid *entry;
 
-	if (!port_valid(device, port_num) || index < 0 || (u32)index >= device->core->hca.limits.gids)
+	if (check_port(device, port_num))
 		return -EINVAL;
+	if (index < 0 || (u32)index >= device->core->hca.limits.gids)
+		return hca_refuse(-EINVAL, "%s: GID %d, must be from 0 to %u", device->name, index,
+				  device->core->hca.limits.gids - 1);
 	entry = hca_gid_at(&device->core->hca.gids, (u32)index);
 	if (!entry)
-		return -ENOENT;
+		return -ENOENT; /* who reads the table asks for each entry, and nothing says why */
 	hca_memcpy(gid, entry, sizeof(*gid));
 	return 0;
 }
 
 int ib_query_pkey(struct ib_device *device, u32 port_num, u16 index, u16 *pkey)
 {
-	if (!port_valid(device, port_num) || index >= device->core->hca.limits.pkeys)
+	if (check_port(device, port_num))
 		return -EINVAL;
+	if (index >= device->core->hca.limits.pkeys)
+		return hca_refuse(-EINVAL, "%s: P_Key %u, must be from 0 to %u", device->name, index,
+				  device->core->hca.limits.pkeys - 1);
 	*pkey = HCA_DEFAULT_PKEY;
 	return 0;
 }
@@ -350,30 +363,10 @@ const char *ib_event_msg(enum ib_event_type event)
 
 const char *ib_wc_status_msg(enum ib_wc_status status)
 {
-	static const char *const words[] = {
-		[IB_WC_SUCCESS] = "success",
-		[IB_WC_LOC_LEN_ERR] = "local length error",
-		[IB_WC_LOC_QP_OP_ERR] = "local QP operation error",
-		[IB_WC_LOC_EEC_OP_ERR] = "local EE context operation error",
-		[IB_WC_LOC_PROT_ERR] = "local protection error",
-		[IB_WC_WR_FLUSH_ERR] = "WR flushed",
-		[IB_WC_MW_BIND_ERR] = "memory management operation error",
-		[IB_WC_BAD_RESP_ERR] = "bad response error",
-		[IB_WC_LOC_ACCESS_ERR] = "local access error",
-		[IB_WC_REM_INV_REQ_ERR] = "remote invalid request error",
-		[IB_WC_REM_ACCESS_ERR] = "remote access error",
-		[IB_WC_REM_OP_ERR] = "remote operation error",
-		[IB_WC_RETRY_EXC_ERR] = "transport retry counter exceeded",
-		[IB_WC_RNR_RETRY_EXC_ERR] = "RNR retry counter exceeded",
-		[IB_WC_LOC_RDD_VIOL_ERR] = "local RDD violation error",
-		[IB_WC_REM_INV_RD_REQ_ERR] = "remote invalid RD request",
-		[IB_WC_REM_ABORT_ERR] = "operation aborted by the remote side",
-		[IB_WC_INV_EECN_ERR] = "invalid EE context number",
-		[IB_WC_INV_EEC_STATE_ERR] = "invalid EE context state",
-		[IB_WC_FATAL_ERR] = "fatal error",
-		[IB_WC_RESP_TIMEOUT_ERR] = "response timeout error",
-		[IB_WC_GENERAL_ERR] = "general error",
-	};
+	return hca_wc_status_msg((enum hca_wc_status)status);
+}
 
-	return (u32)status < HCA_ARRAY_SIZE(words) ? words[status] : "unknown status";
+const char *ib_vendor_err_msg(u32 vendor_err)
+{
+	return hca_vendor_err_msg(vendor_err);
 }

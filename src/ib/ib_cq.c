@@ -50,9 +50,25 @@ int ib_req_notify_cq(struct ib_cq *cq, enum ib_cq_notify_flags flags)
 	if (flags & IB_CQ_NEXT_COMP)
 		arm = HCA_CQ_NEXT;
 	else if (!(flags & IB_CQ_SOLICITED))
-		return -EINVAL;
+		return hca_refuse(-EINVAL,
+				  "%s: CQ not armed: flags 0x%x have neither IB_CQ_SOLICITED nor IB_CQ_NEXT_COMP",
+				  cq->device->name, (u32)flags);
 	waiting = hca_cq_ring_notify(&ib_cq_of(cq)->cq.ring, arm);
 	return flags & IB_CQ_REPORT_MISSED_EVENTS && waiting;
+}
+
+static HCA_COLD void no_done(const struct ib_wc *wc)
+{
+	bool recv = wc->opcode & IB_WC_RECV;
+	hca_site_t site = hca_qp_posted_at(ib_qp_of(wc->qp)->qp, !recv, wc->wr_id);
+
+	hca_refuse(
+		-EINVAL,
+		"%s QP %u: nothing is called for a %s request that completed (opcode 0x%x, %s): its wr_cqe is %s, and the CQ "
+		"is polled by the library; posted at " HCA_SITE "%s",
+		wc->qp->device->name, wc->qp->qp_num, recv ? "receive" : "send", (u32)wc->opcode,
+		ib_wc_status_msg(wc->status), wc->wr_cqe ? "one without done" : "NULL", hca_site(site),
+		site ? "" : " (a ledger knows, SOFTHCA_LEDGER=1)");
 }
 
 static int process(struct ib_cq *cq, int budget)
@@ -66,8 +82,10 @@ static int process(struct ib_cq *cq, int budget)
 
 		n = ib_poll_cq(cq, want, wc);
 		for (i = 0; i < n; i++) {
-			if (!HCA_WARN_ON(!wc[i].wr_cqe))
+			if (hca_likely(wc[i].wr_cqe && wc[i].wr_cqe->done))
 				wc[i].wr_cqe->done(cq, &wc[i]);
+			else
+				no_done(&wc[i]);
 		}
 		done += HCA_MAX(n, 0);
 	} while (n == BATCH && (budget < 0 || done < budget));
@@ -129,8 +147,14 @@ struct ib_cq *ib_create_cq(struct ib_device *device, ib_comp_handler comp_handle
 	struct ib_cq_priv *p;
 	int err;
 
-	if (!device->core || attr->flags || !attr->cqe || attr->cqe > (unsigned int)device->attrs.max_cqe)
-		return ERR_PTR(-EINVAL);
+	if (!device->core)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: CQ not made: the device isn't registered", device->name));
+	if (attr->flags)
+		return ERR_PTR(
+			hca_refuse(-EINVAL, "%s: CQ not made: flags 0x%x aren't supported", device->name, attr->flags));
+	if (!attr->cqe || attr->cqe > (unsigned int)device->attrs.max_cqe)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: CQ not made: cqe is %u, must be from 1 to %d", device->name,
+					  attr->cqe, device->attrs.max_cqe));
 	err = ib_core_take(device, IB_OBJ_CQ);
 	if (err)
 		return ERR_PTR(err);
@@ -188,8 +212,12 @@ struct ib_cq *ib_alloc_cq(struct ib_device *device, void *priv, int nr_cqe, int 
 	struct ib_cq *cq;
 	int err;
 
-	if (nr_cqe <= 0 || (u32)poll_ctx >= HCA_ARRAY_SIZE(handlers))
-		return ERR_PTR(-EINVAL);
+	if (nr_cqe <= 0)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: CQ not made: nr_cqe is %d, must be from 1 to %d", device->name,
+					  nr_cqe, device->attrs.max_cqe));
+	if ((u32)poll_ctx >= HCA_ARRAY_SIZE(handlers))
+		return ERR_PTR(
+			hca_refuse(-EINVAL, "%s: CQ not made: no such poll context: %u", device->name, (u32)poll_ctx));
 	if (handlers[poll_ctx] == on_workqueue) {
 		err = ib_work_start();
 		if (err)
@@ -217,7 +245,8 @@ int ib_resize_cq(struct ib_cq *cq, int cqe)
 	int err;
 
 	if (cqe <= 0 || cqe > cq->device->attrs.max_cqe)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: CQ not resized: cqe is %d, must be from 1 to %d", cq->device->name, cqe,
+				  cq->device->attrs.max_cqe);
 	err = hca_cq_resize(&ib_cq_of(cq)->cq, (u32)cqe);
 	if (!err)
 		cq->cqe = cqe;

@@ -27,8 +27,12 @@ struct ib_cq *ib_cq_pool_get(struct ib_device *dev, unsigned int nr_cqe, int com
 	struct ib_cq *cq;
 
 	(void)comp_vector_hint;
-	if ((u32)poll_ctx > IB_POLL_LAST_POOL_TYPE || !nr_cqe || nr_cqe > most)
-		return ERR_PTR(-EINVAL);
+	if ((u32)poll_ctx > IB_POLL_LAST_POOL_TYPE)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: no shared CQ: poll context %u isn't one of shared queues",
+					  dev->name, (u32)poll_ctx));
+	if (!nr_cqe || nr_cqe > most)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: no shared CQ: nr_cqe is %u, must be from 1 to %u", dev->name,
+					  nr_cqe, most));
 	hca_mutex_lock(&core->pool_lock);
 	p = find_room(core, nr_cqe, poll_ctx);
 	if (!p) {

@@ -76,9 +76,13 @@ int ib_register_device(struct ib_device *dev, const char *name, struct device *d
 	const struct machine_map *map;
 	int err;
 
-	if (!dev || !name || !dma_device || !dev->mem || !dev->mem->ops ||
-	    (dev->style != IB_DMA_BY_OPS && !dev->dma_ops))
-		return -EINVAL;
+	if (!dev || !name || !dma_device)
+		return hca_refuse(-EINVAL, "device not registered: device, name or dma_device is NULL");
+	if (!dev->mem || !dev->mem->ops)
+		return hca_refuse(-EINVAL, "%s not registered: the driver brings no memory accessor (mem)", name);
+	if (dev->style != IB_DMA_BY_OPS && !dev->dma_ops)
+		return hca_refuse(-EINVAL, "%s not registered: its addresses are virtual ones, so it needs dma_ops",
+				  name);
 	err = ib_fill_ops(dev);
 	if (err)
 		return err;
@@ -139,7 +143,8 @@ int ib_dma_get_totals(struct ib_device *dev, struct ib_dma_totals *t)
 	int i;
 
 	if (!dev->ledger)
-		return -ENOENT;
+		return hca_refuse(-ENOENT, "%s: no totals: it keeps no ledger (ib_dma_config.ledger, SOFTHCA_LEDGER=1)",
+				  dev->name);
 	if (dev->guard)
 		ib_guard_poll(dev);
 	hca_ledger_totals(dev->ledger, &lt);
@@ -203,8 +208,13 @@ int ib_fill_ops(struct ib_device *dev)
 	if (dev->dma_ops != ops)
 		*ops = *dev->dma_ops;
 	if (!ops->map_single || !ops->unmap_single || !ops->map_page || !ops->unmap_page || !ops->map_sg ||
-	    !ops->unmap_sg || !ops->sg_dma_address || !ops->sg_dma_len || !ops->alloc_coherent != !ops->free_coherent)
-		return -EINVAL;
+	    !ops->unmap_sg || !ops->sg_dma_address || !ops->sg_dma_len)
+		return hca_refuse(-EINVAL,
+				  "device not registered: its dma_ops lack map_ or unmap_ of single, page or sg, "
+				  "sg_dma_address or sg_dma_len");
+	if (!ops->alloc_coherent != !ops->free_coherent)
+		return hca_refuse(-EINVAL,
+				  "device not registered: its dma_ops have one of alloc_coherent and free_coherent");
 	if (!ops->sync_single_for_cpu)
 		ops->sync_single_for_cpu = no_sync;
 	if (!ops->sync_single_for_device)

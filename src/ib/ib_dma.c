@@ -65,7 +65,8 @@ static inline dma_addr_t map_checked(struct ib_device *dev, const struct map_cal
 	int err = dev->dma_ops ? hca_dma_check(&ib_machine(dev)->space, c->off, c->size, (int)c->dir) : 0;
 
 	if (hca_unlikely(err))
-		return hca_dma_error(err);
+		return hca_dma_error(
+			platform_refuse_map(ib_machine(dev), dev->name, c->off, c->size, (int)c->dir, c->site));
 	if (hca_unlikely(dev->ledger))
 		return map_with_ledger(dev, c);
 	return backend_map(dev, c);
@@ -200,8 +201,10 @@ static void say_unfilled(struct scatterlist *sgl, int nents)
 		sg_set_mapped(sg, IB_DMA_SG_UNFILLED, sg->length);
 }
 
-static int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
-			      unsigned long attrs, hca_site_t site)
+/* Apart, as refuse_list() is. */
+static __attribute__((noinline)) int map_sg_with_ledger(struct ib_device *dev, struct scatterlist *sgl, int nents,
+							enum dma_data_direction dir, unsigned long attrs,
+							hca_site_t site)
 {
 	struct hca_ledger_rec *rec;
 	struct scatterlist *sg;
@@ -250,7 +253,7 @@ static int fill_list(struct ib_device *dev, struct scatterlist *sgl, int nents)
 		dma_addr_t addr;
 
 		if (hca_unlikely(!sg))
-			return -EINVAL;
+			return -EINVAL; /* refuse_fill() says why */
 		addr = ib_sg_dma_address(dev, sg);
 		if (hca_unlikely(hca_dma_errno(addr)))
 			return hca_dma_errno(addr);
@@ -259,13 +262,27 @@ static int fill_list(struct ib_device *dev, struct scatterlist *sgl, int nents)
 	return 0;
 }
 
+/* Apart: a map that is right keeps nothing for it. */
+static __attribute__((noinline)) int refuse_list(const struct ib_device *dev, const struct scatterlist *sgl, int nents,
+						 enum dma_data_direction dir)
+{
+	return hca_refuse(-EINVAL, "%s: map_sg refused: %d entries at %p, direction %d", dev->name, nents,
+			  (const void *)sgl, (int)dir);
+}
+
+static __attribute__((noinline)) int refuse_fill(struct ib_device *dev, int err)
+{
+	return hca_refuse(err, "%s: list not filled: it ends early, or an entry has no address that the device maps",
+			  dev->name);
+}
+
 int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 		       unsigned long attrs, bool fill, hca_site_t site)
 {
 	int n, err;
 
 	if (!sgl || nents <= 0 || !hca_dma_dir_valid((int)dir))
-		return -EINVAL;
+		return refuse_list(dev, sgl, nents, dir);
 	n = dev->ledger ? map_sg_with_ledger(dev, sgl, nents, dir, attrs, site) :
 			  backend_map_sg(dev, sgl, nents, dir, attrs);
 	if (hca_unlikely(n <= 0))
@@ -275,6 +292,7 @@ int ib_dma_map_sg_long(struct ib_device *dev, struct scatterlist *sgl, int nents
 		return n;
 	err = fill_list(dev, sgl, n);
 	if (hca_unlikely(err)) {
+		(void)refuse_fill(dev, err);
 		ib_dma_unmap_sg_long(dev, sgl, nents, dir, attrs, site);
 		return err;
 	}
@@ -400,8 +418,11 @@ void *ib_dma_alloc_coherent_at(struct ib_device *dev, size_t size, dma_addr_t *h
 	dma_addr_t addr;
 	void *cpu;
 
-	if (!size || !handle)
+	if (!size || !handle) {
+		(void)hca_refuse(-EINVAL, "%s: coherent memory at " HCA_SITE " refused: size or handle is 0", dev->name,
+				 hca_site(site));
 		return NULL;
+	}
 	if (dev->ledger) {
 		rec = hca_ledger_prepare(1);
 		if (!rec)
@@ -440,18 +461,32 @@ void ib_dma_free_coherent_at(struct ib_device *dev, size_t size, void *cpu_addr,
 		dma_free_coherent(dev->dma_device, size, cpu_addr, handle);
 }
 
+/* The machine's fault record says more where there was a bus. */
+static int accessed(const struct ib_device *dev, int err, dma_addr_t addr, size_t len, hca_site_t site)
+{
+	if (hca_likely(!err))
+		return 0;
+	return hca_refuse(err, "%s: access to %llu bytes at 0x%llx, by " HCA_SITE ", refused: %s", dev->name,
+			  (unsigned long long)len, (unsigned long long)hca_dma_u64(addr), hca_site(site),
+			  hca_dma_errno(addr) ? "the address is the error of a map that failed" :
+						"not mapped, or not for this; see machine_faults()");
+}
+
 int ib_dma_read_at(struct ib_device *dev, dma_addr_t addr, void *dst, size_t len, hca_site_t site)
 {
-	return hca_mem_read(dev->mem, addr, dst, len, site);
+	return accessed(dev, hca_mem_read(dev->mem, addr, dst, len, site), addr, len, site);
 }
 
 int ib_dma_write_at(struct ib_device *dev, dma_addr_t addr, const void *src, size_t len, hca_site_t site)
 {
-	return hca_mem_write(dev->mem, addr, src, len, site);
+	return accessed(dev, hca_mem_write(dev->mem, addr, src, len, site), addr, len, site);
 }
 
 int ib_dma_copy_at(struct ib_device *ddev, dma_addr_t dst, struct ib_device *sdev, dma_addr_t src, size_t len,
 		   hca_site_t site)
 {
-	return hca_mem_copy(ddev->mem, dst, sdev->mem, src, len, site, NULL);
+	bool at_dst = false;
+	int err = hca_mem_copy_for(ddev->mem, dst, site, sdev->mem, src, site, len, &at_dst);
+
+	return accessed(at_dst ? ddev : sdev, err, at_dst ? dst : src, len, site);
 }

@@ -153,10 +153,17 @@ static void free_all(struct ib_fmr_pool *p)
 	hca_free(p);
 }
 
-static bool param_valid(const struct ib_fmr_pool_param *a)
+static int check_param(const struct ib_fmr_pool_param *a)
 {
-	return a->pool_size > 0 && a->max_pages_per_fmr > 0 && (u32)a->max_pages_per_fmr <= HCA_MR_MAX_PAGES &&
-	       a->page_shift > 0 && a->page_shift < 64 && a->dirty_watermark >= 0;
+	if (a->pool_size <= 0 || a->dirty_watermark < 0)
+		return hca_refuse(-EINVAL, "FMR pool not made: pool_size is %d, dirty_watermark is %d", a->pool_size,
+				  a->dirty_watermark);
+	if (a->max_pages_per_fmr <= 0 || (u32)a->max_pages_per_fmr > HCA_MR_MAX_PAGES)
+		return hca_refuse(-EINVAL, "FMR pool not made: max_pages_per_fmr is %d, must be from 1 to %u",
+				  a->max_pages_per_fmr, HCA_MR_MAX_PAGES);
+	if (a->page_shift <= 0 || a->page_shift >= 64)
+		return hca_refuse(-EINVAL, "FMR pool not made: page_shift is %d", a->page_shift);
+	return 0;
 }
 
 struct ib_fmr_pool *ib_create_fmr_pool(struct ib_pd *pd, const struct ib_fmr_pool_param *params)
@@ -165,7 +172,7 @@ struct ib_fmr_pool *ib_create_fmr_pool(struct ib_pd *pd, const struct ib_fmr_poo
 	int err = 0;
 	int i;
 
-	if (!param_valid(params))
+	if (check_param(params))
 		return ERR_PTR(-EINVAL);
 	p = hca_alloc(sizeof(*p), HCA_MAY_SLEEP);
 	if (!p)
@@ -197,7 +204,9 @@ struct ib_fmr_pool *ib_create_fmr_pool(struct ib_pd *pd, const struct ib_fmr_poo
 int ib_destroy_fmr_pool(struct ib_fmr_pool *p)
 {
 	if (p->idle != p->param.pool_size)
-		return -EBUSY;
+		return hca_refuse(-EBUSY,
+				  "FMR pool not destroyed: %d of %d FMRs weren't given back by ib_fmr_pool_unmap()",
+				  p->param.pool_size - p->idle, p->param.pool_size);
 	ib_flush_fmr_pool(p);
 	free_all(p);
 	return 0;
@@ -339,7 +348,8 @@ struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *p, const u64 *page_
 	int err;
 
 	if (!page_list || list_len < 1 || list_len > p->param.max_pages_per_fmr)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(hca_refuse(-EINVAL, "FMR pool: not mapped: a list of %d pages, must be from 1 to %d",
+					  list_len, p->param.max_pages_per_fmr));
 	hca_spin_lock(&p->lock, flags);
 	f = pick(p, page_list, list_len, io_virtual_address, &found);
 	if (f && !f->users) {
@@ -350,7 +360,9 @@ struct ib_pool_fmr *ib_fmr_pool_map_phys(struct ib_fmr_pool *p, const u64 *page_
 		f->users++;
 	hca_spin_unlock(&p->lock, flags);
 	if (!f)
-		return ERR_PTR(-EAGAIN);
+		return ERR_PTR(hca_refuse(-EAGAIN,
+					  "FMR pool: not mapped: all %d FMRs are in use; flush, or give some back",
+					  p->param.pool_size));
 	if (found)
 		return &f->ib;
 	/* No other thread can find it now: it is in no list, and has no users that a cache would find. */
@@ -386,7 +398,8 @@ int ib_fmr_pool_unmap(struct ib_pool_fmr *ib)
 	hca_spin_lock(&p->lock, flags);
 	if (HCA_WARN_ON(!f->users)) {
 		hca_spin_unlock(&p->lock, flags);
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "FMR pool: FMR 0x%x given back more often than it was mapped",
+				  ib->fmr->lkey);
 	}
 	if (!--f->users) {
 		list_put(f->maps < MAX_MAPS ? &p->free : &p->dirty, f);

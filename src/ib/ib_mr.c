@@ -24,8 +24,10 @@ struct ib_pd *ib_alloc_pd(struct ib_device *device, unsigned int flags)
 	struct ib_pd_priv *p;
 	int err;
 
-	if (!device->core || flags & ~(unsigned int)IB_PD_UNSAFE_GLOBAL_RKEY)
-		return ERR_PTR(-EINVAL);
+	if (!device->core)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: PD not made: the device isn't registered", device->name));
+	if (flags & ~(unsigned int)IB_PD_UNSAFE_GLOBAL_RKEY)
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: PD not made: unknown flags 0x%x", device->name, flags));
 	err = ib_core_take(device, IB_OBJ_PD);
 	if (err)
 		return ERR_PTR(err);
@@ -61,8 +63,11 @@ int ib_dealloc_pd(struct ib_pd *pd)
 	struct ib_pd_priv *p = ib_pd_of(pd);
 	struct ib_device *device = pd->device;
 
-	if (hca_load_acquire(&p->pd.users) != (p->global ? 2u : 1u))
-		return -EBUSY;
+	u32 own = p->global ? 2 : 1, users = hca_load_acquire(&p->pd.users);
+
+	if (users != own)
+		return hca_refuse(-EBUSY, "%s: PD not freed: %u MRs, MWs, QPs, SRQs or AHs of it are left",
+				  device->name, users - own);
 	hca_mr_destroy(p->local);
 	if (p->global)
 		hca_mr_destroy(p->global);
@@ -73,9 +78,12 @@ int ib_dealloc_pd(struct ib_pd *pd)
 
 /* --- memory regions --- */
 
-static bool access_known(int access)
+static int check_access(const struct ib_pd *pd, int access)
 {
-	return !(access & ~ACCESS_KNOWN);
+	if (access & ~ACCESS_KNOWN)
+		return hca_refuse(-EINVAL, "%s: MR not made: access 0x%x has bits that aren't supported: 0x%x",
+				  pd->device->name, (u32)access, (u32)(access & ~ACCESS_KNOWN));
+	return 0;
 }
 
 static struct ib_mr *mr_create(struct ib_pd *pd, enum ib_mr_type type, const struct hca_mr_attr *attr)
@@ -116,7 +124,9 @@ struct ib_mr *ib_get_dma_mr(struct ib_pd *pd, int access)
 {
 	const struct hca_mr_attr attr = { .kind = HCA_MR_ALL, .access = (u32)access };
 
-	return access_known(access) ? mr_create(pd, IB_MR_TYPE_DMA, &attr) : ERR_PTR(-EINVAL);
+	int err = check_access(pd, access);
+
+	return err ? ERR_PTR(err) : mr_create(pd, IB_MR_TYPE_DMA, &attr);
 }
 
 struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg)
@@ -129,10 +139,12 @@ struct ib_mr *ib_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_num_sg
 		most /= 2;
 		attr.max_pages *= 2;
 	} else if (type != IB_MR_TYPE_MEM_REG) {
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: MR not made: type %d isn't for fast registration",
+					  pd->device->name, (int)type));
 	}
 	if (!max_num_sg || max_num_sg > most)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(hca_refuse(-EINVAL, "%s: MR not made: max_num_sg is %u, must be from 1 to %u",
+					  pd->device->name, max_num_sg, most));
 	return mr_create(pd, type, &attr);
 }
 
@@ -221,6 +233,26 @@ static void begin_list(struct ib_mr_priv *mr, unsigned int page_size)
 		mr->pages.page_shift++;
 }
 
+static int check_map(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigned int skip, unsigned int page_size)
+{
+	const char *dev = ib->device->name;
+
+	if (ib->type != IB_MR_TYPE_MEM_REG && ib->type != IB_MR_TYPE_SG_GAPS)
+		return hca_refuse(-EINVAL, "%s: list not taken into MR 0x%x: it isn't one of ib_alloc_mr()", dev,
+				  ib->lkey);
+	if (page_size < MIN_PAGE || page_size & (page_size - 1))
+		return hca_refuse(-EINVAL,
+				  "%s: list not taken into MR 0x%x: page_size is %u, must be a power of two from %u on",
+				  dev, ib->lkey, page_size, MIN_PAGE);
+	if (sg_nents <= 0 || !sg)
+		return hca_refuse(-EINVAL, "%s: list not taken into MR 0x%x: %d entries", dev, ib->lkey, sg_nents);
+	if (skip > ib_sg_dma_len(ib->device, sg))
+		return hca_refuse(-EINVAL,
+				  "%s: list not taken into MR 0x%x: sg_offset is %u, the first entry has %u bytes", dev,
+				  ib->lkey, skip, ib_sg_dma_len(ib->device, sg));
+	return 0;
+}
+
 int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigned int *sg_offset,
 		 unsigned int page_size)
 {
@@ -228,8 +260,7 @@ int ib_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents, unsigne
 	unsigned int skip = sg_offset ? *sg_offset : 0;
 	int i;
 
-	if ((ib->type != IB_MR_TYPE_MEM_REG && ib->type != IB_MR_TYPE_SG_GAPS) || page_size < MIN_PAGE ||
-	    page_size & (page_size - 1) || sg_nents <= 0 || !sg || skip > ib_sg_dma_len(ib->device, sg))
+	if (check_map(ib, sg, sg_nents, skip, page_size))
 		return -EINVAL;
 	begin_list(mr, page_size);
 	ib->iova = hca_dma_u64(ib_sg_dma_address(ib->device, sg)) + skip;
@@ -257,17 +288,27 @@ static int phys_pages(const struct ib_phys_buf *buf, int num, u64 iova, u64 *npa
 	int i;
 
 	*npages = 0;
-	if (num <= 0 || !buf || (buf[0].addr & mask) != (iova & mask))
-		return -EINVAL;
+	if (num <= 0 || !buf)
+		return hca_refuse(-EINVAL, "MR of buffers not made: %d buffers", num);
+	if ((buf[0].addr & mask) != (iova & mask))
+		return hca_refuse(
+			-EINVAL,
+			"MR of buffers not made: iova 0x%llx and the first address 0x%llx differ within a page",
+			(unsigned long long)iova, (unsigned long long)buf[0].addr);
 	for (i = 0; i < num; i++) {
 		u64 in = buf[i].addr & mask;
 
-		if (!buf[i].size || buf[i].size > ~0ull - buf[i].addr || (i && in) ||
-		    (i < num - 1 && (in + buf[i].size) & mask))
-			return -EINVAL;
+		if (!buf[i].size || buf[i].size > ~0ull - buf[i].addr)
+			return hca_refuse(-EINVAL,
+					  "MR of buffers not made: buffer %d has no bytes, or goes beyond the end", i);
+		if ((i && in) || (i < num - 1 && (in + buf[i].size) & mask))
+			return hca_refuse(
+				-EINVAL,
+				"MR of buffers not made: buffer %d begins or ends within a page, where others follow",
+				i);
 		*npages += (in + buf[i].size - 1) / MIN_PAGE + 1;
 		if (*npages > HCA_MR_MAX_PAGES)
-			return -EINVAL;
+			return hca_refuse(-EINVAL, "MR of buffers not made: more than %u pages", HCA_MR_MAX_PAGES);
 	}
 	return 0;
 }
@@ -281,7 +322,7 @@ struct ib_mr *ib_reg_phys_mr(struct ib_pd *pd, const struct ib_phys_buf *buf, in
 	int err;
 	int i;
 
-	if (!access_known(access) || phys_pages(buf, num, *iova_start, &npages))
+	if (check_access(pd, access) || phys_pages(buf, num, *iova_start, &npages))
 		return ERR_PTR(-EINVAL);
 	attr.max_pages = (u32)npages;
 	ib = mr_create(pd, IB_MR_TYPE_PHYS, &attr);

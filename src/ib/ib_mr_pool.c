@@ -11,7 +11,9 @@ int ib_mr_pool_init(struct ib_qp *qp, struct list_head *list, int nr, enum ib_mr
 	int i;
 
 	if (max_num_meta_sg)
-		return -EINVAL;
+		return hca_refuse(-EINVAL,
+				  "%s QP %u: no pool of MRs: max_num_meta_sg is %u; MRs with metadata aren't supported",
+				  qp->device->name, qp->qp_num, max_num_meta_sg);
 	for (i = 0; i < nr; i++) {
 		mr = ib_alloc_mr(qp->pd, type, max_num_sg);
 		if (IS_ERR(mr)) {

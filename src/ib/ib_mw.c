@@ -11,7 +11,8 @@ struct ib_mw *ib_alloc_mw(struct ib_pd *pd, enum ib_mw_type type)
 	int err;
 
 	if (type != IB_MW_TYPE_1 && type != IB_MW_TYPE_2)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(
+			hca_refuse(-EINVAL, "%s: MW not made: type %d, must be 1 or 2", device->name, (int)type));
 	err = ib_core_take(device, IB_OBJ_MW);
 	if (err)
 		return ERR_PTR(err);
@@ -48,9 +49,12 @@ int ib_dealloc_mw(struct ib_mw *ib)
 int ib_fill_bind(const struct ib_qp *qp, struct ib_mw *mw, u32 rkey, const struct ib_mw_bind_info *info,
 		 struct hca_send_wr *to)
 {
-	if (!mw || mw->device != qp->device || (info->mr && info->mr->device != qp->device) ||
-	    (!info->mr && info->length))
-		return -EINVAL;
+	if (!mw || mw->device != qp->device)
+		return hca_refuse(-EINVAL, "%s QP %u: MW not bound: it is another device's, or NULL", qp->device->name,
+				  qp->qp_num);
+	if ((info->mr && info->mr->device != qp->device) || (!info->mr && info->length))
+		return hca_refuse(-EINVAL, "%s QP %u: MW not bound: its MR is another device's, or NULL",
+				  qp->device->name, qp->qp_num);
 	to->bind.mw = ib_mw_of(mw)->mw;
 	to->bind.rkey = rkey;
 	to->bind.addr = info->addr;
@@ -69,7 +73,8 @@ int ib_bind_mw_at(struct ib_qp *qp, struct ib_mw *mw, struct ib_mw_bind *bind, h
 	int err;
 
 	if (mw->type != IB_MW_TYPE_1)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s QP %u: MW 0x%x not bound: it is of type 2: post IB_WR_BIND_MW",
+				  qp->device->name, qp->qp_num, mw->rkey);
 	err = ib_fill_bind(qp, mw, 0, &bind->bind_info, &wr);
 	if (err)
 		return err;
@@ -98,7 +103,9 @@ struct ib_fmr *ib_alloc_fmr(struct ib_pd *pd, int mr_access_flags, const struct 
 	int err;
 
 	if (attr->max_pages <= 0 || attr->max_maps <= 0)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(hca_refuse(-EINVAL,
+					  "%s: FMR not made: max_pages is %d, max_maps is %d, must be 1 at least",
+					  device->name, attr->max_pages, attr->max_maps));
 	err = ib_core_take(device, IB_OBJ_FMR);
 	if (err)
 		return ERR_PTR(err);
@@ -126,7 +133,8 @@ int ib_map_phys_fmr(struct ib_fmr *fmr, const u64 *page_list, int list_len, u64 
 	int err;
 
 	if (list_len <= 0 || !page_list)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: FMR 0x%x not mapped: a list of %d pages", fmr->device->name, fmr->lkey,
+				  list_len);
 	err = hca_fmr_map(f->fmr, page_list, (u32)list_len, iova);
 	if (!err)
 		fmr->lkey = fmr->rkey = f->fmr->key;

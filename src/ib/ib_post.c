@@ -36,8 +36,15 @@ static inline bool is_plain(const struct ib_qp *qp, enum ib_wr_opcode op)
 	return op <= IB_WR_RDMA_READ && qp->qp_type != IB_QPT_UD;
 }
 
+static HCA_COLD int refuse(const struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t site, const char *why)
+{
+	return hca_refuse(-EINVAL, "%s QP %u: request (opcode %d, wr_id 0x%llx, posted at " HCA_SITE ") refused: %s",
+			  qp->device->name, qp->qp_num, (int)wr->opcode, (unsigned long long)wr->wr_id, hca_site(site),
+			  why);
+}
+
 /* The fields that only some opcodes have. Return: 0; -EINVAL: no such opcode, or objects of another device. */
-static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_send_wr *to)
+static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_send_wr *to, hca_site_t site)
 {
 	struct ib_mr_priv *mr;
 	struct ib_ah *ah;
@@ -54,7 +61,7 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 	case IB_WR_SEND_WITH_IMM:
 		ah = ud_wr(wr)->ah;
 		if (!ah || ah->pd != qp->pd)
-			return -EINVAL;
+			return refuse(qp, wr, site, "its ah is NULL, or of another PD");
 		to->ud.dlid = ib_ah_of(ah)->path.dlid;
 		to->ud.qpn = ud_wr(wr)->remote_qpn;
 		to->ud.qkey = ud_wr(wr)->remote_qkey;
@@ -71,7 +78,7 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		return 0;
 	case IB_WR_REG_MR:
 		if (!reg_wr(wr)->mr || reg_wr(wr)->mr->device != qp->device)
-			return -EINVAL;
+			return refuse(qp, wr, site, "its mr is NULL, or another device's");
 		mr = ib_mr_of(reg_wr(wr)->mr);
 		to->reg.mr = mr->mr;
 		to->reg.to = mr->pages;
@@ -81,16 +88,18 @@ static int fill(const struct ib_qp *qp, const struct ib_send_wr *wr, struct hca_
 		to->reg.to.length = mr->ib.length;
 		return 0;
 	case IB_WR_RDMA_READ_WITH_INV:
+		return refuse(qp, wr, site,
+			      "InfiniBand has no RDMA READ that invalidates; post IB_WR_LOCAL_INV behind it");
 	case IB_WR_MASKED_ATOMIC_CMP_AND_SWP:
 	case IB_WR_MASKED_ATOMIC_FETCH_AND_ADD:
 	case IB_WR_FLUSH:
 	case IB_WR_ATOMIC_WRITE:
 	case IB_WR_REG_MR_INTEGRITY:
-		return -EINVAL; /* the engine has no such request */
+		return refuse(qp, wr, site, "the engine has no such request");
 	case IB_WR_BIND_MW:
 		return ib_fill_bind(qp, bind_mw_wr(wr)->mw, bind_mw_wr(wr)->rkey, &bind_mw_wr(wr)->bind_info, to);
 	}
-	return -EINVAL;
+	return refuse(qp, wr, site, "no such opcode");
 }
 
 static __attribute__((noinline)) int post_filled(struct ib_qp *qp, const struct ib_send_wr *wr, hca_site_t site)
@@ -100,7 +109,7 @@ static __attribute__((noinline)) int post_filled(struct ib_qp *qp, const struct 
 
 	/* What all requests have is laid out as the engine's. */
 	hca_memcpy(&to, &wr->wr_id, offsetof(struct hca_send_wr, rdma));
-	err = fill(qp, wr, &to);
+	err = fill(qp, wr, &to, site);
 	return err ? err : hca_post_send_at(ib_qp_of(qp)->qp, &to, site);
 }
 
@@ -153,7 +162,7 @@ int ib_post_recv_at(struct ib_qp *qp, const struct ib_recv_wr *wr, const struct 
 		if (hca_unlikely(err)) {
 			if (bad_wr)
 				*bad_wr = wr;
-			return err;
+			return hca_recv_refuse(ib_qp_of(qp)->qp, &to, err);
 		}
 	}
 	return 0;
@@ -174,7 +183,7 @@ int ib_post_srq_recv_at(struct ib_srq *srq, const struct ib_recv_wr *wr, const s
 		if (hca_unlikely(err)) {
 			if (bad_wr)
 				*bad_wr = wr;
-			return err;
+			return hca_rq_refuse(&ib_srq_of(srq)->srq.rq, &to, err);
 		}
 	}
 	return 0;

@@ -51,11 +51,26 @@ static void ah_from_hca(const struct hca_ah_attr *ah, struct rdma_ah_attr *to)
 }
 
 /* What the narrower fields of the engine would cut off is refused, not cut. */
-static bool attr_fits(const struct ib_qp_attr *a, int mask)
+static int check_widths(const struct ib_qp *qp, const struct ib_qp_attr *a, int mask)
 {
-	if (mask & IB_QP_PORT && a->port_num > 0xff)
-		return false;
-	return !(mask & IB_QP_AV) || (a->ah_attr.port_num <= 0xff && a->ah_attr.dlid <= 0xffff);
+	const char *field = NULL;
+	u32 value = 0, most = 0xff;
+
+	if (mask & IB_QP_PORT && a->port_num > most) {
+		field = "port_num";
+		value = a->port_num;
+	} else if (mask & IB_QP_AV && a->ah_attr.port_num > most) {
+		field = "ah_attr.port_num";
+		value = a->ah_attr.port_num;
+	} else if (mask & IB_QP_AV && a->ah_attr.dlid > 0xffff) {
+		field = "ah_attr.dlid";
+		value = a->ah_attr.dlid;
+		most = 0xffff;
+	}
+	if (field)
+		return hca_refuse(-EINVAL, "%s QP %u: not changed: %s is %u, must be %u at most", qp->device->name,
+				  qp->qp_num, field, value, most);
+	return 0;
 }
 
 int ib_modify_qp(struct ib_qp *qp, struct ib_qp_attr *a, int mask)
@@ -81,7 +96,7 @@ int ib_modify_qp(struct ib_qp *qp, struct ib_qp_attr *a, int mask)
 		.rnr_retry = a->rnr_retry,
 	};
 
-	if (!attr_fits(a, mask))
+	if (check_widths(qp, a, mask))
 		return -EINVAL;
 	ib_ah_to_hca(&a->ah_attr, &to.ah);
 	return hca_qp_modify(ib_qp_of(qp)->qp, &to, (u32)mask);
@@ -138,16 +153,22 @@ static int check_init(const struct ib_pd *pd, const struct ib_qp_init_attr *a)
 {
 	const struct ib_device *dev = pd->device;
 
-	if (!a->send_cq || !a->recv_cq || a->send_cq->device != dev || a->recv_cq->device != dev)
-		return -EINVAL;
+	if (!a->send_cq || a->send_cq->device != dev)
+		return hca_refuse(-EINVAL, "%s: queue pair not made: it needs a send_cq of this device", dev->name);
+	if (!a->recv_cq || a->recv_cq->device != dev)
+		return hca_refuse(-EINVAL, "%s: queue pair not made: it needs a recv_cq of this device", dev->name);
 	if (a->srq && a->srq->device != dev)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: queue pair not made: its srq is another device's", dev->name);
 	/* Management queue pairs belong to what speaks for the port, and that isn't a ULP. */
 	if (a->qp_type == IB_QPT_SMI || a->qp_type == IB_QPT_GSI)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: queue pair not made: SMI and GSI are the port's own", dev->name);
 	if (a->create_flags & ~(u32)IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK)
-		return -EINVAL;
-	return (u32)a->sq_sig_type > IB_SIGNAL_REQ_WR ? -EINVAL : 0;
+		return hca_refuse(-EINVAL, "%s: queue pair not made: create_flags 0x%x aren't supported", dev->name,
+				  a->create_flags & ~(u32)IB_QP_CREATE_BLOCK_MULTICAST_LOOPBACK);
+	if ((u32)a->sq_sig_type > IB_SIGNAL_REQ_WR)
+		return hca_refuse(-EINVAL, "%s: queue pair not made: sq_sig_type is %u, no such type", dev->name,
+				  (u32)a->sq_sig_type);
+	return 0;
 }
 
 static int make_qp(struct ib_qp_priv *p, struct ib_pd *pd, struct ib_qp_init_attr *a)
@@ -352,7 +373,8 @@ struct ib_srq *ib_create_srq(struct ib_pd *pd, struct ib_srq_init_attr *a)
 	int err;
 
 	if (a->srq_type != IB_SRQT_BASIC)
-		return ERR_PTR(-EOPNOTSUPP);
+		return ERR_PTR(hca_refuse(-EOPNOTSUPP, "%s: SRQ not made: srq_type %d, must be IB_SRQT_BASIC",
+					  device->name, (int)a->srq_type));
 	err = ib_core_take(device, IB_OBJ_SRQ);
 	if (err)
 		return ERR_PTR(err);

@@ -86,14 +86,20 @@ int rdma_rw_ctx_init_at(struct rdma_rw_ctx *ctx, struct ib_qp *qp, u32 port_num,
 	int ret;
 
 	(void)port_num;
-	if ((dir != DMA_TO_DEVICE && dir != DMA_FROM_DEVICE) || !sges_of(qp, dir))
-		return -EINVAL;
+	if (dir != DMA_TO_DEVICE && dir != DMA_FROM_DEVICE)
+		return hca_refuse(-EINVAL,
+				  "%s QP %u: no RDMA of a list at " HCA_SITE ": direction %d isn't one of RDMA",
+				  qp->device->name, qp->qp_num, hca_site(site), (int)dir);
+	if (!sges_of(qp, dir))
+		return hca_refuse(-EINVAL, "%s QP %u: no RDMA of a list at " HCA_SITE ": made with max_send_sge 0",
+				  qp->device->name, qp->qp_num, hca_site(site));
 	ret = ib_dma_map_sgtable_at(qp->device, &sgt, dir, 0, false, site);
 	if (ret)
 		return ret;
 	nents = skip(qp->device, &sg, sgt.nents, &sg_offset);
 	if (!nents || !sg) {
-		ret = -EINVAL;
+		ret = hca_refuse(-EINVAL, "%s QP %u: no RDMA of a list at " HCA_SITE ": sg_offset is beyond its end",
+				 qp->device->name, qp->qp_num, hca_site(site));
 	} else if (nents == 1) {
 		ctx->type = RW_SINGLE;
 		ctx->nr_ops = 1;

@@ -69,7 +69,7 @@ int ib_work_start(void)
 	while (workers < want && !start_one())
 		workers++;
 	if (!workers)
-		err = -EAGAIN;
+		err = hca_refuse(-EAGAIN, "no CQ that is polled by workers: no thread could be started");
 unlock:
 	pthread_mutex_unlock(&start_lock);
 	return err;

@@ -70,8 +70,8 @@ static dma_addr_t ipath_address(struct ib_device *dev, const struct page *page, 
 	struct machine *m = ib_machine(dev);
 	u64 off = machine_page_offset(m, page, offset);
 
-	if (off >= m->map.all_bytes)
-		return hca_dma_error(-EFAULT);
+	if (hca_unlikely(off >= m->map.all_bytes))
+		return hca_dma_error(platform_refuse_map(m, dev->name, off, 1, DMA_TO_DEVICE, NULL));
 	return hca_soft_map(&to_ipath(dev)->soft, machine_offset_virt(m, off), m->map.phys + off);
 }
 
@@ -225,7 +225,10 @@ int ipath_create(struct device *dma_device, const char *name, enum ipath_highmem
 	int err;
 
 	if (!dma_device || !out || (highmem != IPATH_HIGHMEM_TAGGED && highmem != IPATH_HIGHMEM_REFUSE))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "ipath not made: %s",
+				  !dma_device ? "dma_device is NULL" :
+				  !out	      ? "out is NULL" :
+						"no such way to treat high memory");
 	ip = ib_alloc_device(sizeof(*ip));
 	if (!ip)
 		return -ENOMEM;

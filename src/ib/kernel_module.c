@@ -62,6 +62,12 @@ int softhca_load_modules(void)
 	return 0;
 }
 
+static int bad_value(const struct softhca_module_part *p, const char *value)
+{
+	return hca_refuse(-EINVAL, "module parameter %s not set: \"%s\" isn't a value of type %s", p->param, value,
+			  p->type);
+}
+
 static int set_number(const struct softhca_module_part *p, const char *value)
 {
 	bool is_signed = p->type[0] != 'u' && p->type[0] != 'b';
@@ -73,7 +79,7 @@ static int set_number(const struct softhca_module_part *p, const char *value)
 	n = strtoll(value, &end, 0);
 	u = strtoull(value, &end, 0);
 	if (errno || end == value || *end || (!is_signed && value[0] == '-'))
-		return -EINVAL;
+		return bad_value(p, value);
 	if (!strcmp(p->type, "int") && n == (int)n)
 		*(int *)p->value = (int)n;
 	else if (!strcmp(p->type, "uint") && u == (unsigned int)u)
@@ -89,15 +95,15 @@ static int set_number(const struct softhca_module_part *p, const char *value)
 	else if (!strcmp(p->type, "ullong"))
 		*(unsigned long long *)p->value = u;
 	else
-		return -EINVAL;
+		return bad_value(p, value);
 	return 0;
 }
 
-static int set_bool(bool *to, const char *value)
+static int set_bool(const struct softhca_module_part *p, const char *value)
 {
 	if (strlen(value) != 1 || !strchr("01yYnN", *value))
-		return -EINVAL;
-	*to = strchr("1yY", *value);
+		return bad_value(p, value);
+	*(bool *)p->value = strchr("1yY", *value);
 	return 0;
 }
 
@@ -108,14 +114,14 @@ int softhca_module_param(const char *name, const char *value)
 	for (p = parts; p && (!p->param || strcmp(p->param, name) != 0); p = p->next)
 		;
 	if (!p)
-		return -ENOENT;
+		return hca_refuse(-ENOENT, "no module parameter has the name %s", name);
 	if (p->ops) {
 		struct kernel_param kp = { .name = name, .ops = p->ops, .arg = p->value };
 
 		return p->ops->set(value, &kp);
 	}
 	if (!strcmp(p->type, "bool"))
-		return set_bool(p->value, value);
+		return set_bool(p, value);
 	if (!strcmp(p->type, "charp")) {
 		*(const char **)p->value = value;
 		return 0;

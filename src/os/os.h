@@ -23,7 +23,7 @@
  *   time       hca_now_ns; hca_timer: a callback once, later, in a context that may not sleep
  *   work       hca_work: a callback once, soon, in a thread that may sleep and holds nothing
  *   chance     hca_random_u32
- *   words      hca_log; HCA_WARN_ON, HCA_ASSERT
+ *   words      hca_log; hca_refuse; HCA_WARN_ON, HCA_ASSERT
  *
  * Calls keep their kernel meaning. An allocation without HCA_MAY_SLEEP may be made
  * under a spin lock, one with it must not; a grace period is a real one; a lock that
@@ -42,7 +42,9 @@
  *   hca_likely(x) hca_unlikely(x)   branch hints
  *   HCA_CACHE_LINE                  bytes; HCA_ALIGNED(n) aligns a field or type
  *   HCA_ALWAYS_INLINE               inline, however many callers there are
- *   HCA_PRINTF(f, a)                format check for hca_log and hca_snprintf
+ *   HCA_PRINTF(f, a)                format check for hca_log, hca_refuse and hca_snprintf
+ *   HCA_SITE hca_site(s)            a hca_site_t in a format for hca_refuse, and its argument
+ *   HCA_COLD                        a function that is seldom called: its callers' code for that is laid apart
  *   hca_memcpy/hca_memmove/hca_memset/hca_memcmp
  *
  *   hca_load(p) hca_store(p, v)                    relaxed, never torn
@@ -166,6 +168,25 @@ enum hca_log_level { HCA_LOG_ERR, HCA_LOG_WARN, HCA_LOG_INFO, HCA_LOG_DEBUG };
 
 /** hca_log() - one line, without its newline. Any context. */
 void hca_log(enum hca_log_level level, const char *fmt, ...) HCA_PRINTF(2, 3);
+
+/**
+ * hca_refuse() - say in one line why a call is refused, or a request fails
+ * @err: negative errno: what the call returns
+ * @fmt: names the object, the rule and the values that break it; without a newline
+ *
+ * A mistake of the consumer's (hca_is_mistake()) is said more loudly than what may pass by itself. The os layer limits how
+ * often lines of one @fmt are said. It takes no memory, but is no call for a path that is taken often, and under a lock
+ * only where that can't be helped. Any context.
+ *
+ * Return: @err
+ */
+int hca_refuse(int err, const char *fmt, ...) HCA_PRINTF(2, 3) HCA_COLD;
+
+/** hca_is_mistake() - does an error say that the consumer broke a rule? Else there is no room now, or no answer. */
+static inline bool hca_is_mistake(int err)
+{
+	return err != -ENOMEM && err != -ENOSPC && err != -EAGAIN && err != -ETIMEDOUT;
+}
 
 /** hca_snprintf() - as in C, but returns the number of bytes written, without the final 0, never more than @size - 1 */
 size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...) HCA_PRINTF(3, 4);

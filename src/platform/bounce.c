@@ -239,11 +239,14 @@ static hca_dma_addr_t bounce_map(struct device *dev, u64 off, u64 size, int dir,
 
 	/* The pool is no memory to be mapped: its bus addresses are those of the copies in it. */
 	if (hca_unlikely(pool_has(m, off)))
-		return hca_dma_error(-EFAULT);
+		return hca_dma_error(
+			hca_refuse(-EFAULT, "%s: map refused: that is the bounce pool's own memory", dev->name));
 	if (linear_reaches(dev, off, size))
 		return linear_bus(m, off);
 	if (size > MAX_BOUNCE)
-		return hca_dma_error(-EINVAL);
+		return hca_dma_error(hca_refuse(-EINVAL,
+						"%s: map refused: %llu bytes, but the pool copies %llu at most",
+						dev->name, (unsigned long long)size, (unsigned long long)MAX_BOUNCE));
 	w.skip = (u32)off & (SLOT_SIZE - 1);
 	w.size = (u32)size;
 	w.slots = (w.skip + w.size + SLOT_SIZE - 1) >> SLOT_SHIFT;
@@ -416,7 +419,7 @@ static int bounce_free(struct device *dev, u64 size, void *cpu, hca_dma_addr_t h
 	if (!pool_has(dev->machine, off))
 		return linear_free(dev, size, cpu, handle);
 	if (linear_offset(dev->machine, handle) != off)
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	hca_spin_lock(&p->lock, flags);
 	first = run_at(p, dev, off);
 	if (first != SLOT_NONE && run_offset(p, first) == off && p->slot[first].orig == COHERENT &&
@@ -434,7 +437,8 @@ static int bounce_attach(struct device *dev)
 {
 	/* A device that doesn't reach the pool can't be helped by it. */
 	if (!linear_reaches(dev, 0, dev->machine->reserved))
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: bus device not made: its dma_mask 0x%llx doesn't reach the bounce pool",
+				  dev->name, (unsigned long long)dev->dma_mask);
 	dev->platform = hca_alloc(sizeof(struct bounce_dev), HCA_MAY_SLEEP);
 	return dev->platform ? 0 : -ENOMEM;
 }

@@ -33,13 +33,54 @@ static bool first_time(struct device *dev, u32 what)
 
 static int refuse(struct device *dev, u32 kind, const char *what, hca_dma_addr_t addr, u64 size, int dir, int err)
 {
+	/* What is wrong with it in its form; else the platform knows no such mapping. */
+	const char *why = hca_dma_errno(addr)	  ? ": the address is the error of a map that failed" :
+			  !hca_dma_dir_valid(dir) ? ": no such direction" :
+			  err == -EINVAL	  ? ": no bytes" :
+			  err == -ENOENT	  ? ": there is no such mapping" :
+						    "";
+
 	if (kind == LOGGED_UNMAP)
 		platform_count(&counts_here(dev)->refused);
 	if (first_time(dev, kind))
 		hca_log(HCA_LOG_ERR,
-			"%s: %s refused: address 0x%llx, size %llu, direction %d (%d); further ones aren't logged",
-			dev->name, what, (unsigned long long)hca_dma_u64(addr), (unsigned long long)size, dir, err);
+			"%s: %s refused: address 0x%llx, size %llu, direction %d (%d)%s; further ones aren't logged",
+			dev->name, what, (unsigned long long)hca_dma_u64(addr), (unsigned long long)size, dir, err,
+			why);
 	return err;
+}
+
+/* What hca_dma_check() has against a range, in words. @subject: "dev0: map at file.c:1" */
+static int explain(const struct machine *m, const char *subject, u64 off, u64 size, int dir)
+{
+	const struct hca_dma_space *sp = &m->space;
+	int err = hca_dma_check(sp, off, size, dir);
+
+	if (!hca_dma_dir_valid(dir))
+		return hca_refuse(
+			err, "%s refused: direction %d, must be DMA_TO_DEVICE, DMA_FROM_DEVICE or DMA_BIDIRECTIONAL",
+			subject, dir);
+	if (!size)
+		return hca_refuse(err, "%s refused: no bytes", subject);
+	if (off >= sp->all)
+		return hca_refuse(
+			err,
+			"%s refused: not memory of machine %s. Only its memory can be mapped, so no stack, no malloc(), "
+			"no variables: take it from alloc_pages(), dma_alloc_coherent(), or kmalloc() of softhca/kernel.h",
+			subject, m->name);
+	if (err == -EFAULT)
+		return hca_refuse(err, "%s refused: %llu bytes go beyond the end of the memory of machine %s", subject,
+				  (unsigned long long)size, m->name);
+	return hca_refuse(err, "%s refused: %llu bytes begin in low memory and end in high memory", subject,
+			  (unsigned long long)size);
+}
+
+int platform_refuse_map(const struct machine *m, const char *device, u64 off, u64 size, int dir, hca_site_t site)
+{
+	char subject[160];
+
+	hca_snprintf(subject, sizeof(subject), site ? "%s: map at " HCA_SITE : "%s: map", device, hca_site(site));
+	return explain(m, subject, off, size, dir);
 }
 
 /* Apart, so that an unmap which is right keeps nothing for it. */
@@ -48,7 +89,7 @@ static __attribute__((noinline)) int refuse_unmap(struct device *dev, hca_dma_ad
 	return refuse(dev, LOGGED_UNMAP, "unmap", addr, size, dir, err);
 }
 
-static bool fill_device(struct device *dev, const struct device_attr *a)
+static int fill_device(struct device *dev, const struct device_attr *a)
 {
 	const struct machine *m = dev->machine;
 
@@ -59,8 +100,15 @@ static bool fill_device(struct device *dev, const struct device_attr *a)
 	dev->seg_boundary_mask = a->seg_boundary_mask ? a->seg_boundary_mask : DEFAULT_BOUNDARY;
 	hca_snprintf(dev->name, sizeof(dev->name), "%s", a->name ? a->name : "device");
 	/* A device that can't take one page in one piece can be given nothing. */
-	return dev->dma_mask >= PAGE_SIZE - 1 && dev->max_seg_size >= PAGE_SIZE &&
-	       dev->seg_boundary_mask >= PAGE_SIZE - 1 && !(dev->seg_boundary_mask & (dev->seg_boundary_mask + 1));
+	if (dev->dma_mask >= PAGE_SIZE - 1 && dev->max_seg_size >= PAGE_SIZE &&
+	    dev->seg_boundary_mask >= PAGE_SIZE - 1 && !(dev->seg_boundary_mask & (dev->seg_boundary_mask + 1)))
+		return 0;
+	return hca_refuse(
+		-EINVAL,
+		"%s: bus device not made: dma_mask 0x%llx, max_seg_size %u, seg_boundary_mask 0x%llx: each must take a "
+		"page, and a boundary is a power of two",
+		dev->name, (unsigned long long)dev->dma_mask, dev->max_seg_size,
+		(unsigned long long)dev->seg_boundary_mask);
 }
 
 int device_create(struct machine *m, const struct device_attr *attr, struct device **out)
@@ -69,13 +117,13 @@ int device_create(struct machine *m, const struct device_attr *attr, struct devi
 	int err;
 
 	if (!m || !attr || !out)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "bus device not made: machine, attributes or out is NULL");
 	bus = hca_alloc(sizeof(*bus), HCA_MAY_SLEEP);
 	if (!bus)
 		return -ENOMEM;
 	bus->dev.machine = m;
-	err = -EINVAL;
-	if (!fill_device(&bus->dev, attr))
+	err = fill_device(&bus->dev, attr);
+	if (err)
 		goto free_device;
 	err = m->ops->attach(&bus->dev);
 	if (err)
@@ -125,7 +173,7 @@ hca_dma_addr_t platform_map(struct device *dev, u64 off, u64 size, int dir, unsi
 	const struct machine *m = dev->machine;
 
 	if (!fits(&m->space, off, size, dir))
-		return hca_dma_error(hca_dma_check(&m->space, off, size, dir));
+		return hca_dma_error(platform_refuse_map(m, dev->name, off, size, dir, NULL));
 	return m->ops->map_one(dev, off, size, dir, attrs);
 }
 
@@ -159,7 +207,7 @@ dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offs
 			      enum dma_data_direction dir, unsigned long attrs)
 {
 	if (!dev)
-		return hca_dma_error(-EINVAL);
+		return hca_dma_error(hca_refuse(-EINVAL, "map_page refused: no device"));
 	return platform_map(dev, machine_page_offset(dev->machine, page, offset), size, (int)dir, attrs);
 }
 
@@ -167,7 +215,7 @@ dma_addr_t dma_map_single_attrs(struct device *dev, void *ptr, size_t size, enum
 				unsigned long attrs)
 {
 	if (!dev)
-		return hca_dma_error(-EINVAL);
+		return hca_dma_error(hca_refuse(-EINVAL, "map_single refused: no device"));
 	return platform_map(dev, machine_ptr_offset(dev->machine, ptr), size, (int)dir, attrs);
 }
 
@@ -209,6 +257,27 @@ void dma_sync_single_for_device(struct device *dev, dma_addr_t addr, size_t size
 
 /* --- lists --- */
 
+/* What list_check() has against a list: @sg is its entry @i. */
+static HCA_COLD int refuse_entry(const struct machine *m, struct scatterlist *sg, int i, int nents, int dir,
+				 u64 max_seg, int err)
+{
+	char subject[96];
+
+	if (nents <= 0 || !hca_dma_dir_valid(dir) || (!sg && !i))
+		return hca_refuse(err, "%s: list refused: %d entries at %p, direction %d", m->name, nents, (void *)sg,
+				  dir);
+	if (err == -EOPNOTSUPP)
+		return hca_refuse(err, "%s: list refused: entry %d of %d is high memory, which this device doesn't map",
+				  m->name, i, nents);
+	if (!sg)
+		return hca_refuse(err, "%s: list refused: it ends before entry %d of %d", m->name, i, nents);
+	hca_snprintf(subject, sizeof(subject), "%s: list with entry %d of %d", m->name, i, nents);
+	if (hca_dma_check(&m->space, sg_entry_offset(m, sg), sg->length, dir))
+		return explain(m, subject, sg_entry_offset(m, sg), sg->length, dir);
+	return hca_refuse(err, "%s refused: %u bytes, max_seg_size is %llu", subject, sg->length,
+			  (unsigned long long)max_seg);
+}
+
 int list_check(const struct machine *m, struct scatterlist *sgl, int nents, int dir, u64 max_seg, bool low_only,
 	       int *bad)
 {
@@ -232,9 +301,11 @@ int list_check(const struct machine *m, struct scatterlist *sgl, int nents, int 
 		if (err)
 			break;
 	}
-	if (err && bad)
+	if (hca_likely(!err))
+		return 0;
+	if (bad)
 		*bad = i;
-	return err;
+	return refuse_entry(m, sg, i, nents, dir, max_seg, err);
 }
 
 static void unmap_first(struct device *dev, struct scatterlist *sgl, int n, int dir)
@@ -254,6 +325,12 @@ static bool crosses(const struct device *dev, hca_dma_addr_t addr, u64 len)
 	       len - 1 > dev->seg_boundary_mask;
 }
 
+static __attribute__((noinline)) HCA_COLD int refuse_crossing(const struct device *dev, int i)
+{
+	return hca_refuse(-EIO, "%s: list refused: entry %d lies across a boundary of 0x%llx bytes", dev->name, i,
+			  (unsigned long long)dev->seg_boundary_mask + 1);
+}
+
 int list_map_each(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
 {
 	const struct machine *m = dev->machine;
@@ -266,9 +343,11 @@ int list_map_each(struct device *dev, struct scatterlist *sgl, int nents, int di
 		err = hca_dma_errno(addr);
 		if (!err && crosses(dev, addr, sg->length)) {
 			m->ops->unmap(dev, addr, sg->length, dir, DMA_ATTR_SKIP_CPU_SYNC);
-			err = -EIO;
+			err = -EIO; /* refuse_crossing() says why */
 		}
 		if (err) {
+			if (!hca_dma_errno(addr))
+				(void)refuse_crossing(dev, i);
 			unmap_first(dev, sgl, i, dir);
 			return err;
 		}
@@ -331,7 +410,7 @@ int dma_map_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_dire
 	int n;
 
 	if (!dev || !sgt)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "map_sgtable refused: device or table is NULL");
 	n = platform_map_list(dev, sgt->sgl, (int)sgt->orig_nents, (int)dir, attrs);
 	if (n < 0)
 		return n;
@@ -376,9 +455,18 @@ void *dma_alloc_coherent(struct device *dev, size_t size, dma_addr_t *handle, gf
 {
 	hca_dma_addr_t addr;
 	void *cpu;
+	int err;
 
-	if (!dev || !handle || !size || dev->machine->ops->alloc(dev, size, gfp, &cpu, &addr))
+	if (!dev || !handle || !size) {
+		(void)hca_refuse(-EINVAL, "coherent memory refused: device, handle or size is 0");
 		return NULL;
+	}
+	err = dev->machine->ops->alloc(dev, size, gfp, &cpu, &addr);
+	if (err) {
+		(void)hca_refuse(err, "%s: no coherent memory of %llu bytes: %s", dev->name, (unsigned long long)size,
+				 err == -EIO ? "the device reaches none" : "no memory, or no addresses, are free");
+		return NULL;
+	}
 	*handle = addr;
 	return cpu;
 }

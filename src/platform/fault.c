@@ -33,7 +33,7 @@ int fault_record(struct device *dev, hca_dma_addr_t addr, enum hca_mem_op access
 	f->reason = reason;
 	f->time_ns = now;
 	hca_spin_unlock(&m->fault_lock, flags);
-	return -EFAULT;
+	return -EFAULT; /* the record says why */
 }
 
 int machine_faults(struct machine *m, struct bus_fault *buf, int max, u64 *total)

@@ -199,11 +199,17 @@ int machine_map_file(struct machine *m, int fd, u64 at, u64 bytes, bool write, s
 	u32 piece;
 	int err;
 
-	if (!m || !page || !bytes || (at | bytes) & (PAGE_SIZE - 1) || bytes > MACHINE_FILE_PIECE)
-		return -EINVAL;
+	if (!m || !page)
+		return hca_refuse(-EINVAL, "file not mapped: machine or page is NULL");
+	if (!bytes || (at | bytes) & (PAGE_SIZE - 1) || bytes > MACHINE_FILE_PIECE)
+		return hca_refuse(-EINVAL,
+				  "%s: file not mapped: %llu bytes from %llu, must be whole pages, %llu bytes at most",
+				  m->name, (unsigned long long)bytes, (unsigned long long)at,
+				  (unsigned long long)MACHINE_FILE_PIECE);
 	piece = m->map.file_bytes ? take_piece(m, (u32)bytes) : NO_PIECE;
 	if (piece == NO_PIECE)
-		return -ENOSPC;
+		return hca_refuse(-ENOSPC, "%s: file not mapped: no addresses are free (machine_attr.file_bytes)",
+				  m->name);
 	off = piece_offset(m, piece);
 	hca_store(&m->files[piece].failed, 0);
 	err = hca_arena_show_file(machine_offset_virt(m, off), fd, at, (size_t)bytes, prot);

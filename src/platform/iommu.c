@@ -98,7 +98,8 @@ static int domain_init(struct iommu_domain *d, struct device *dev)
 	base = place_aperture(m, end, &bytes);
 	bytes = bytes / HUGE_SIZE * HUGE_SIZE;
 	if (!bytes)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "%s: bus device not made: its dma_mask 0x%llx leaves no room for addresses",
+				  dev->name, (unsigned long long)dev->dma_mask);
 	iommu_tlb_init(&d->tlb);
 	for (i = 0; i < HCA_SLOTS; i++)
 		hca_spin_init(&d->slot[i].queue_lock);
@@ -122,6 +123,14 @@ fini_iova:
 fini_table:
 	iommu_table_fini(&d->table);
 	return -ENOMEM;
+}
+
+int iommu_no_addresses(const struct iommu_domain *d, u64 pages)
+{
+	bool never = pages > (u64)d->iova.chunks * IOVA_CHUNK;
+
+	return hca_refuse(never ? -EINVAL : -ENOSPC, "%s: map refused: no I/O addresses for %llu pages%s", d->dev->name,
+			  (unsigned long long)pages, never ? ": more than the device has" : " are free now");
 }
 
 static int iommu_attach(struct device *dev)
@@ -391,10 +400,10 @@ static int iommu_sync(struct device *dev, hca_dma_addr_t addr, u64 size, int dir
 	(void)dir;
 	(void)for_cpu;
 	if (a > d->limit || size > d->limit + 1 - a)
-		return -ENOENT;
+		return -ENOENT; /* the sync says why */
 	for (last = (a + (size ? size - 1 : 0)) >> PAGE_SHIFT; vpn <= last; vpn += unit - (vpn & (unit - 1)))
 		if (!iommu_table_walk(&d->table, vpn, &unit))
-			return -ENOENT;
+			return -ENOENT; /* the sync says why */
 	return 0;
 }
 
@@ -439,13 +448,13 @@ static int iommu_free(struct device *dev, u64 size, void *cpu, hca_dma_addr_t ha
 
 	(void)size;
 	if (a % PAGE_SIZE || !iommu_table_first(&d->table, a >> PAGE_SHIFT, &value, &huge))
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	if (!(value & IOPTE_COHERENT) || value >> IOPTE_SHIFT << PAGE_SHIFT != machine_ptr_offset(d->m, cpu))
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	page = page_from_offset(d->m, value >> IOPTE_SHIFT << PAGE_SHIFT);
 	pages = iommu_end(d, a, IOPTE_COHERENT);
 	if (!pages)
-		return -ENOENT;
+		return -ENOENT; /* dma_free_coherent() says why */
 	/* Put off, the device could write into memory that is somebody else's by then. */
 	if (d->lazy)
 		iommu_flush(dev);

@@ -80,11 +80,8 @@ static inline u64 iommu_pages(u64 off, u64 size)
 /** iommu_addresses() - as iova_alloc(), but doesn't give up before everything put off or kept aside was given back */
 u64 iommu_addresses(struct iommu_domain *d, unsigned int slot, u64 pages, bool bounded, u32 lead);
 
-/** iommu_no_addresses() - the errno where there are none for @pages pages: is a retry worth it? */
-static inline int iommu_no_addresses(const struct iommu_domain *d, u64 pages)
-{
-	return pages > (u64)d->iova.chunks * IOVA_CHUNK ? -EINVAL : -ENOSPC;
-}
+/** iommu_no_addresses() - say that there are none for @pages pages. Return: the errno: is a retry worth it? */
+int iommu_no_addresses(const struct iommu_domain *d, u64 pages) HCA_COLD;
 
 /** iommu_end() - end the mapping that begins in the page of @addr, if its IOPTE_COHERENT is @coherent. Return: its pages, or 0 for none. */
 u64 iommu_end(struct iommu_domain *d, u64 addr, u32 coherent);

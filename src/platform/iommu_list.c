@@ -107,6 +107,12 @@ static int list_fill(struct iommu_domain *d, struct scatterlist *sgl, int nents,
 	return pieces;
 }
 
+static __attribute__((noinline)) HCA_COLD int refuse_crossing(const struct device *dev)
+{
+	return hca_refuse(-EINVAL, "%s: list refused: an entry lies across a boundary of 0x%llx bytes", dev->name,
+			  (unsigned long long)dev->seg_boundary_mask + 1);
+}
+
 int iommu_map_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs)
 {
 	struct iommu_domain *d = dev->platform;
@@ -115,7 +121,7 @@ int iommu_map_list(struct device *dev, struct scatterlist *sgl, int nents, int d
 
 	(void)attrs;
 	if (!pages)
-		return -EINVAL;
+		return refuse_crossing(dev);
 	/* A block aligned to the boundary, or within one multiple of it, can be laid out as if it began at 0. */
 	vpn = iommu_addresses(d, slot, pages, true, 0);
 	if (vpn == IOVA_NONE)

@@ -57,6 +57,11 @@ static u64 default_phys(const struct machine_attr *a)
 	return BOUNCE_REACH - BOUNCE_BUS - below;
 }
 
+static HCA_COLD int bad_attr(const struct machine_attr *a, const char *why)
+{
+	return hca_refuse(-EINVAL, "machine %s not made: %s", a->name, why);
+}
+
 static int fill_attr(struct machine_attr *a)
 {
 	if (!a->name)
@@ -69,19 +74,21 @@ static int fill_attr(struct machine_attr *a)
 		a->bounce_bytes = HCA_MAX(HUGE_SIZE, huge_down(a->low_bytes / 16));
 	if ((a->low_bytes | a->high_bytes | a->phys | a->iommu_aperture | a->bounce_bytes | a->file_bytes) &
 	    (HUGE_SIZE - 1))
-		return -EINVAL;
+		return bad_attr(a, "sizes and phys must be multiples of 2 MiB");
 	if (a->file_bytes && a->platform == MACHINE_BOUNCE)
-		return -EINVAL;
+		return bad_attr(a, "MACHINE_BOUNCE has no file_bytes");
 	if (!platform_of(a->platform))
-		return -EINVAL;
+		return bad_attr(a, "there is no such platform");
 	if (a->platform == MACHINE_BOUNCE && a->bounce_bytes >= a->low_bytes)
-		return -EINVAL;
+		return bad_attr(a, "bounce_bytes must be less than low_bytes");
 	if (!hca_dma_in_range(a->low_bytes, a->high_bytes, PHYS_END) ||
 	    !hca_dma_in_range(a->low_bytes + a->high_bytes, a->file_bytes, PHYS_END))
-		return -EINVAL;
+		return bad_attr(a, "the memory has no room among physical addresses");
 	if (!a->phys)
 		a->phys = default_phys(a);
-	return hca_dma_in_range(a->phys, a->low_bytes + a->high_bytes + a->file_bytes, PHYS_END) ? 0 : -EINVAL;
+	return hca_dma_in_range(a->phys, a->low_bytes + a->high_bytes + a->file_bytes, PHYS_END) ?
+		       0 :
+		       bad_attr(a, "the memory has no room among physical addresses from phys on");
 }
 
 static void set_up(struct machine *m, const struct machine_attr *a)
@@ -127,10 +134,12 @@ static int arena_init(struct machine *m)
 
 	/* A 32-bit process has no room for it, however it is asked. */
 	if (!hca_dma_in_range(0, m->map.all_bytes, (size_t)-1) || m->map.all_bytes >> PAGE_SHIFT >= ~0u)
-		return -ENOMEM;
+		return hca_refuse(-ENOMEM, "machine %s not made: a process has no room for %llu bytes", m->name,
+				  (unsigned long long)m->map.all_bytes);
 	m->arena = hca_arena_open(m->name, m->map.all_bytes);
 	if (m->arena < 0)
-		return m->arena;
+		return hca_refuse(m->arena, "machine %s not made: the host gives no memory of %llu bytes (error %d)",
+				  m->name, (unsigned long long)m->map.all_bytes, m->arena);
 	low = show_all(m, m->map.low_bytes);
 	if (!low)
 		goto close;
@@ -143,7 +152,8 @@ release:
 	hca_arena_release(low, (size_t)m->map.low_bytes);
 close:
 	hca_arena_close(m->arena);
-	return -ENOMEM;
+	return hca_refuse(-ENOMEM, "machine %s not made: no addresses for %llu bytes", m->name,
+			  (unsigned long long)m->map.all_bytes);
 }
 
 static void arena_fini(struct machine *m)
@@ -163,7 +173,7 @@ static int publish(struct machine *m)
 		hca_cmpxchg(&current_machine, NULL, m);
 		return 0;
 	}
-	return -ENOMEM;
+	return hca_refuse(-ENOMEM, "machine %s not made: there are %u, as many as may be", m->name, MAX_MACHINES);
 }
 
 static void unpublish(struct machine *m)
@@ -184,7 +194,7 @@ int machine_create(const struct machine_attr *attr, struct machine **out)
 	int err;
 
 	if (!attr || !out)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "machine not made: attributes or out is NULL");
 	a = *attr;
 	err = fill_attr(&a);
 	if (err)
@@ -257,9 +267,9 @@ static bool machine_busy(struct machine *m)
 int machine_destroy(struct machine *m)
 {
 	if (!m)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "machine not destroyed: it is NULL");
 	if (machine_busy(m))
-		return -EBUSY;
+		return -EBUSY; /* machine_busy() says why */
 	unpublish(m);
 	m->ops->fini(m);
 	kmalloc_fini(m);

@@ -187,20 +187,33 @@ static struct page *hand_out(struct machine *m, u32 at, gfp_t gfp, unsigned int 
 	return &m->map.pages[at];
 }
 
+static HCA_COLD struct page *no_pages(const struct machine *m, unsigned int order)
+{
+	if (!m)
+		(void)hca_refuse(-EINVAL, "no pages: there is no machine; machine_create() makes one");
+	else if (order > MACHINE_MAX_ORDER)
+		(void)hca_refuse(-EINVAL, "%s: no pages: order %u, must be from 0 to %u", m->name, order,
+				 MACHINE_MAX_ORDER);
+	else
+		(void)hca_refuse(-ENOMEM, "%s: no pages: no %u in one piece are free (machine_attr.low_bytes)", m->name,
+				 1u << order);
+	return NULL;
+}
+
 struct page *machine_alloc_pages(struct machine *m, gfp_t gfp, unsigned int order)
 {
 	u32 at = NO_PAGE, zone;
 	hca_irqflags_t flags;
 
 	if (!m || order > MACHINE_MAX_ORDER)
-		return NULL;
+		return no_pages(m, order);
 	hca_spin_lock(&m->pages_lock, flags);
 	if (gfp & __GFP_HIGHMEM)
 		at = take_block(m, m->high_zone, order);
 	for (zone = m->high_zone; zone-- && at == NO_PAGE;)
 		at = take_block(m, zone, order);
 	hca_spin_unlock(&m->pages_lock, flags);
-	return hand_out(m, at, gfp, order);
+	return hca_likely(at != NO_PAGE) ? hand_out(m, at, gfp, order) : no_pages(m, order);
 }
 
 struct page *page_alloc_below(struct machine *m, gfp_t gfp, unsigned int order, u64 most)
@@ -267,7 +280,7 @@ int page_free_block(struct page *page, unsigned int order)
 	int err = -EINVAL;
 
 	if (!m || part != MACHINE_PAGES || machine_page_offset(m, page, 0) == NO_MEMORY_HERE)
-		return -EINVAL;
+		return -EINVAL; /* the caller says why */
 	hca_spin_lock(&m->pages_lock, flags);
 	if (page->state == PAGE_USED && page->order == order) {
 		give_block(m, (u32)(page - m->map.pages), order);

@@ -328,6 +328,15 @@ int platform_map_list(struct device *dev, struct scatterlist *sgl, int nents, in
 int platform_unmap_list(struct device *dev, struct scatterlist *sgl, int nents, int dir, unsigned long attrs);
 
 /**
+ * platform_refuse_map() - say what hca_dma_check() has against a range
+ * @device: its name; @site: of the call, or NULL
+ *
+ * Return: what hca_dma_check() returns, an error
+ */
+int platform_refuse_map(const struct machine *m, const char *device, u64 off, u64 size, int dir,
+			hca_site_t site) HCA_COLD;
+
+/**
  * list_check() - walk a list that is to be mapped
  * @max_seg: longest entry allowed; 0: any
  * @low_only: refuse high memory with -EOPNOTSUPP

@@ -54,7 +54,8 @@ int sg_nents_for_len(struct scatterlist *sg, u64 len)
 		if (total >= len)
 			return n;
 	}
-	return -EINVAL;
+	return hca_refuse(-EINVAL, "list: %d entries have %llu bytes, fewer than %llu", n, (unsigned long long)total,
+			  (unsigned long long)len);
 }
 
 struct scatterlist *sg_last(struct scatterlist *sgl, unsigned int nents)
@@ -81,11 +82,11 @@ int sg_alloc_table(struct sg_table *table, unsigned int nents, gfp_t gfp)
 	unsigned int prev_size = 0;
 
 	if (!table)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "list not made: the table is NULL");
 	/* A table that couldn't be made can be freed all the same. */
 	*table = t;
 	if (!nents || nents > ~0u >> 1)
-		return -EINVAL;
+		return hca_refuse(-EINVAL, "list not made: %u entries, must be from 1 to %u", nents, ~0u >> 1);
 	while (t.orig_nents < nents) {
 		unsigned int n = chunk_nents(nents - t.orig_nents);
 		unsigned int size = n + (n < nents - t.orig_nents);

@@ -2,6 +2,8 @@
 /* What both requesters need; see requester.h. */
 #include "transport/requester.h"
 
+#include "hca/why.h"
+
 static int invalidate(struct hca_qp *qp, u32 key)
 {
 	struct hca_quiesce_mark mark;
@@ -33,14 +35,56 @@ bool hca_req_local(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_status *sta
 		break;
 	}
 	*status = err ? HCA_WC_MW_BIND_ERR : HCA_WC_SUCCESS;
+	if (err && err != -EAGAIN)
+		e->why = e->wr.opcode == HCA_WR_REG_MR	? HCA_VENDOR_REGISTER :
+			 e->wr.opcode == HCA_WR_BIND_MW ? HCA_VENDOR_BIND :
+							  HCA_VENDOR_INVALIDATE;
 	return err != -EAGAIN;
 }
 
+/* --- a request that fails --- */
+
+enum hca_wc_status hca_req_refuse(const struct hca_qp *qp, struct hca_sqe *e, const struct hca_sge_cursor *data,
+				  enum hca_wc_status status, enum hca_vendor_err why)
+{
+	char words[HCA_WHY_BYTES];
+
+	e->why = (u8)why;
+	if (why != HCA_VENDOR_KEY)
+		return status;
+	e->why = (u8)hca_sge_why(data, ~0ull, words) | HCA_WHY_SAID;
+	hca_refuse(-EACCES, "%s QP %u: %s (wr_id 0x%llx, posted at " HCA_SITE ") failed: %s: %s", qp->hca->name,
+		   qp->qpn, e->op->name, (unsigned long long)e->wr.wr_id, hca_site(e->wr.site),
+		   hca_wc_status_msg(status), words);
+	return status;
+}
+
+struct hca_failure hca_req_failure(const struct hca_sqe *e, enum hca_wc_status status)
+{
+	return (struct hca_failure){
+		.wr_id = e->wr.wr_id, .op = e->op, .site = e->wr.site, .status = (u8)status, .why = e->why
+	};
+}
+
+static void say_failure(const struct hca_qp *qp, const struct hca_failure *f)
+{
+	bool no_answer = f->status == HCA_WC_RETRY_EXC_ERR || f->status == HCA_WC_RNR_RETRY_EXC_ERR;
+	u64 peer = hca_load(&qp->peer);
+
+	if (f->why & HCA_WHY_SAID)
+		return;
+	hca_refuse(no_answer ? -ETIMEDOUT : -EACCES,
+		   "%s QP %u: %s (wr_id 0x%llx, posted at " HCA_SITE ") to LID %u QP %u failed: %s: %s", qp->hca->name,
+		   qp->qpn, f->op->name, (unsigned long long)f->wr_id, hca_site(f->site), (u32)(peer >> 32), (u32)peer,
+		   hca_wc_status_msg((enum hca_wc_status)f->status), hca_vendor_err_msg(f->why));
+}
+
 /* The first request that fails takes a reliable queue pair into error, others' send queue alone (IBTA 10.3.1.7). */
-void hca_req_fail(struct hca_qp *qp)
+void hca_req_fail(struct hca_qp *qp, const struct hca_failure *f)
 {
 	hca_irqflags_t flags;
 
+	say_failure(qp, f);
 	if (hca_qp_is_reliable(qp->type)) {
 		hca_qp_to_error(qp, 0);
 		return;

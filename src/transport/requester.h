@@ -27,21 +27,24 @@ static inline void hca_req_cursor(struct hca_qp *qp, const struct hca_sqe *e, st
 	to->entry = NULL;
 }
 
+/** hca_req_refuse() - the request ends in @status; why is noted, and said with what is wrong with @data. From inside. Return: @status */
+enum hca_wc_status hca_req_refuse(const struct hca_qp *qp, struct hca_sqe *e, const struct hca_sge_cursor *data,
+				  enum hca_wc_status status, enum hca_vendor_err why) HCA_COLD;
+
 /** hca_req_check() - check its length and keys before it is sent. From inside. */
-static inline enum hca_wc_status hca_req_check(const struct hca_qp *qp, const struct hca_sqe *e,
-					       struct hca_sge_cursor *data)
+static inline enum hca_wc_status hca_req_check(const struct hca_qp *qp, struct hca_sqe *e, struct hca_sge_cursor *data)
 {
 	if (hca_unlikely(e->len > HCA_MAX_MSG || (e->op->flags & HCA_OP_ATOMIC && e->len != sizeof(u64))))
-		return HCA_WC_LOC_LEN_ERR;
+		return hca_req_refuse(qp, e, data, HCA_WC_LOC_LEN_ERR, HCA_VENDOR_LENGTH);
 	/* A queue pair that was made for no reads can't send one (IBTA 11.2.5.2). */
 	if (hca_unlikely(e->op->flags & HCA_OP_READS && !qp->attr.max_rd_atomic))
-		return HCA_WC_LOC_QP_OP_ERR;
+		return hca_req_refuse(qp, e, data, HCA_WC_LOC_QP_OP_ERR, HCA_VENDOR_NO_READS);
 	/* A source address that was removed since the path was made. */
 	if (hca_unlikely(hca_qp_is_datagram(qp->type)) && e->wr.ud.is_global &&
 	    !hca_gid_at(&qp->hca->gids, e->wr.ud.grh.sgid_index))
-		return HCA_WC_LOC_QP_OP_ERR;
+		return hca_req_refuse(qp, e, data, HCA_WC_LOC_QP_OP_ERR, HCA_VENDOR_GID);
 	if (!(e->wr.flags & HCA_SEND_INLINE) && hca_sge_check(data, ~0ull))
-		return HCA_WC_LOC_PROT_ERR;
+		return hca_req_refuse(qp, e, data, HCA_WC_LOC_PROT_ERR, HCA_VENDOR_KEY);
 	return HCA_WC_SUCCESS;
 }
 
@@ -60,8 +63,20 @@ static inline bool hca_req_is_silent(const struct hca_qp *qp, const struct hca_s
  */
 bool hca_req_local(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_status *status);
 
-/** hca_req_fail() - a request of this queue ended in an error: so does the queue pair, or its send queue */
-void hca_req_fail(struct hca_qp *qp);
+/** struct hca_failure - a request that ended in an error, when it has left its queue */
+struct hca_failure {
+	u64 wr_id;
+	const struct hca_opcode *op;
+	hca_site_t site;
+	u8 status;
+	u8 why;
+};
+
+/** hca_req_failure() - what is to be kept of a request that leaves its queue with @status, an error; the lock is held */
+struct hca_failure hca_req_failure(const struct hca_sqe *e, enum hca_wc_status status);
+
+/** hca_req_fail() - a request of this queue ended in an error: so does the queue pair, or its send queue. No lock held. */
+void hca_req_fail(struct hca_qp *qp, const struct hca_failure *f);
 
 /** hca_req_may_retry_rnr() - is another try allowed after an RNR NAK? The lock is held. */
 bool hca_req_may_retry_rnr(struct hca_qp *qp);

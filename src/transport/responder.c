@@ -2,6 +2,7 @@
 /* What both responders need; see responder.h. */
 #include "transport/responder.h"
 
+#include "hca/why.h"
 #include "hca/xrc.h"
 
 bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq)
@@ -28,6 +29,59 @@ void hca_resp_begin(struct hca_qp *qp)
 	rx->done = 0;
 }
 
+enum hca_answer hca_resp_say(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey, u64 whole,
+			     enum hca_answer answer)
+{
+	u64 peer = hca_load(&qp->peer);
+	char words[HCA_WHY_BYTES];
+	enum hca_vendor_err why;
+
+	if (answer == HCA_ANSWER_REM_ACCESS) {
+		why = hca_key_why(&qp->hca->keys, rkey, pd, qp->qpn, addr, whole, op->remote, words);
+	} else {
+		char right[32];
+
+		why = HCA_VENDOR_QP_RIGHT;
+		hca_snprintf(words, sizeof(words), "the qp_access_flags of this queue pair lack %s",
+			     hca_rights_str(op->remote, right, sizeof(right)));
+	}
+	hca_store(&qp->why, (u32)why);
+	hca_refuse(-EACCES, "%s QP %u: %s of %llu bytes at 0x%llx from LID %u QP %u refused: %s", qp->hca->name,
+		   qp->qpn, op->name, (unsigned long long)whole, (unsigned long long)addr, (u32)(peer >> 32), (u32)peer,
+		   words);
+	return answer;
+}
+
+/* What the peer's answer will say, and what is wrong at this end. */
+static void note(struct hca_qp *qp, enum hca_vendor_err why)
+{
+	u64 peer = hca_load(&qp->peer);
+
+	hca_store(&qp->why, (u32)why);
+	if (hca_qp_is_datagram(qp->type))
+		hca_refuse(-EACCES, "%s QP %u: a datagram refused: %s", qp->hca->name, qp->qpn,
+			   hca_vendor_err_msg(why));
+	else
+		hca_refuse(-EACCES, "%s QP %u: a message from LID %u QP %u refused: %s", qp->hca->name, qp->qpn,
+			   (u32)(peer >> 32), (u32)peer, hca_vendor_err_msg(why));
+}
+
+enum hca_vendor_err hca_resp_recv_why(struct hca_qp *qp, u64 len)
+{
+	const struct hca_rwqe *e = qp->rx.wqe;
+	enum hca_vendor_err why;
+	struct hca_sge_cursor c;
+	char words[HCA_WHY_BYTES];
+
+	hca_resp_cursor(qp, qp->rx.srq ? qp->rx.srq->pd->number : qp->pd->number, &c, HCA_ACCESS_LOCAL_WRITE, e->sge,
+			e->num_sge);
+	why = hca_sge_why(&c, len, words);
+	hca_store(&qp->why, (u32)why);
+	hca_refuse(-EACCES, "%s QP %u: receive request (wr_id 0x%llx, posted at " HCA_SITE ") failed: %s",
+		   qp->hca->name, qp->qpn, (unsigned long long)e->wr_id, hca_site(e->site), words);
+	return why;
+}
+
 enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey,
 				u64 compare_add, u64 swap, u64 *result, hca_site_t site)
 {
@@ -40,22 +94,28 @@ enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opco
 	struct hca_sge sge;
 	int err;
 
-	if (!hca_load(&qp->rd_limit) || addr & (sizeof(u64) - 1))
+	if (!hca_load(&qp->rd_limit) || addr & (sizeof(u64) - 1)) {
+		note(qp, hca_load(&qp->rd_limit) ? HCA_VENDOR_ALIGN : HCA_VENDOR_NO_READS);
 		return HCA_ANSWER_INV_REQ;
+	}
 	answer = hca_resp_remote(qp, pd, op, addr, rkey, sizeof(u64), sizeof(u64), &sge, &at);
 	if (answer)
 		return answer;
 	mr = hca_load_acquire(&at.entry->mr);
 	if (!mr)
-		return HCA_ANSWER_REM_ACCESS;
+		return hca_resp_say(qp, pd, op, addr, rkey, sizeof(u64), HCA_ANSWER_REM_ACCESS);
 	where = hca_mr_run(mr, hca_key_offset(at.entry, addr), &run);
 	/* A piece of memory may end within the 8 bytes, as no page does. */
-	if (hca_unlikely(run < sizeof(u64)))
+	if (hca_unlikely(run < sizeof(u64))) {
+		note(qp, HCA_VENDOR_ALIGN);
 		return HCA_ANSWER_INV_REQ;
+	}
 	err = hca_mem_atomic(qp->hca->mem, where, swaps ? HCA_ATOMIC_CMP_SWAP : HCA_ATOMIC_FETCH_ADD, compare_add, swap,
 			     result, site);
-	if (err)
+	if (err) {
+		note(qp, err == -EINVAL ? HCA_VENDOR_ALIGN : HCA_VENDOR_MEMORY);
 		return err == -EINVAL ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP;
+	}
 	return HCA_ANSWER_ACK;
 }
 
@@ -78,8 +138,19 @@ void hca_resp_fill_wc(const struct hca_qp *qp, const struct hca_opcode *op, cons
 		wc->wc_flags |= HCA_WC_GRH;
 }
 
-void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status)
+void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status, enum hca_vendor_err why)
 {
+	const struct hca_rwqe *e = qp->rx.wqe;
+
+	/* The message was said to be refused already, or its receive request to be bad. */
+	if (why == HCA_VENDOR_LENGTH || why == HCA_VENDOR_PEER_GONE || why == HCA_VENDOR_MEMORY)
+		hca_refuse(-EACCES,
+			   "%s QP %u: receive request of %llu bytes (wr_id 0x%llx, posted at " HCA_SITE
+			   ") failed: %s: %s",
+			   qp->hca->name, qp->qpn, (unsigned long long)e->room, (unsigned long long)e->wr_id,
+			   hca_site(e->site), hca_wc_status_msg(status), hca_vendor_err_msg(why));
+	hca_store(&qp->why, (u32)why);
+	wc->vendor_err = why;
 	wc->status = status;
 	hca_rx_complete(qp, wc, false);
 	if (!hca_qp_is_datagram(qp->type))
@@ -87,8 +158,10 @@ void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status sta
 }
 
 /* An error that the responder finds takes a reliable queue pair into error, with the event that says why (IBTA 9.9.3). */
-enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer)
+enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer, enum hca_vendor_err why)
 {
+	if (why)
+		note(qp, why);
 	if (hca_qp_is_reliable(qp->type))
 		hca_qp_to_error(qp, answer == HCA_ANSWER_REM_ACCESS ? HCA_EVENT_QP_ACCESS_ERR : HCA_EVENT_QP_REQ_ERR);
 	return answer;

@@ -44,11 +44,10 @@ static inline void hca_resp_cursor(struct hca_qp *qp, u64 pd, struct hca_sge_cur
  * @op: its row
  * @whole: bytes from @addr on that the key must allow; @len: those of the list
  *
- * Return: HCA_ANSWER_ACK; HCA_ANSWER_INV_REQ: the queue pair doesn't allow such requests; HCA_ANSWER_REM_ACCESS.
+ * Return: HCA_ANSWER_ACK; HCA_ANSWER_INV_REQ: the queue pair doesn't allow such requests; HCA_ANSWER_REM_ACCESS. hca_resp_say() says why.
  */
-static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr,
-					      u32 rkey, u64 whole, u32 len, struct hca_sge *sge,
-					      struct hca_sge_cursor *c)
+static inline enum hca_answer hca_resp_may(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey,
+					   u64 whole, u32 len, struct hca_sge *sge, struct hca_sge_cursor *c)
 {
 	/* A queue pair without the right refuses the request itself: it is invalid for it (IBTA 9.7.4.1.3, table of NAK codes). */
 	if (hca_unlikely(!(hca_load(&qp->access) & op->remote)))
@@ -65,10 +64,34 @@ static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, u64 pd, const s
 	return hca_likely(c->entry) ? HCA_ANSWER_ACK : HCA_ANSWER_REM_ACCESS;
 }
 
+/**
+ * hca_resp_say() - note and say why hca_resp_may() said no to these arguments; from inside
+ *
+ * Return: @answer
+ */
+enum hca_answer hca_resp_say(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr, u32 rkey, u64 whole,
+			     enum hca_answer answer) HCA_COLD;
+
+/** hca_resp_remote() - both */
+static inline enum hca_answer hca_resp_remote(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, u64 addr,
+					      u32 rkey, u64 whole, u32 len, struct hca_sge *sge,
+					      struct hca_sge_cursor *c)
+{
+	enum hca_answer answer = hca_resp_may(qp, pd, op, addr, rkey, whole, len, sge, c);
+
+	return hca_likely(!answer) ? answer : hca_resp_say(qp, pd, op, addr, rkey, whole, answer);
+}
+
 /** hca_resp_failed() - the answer when bytes couldn't be moved: the key was retracted since its check, or the own memory refused */
 static inline enum hca_answer hca_resp_failed(int err)
 {
 	return err == -EACCES ? HCA_ANSWER_REM_ACCESS : HCA_ANSWER_REM_OP;
+}
+
+/** hca_resp_failed_why() - its reason */
+static inline enum hca_vendor_err hca_resp_failed_why(int err)
+{
+	return err == -EACCES ? HCA_VENDOR_KEY : HCA_VENDOR_MEMORY;
 }
 
 /** hca_resp_atomic() - carry it out. Return: the answer; the previous value is in @result. */
@@ -79,11 +102,19 @@ enum hca_answer hca_resp_atomic(struct hca_qp *qp, u64 pd, const struct hca_opco
 void hca_resp_fill_wc(const struct hca_qp *qp, const struct hca_opcode *op, const struct hca_msg *m, u32 bytes,
 		      struct hca_wc *wc);
 
-/** hca_resp_spoil() - the receive request ends in an error, and moves its connected queue pair to ERR */
-void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status);
+/** hca_resp_spoil() - the receive request that was taken ends in an error, for @why, and its connected queue pair with it */
+void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status, enum hca_vendor_err why) HCA_COLD;
 
-/** hca_resp_refuse() - an invalid message: a reliable queue pair moves to ERR. Return: @answer */
-enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer);
+/** hca_resp_recv_why() - why the first @len bytes of the receive request that was taken can't be written; noted and said. From inside. */
+enum hca_vendor_err hca_resp_recv_why(struct hca_qp *qp, u64 len) HCA_COLD;
+
+/**
+ * hca_resp_refuse() - the message can't be: the end of a reliable queue pair
+ * @why: noted and said; HCA_VENDOR_NONE: hca_resp_say() or hca_resp_spoil() has done so
+ *
+ * Return: @answer
+ */
+enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer, enum hca_vendor_err why) HCA_COLD;
 
 /** hca_resp_begin_invalidate() - a key goes with this message; hca_resp_finish() has the rest. Return: may it? */
 bool hca_resp_begin_invalidate(struct hca_qp *qp, u32 key, const struct hca_wc *wc, bool solicited,

@@ -80,14 +80,14 @@ struct hca_msg {
 
 /**
  * struct hca_reply - the answer to a piece
- * @rnr_code: of HCA_ANSWER_RNR
+ * @code: of HCA_ANSWER_RNR: how long to wait; of HCA_ANSWER_INV_REQ, _REM_ACCESS and _REM_OP: why, an enum hca_vendor_err
  * @sqpn, @number, @session, @off: the requester's queue pair, and the piece; of a reply that comes later
  * @result: of an atomic: the previous value
  * @bytes, @len: of a read that is answered later: the piece's bytes, the wire's until the call returns
  */
 struct hca_reply {
 	u8 answer; /* enum hca_answer */
-	u8 rnr_code;
+	u8 code;
 	u32 sqpn;
 	u32 number;
 	u32 session;

@@ -56,6 +56,9 @@ enum {
 #define HCA_ALIGNED(n) __attribute__((aligned(n)))
 #define HCA_ALWAYS_INLINE inline __attribute__((always_inline))
 #define HCA_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define HCA_COLD __attribute__((cold))
+#define HCA_SITE "%p"
+#define hca_site(site) (site)
 
 void *hca_memcpy(void *to, const void *from, size_t bytes);
 void *hca_memmove(void *to, const void *from, size_t bytes);

@@ -240,7 +240,7 @@ struct hca_fabric_message {
 struct hca_fabric_reply {
 	u32 bytes;
 	u8 answer;
-	u8 rnr_code;
+	u8 rnr_code; /* of "not ready": how long to wait; of a refusal: why, enum hca_vendor_err */
 	u16 pad;
 	u32 sqpn;
 	u32 number;

@@ -128,6 +128,19 @@ void hca_log(enum hca_log_level level, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Programs of users lead here: who wants to read it turns it on (dynamic debug), and then nothing is left out. */
+int hca_refuse(int err, const char *fmt, ...)
+{
+	struct va_format text = { .fmt = fmt };
+	va_list ap;
+
+	va_start(ap, fmt);
+	text.va = &ap;
+	pr_debug("%s: %pV (%d)\n", KBUILD_MODNAME, &text, err);
+	va_end(ap);
+	return err;
+}
+
 size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...)
 {
 	va_list ap;

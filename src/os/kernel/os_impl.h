@@ -37,6 +37,9 @@
 #define HCA_ALIGNED(n) __aligned(n)
 #define HCA_ALWAYS_INLINE __always_inline
 #define HCA_PRINTF(f, a) __printf(f, a)
+#define HCA_COLD __cold
+#define HCA_SITE "%pS"
+#define hca_site(site) (site)
 
 #define hca_memcpy(to, from, n) memcpy(to, from, n)
 #define hca_memmove(to, from, n) memmove(to, from, n)

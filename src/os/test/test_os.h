@@ -105,6 +105,9 @@ u32 test_expect_warn(void (*fn)(void *arg), void *arg);
 /** test_log_take() - the lines logged since the last time, "error: ...\n"; valid until the next hca_log() or reset */
 const char *test_log_take(void);
 
+/** test_why_take() - the lines of hca_refuse() since the last time, "mistake: ...\n" or "refused: ...\n"; valid until the next take */
+const char *test_why_take(void);
+
 /** test_log_count() - lines of this level since the last test_log_take() */
 u32 test_log_count(enum hca_log_level level);
 

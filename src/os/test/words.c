@@ -17,6 +17,8 @@
 static char text[LOG_BYTES], taken[LOG_BYTES];
 static size_t text_len;
 static u32 counts[HCA_LOG_DEBUG + 1];
+static char why[LOG_BYTES], why_taken[LOG_BYTES];
+static size_t why_len;
 static char bug_text[512];
 static u32 warn_awaited; /* nested test_expect_warn() */
 static u32 warns;
@@ -84,6 +86,36 @@ void hca_log(enum hca_log_level level, const char *fmt, ...)
 	va_end(ap);
 	if (show && *show == '1')
 		fputs(text + before, stderr);
+}
+
+/* Apart from the log, in full: what a test refuses by the way must not push out what it waits for. */
+int hca_refuse(int err, const char *fmt, ...)
+{
+	const char *show = getenv("HCA_TEST_LOG");
+	size_t before;
+	char line[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	/* The latest ones are what a test asks for. */
+	if (why_len > sizeof(why) - sizeof(line) - 32)
+		why_len = 0;
+	before = why_len;
+	why_len += hca_snprintf(why + why_len, sizeof(why) - why_len, "%s: %s\n",
+				hca_is_mistake(err) ? "mistake" : "refused", line);
+	if (show && *show == '1')
+		fputs(why + before, stderr);
+	return err;
+}
+
+const char *test_why_take(void)
+{
+	memcpy(why_taken, why, why_len);
+	why_taken[why_len] = 0;
+	why_len = 0;
+	return why_taken;
 }
 
 void test_say(const char *fmt, ...)
@@ -247,5 +279,6 @@ void test_words_reset(u64 seed)
 	warn_awaited = 0;
 	nspoken = 0;
 	test_log_take();
+	test_why_take();
 	bug_text[0] = 0;
 }

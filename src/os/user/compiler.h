@@ -15,6 +15,11 @@
 #define HCA_ALIGNED(n) __attribute__((aligned(n)))
 #define HCA_ALWAYS_INLINE inline __attribute__((always_inline))
 #define HCA_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define HCA_COLD __attribute__((cold))
+
+/* A hca_site_t in a format, and its argument. */
+#define HCA_SITE "%s"
+#define hca_site(site) ((site) ? (const char *)(site) : "?")
 
 #define hca_memcpy(to, from, n) __builtin_memcpy(to, from, n)
 #define hca_memmove(to, from, n) __builtin_memmove(to, from, n)

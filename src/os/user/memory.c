@@ -96,6 +96,12 @@ static bool free_large(void *mem)
 	return true;
 }
 
+static HCA_COLD void *no_memory(size_t size)
+{
+	(void)hca_refuse(-ENOMEM, "no memory: %zu bytes", size);
+	return NULL;
+}
+
 void *hca_alloc(size_t size, unsigned int flags)
 {
 	size_t page = page_size();
@@ -103,15 +109,19 @@ void *hca_alloc(size_t size, unsigned int flags)
 
 	(void)flags; /* a thread of a process may always sleep */
 	HCA_ASSERT(size);
-	if (size < page)
-		return calloc(1, size);
+	if (size < page) {
+		mem = calloc(1, size);
+		return hca_likely(mem) ? mem : no_memory(size);
+	}
 	if (size > SIZE_MAX / 2)
-		return NULL;
+		return no_memory(size);
 	size = (size + page - 1) & ~(page - 1);
-	if (size >= LARGE)
-		return alloc_large(size);
+	if (size >= LARGE) {
+		mem = alloc_large(size);
+		return hca_likely(mem) ? mem : no_memory(size);
+	}
 	if (posix_memalign(&mem, page, size))
-		return NULL;
+		return no_memory(size);
 	memset(mem, 0, size);
 	return mem;
 }

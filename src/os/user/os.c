@@ -28,6 +28,9 @@
 #define NAP_NS 50000
 #define LINE_MAX_BYTES 512
 #define WARN_PLACES 256u
+#define REFUSAL_PLACES 1024u
+/* Lines of one place in our code: then it is silent, but for a program whose log is asked for in full. */
+#define REFUSALS_A_PLACE 10u
 
 /* ---- locks and completions ---- */
 
@@ -285,27 +288,32 @@ static int log_limit(void)
 	return now;
 }
 
-/* One write() a line, so that the lines of threads and processes don't mix. */
-void hca_log(enum hca_log_level level, const char *fmt, ...)
+/* One write() a line, so that the lines of threads and processes don't mix. @more: behind it; may be "". */
+static HCA_PRINTF(3, 0) void say(enum hca_log_level level, const char *more, const char *fmt, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
 	int saved = errno;
-	size_t n;
-	va_list ap;
-	int len;
+	size_t n = hca_snprintf(line, sizeof(line) - 1, "softhca: %s: ", level_name[level]);
+	int len = vsnprintf(line + n, sizeof(line) - 1 - n, fmt, ap);
 
-	if ((int)level > log_limit())
-		return;
-	n = hca_snprintf(line, sizeof(line) - 1, "softhca: %s: ", level_name[level]);
-	va_start(ap, fmt);
-	len = vsnprintf(line + n, sizeof(line) - 1 - n, fmt, ap);
-	va_end(ap);
 	if (len > 0)
 		n = HCA_MIN(n + (size_t)len, sizeof(line) - 2);
+	n += hca_snprintf(line + n, sizeof(line) - 1 - n, "%s", more);
 	line[n++] = '\n';
 	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
 		;
 	errno = saved;
+}
+
+void hca_log(enum hca_log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if ((int)level > log_limit())
+		return;
+	va_start(ap, fmt);
+	say(level, "", fmt, ap);
+	va_end(ap);
 }
 
 void hca_bug(const char *cond, const char *file, int line)
@@ -314,16 +322,70 @@ void hca_bug(const char *cond, const char *file, int line)
 	abort();
 }
 
+static u32 hash_of(const char *text, u32 hash)
+{
+	for (; *text; text++)
+		hash = (hash ^ (u8)*text) * 0x01000193u;
+	return hash | 1;
+}
+
+/* How often a place has refused something before, by the hash of its text; a full table counts nothing. */
+static u32 said_before(const char *fmt)
+{
+	static struct {
+		u32 hash;
+		u32 said;
+	} place[REFUSAL_PLACES];
+	u32 hash = hash_of(fmt, 0);
+	u32 found, i;
+
+	for (i = 0; i < REFUSAL_PLACES; i++) {
+		u32 at = (hash + i) % REFUSAL_PLACES;
+
+		found = hca_cmpxchg(&place[at].hash, 0u, hash);
+		if (found && found != hash)
+			continue;
+		/* It stops where it no longer matters: a count that wraps would speak again. */
+		return hca_load(&place[at].said) < REFUSALS_A_PLACE ? hca_fetch_add(&place[at].said, 1) :
+								      REFUSALS_A_PLACE;
+	}
+	return 0;
+}
+
+static u32 mistake_level = HCA_LOG_WARN;
+
+void hca_mistakes_are(int level)
+{
+	hca_store(&mistake_level, (u32)level);
+}
+
+int hca_refuse(int err, const char *fmt, ...)
+{
+	u32 level = hca_is_mistake(err) ? hca_load(&mistake_level) : (u32)HCA_LOG_INFO;
+	bool all = log_limit() == HCA_LOG_DEBUG;
+	u32 before;
+	va_list ap;
+
+	if ((int)level > log_limit())
+		return err;
+	before = all ? 0 : said_before(fmt);
+	if (before >= REFUSALS_A_PLACE)
+		return err;
+	va_start(ap, fmt);
+	say((enum hca_log_level)level,
+	    before + 1 == REFUSALS_A_PLACE ? " (more of this kind are said with SOFTHCA_LOG=debug alone)" : "", fmt,
+	    ap);
+	va_end(ap);
+	return err;
+}
+
 /* The places that have spoken, by their hash; two with one hash count as one, and a full table speaks each time. */
 static bool first_time(const char *file, int line)
 {
 	static u32 spoken[WARN_PLACES];
-	u32 hash = (u32)line * 0x9e3779b1u;
+	u32 hash = hash_of(file, (u32)line * 0x9e3779b1u);
 	u32 found, i;
 
-	for (; *file; file++)
-		hash = (hash ^ (u8)*file) * 0x01000193u;
-	hash |= 1;
 	for (i = 0; i < WARN_PLACES; i++) {
 		found = hca_cmpxchg(&spoken[(hash + i) % WARN_PLACES], 0u, hash);
 		if (!found)

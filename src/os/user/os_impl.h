@@ -51,6 +51,9 @@ void hca_pause(void);
 /* And where this thread may have a priority that the other one never gets past, it sleeps. */
 void hca_relax(uint32_t *turns);
 
+/* Mistakes of the consumer's (hca_refuse()) are said at this level: a warning, unless a face wants them quieter. */
+void hca_mistakes_are(int level);
+
 /* Below 0: this thread has not asked yet. Its address names the thread for hca_mutex_assert(). */
 extern _Thread_local int hca_thread_slot __attribute__((tls_model("initial-exec")));
 int hca_slot_take(void);

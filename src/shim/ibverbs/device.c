@@ -100,6 +100,7 @@ static int open_hca(struct shim_device *dev)
 		shim_wire_close();
 		return shim_why(err, SHIM_LOG_DEVICE, "no adapter");
 	}
+	dev->hca.name = dev->ib.name;
 	dev->hca.event = shim_async_event;
 	shim_mapped_open();
 	shim_gids_begin(dev);

@@ -139,7 +139,7 @@ int shim_post_recv(struct ibv_qp *ib, struct ibv_recv_wr *wr, struct ibv_recv_wr
 		err = hca_post_recv(qp->qp, &to);
 		if (hca_unlikely(err)) {
 			*bad_wr = wr;
-			return -err;
+			return -hca_recv_refuse(qp->qp, &to, err);
 		}
 	}
 	return 0;
@@ -162,7 +162,7 @@ int shim_post_srq_recv(struct ibv_srq *ib, struct ibv_recv_wr *wr, struct ibv_re
 		err = hca_srq_post(&srq->srq, &to);
 		if (hca_unlikely(err)) {
 			*bad_wr = wr;
-			return -err;
+			return -hca_rq_refuse(&srq->srq.rq, &to, err);
 		}
 	}
 	return 0;

@@ -154,7 +154,7 @@ static void note_piece(struct hca_qp *qp, const struct hca_sqe *e, struct hca_tr
 }
 
 /* Between two pieces nothing is held: keys, state and rights are looked at again, here and there. @off: what the wire took before. */
-static void carry(struct hca_qp *qp, const struct hca_sqe *e, struct hca_transfer *t, u64 off, struct outcome *o)
+static void carry(struct hca_qp *qp, struct hca_sqe *e, struct hca_transfer *t, u64 off, struct outcome *o)
 {
 	struct hca_wire *wire = qp->hca->wire;
 	struct hca_quiesce_mark mark;
@@ -272,6 +272,23 @@ static bool retry(struct hca_qp *qp, u32 idx, enum hca_answer answer, u8 rnr_cod
 		return true;
 	}
 	return false;
+}
+
+/* Of an answer that is a refusal @code has the peer's reason. */
+static u8 why_of(enum hca_answer answer, u8 code)
+{
+	switch (answer) {
+	case HCA_ANSWER_RNR:
+		return HCA_VENDOR_NO_RECV;
+	case HCA_ANSWER_NONE:
+		return HCA_VENDOR_NO_ANSWER;
+	case HCA_ANSWER_INV_REQ:
+	case HCA_ANSWER_REM_ACCESS:
+	case HCA_ANSWER_REM_OP:
+		return HCA_VENDOR_REMOTE | (code < HCA_VENDOR_ERRS ? code : 0);
+	default:
+		return HCA_VENDOR_MEMORY;
+	}
 }
 
 static void answer_entry(struct hca_qp *qp, struct hca_sqe *e, enum hca_wc_status status)
@@ -427,12 +444,14 @@ static void settle(struct hca_qp *qp, struct hca_sqe *e, const struct outcome *o
 		} else if (e->state == HCA_SQE_QUEUED) {
 			answer_entry(qp, e, HCA_WC_SUCCESS);
 		}
-	} else if (!o->local && retry(qp, qp->sq.issue, o->answer, o->reply.rnr_code)) {
+	} else if (!o->local && retry(qp, qp->sq.issue, o->answer, o->reply.code)) {
 		return;
 	} else if (!o->local && !may_send(qp) && (o->answer == HCA_ANSWER_RNR || o->answer == HCA_ANSWER_NONE)) {
 		/* The queue pair has ended meanwhile: that it might have been tried again doesn't count. */
 		answer_entry(qp, e, HCA_WC_WR_FLUSH_ERR);
 	} else {
+		if (!o->local)
+			e->why = why_of(o->answer, o->reply.code);
 		answer_entry(qp, e, o->local ? o->local : status_of(o->answer));
 	}
 	pass(qp);
@@ -454,8 +473,13 @@ static void flush_failed(struct hca_qp *qp)
 /* A completion is seen when its request's place is free, not before. */
 static void end_oldest(struct hca_qp *qp, hca_irqflags_t *flags)
 {
-	enum hca_wc_status status = hca_sq_entry(&qp->sq, qp->sq.head)->status;
+	const struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head);
+	enum hca_wc_status status = e->status;
+	struct hca_failure failure;
 	bool lost = false;
+
+	if (hca_unlikely(status))
+		failure = hca_req_failure(e, status);
 
 	retire(qp, status, &lost);
 	if (hca_likely(!status && !lost))
@@ -468,7 +492,7 @@ static void end_oldest(struct hca_qp *qp, hca_irqflags_t *flags)
 	if (lost)
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
 	if (status && status != HCA_WC_WR_FLUSH_ERR)
-		hca_req_fail(qp);
+		hca_req_fail(qp, &failure);
 	hca_spin_lock(&qp->lock, *flags);
 }
 
@@ -650,11 +674,15 @@ static void take_answer(struct hca_qp *qp, const struct hca_reply *r, hca_irqfla
 	mq->timing = false;
 	if (r->answer == HCA_ANSWER_ACK && e->op->flags & HCA_OP_READS)
 		status = take_bytes(qp, e, r, flags);
-	else if (retry(qp, idx, (enum hca_answer)r->answer, r->rnr_code))
+	else if (retry(qp, idx, (enum hca_answer)r->answer, r->code))
 		return;
 	/* A message is accepted when its last piece is; a failure of any of them is the message's. */
 	mq->answered = status || e->len - r->off <= HCA_PIECE ? 0 : (u32)r->off + HCA_PIECE;
 	if (!mq->answered) {
+		if (status)
+			e->why = r->answer		       ? why_of((enum hca_answer)r->answer, r->code) :
+				 status == HCA_WC_BAD_RESP_ERR ? HCA_VENDOR_SEQUENCE :
+								 HCA_VENDOR_MEMORY;
 		answer_entry(qp, e, status);
 		/* The wire had no room for all of it, and the rest doesn't go. */
 		if (hca_unlikely(idx == qp->sq.issue && !qp->carrying))
@@ -711,6 +739,7 @@ bool hca_message_timeout(struct hca_qp *qp)
 	}
 	/* The wire loses nothing, so nothing is sent again; but a peer that never answers, or takes nothing in, is no peer. */
 	if ((stuck || e->state == HCA_SQE_ISSUED) && !hca_req_may_retry(qp)) {
+		e->why = HCA_VENDOR_NO_ANSWER;
 		answer_entry(qp, e, HCA_WC_RETRY_EXC_ERR);
 		if (stuck)
 			pass(qp);

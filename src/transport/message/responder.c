@@ -81,13 +81,14 @@ static inline enum hca_answer respond_write(struct hca_qp *qp, u64 pd, const str
 
 	answer = hca_resp_remote(qp, pd, op, m->raddr + m->off, m->rkey, whole, m->piece, &sge, &to);
 	if (hca_unlikely(!(m->flags & (HCA_MSG_FIRST | HCA_MSG_RELIABLE))) && !answer && !allowed(qp, pd, op, m))
-		answer = HCA_ANSWER_REM_ACCESS;
+		answer = hca_resp_say(qp, pd, op, m->raddr, m->rkey, m->len, HCA_ANSWER_REM_ACCESS);
 	if (hca_unlikely(answer))
-		return hca_resp_refuse(qp, answer);
+		return hca_resp_refuse(qp, answer, HCA_VENDOR_NONE);
 	err = take_in(&to, site_of(c), c, &side);
 	if (hca_likely(!err))
 		return HCA_ANSWER_ACK;
-	return side == HCA_SGE_DST ? hca_resp_refuse(qp, hca_resp_failed(err)) : HCA_ANSWER_LOC_PROT;
+	return side == HCA_SGE_DST ? hca_resp_refuse(qp, hca_resp_failed(err), hca_resp_failed_why(err)) :
+				     HCA_ANSWER_LOC_PROT;
 }
 
 static enum hca_answer respond_read(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, struct hca_carried *c)
@@ -101,14 +102,15 @@ static enum hca_answer respond_read(struct hca_qp *qp, u64 pd, const struct hca_
 	int err;
 
 	if (!hca_load(&qp->rd_limit))
-		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
+		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ, HCA_VENDOR_NO_READS);
 	answer = hca_resp_remote(qp, pd, op, m->raddr + m->off, m->rkey, whole, m->piece, &sge, &from);
 	if (answer)
-		return hca_resp_refuse(qp, answer);
+		return hca_resp_refuse(qp, answer, HCA_VENDOR_NONE);
 	err = m->piece ? give_back(&from, c, &side) : 0;
 	if (!err)
 		return HCA_ANSWER_ACK;
-	return side == HCA_SGE_SRC ? hca_resp_refuse(qp, hca_resp_failed(err)) : HCA_ANSWER_LOC_PROT;
+	return side == HCA_SGE_SRC ? hca_resp_refuse(qp, hca_resp_failed(err), hca_resp_failed_why(err)) :
+				     HCA_ANSWER_LOC_PROT;
 }
 
 static enum hca_answer respond_atomic(struct hca_qp *qp, u64 pd, const struct hca_opcode *op, struct hca_carried *c,
@@ -120,7 +122,7 @@ static enum hca_answer respond_atomic(struct hca_qp *qp, u64 pd, const struct hc
 
 	answer = hca_resp_atomic(qp, pd, op, m->raddr, m->rkey, m->compare_add, m->swap, &r->result, site_of(c));
 	if (hca_unlikely(answer))
-		return hca_resp_refuse(qp, answer);
+		return hca_resp_refuse(qp, answer, HCA_VENDOR_NONE);
 	if (t && hca_sge_put(&t->data, &r->result, sizeof(r->result), t->site))
 		return HCA_ANSWER_LOC_PROT;
 	return HCA_ANSWER_ACK;
@@ -160,7 +162,7 @@ static enum hca_answer have_request(struct hca_qp *qp, struct hca_srq *srq, cons
 		if (rx->taken && (m->flags & (HCA_MSG_RELIABLE | HCA_MSG_NUMBERED)) == HCA_MSG_RELIABLE)
 			return HCA_ANSWER_INV_REQ;
 		if (!hca_resp_take(qp, srq)) {
-			r->rnr_code = (u8)hca_load(&qp->rnr_timer);
+			r->code = (u8)hca_load(&qp->rnr_timer);
 			return HCA_ANSWER_RNR;
 		}
 		hca_resp_begin(qp);
@@ -177,18 +179,19 @@ static enum hca_answer send_piece(struct hca_qp *qp, struct hca_carried *c, stru
 
 	/* A message that is too long is refused before a key is looked at (IBTA 9.7.4.1.6). */
 	if (hca_unlikely(rx->room < m->len)) {
-		hca_resp_spoil(qp, wc, HCA_WC_LOC_LEN_ERR);
+		hca_resp_spoil(qp, wc, HCA_WC_LOC_LEN_ERR, HCA_VENDOR_LENGTH);
 		return HCA_ANSWER_INV_REQ;
 	}
 	rx->to.entry = NULL;
 	if (m->flags & HCA_MSG_FIRST && hca_unlikely(hca_sge_check(&rx->to, m->len))) {
-		hca_resp_spoil(qp, wc, HCA_WC_LOC_PROT_ERR);
+		hca_resp_spoil(qp, wc, HCA_WC_LOC_PROT_ERR, hca_resp_recv_why(qp, m->len));
 		return HCA_ANSWER_REM_OP;
 	}
 	if (hca_unlikely(take_in(&rx->to, rx->wqe->site, c, &side))) {
 		if (side == HCA_SGE_SRC && !(m->flags & HCA_MSG_RELIABLE))
 			return drop(qp, HCA_ANSWER_LOC_PROT);
-		hca_resp_spoil(qp, wc, side == HCA_SGE_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR);
+		hca_resp_spoil(qp, wc, side == HCA_SGE_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR,
+			       side == HCA_SGE_DST ? HCA_VENDOR_MEMORY : HCA_VENDOR_PEER_GONE);
 		return side == HCA_SGE_DST ? HCA_ANSWER_REM_OP : HCA_ANSWER_LOC_PROT;
 	}
 	rx->done += m->piece;
@@ -206,7 +209,9 @@ static enum hca_answer write_piece(struct hca_qp *qp, u64 pd, const struct hca_o
 	else if (!(c->msg.flags & HCA_MSG_RELIABLE))
 		drop(qp, answer);
 	else
-		hca_resp_spoil(qp, wc, answer == HCA_ANSWER_LOC_PROT ? HCA_WC_REM_ABORT_ERR : HCA_WC_LOC_ACCESS_ERR);
+		hca_resp_spoil(qp, wc, answer == HCA_ANSWER_LOC_PROT ? HCA_WC_REM_ABORT_ERR : HCA_WC_LOC_ACCESS_ERR,
+			       answer == HCA_ANSWER_LOC_PROT ? HCA_VENDOR_PEER_GONE :
+							       (enum hca_vendor_err)hca_load(&qp->why));
 	return answer;
 }
 
@@ -238,7 +243,7 @@ static enum hca_answer two_sided(struct hca_qp *qp, u64 pd, struct hca_srq *srq,
 	}
 	answer = have_request(qp, srq, m, r);
 	if (hca_unlikely(answer))
-		return answer == HCA_ANSWER_RNR ? answer : hca_resp_refuse(qp, answer);
+		return answer == HCA_ANSWER_RNR ? answer : hca_resp_refuse(qp, answer, HCA_VENDOR_SEQUENCE);
 	hca_resp_fill_wc(qp, op, m, (u32)m->len, &wc);
 	answer = op->remote ? write_piece(qp, pd, op, c, &wc) : send_piece(qp, c, &wc);
 	if (hca_unlikely(answer) || !(m->flags & HCA_MSG_LAST))
@@ -246,8 +251,8 @@ static enum hca_answer two_sided(struct hca_qp *qp, u64 pd, struct hca_srq *srq,
 	if (hca_unlikely(op->flags & HCA_OP_INV)) {
 		if (hca_resp_begin_invalidate(qp, m->imm, &wc, m->flags & HCA_MSG_SOLICITED, f))
 			return HCA_ANSWER_ACK;
-		hca_resp_spoil(qp, &wc, HCA_WC_MW_BIND_ERR);
-		return hca_resp_refuse(qp, HCA_ANSWER_REM_ACCESS);
+		hca_resp_spoil(qp, &wc, HCA_WC_MW_BIND_ERR, HCA_VENDOR_INVALIDATE);
+		return hca_resp_refuse(qp, HCA_ANSWER_REM_ACCESS, HCA_VENDOR_INVALIDATE);
 	}
 	if (hca_unlikely(answers_first(qp, c)))
 		*f = (struct hca_resp_finish){ .qp = qp, .wc = wc, .solicited = m->flags & HCA_MSG_SOLICITED };
@@ -282,7 +287,7 @@ static enum hca_answer judge(struct hca_qp *qp, const struct hca_msg *m)
 	if (!(m->flags & HCA_MSG_FIRST))
 		return m->off == mq->expected_off && m->session == mq->coming ? HCA_ANSWER_ACK : HCA_ANSWER_PENDING;
 	if (mq->expected_off && m->session != mq->coming)
-		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
+		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ, HCA_VENDOR_SEQUENCE);
 	mq->coming = m->session;
 	return HCA_ANSWER_ACK;
 }
@@ -308,7 +313,7 @@ static inline enum hca_answer respond(struct hca_qp *qp, const struct hca_opcode
 	} else {
 		srq = hca_xrc_find(qp->hca, qp->xrcd, c->msg.srqn);
 		if (!srq)
-			return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
+			return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ, HCA_VENDOR_SRQ);
 		pd = srq->pd->number;
 	}
 	return op->flags & HCA_OP_TAKES_RECV ? two_sided(qp, pd, srq, op, c, r, f) : one_sided(qp, pd, op, c, r);
@@ -326,6 +331,13 @@ static enum hca_answer take_piece(struct hca_qp *qp, const struct hca_opcode *op
 	if (!answer && c->msg.flags & HCA_MSG_NUMBERED)
 		advance(qp, &c->msg);
 	return answer;
+}
+
+/* An answer that refuses says why. */
+static void tell_why(const struct hca_qp *qp, enum hca_answer answer, struct hca_reply *r)
+{
+	if (answer == HCA_ANSWER_INV_REQ || answer == HCA_ANSWER_REM_ACCESS || answer == HCA_ANSWER_REM_OP)
+		r->code = (u8)hca_load(&qp->why);
 }
 
 /* --- what is answered later --- */
@@ -467,11 +479,12 @@ bool hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, c.msg.piece);
 	if (!l->refused) {
 		answer = take_piece(qp, hca_opcode(c.msg.opcode), &c, &r, &later.finish);
+		tell_why(qp, answer, &r);
 	} else {
 		answer = listens(qp) ? judge(qp, &c.msg) : HCA_ANSWER_NONE;
 		if (!answer)
 			answer = HCA_ANSWER_RNR;
-		r.rnr_code = (u8)hca_load(&qp->rnr_timer);
+		r.code = (u8)hca_load(&qp->rnr_timer);
 	}
 	hca_quiesce_leave(&mark);
 	done = finish_later(&later, &c, &r, &answer);
@@ -533,7 +546,7 @@ static inline enum hca_answer connected(struct hca_qp *qp, struct hca_carried *c
 		return HCA_ANSWER_NONE;
 	/* A requester of this address space was checked when it posted. */
 	if (hca_unlikely(!c->local && !well_formed(qp, op, m)))
-		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ);
+		return hca_resp_refuse(qp, HCA_ANSWER_INV_REQ, HCA_VENDOR_SEQUENCE);
 	if (hca_unlikely(hca_load(&qp->state) == HCA_QPS_RTR))
 		hca_resp_established(qp);
 	if (hca_likely(op->flags & HCA_OP_ONE_SIDED && !(m->flags & HCA_MSG_NUMBERED)))
@@ -550,6 +563,7 @@ static enum hca_answer take_datagram(struct hca_qp *qp, const struct hca_opcode 
 	const struct hca_msg *m = &c->msg;
 	u64 need = m->len + HCA_GRH_BYTES;
 	struct hca_rx *rx = &qp->rx;
+	enum hca_vendor_err why;
 	enum hca_sge_side side;
 	struct hca_wc wc;
 	int err;
@@ -559,13 +573,14 @@ static enum hca_answer take_datagram(struct hca_qp *qp, const struct hca_opcode 
 	hca_resp_begin(qp);
 	hca_resp_fill_wc(qp, op, m, (u32)need, &wc);
 	if (rx->room < need) {
-		hca_resp_spoil(qp, &wc, HCA_WC_LOC_LEN_ERR);
+		hca_resp_spoil(qp, &wc, HCA_WC_LOC_LEN_ERR, HCA_VENDOR_LENGTH);
 		return HCA_ANSWER_INV_REQ;
 	}
 	if (m->flags & HCA_MSG_GLOBAL)
 		hca_message_grh(qp->hca, m, op->flags & HCA_OP_IMM, grh);
 	side = HCA_SGE_DST;
 	err = hca_sge_check(&rx->to, need);
+	why = err ? hca_resp_recv_why(qp, need) : HCA_VENDOR_MEMORY;
 	if (!err)
 		err = hca_sge_put(&rx->to, grh, sizeof(grh), rx->wqe->site);
 	if (!err)
@@ -574,7 +589,7 @@ static enum hca_answer take_datagram(struct hca_qp *qp, const struct hca_opcode 
 	if (err && side == HCA_SGE_SRC)
 		return HCA_ANSWER_LOC_PROT;
 	if (err) {
-		hca_resp_spoil(qp, &wc, HCA_WC_LOC_PROT_ERR);
+		hca_resp_spoil(qp, &wc, HCA_WC_LOC_PROT_ERR, why);
 		return HCA_ANSWER_REM_OP;
 	}
 	hca_rx_complete(qp, &wc, m->flags & HCA_MSG_SOLICITED);
@@ -658,9 +673,11 @@ enum hca_answer hca_message_arrived(void *client, struct hca_carried *c, struct 
 	} else {
 		qp = hca_qp_find(hca, m->dqpn);
 		/* A requester of this address space finishes when it has left its own adapter. */
-		if (hca_likely(qp && m->flags & HCA_MSG_CONNECTED))
+		if (hca_likely(qp && m->flags & HCA_MSG_CONNECTED)) {
 			answer = connected(qp, c, r, t ? &t->finish : &later.finish, &later);
-		else if (qp && for_us(hca, m))
+			if (hca_unlikely(answer))
+				tell_why(qp, answer, r);
+		} else if (qp && for_us(hca, m))
 			answer = datagram(qp, c);
 	}
 	hca_quiesce_leave(&mark);

@@ -159,6 +159,16 @@ static void end_first(struct hca_qp *qp, enum hca_wc_status status)
 		hca_qp_to_error(qp, HCA_EVENT_QP_FATAL);
 }
 
+/* Only we, who run, take requests out. */
+static void fail_first(struct hca_qp *qp)
+{
+	enum hca_wc_status status = hca_packet_qp(qp)->status;
+	struct hca_failure failure = hca_req_failure(hca_sq_entry(&qp->sq, qp->sq.head), status);
+
+	end_first(qp, status);
+	hca_req_fail(qp, &failure);
+}
+
 static void perform(struct hca_qp *qp, const struct work *w)
 {
 	u32 calls = hca_load(&qp->hca->ready_calls);
@@ -175,8 +185,7 @@ static void perform(struct hca_qp *qp, const struct work *w)
 		end_first(qp, HCA_WC_SUCCESS);
 		break;
 	case FAIL:
-		end_first(qp, hca_packet_qp(qp)->status);
-		hca_req_fail(qp);
+		fail_first(qp);
 		break;
 	case FLUSH:
 		end_first(qp, HCA_WC_WR_FLUSH_ERR);

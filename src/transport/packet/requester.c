@@ -36,13 +36,14 @@ void hca_packet_forget(struct hca_qp *qp)
 }
 
 /* This request ends in an error, and none from it on is sent. Of two that fail the older one decides. */
-static void fail_at(struct hca_qp *qp, u32 idx, enum hca_wc_status status)
+static void fail_at(struct hca_qp *qp, u32 idx, enum hca_wc_status status, u8 why)
 {
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 	const struct hca_sq *sq = &qp->sq;
 
 	if (pq->failed && pq->failed_idx - sq->head <= idx - sq->head)
 		return;
+	hca_sq_entry(sq, idx)->why = why;
 	pq->failed = true;
 	pq->failed_idx = idx;
 	pq->status = status;
@@ -95,7 +96,7 @@ static void retry(struct hca_qp *qp)
 		pq->repeated_to = pq->max;
 		expect_answer(qp);
 	} else {
-		fail_at(qp, pq->una_idx, HCA_WC_RETRY_EXC_ERR);
+		fail_at(qp, pq->una_idx, HCA_WC_RETRY_EXC_ERR, HCA_VENDOR_NO_ANSWER);
 	}
 }
 
@@ -347,7 +348,7 @@ static enum hca_wc_status transmit(struct hca_qp *qp, const struct hca_packet_sh
 		err = wire->ops->xmit(wire, &out.f);
 		*full = err == -EAGAIN;
 		if (err && !*full)
-			status = HCA_WC_LOC_PROT_ERR;
+			status = hca_req_refuse(qp, s->e, &out.data, HCA_WC_LOC_PROT_ERR, HCA_VENDOR_MEMORY);
 	}
 	hca_quiesce_leave(&mark);
 	return status;
@@ -395,7 +396,7 @@ bool hca_packet_shoot(struct hca_qp *qp, const struct hca_packet_shot *s, const 
 	} else if (status) {
 		/* Unless it was acknowledged meanwhile: then nothing had to be sent again. */
 		if (pq->una_idx == s->idx || hca_psn_dist(s->psn, pq->una) < HCA_PSN_HALF)
-			fail_at(qp, s->idx, status);
+			fail_at(qp, s->idx, status, s->e->why);
 		if (s->ask)
 			pq->asked = s->asked; /* it didn't leave */
 		ask_now(qp, s->psn);
@@ -422,7 +423,7 @@ static void not_ready(struct hca_qp *qp, u32 code)
 	pq->recovering = false;
 	pq->repeating = false;
 	if (!hca_req_may_retry_rnr(qp)) {
-		fail_at(qp, pq->una_idx, HCA_WC_RNR_RETRY_EXC_ERR);
+		fail_at(qp, pq->una_idx, HCA_WC_RNR_RETRY_EXC_ERR, HCA_VENDOR_NO_RECV);
 		return;
 	}
 	pq->snd = pq->una;
@@ -442,7 +443,7 @@ static void refused(struct hca_qp *qp, u32 code)
 	if (code == HCA_NAK_SEQUENCE)
 		missing(qp);
 	else
-		fail_at(qp, hca_packet_qp(qp)->una_idx, status[code]);
+		fail_at(qp, hca_packet_qp(qp)->una_idx, status[code], HCA_VENDOR_REMOTE);
 }
 
 /* How many receive requests a code stands for (IBTA 9.7.7.2.1, table of credits). */
@@ -540,7 +541,7 @@ static const struct hca_sqe *asked_for(struct hca_qp *qp, const struct hca_packe
 	status = judge(qp, e, p);
 	if (!status)
 		return e;
-	fail_at(qp, pq->una_idx, status);
+	fail_at(qp, pq->una_idx, status, HCA_VENDOR_SEQUENCE);
 	return NULL;
 }
 
@@ -571,7 +572,7 @@ void hca_packet_answered(struct hca_qp *qp, const struct hca_packet *p)
 	/* The retries may have been used up meanwhile: then it failed, though its bytes are there. */
 	if (sends(qp) && !broken(pq)) {
 		if (status)
-			fail_at(qp, pq->una_idx, status);
+			fail_at(qp, pq->una_idx, status, HCA_VENDOR_MEMORY);
 		else
 			placed(qp, e, p);
 	}

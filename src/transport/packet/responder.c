@@ -79,6 +79,16 @@ static u8 nak_of(enum hca_answer answer)
 								 HCA_NAK_INV_REQ);
 }
 
+/* What a rule of packets refuses wasn't noted yet; keys and rights were. It is the first refusal of this queue pair's life. */
+static enum hca_vendor_err not_noted(const struct hca_qp *qp, enum hca_answer answer)
+{
+	if (hca_load(&qp->why))
+		return HCA_VENDOR_NONE;
+	return answer == HCA_ANSWER_REM_OP     ? HCA_VENDOR_MEMORY :
+	       answer == HCA_ANSWER_REM_ACCESS ? HCA_VENDOR_KEY :
+						 HCA_VENDOR_SEQUENCE;
+}
+
 /* The last answer gives the peer the reason: it is sent although the queue pair is in error. */
 static void owe_last_words(struct hca_qp *qp, u32 psn, u32 msn, enum hca_answer answer)
 {
@@ -89,7 +99,7 @@ static void owe_last_words(struct hca_qp *qp, u32 psn, u32 msn, enum hca_answer 
 	hca_spin_lock(&qp->lock, flags);
 	hca_packet_qp(qp)->last_words = true;
 	hca_spin_unlock(&qp->lock, flags);
-	hca_resp_refuse(qp, answer);
+	hca_resp_refuse(qp, answer, not_noted(qp, answer));
 }
 
 /* The first one leaves. */
@@ -193,7 +203,9 @@ static enum hca_answer transmit(struct hca_qp *qp, const struct hca_packet_resp 
 	out.own = NULL;
 	out.site = NULL;
 	if (brings)
-		answer = hca_resp_remote(qp, qp->pd->number, read, o->raddr, o->rkey, o->len, o->len, &sge, &out.data);
+		answer = hca_resp_may(qp, qp->pd->number, read, o->raddr, o->rkey, o->len, o->len, &sge, &out.data);
+	if (answer && !o->repeat)
+		hca_resp_say(qp, qp->pd->number, read, o->raddr, o->rkey, o->len, answer);
 	if (!answer) {
 		hca_packet_frame(qp, path, &p, &out);
 		err = wire->ops->xmit(wire, &out.f);
@@ -253,7 +265,8 @@ static void fill_wc(struct hca_qp *qp, enum hca_wr_opcode opcode, u64 bytes, str
 	hca_resp_fill_wc(qp, hca_opcode(opcode), &hca_packet_qp(qp)->msg, (u32)bytes, wc);
 }
 
-static void complete_recv(struct hca_qp *qp, enum hca_wr_opcode opcode, u64 bytes, enum hca_wc_status status)
+static void complete_recv(struct hca_qp *qp, enum hca_wr_opcode opcode, u64 bytes, enum hca_wc_status status,
+			  enum hca_vendor_err why)
 {
 	struct hca_packet_qp *pq = hca_packet_qp(qp);
 	struct hca_wc wc;
@@ -261,14 +274,14 @@ static void complete_recv(struct hca_qp *qp, enum hca_wr_opcode opcode, u64 byte
 	fill_wc(qp, opcode, bytes, &wc);
 	pq->coming = HCA_COMING_NONE;
 	if (status)
-		hca_resp_spoil(qp, &wc, status);
+		hca_resp_spoil(qp, &wc, status, why);
 	else
 		hca_rx_complete(qp, &wc, pq->msg.flags & HCA_MSG_SOLICITED);
 }
 
-static enum hca_answer spoilt(struct hca_qp *qp, enum hca_wc_status status)
+static enum hca_answer spoilt(struct hca_qp *qp, enum hca_wc_status status, enum hca_vendor_err why)
 {
-	complete_recv(qp, HCA_WR_SEND, 0, status);
+	complete_recv(qp, HCA_WR_SEND, 0, status, why);
 	return status == HCA_WC_LOC_LEN_ERR ? HCA_ANSWER_INV_REQ : HCA_ANSWER_REM_OP;
 }
 
@@ -285,12 +298,12 @@ static enum hca_answer send_ends(struct hca_qp *qp, const struct hca_packet *p)
 	struct hca_wc wc;
 
 	if (!(p->what & HCA_PKT_HAS_IETH)) {
-		complete_recv(qp, send_op(p), qp->rx.done, HCA_WC_SUCCESS);
+		complete_recv(qp, send_op(p), qp->rx.done, HCA_WC_SUCCESS, HCA_VENDOR_NONE);
 		return HCA_ANSWER_ACK;
 	}
 	fill_wc(qp, HCA_WR_SEND_WITH_INV, qp->rx.done, &wc);
 	if (!hca_resp_begin_invalidate(qp, p->imm, &wc, p->solicited, &pq->finish)) {
-		complete_recv(qp, HCA_WR_SEND_WITH_INV, qp->rx.done, HCA_WC_MW_BIND_ERR);
+		complete_recv(qp, HCA_WR_SEND_WITH_INV, qp->rx.done, HCA_WC_MW_BIND_ERR, HCA_VENDOR_INVALIDATE);
 		return HCA_ANSWER_REM_ACCESS;
 	}
 	pq->coming = HCA_COMING_NONE;
@@ -312,6 +325,7 @@ static enum hca_answer sent(struct hca_qp *qp, const struct hca_packet *p, const
 {
 	u32 grh = hca_qp_is_datagram(qp->type) ? HCA_GRH_LEN : 0;
 	struct hca_rx *rx = &qp->rx;
+	int err;
 
 	if (p->what & HCA_PKT_BEGINS) {
 		if (!hca_resp_take(qp, qp->srq))
@@ -321,9 +335,13 @@ static enum hca_answer sent(struct hca_qp *qp, const struct hca_packet *p, const
 	}
 	note_message(qp, p, a);
 	if (p->len + grh > rx->room - rx->done)
-		return spoilt(qp, HCA_WC_LOC_LEN_ERR);
-	if ((grh && put_grh(qp, p, a)) || hca_sge_put(&rx->to, p->payload, p->len, rx->wqe->site))
-		return spoilt(qp, HCA_WC_LOC_PROT_ERR);
+		return spoilt(qp, HCA_WC_LOC_LEN_ERR, HCA_VENDOR_LENGTH);
+	err = grh ? put_grh(qp, p, a) : 0;
+	if (!err)
+		err = hca_sge_put(&rx->to, p->payload, p->len, rx->wqe->site);
+	if (err)
+		return spoilt(qp, HCA_WC_LOC_PROT_ERR,
+			      err == -EACCES ? hca_resp_recv_why(qp, rx->done + p->len) : HCA_VENDOR_MEMORY);
 	rx->done += p->len;
 	return p->what & HCA_PKT_ENDS ? send_ends(qp, p) : HCA_ANSWER_ACK;
 }
@@ -372,7 +390,7 @@ static enum hca_answer write_packet(struct hca_qp *qp, const struct hca_packet *
 	pq->coming = HCA_COMING_NONE;
 	if (p->what & HCA_PKT_HAS_IMM) {
 		note_message(qp, p, a);
-		complete_recv(qp, HCA_WR_RDMA_WRITE_WITH_IMM, done, HCA_WC_SUCCESS);
+		complete_recv(qp, HCA_WR_RDMA_WRITE_WITH_IMM, done, HCA_WC_SUCCESS, HCA_VENDOR_NONE);
 	}
 	return HCA_ANSWER_ACK;
 }
@@ -390,9 +408,10 @@ static enum hca_answer written(struct hca_qp *qp, const struct hca_packet *p, co
 		return HCA_ANSWER_RNR;
 	answer = write_packet(qp, p, a);
 	if (imm && answer && answer != HCA_ANSWER_RNR && qp->rx.taken) {
-		hca_resp_refuse(qp, answer);
+		hca_resp_refuse(qp, answer, not_noted(qp, answer));
 		note_message(qp, p, a);
-		complete_recv(qp, HCA_WR_RDMA_WRITE_WITH_IMM, 0, HCA_WC_LOC_ACCESS_ERR);
+		complete_recv(qp, HCA_WR_RDMA_WRITE_WITH_IMM, 0, HCA_WC_LOC_ACCESS_ERR,
+			      (enum hca_vendor_err)hca_load(&qp->why));
 	}
 	return answer;
 }
@@ -434,6 +453,7 @@ static void keep(struct hca_qp *qp, const struct hca_packet *p, u64 original, u3
 
 static enum hca_answer owe_read(struct hca_qp *qp, const struct hca_packet *p, bool repeat)
 {
+	const struct hca_opcode *read = hca_opcode(HCA_WR_RDMA_READ);
 	struct hca_sge_cursor from;
 	enum hca_answer answer;
 	struct hca_sge sge;
@@ -452,8 +472,9 @@ static enum hca_answer owe_read(struct hca_qp *qp, const struct hca_packet *p, b
 
 	if (p->dmalen > HCA_MAX_MSG)
 		return HCA_ANSWER_INV_REQ;
-	answer = hca_resp_remote(qp, qp->pd->number, hca_opcode(HCA_WR_RDMA_READ), p->raddr, p->rkey, p->dmalen,
-				 p->dmalen, &sge, &from);
+	answer = hca_resp_may(qp, qp->pd->number, read, p->raddr, p->rkey, p->dmalen, p->dmalen, &sge, &from);
+	if (answer && !repeat)
+		hca_resp_say(qp, qp->pd->number, read, p->raddr, p->rkey, p->dmalen, answer);
 	if (answer)
 		return answer;
 	owe(qp, &o);

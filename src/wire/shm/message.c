@@ -149,7 +149,7 @@ u32 shm_reply_put(void *at, const struct hca_reply *r)
 	*e = (struct hca_fabric_reply){
 		.bytes = bytes,
 		.answer = r->answer,
-		.rnr_code = r->rnr_code,
+		.rnr_code = r->code,
 		.sqpn = r->sqpn,
 		.number = r->number,
 		.session = r->session,
@@ -172,7 +172,7 @@ int shm_reply_get(const void *at, u32 bytes, struct hca_reply *r)
 		return -EPROTO;
 	*r = (struct hca_reply){
 		.answer = e.answer,
-		.rnr_code = e.rnr_code & RNR_CODES,
+		.code = e.rnr_code & RNR_CODES,
 		.sqpn = e.sqpn,
 		.number = e.number,
 		.session = e.session,
