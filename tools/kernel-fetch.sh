@@ -21,7 +21,7 @@ modules='rdma_cm ib_cm nvme_rdma nvmet_rdma ib_srp ib_srpt sd_mod target_core_ib
 packages='iproute2 e2fsprogs libc6 libmnl0 libbsd0 libcap2 libmd0 libbpf1 libelf1 zlib1g libext2fs2 libcom-err2 libblkid1 libuuid1'
 programs='rdma ip mkfs.ext4 e2fsck'
 # What stands for all this in DIR/FLAVOUR/.done: other words where more is fetched than before.
-fetched="$modules $packages $programs"
+fetched="2 $modules $packages $programs"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 die() {
@@ -105,7 +105,10 @@ get_tools() {
 	done
 	mkdir -p "$to/bin" "$to/lib"
 	for name in $programs; do
-		find "$all" \( -path "*/bin/$name" -o -path "*/sbin/$name" \) -exec cp -L {} "$to/bin/$name" \; -quit
+		# The program itself, if there is one: a link may lead to this machine's.
+		find "$all" \( -path "*/bin/$name" -o -path "*/sbin/$name" \) -type f -exec cp {} "$to/bin/$name" \; -quit
+		[ -f "$to/bin/$name" ] ||
+			find "$all" \( -path "*/bin/$name" -o -path "*/sbin/$name" \) -exec cp -L {} "$to/bin/$name" \; -quit
 		[ -f "$to/bin/$name" ] || die "no program $name in the packages ($arch)"
 	done
 	find "$all" -path '*-linux-gnu/*.so.*' ! -path '*/gconv/*' -exec cp -L {} "$to/lib" \;
