@@ -144,7 +144,7 @@ silent 'SOFTHCA_LOG=info:qp: nor in another area' "${here[@]}" SOFTHCA_LOG=info:
 
 # --- the directory ---
 mkdir -m 755 "$dir/open"
-says 'a directory that others may enter' 1 'nobody else.s to enter' env "SOFTHCA_FABRIC=$dir/open" "$dir/program" open "${one[@]}"
+says 'a directory that others may enter' 1 'closed to other users' env "SOFTHCA_FABRIC=$dir/open" "$dir/program" open "${one[@]}"
 ln -s fabric "$dir/link"
 says 'a symbolic link' 1 "can't open the directory" env "SOFTHCA_FABRIC=$dir/link" "$dir/program" open "${one[@]}"
 : >"$dir/file"
