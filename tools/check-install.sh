@@ -64,10 +64,10 @@ try 'the installed documents and examples are those of the tree' test "$kept" = 
 for f in "$there"/bin/*; do
 	try "${f##*/} has a page" test -e "$there/share/man/man1/${f##*/}.1"
 done
-pages=$(cd man && ls ib_*.3 rdma_*.3)
+pages=$(cd man && ls ib_*.3 rdma_*.3 softhca-*.7)
 unnamed=$(for f in $pages; do
 	# By its own name, or that of another call in it.
-	grep -qE "\bXr ($(sed -n 's/^\.Nm \([a-z_]*\).*/\1/p' "man/$f" | paste -sd '|')) 3" man/softhca.7 || echo "$f"
+	grep -qE "\bXr ($(sed -n 's/^\.Nm \([a-z_]*\).*/\1/p' "man/$f" | paste -sd '|')|${f%.*}) ${f##*.}" man/softhca.7 || echo "$f"
 done)
 try "softhca(7) names the pages of the verbs${unnamed:+: not }${unnamed//$'\n'/ }" test -z "$unnamed"
 
