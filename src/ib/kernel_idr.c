@@ -29,7 +29,7 @@ int idr_alloc(struct idr *idr, void *ptr, int start, int end, gfp_t gfp)
 
 	if (start < 0 || !ptr)
 		return -EINVAL;
-	err = xa_alloc(&idr->xa, &id, ptr, XA_LIMIT(max_t(u32, (u32)start, idr->base), last_of(end)), gfp);
+	err = xa_alloc(&idr->xa, &id, ptr, XA_LIMIT((u32)HCA_MAX((u32)start, idr->base), last_of(end)), gfp);
 	return err ? no_space(err) : (int)id;
 }
 
@@ -47,7 +47,7 @@ int idr_alloc_cyclic(struct idr *idr, void *ptr, int start, int end, gfp_t gfp)
 
 int idr_alloc_u32(struct idr *idr, void *ptr, u32 *id, unsigned long max, gfp_t gfp)
 {
-	return no_space(xa_alloc(&idr->xa, id, ptr, XA_LIMIT(*id, (u32)min_t(unsigned long, max, U32_MAX)), gfp));
+	return no_space(xa_alloc(&idr->xa, id, ptr, XA_LIMIT(*id, (u32)HCA_MIN(max, (unsigned long)U32_MAX)), gfp));
 }
 
 void *idr_replace(struct idr *idr, void *ptr, unsigned long id)
@@ -91,7 +91,7 @@ int idr_for_each(const struct idr *idr, int (*fn)(int id, void *p, void *data), 
 int ida_alloc_range(struct ida *ida, unsigned int min, unsigned int max, gfp_t gfp)
 {
 	u32 id;
-	int err = xa_alloc(&ida->xa, &id, xa_mk_value(1), XA_LIMIT(min, min_t(u32, max, HIGHEST)), gfp);
+	int err = xa_alloc(&ida->xa, &id, xa_mk_value(1), XA_LIMIT(min, HCA_MIN(max, HIGHEST)), gfp);
 
 	return err ? no_space(err) : (int)id;
 }

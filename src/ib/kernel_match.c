@@ -186,17 +186,15 @@ int match_string(const char *const *array, size_t n, const char *s)
 static int address(int af, const char *src, int len, u8 *to, int delim, const char **end)
 {
 	char buf[INET6_ADDRSTRLEN];
-	size_t n = len < 0 ? strlen(src) : strnlen(src, (size_t)len);
-	const char *stop = delim < 0 ? NULL : memchr(src, delim, n);
+	size_t n = 0, most = len < 0 ? SIZE_MAX : (size_t)len;
 
-	if (stop)
-		n = (size_t)(stop - src);
+	while (n < most && src[n] && (unsigned char)src[n] != delim)
+		n++;
 	if (end)
 		*end = src + n;
 	if (n >= sizeof(buf))
 		return 0;
-	memcpy(buf, src, n);
-	buf[n] = 0;
+	strscpy(buf, src, n + 1);
 	return inet_pton(af, buf, to) == 1;
 }
 

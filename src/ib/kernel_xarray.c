@@ -101,8 +101,11 @@ static void settle(struct xarray *xa, struct way *way, bool was_full)
 
 	for (level = 0; level < xa->height; level++) {
 		struct node *n = way->node[level], *up = level + 1 < xa->height ? way->node[level + 1] : NULL;
-		bool full = node_full(n, level), up_full = up && node_full(up, level + 1);
+		bool full, up_full = up && node_full(up, level + 1);
 
+		if (!n) /* it isn't: the way has a node at each level */
+			return;
+		full = node_full(n, level);
 		if (up && full != was_full)
 			up->full += full ? 1 : (u32)-1;
 		if (!n->used && up) {
@@ -187,6 +190,8 @@ static int put(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)
 		return -ENOMEM;
 	}
 	n = way.node[0];
+	if (!n) /* it isn't, after the descent */
+		return -EINVAL;
 	was = n->place[way.at[0]];
 	was_full = node_full(n, 0);
 	n->place[way.at[0]] = entry;
