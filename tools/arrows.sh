@@ -138,6 +138,8 @@ calls() {
 		printf '%s\n' "${map[@]}"
 		[ ${#objects[@]} -eq 0 ] || nm -A "${objects[@]}"
 	} | awk '
+		# Two faces may have calls of one name: a file means that of its own.
+		function room(path, part) { split(path, part, "/"); return part[1] "/" part[2] }
 		NF == 1 && /\.c$/ { file = $1; missing[file] = 1; next }
 		NF == 1 { of[$1] = file; delete missing[file]; next }
 		{ object = $1; sub(/:.*/, "", object); file = of[object] }
@@ -148,8 +150,11 @@ calls() {
 				print file, "-", "-"
 			for (i = 1; i <= n; i++) {
 				m = split(owner[what[i]], to, " ")
+				own = 0
 				for (j = 1; j <= m; j++)
-					if (to[j] != from[i])
+					own += room(to[j]) == room(from[i])
+				for (j = 1; j <= m; j++)
+					if (to[j] != from[i] && (!own || room(to[j]) == room(from[i])))
 						print from[i], to[j], what[i]
 			}
 		}'

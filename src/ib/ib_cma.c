@@ -10,7 +10,7 @@
 #define ANY_STATE(s) (1u << (s))
 
 /* What the communication manager says to a call. Return: @err */
-static int by_cm(const struct ib_cma_id *id, int err, const char *call)
+static int by_cm(struct ib_cma_id *id, int err, const char *call)
 {
 	if (hca_likely(!err))
 		return 0;

@@ -186,7 +186,7 @@ void ib_cma_tell(struct ib_cma_id *id, enum ib_cma_slot slot, enum rdma_cm_event
 void ib_cma_on_cm(struct hca_cm_id *cm, const struct hca_cm_event *event);
 
 /** ib_cma_refuse() - say why a call for the ID is refused, in which state. Return: @err */
-int ib_cma_refuse(const struct ib_cma_id *id, int err, const char *call, const char *why) HCA_COLD;
+int ib_cma_refuse(struct ib_cma_id *id, int err, const char *call, const char *why) HCA_COLD;
 
 /** ib_cma_move() - from a state to another one. Return: 0; -EINVAL: it is in none of @from, a mask of states. */
 int ib_cma_move(struct ib_cma_id *id, u32 from, enum ib_cma_state to);

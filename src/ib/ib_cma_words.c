@@ -2,7 +2,7 @@
 /* Events and reasons of connections in words. See softhca/rdma_cm.h. */
 #include "ib_cma.h"
 
-int ib_cma_refuse(const struct ib_cma_id *id, int err, const char *call, const char *why)
+int ib_cma_refuse(struct ib_cma_id *id, int err, const char *call, const char *why)
 {
 	static const char *const states[] = {
 		[IB_CMA_IDLE] = "fresh",

@@ -180,7 +180,17 @@ void hca_log(enum hca_log_level level, const char *fmt, ...) HCA_PRINTF(2, 3);
  *
  * Return: @err
  */
-int hca_refuse(int err, const char *fmt, ...) HCA_PRINTF(2, 3) HCA_COLD;
+#define hca_refuse(err, ...) hca_refused(err, hca_say_refusal(err, __VA_ARGS__))
+
+/* The layer's part of hca_refuse(). */
+int hca_say_refusal(int err, const char *fmt, ...) HCA_PRINTF(2, 3) HCA_COLD;
+
+/* A compiler, and a checker, sees which value a refused call returns. */
+static inline int hca_refused(int err, int said)
+{
+	(void)said;
+	return err;
+}
 
 /** hca_is_mistake() - does an error say that the consumer broke a rule? Else there is no room now, or no answer. */
 static inline bool hca_is_mistake(int err)

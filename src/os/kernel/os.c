@@ -129,7 +129,7 @@ void hca_log(enum hca_log_level level, const char *fmt, ...)
 }
 
 /* Programs of users lead here: who wants to read it turns it on (dynamic debug), and then nothing is left out. */
-int hca_refuse(int err, const char *fmt, ...)
+int hca_say_refusal(int err, const char *fmt, ...)
 {
 	struct va_format text = { .fmt = fmt };
 	va_list ap;

@@ -89,7 +89,7 @@ void hca_log(enum hca_log_level level, const char *fmt, ...)
 }
 
 /* Apart from the log, in full: what a test refuses by the way must not push out what it waits for. */
-int hca_refuse(int err, const char *fmt, ...)
+int hca_say_refusal(int err, const char *fmt, ...)
 {
 	const char *show = getenv("HCA_TEST_LOG");
 	size_t before;

@@ -111,7 +111,9 @@ void *hca_alloc(size_t size, unsigned int flags)
 	HCA_ASSERT(size);
 	if (size < page) {
 		mem = calloc(1, size);
-		return hca_likely(mem) ? mem : no_memory(size);
+		if (hca_unlikely(!mem))
+			return no_memory(size);
+		return mem;
 	}
 	if (size > SIZE_MAX / 2)
 		return no_memory(size);

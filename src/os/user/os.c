@@ -359,7 +359,7 @@ void hca_mistakes_are(int level)
 	hca_store(&mistake_level, (u32)level);
 }
 
-int hca_refuse(int err, const char *fmt, ...)
+int hca_say_refusal(int err, const char *fmt, ...)
 {
 	u32 level = hca_is_mistake(err) ? hca_load(&mistake_level) : (u32)HCA_LOG_INFO;
 	bool all = log_limit() == HCA_LOG_DEBUG;
