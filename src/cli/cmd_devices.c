@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "matrix/bed.h"
+#include "os.h"
 #include "softhca/ib_verbs.h"
 
 enum { OPT_ADAPTERS, OPT_MACHINES, OPT_VERBOSE, OPT_JSON };
@@ -462,6 +463,8 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 		if (found == CLI_BAD || !take(&args, found, &w))
 			return CLI_USAGE;
 	}
+	/* The table says what is refused. */
+	hca_mistakes_are(HCA_LOG_INFO);
 	return all(&w);
 }
 

@@ -309,6 +309,7 @@ int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p)
 
 	if (err)
 		return err;
+	HCA_ASSERT(p->pages); /* or check_pages() had refused it */
 	/* No thread is inside with one that is invalid: its last key was waited for. */
 	if (!begin(r))
 		return hca_refuse(-EINVAL,

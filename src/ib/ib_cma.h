@@ -98,7 +98,7 @@ struct ib_cma_id {
 	struct ib_cma_listener *listeners;
 
 	struct hca_spinlock lock; /* what follows */
-	enum ib_cma_state state;
+	u32 state; /* atomic: enum ib_cma_state */
 	u32 held; /* atomic for a reader: the listener's handler has it, and its own events wait */
 	u32 pending; /* bits of enum ib_cma_slot */
 	struct {

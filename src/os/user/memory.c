@@ -96,10 +96,19 @@ static bool free_large(void *mem)
 	return true;
 }
 
-static HCA_COLD void *no_memory(size_t size)
+static void *alloc_pages(size_t size, size_t page)
 {
-	(void)hca_refuse(-ENOMEM, "no memory: %zu bytes", size);
-	return NULL;
+	void *mem;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	size = (size + page - 1) & ~(page - 1);
+	if (size >= LARGE)
+		return alloc_large(size);
+	if (posix_memalign(&mem, page, size))
+		return NULL;
+	memset(mem, 0, size);
+	return mem;
 }
 
 void *hca_alloc(size_t size, unsigned int flags)
@@ -109,22 +118,9 @@ void *hca_alloc(size_t size, unsigned int flags)
 
 	(void)flags; /* a thread of a process may always sleep */
 	HCA_ASSERT(size);
-	if (size < page) {
-		mem = calloc(1, size);
-		if (hca_unlikely(!mem))
-			return no_memory(size);
-		return mem;
-	}
-	if (size > SIZE_MAX / 2)
-		return no_memory(size);
-	size = (size + page - 1) & ~(page - 1);
-	if (size >= LARGE) {
-		mem = alloc_large(size);
-		return hca_likely(mem) ? mem : no_memory(size);
-	}
-	if (posix_memalign(&mem, page, size))
-		return no_memory(size);
-	memset(mem, 0, size);
+	mem = size < page ? calloc(1, size) : alloc_pages(size, page);
+	if (hca_unlikely(!mem))
+		(void)hca_refuse(-ENOMEM, "no memory: %zu bytes", size);
 	return mem;
 }
 

@@ -252,7 +252,9 @@ static struct ibv_context *open_device(void)
 /* Of a call that gave nothing. */
 static int why(void)
 {
-	return errno ? errno : EIO;
+	int err = errno;
+
+	return err ? err : EIO;
 }
 
 static int open_all(struct process *p)
