@@ -239,9 +239,12 @@ static void private_data_and_depths_go_both_ways(void **state)
 	assert_int_equal(rdma_ack_cm_event(e), 0);
 	assert_int_equal(expect(p.ch[1], RDMA_CM_EVENT_ESTABLISHED, NULL), 0);
 	assert_int_equal(ibv_query_qp(p.id[0]->qp, &at,
-				      IBV_QP_STATE | IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_MAX_DEST_RD_ATOMIC, &init),
+				      IBV_QP_STATE | IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_MAX_DEST_RD_ATOMIC |
+					      IBV_QP_RNR_RETRY,
+				      &init),
 			 0);
 	assert_int_equal(at.qp_state, IBV_QPS_RTS);
+	assert_in_range(at.rnr_retry, 6, 7); /* though the peer asked for none */
 	assert_int_equal(at.max_rd_atomic, 4);
 	assert_int_equal(at.max_dest_rd_atomic, 2);
 	assert_int_equal(at.dest_qp_num, p.id[1]->qp->qp_num);

@@ -11,7 +11,12 @@
 
 #define TIMEOUT 18u /* code: 1 s; nothing is lost between processes, but a process may be late */
 #define MIN_INLINE 64u
-#define RNR_TIMER 4u /* code: 0.04 ms */
+/*
+ * Processes of one host wait for processors too, which an adapter's peer doesn't see: a receiver that is about to post has so
+ * long, and so many times, also if its peer asked for fewer (fio asks for none, and posts when it has handled a whole queue).
+ */
+#define RNR_TIMER 22u /* code: 20.48 ms */
+#define RNR_RETRIES 6u
 
 /* --- paths --- */
 
@@ -67,7 +72,7 @@ static int rts_attr(const struct cm_id *id, struct ibv_qp_attr *at)
 	at->sq_psn = id->psn;
 	at->timeout = id->ack_timeout ? id->ack_timeout : TIMEOUT;
 	at->retry_cnt = id->retry_count;
-	at->rnr_retry = id->rnr_retry_count;
+	at->rnr_retry = HCA_MAX(id->rnr_retry_count, RNR_RETRIES);
 	at->max_rd_atomic = id->initiator_depth;
 	return IBV_QP_STATE | IBV_QP_SQ_PSN |
 	       (is_rc(id) ? IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC : 0);
