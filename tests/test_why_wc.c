@@ -282,7 +282,7 @@ static void documented(void **state)
 		"NO_RECV", "REGISTER", "BIND",	   "INVALIDATE", "SRQ",	   "PEER_GONE",
 	};
 	static char text[1 << 18];
-	FILE *f = fopen(getenv("WHY_DOC"), "r");
+	FILE *f = fopen(WHY_DOC, "r");
 	char row[160];
 	u32 i;
 
