@@ -167,7 +167,8 @@ static inline void hlist_add_behind(struct hlist_node *n, struct hlist_node *pre
 
 static inline void softhca_hlist_cut(struct hlist_node *n)
 {
-	WRITE_ONCE(*n->pprev, n->next);
+	/* A reader, of hlist_del_rcu(), that comes this way hasn't met the store that published the next one. */
+	__atomic_store_n(n->pprev, n->next, __ATOMIC_RELEASE);
 	if (n->next)
 		n->next->pprev = n->pprev;
 }

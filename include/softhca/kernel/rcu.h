@@ -139,7 +139,8 @@ static inline void list_add_tail_rcu(struct list_head *entry, struct list_head *
 static inline void list_del_rcu(struct list_head *entry)
 {
 	entry->next->prev = entry->prev;
-	WRITE_ONCE(entry->prev->next, entry->next);
+	/* A reader that comes this way hasn't met the store that published the next one. */
+	rcu_assign_pointer(entry->prev->next, entry->next);
 	entry->prev = NULL;
 }
 
