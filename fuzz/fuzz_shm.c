@@ -231,9 +231,10 @@ static void open_attacker(void)
 static void close_attacker(void)
 {
 	struct hca_fabric_node *victim = v.shm->node.head;
+	u64 stamp;
 
 	shm_take_begin(v.shm);
-	shm_peer_drop(v.shm, v.shm->peer[2]);
+	shm_peer_drop(v.shm, v.shm->peer[2], &stamp);
 	shm_take_end(v.shm);
 	shm_ring_unmap(&att.in);
 	memset(victim->members, 0, sizeof(victim->members));
@@ -282,7 +283,7 @@ static void any_reply(struct shm_lane *lane)
 {
 	struct hca_reply r = {
 		.answer = (u8)bytes(1) % 10,
-		.rnr_code = (u8)bytes(1),
+		.code = (u8)bytes(1),
 		.sqpn = bytes(1) & 1 ? (u32)bytes(3) : v.qp[0]->qpn,
 		.number = (u32)bytes(1) & 7,
 		.session = 0,

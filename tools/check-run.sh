@@ -153,7 +153,7 @@ deps() {
 }
 FAKE_FAILS=1 ends 'packages that cannot be installed' 1 'E: no such package' deps run
 is 'are named' grep -q '^deps: apt-get could not install: .*e2fsprogs' "$dir/out"
-ends 'packages that are missing are installed' 0 'deps: make run needs 12 packages that are not installed: gcc ' deps run
+ends 'packages that are missing are installed' 0 'deps: make run needs 13 packages that are not installed: gcc ' deps run
 is 'it says how far it is' test "$(grep -oE '(downloading|installing): [0-9]+%' "$dir/out" | tr '\n' ' ')" = \
 	'downloading: 10% downloading: 90% installing: 20% installing: 80% '
 is 'without what apt-get says otherwise' bash -c "! grep -qE 'Reading package|status:' '$dir/out'"

@@ -236,10 +236,10 @@ static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, 
 	return true;
 }
 
-/* What was posted is carried out, here or where that may be done; the lock is held, and given up. */
-static inline void run_or_hand_over(struct hca_qp *qp, hca_irqflags_t flags)
+/* What was posted is carried out, here or where that may be done; the lock is held, and given up. @may_carry: without the lock */
+static inline void run_or_hand_over(struct hca_qp *qp, bool may_carry, hca_irqflags_t flags)
 {
-	if (hca_likely(hca_may_carry())) {
+	if (hca_likely(may_carry)) {
 		qp->transport->run(qp, flags);
 		return;
 	}
@@ -254,6 +254,7 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 	struct hca_sq *sq = &qp->sq;
 	const struct hca_opcode *op;
 	hca_irqflags_t flags;
+	bool may_carry;
 	u64 len = 0;
 	int err;
 
@@ -263,8 +264,9 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 	err = check_wr(qp, wr, op, site, &len);
 	if (hca_unlikely(err))
 		return err;
+	may_carry = hca_may_carry();
 	hca_spin_lock(&qp->lock, flags);
-	if (hca_likely(op->flags & HCA_OP_AT_ONCE && qp->at_once && is_idle(qp) && hca_may_carry())) {
+	if (hca_likely(op->flags & HCA_OP_AT_ONCE && qp->at_once && is_idle(qp) && may_carry)) {
 		if (hca_likely(run_at_once(qp, wr, op, len, &flags)))
 			goto posted;
 		/* It holds nothing that could fail. */
@@ -282,7 +284,7 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 		hca_spin_unlock(&qp->lock, flags);
 		return refuse_now(qp, wr, site, err);
 	}
-	run_or_hand_over(qp, flags);
+	run_or_hand_over(qp, may_carry, flags);
 posted:
 	hca_eq_run(eq);
 	return 0;
@@ -326,6 +328,7 @@ static int fill_all(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 {
 	struct hca_eq *eq = qp->hca->eq;
+	bool may_carry = hca_may_carry();
 	hca_irqflags_t flags;
 	int err;
 	u32 i;
@@ -346,7 +349,7 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 		hca_spin_unlock(&qp->lock, flags);
 		return said ? err : refuse_now(qp, wr, wr->site, err);
 	}
-	run_or_hand_over(qp, flags);
+	run_or_hand_over(qp, may_carry, flags);
 	hca_eq_run(eq);
 	return 0;
 }

@@ -50,8 +50,6 @@ struct hca_ports_entry {
 	u64 stamp;
 };
 
-_Static_assert(sizeof(struct hca_ports_entry) == 48, "the layout of an entry");
-
 /**
  * struct hca_ports - the head of the file; entries follow, the first one has index 1
  * @magic: written last, when the head is ready
@@ -69,6 +67,10 @@ struct hca_ports {
 	u64 closed[HCA_PORTS_BUCKETS];
 };
 
+/* The file is written and read in C; a C++ program may include this header. */
+#ifndef __cplusplus
+_Static_assert(sizeof(struct hca_ports_entry) == 48, "the layout of an entry");
 _Static_assert(sizeof(struct hca_ports) == 16 + 12 * HCA_PORTS_BUCKETS, "the layout of the head");
+#endif
 
 #endif

@@ -349,6 +349,7 @@ int cm_port_take(struct cm_id *id)
 
 void cm_port_give(struct cm_id *id)
 {
+	struct hca_ports_entry *e;
 	u32 *link, steps;
 
 	if (!id->entry || id->life != cm_life || enter())
@@ -356,8 +357,9 @@ void cm_port_give(struct cm_id *id)
 	link = bucket(id->src.port);
 	for (steps = room(); steps && at(*link) && *link != id->entry; steps--)
 		link = &at(*link)->next;
-	if (*link == id->entry && is_own(&entries[id->entry])) {
-		if (entries[id->entry].flags & HCA_PORTS_LISTENS)
+	e = at(*link);
+	if (e && *link == id->entry && is_own(e)) {
+		if (e->flags & HCA_PORTS_LISTENS)
 			table->closed[id->src.port % HCA_PORTS_BUCKETS] = hca_now_ns();
 		take_out(link, id->entry);
 	}
