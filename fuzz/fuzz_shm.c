@@ -300,7 +300,7 @@ static void any_reply(struct shm_lane *lane)
 	if (shm_lane_room(lane, n, &at))
 		return;
 	e = at;
-	*e = (struct hca_fabric_reply){ .bytes = n, .answer = r.answer, .rnr_code = r.rnr_code, .sqpn = r.sqpn };
+	*e = (struct hca_fabric_reply){ .bytes = n, .answer = r.answer, .rnr_code = r.code, .sqpn = r.sqpn };
 	e->number = r.number;
 	e->session = r.session;
 	e->off = r.off;
