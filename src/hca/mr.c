@@ -309,7 +309,8 @@ int hca_mr_register_captured(struct hca_mr *r, struct hca_mr_pages *p)
 
 	if (err)
 		return err;
-	HCA_ASSERT(p->pages); /* or check_pages() had refused it */
+	if (!p->pages) /* check_pages() has refused that, which a checker doesn't see */
+		return hca_refuse(-EINVAL, "key 0x%x not registered: no pages", p->key);
 	/* No thread is inside with one that is invalid: its last key was waited for. */
 	if (!begin(r))
 		return hca_refuse(-EINVAL,
