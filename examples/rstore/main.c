@@ -239,7 +239,7 @@ static int with_connection(void)
 	return ret;
 }
 
-/* The port that nobody listens to. */
+/* A port without a listener. */
 static int deserted(void)
 {
 	struct sockaddr_in dst = address(1);

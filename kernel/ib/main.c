@@ -205,7 +205,7 @@ static int __init softhca_ib_init(void)
 static void __exit softhca_ib_exit(void)
 {
 	rdma_link_unregister(&link_ops);
-	/* ULPs are told that their device goes, and end what they have on it. */
+	/* Each ULP gets its remove callback, and destroys its objects of the device. */
 	ib_unregister_driver(SOFTHCA_IB_DRIVER);
 	unregister_netdevice_notifier(&netdev_notifier);
 }

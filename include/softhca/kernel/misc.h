@@ -15,7 +15,7 @@
 #include "softhca/kernel/byteorder.h"
 #include "softhca/kernel/work.h"
 
-/* --- what a compiler is told --- */
+/* --- hints for the compiler --- */
 
 #define __stringify_1(x...) #x
 #define __stringify(x...) __stringify_1(x)

@@ -76,7 +76,7 @@ typedef spinlock_t raw_spinlock_t;
 #define down_write_nested(s, subclass) down_write(s)
 #define down_read_nested(s, subclass) down_read(s)
 
-/* Which locks are of one kind is lockdep's; here a lock is told from another by its address. */
+/* lockdep has classes of locks; here the address of a lock identifies it. */
 struct lock_class_key {
 	char none;
 };
