@@ -5,6 +5,10 @@
  */
 #include "shim_cm_fixture.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/file.h>
+
 /* Peers are forked from a process that has threads by then. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
@@ -302,6 +306,33 @@ static void a_child_has_nothing_of_its_parents(void **state)
 	pair_end(&p);
 }
 
+/* A process that was stopped while it had the table: others get an error, and go on when the table is free again. */
+static void a_table_that_is_held_is_not_waited_for(void **state)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *first = new_id(ch, RDMA_PS_TCP), *id = new_id(ch, RDMA_PS_TCP);
+	char name[sizeof(fabric) + NAME_MAX + 2] = "";
+	DIR *d = opendir(fabric);
+	struct dirent *e;
+	int fd;
+
+	(void)state;
+	assert_int_equal(bind_to(first, "127.0.0.1", 0), 0);
+	while ((e = readdir(d)))
+		if (!strncmp(e->d_name, "ports.", 6))
+			snprintf(name, sizeof(name), "%s/%s", fabric, e->d_name);
+	closedir(d);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(bind_to(id, "127.0.0.1", 0), ETIMEDOUT);
+	close(fd);
+	assert_int_equal(bind_to(id, "127.0.0.1", 0), 0);
+	end_id(id);
+	end_id(first);
+	rdma_destroy_event_channel(ch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +341,7 @@ int main(void)
 		cmocka_unit_test(clients_are_killed_while_connected),
 		cmocka_unit_test(ports_are_one_space_and_the_dead_have_none),
 		cmocka_unit_test(a_child_has_nothing_of_its_parents),
+		cmocka_unit_test(a_table_that_is_held_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("shim_cm_kill", tests, make_fabric, remove_fabric);

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim/hooks.h"
@@ -23,6 +24,7 @@
 #define EPHEMERAL_COUNT 28232u
 
 #define RECENT_NS 3000000000ull
+#define LOCK_NS 4000000000ull
 
 #define FILE_BYTES (sizeof(struct hca_ports) + HCA_PORTS_MAX * sizeof(struct hca_ports_entry))
 
@@ -33,13 +35,20 @@ static int file = -1;
 
 /* --- the file --- */
 
+/* The lock of a dead process is free; that of a stopped one isn't, so a wait for it has an end. */
 static int lock_table(void)
 {
+	static const struct timespec turn = { .tv_nsec = 1000000 };
+	u64 end = hca_now_ns() + LOCK_NS;
 	int err;
 
-	do
-		err = flock(file, LOCK_EX) ? -errno : 0;
-	while (err == -EINTR);
+	while ((err = flock(file, LOCK_EX | LOCK_NB) ? -errno : 0) == -EWOULDBLOCK || err == -EINTR) {
+		if (hca_now_ns() >= end) {
+			hca_log(HCA_LOG_WARN, "fabric: a process holds the table of ports, and seems to be stopped");
+			return -ETIMEDOUT;
+		}
+		(void)nanosleep(&turn, NULL);
+	}
 	return err;
 }
 
