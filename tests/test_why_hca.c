@@ -10,7 +10,7 @@
 
 static void ended(struct hca_cq *cq, enum hca_wc_status status, u32 vendor_err)
 {
-	struct hca_wc wc;
+	struct hca_wc wc = { 0 };
 
 	assert_int_equal(hca_cq_ring_poll(&cq->ring, &wc, 1), 1);
 	assert_int_equal(wc.status, status);
