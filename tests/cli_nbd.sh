@@ -202,6 +202,12 @@ does 'a file that may not grow is an error, not the end' full
 does 'which says that there is no space' grep -q 'No space left' "$dir/fails.log"
 rm -f "$dir/sparse"
 
+# --- the server ends while a client is connected: nbdkit doesn't close its connection ---
+# shellcheck disable=SC2016
+does 'the end comes before a client leaves' on "file=$dir/disk" 'qemu-io -f raw -c "write -P 7 0 4k" -c "sleep 5000" "$uri" >/dev/null 2>&1 &
+	until [ "$(od -An -tx1 -N1 '"$dir/disk"')" = " 07" ]; do sleep 0.1; done'
+quiet 'nothing was left then'
+
 # --- the server is killed: what was flushed is there ---
 starts=0
 start() {

@@ -58,6 +58,7 @@ struct disk {
 	pthread_mutex_t lock; /* what follows */
 	pthread_cond_t freed; /* a slot */
 	pthread_cond_t moved; /* a command has ended well */
+	struct disk_user *users;
 	struct slot *free;
 	u32 n_own;
 	u32 busy[DISK_MAX_CHANNELS]; /* commands under way */
@@ -68,6 +69,7 @@ struct disk {
 /* However many slow requests of others there are, a user's next one finds its own slot. */
 struct disk_user {
 	struct disk *d;
+	struct disk_user *next; /* under the disk's lock */
 	struct slot own;
 	bool own_free; /* under the disk's lock */
 	u32 sync_errors; /* of the medium, that it knows of; atomic */
@@ -197,6 +199,8 @@ void disk_close(struct disk *d, struct why *why)
 	struct bed_account account;
 	u32 i;
 
+	while (d->users)
+		disk_leave(d->users);
 	if (d->initiator)
 		srp_initiator_destroy(d->initiator);
 	if (d->target)
@@ -224,13 +228,20 @@ struct disk_user *disk_join(struct disk *d)
 	pthread_mutex_lock(&d->lock);
 	u->own_free = d->n_own < MOST_OWN && make_slot(d, &u->own);
 	d->n_own += u->own_free;
+	u->next = d->users;
+	d->users = u;
 	pthread_mutex_unlock(&d->lock);
 	return u;
 }
 
 void disk_leave(struct disk_user *u)
 {
+	struct disk_user **at;
+
 	pthread_mutex_lock(&u->d->lock);
+	for (at = &u->d->users; *at != u; at = &(*at)->next)
+		;
+	*at = u->next;
 	u->d->n_own -= u->own_free;
 	drop_slot(&u->own);
 	pthread_mutex_unlock(&u->d->lock);

@@ -35,7 +35,7 @@ int disk_create(const struct disk_attr *attr, struct disk **out, struct why *why
 /** disk_start() - everything else. Return: 0 or -errno with @why */
 int disk_start(struct disk *d, struct why *why);
 
-/** disk_close() - started or not. What was left behind is in @why. */
+/** disk_close() - started or not. Users who haven't left are gone as well: nbdkit tells of none after it was told to end. What was left behind is in @why. */
 void disk_close(struct disk *d, struct why *why);
 
 /** disk_join() - a user, of whom any number of threads may be at work at once. Return: NULL if there is no memory */
