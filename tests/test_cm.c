@@ -531,7 +531,7 @@ static void a_request_may_take_time(void **state)
 	pass(MS / 2); /* now the REQ comes again, and is answered the same way */
 	expect_sent(0, HCA_CM_REQ, 0);
 	expect_sent(1, HCA_CM_MRA, 0);
-	expect_event(a, HCA_CM_EVENT_MRA, 0);
+	no_more_events(a);
 	accept_it();
 	settle();
 	expect_event(a, HCA_CM_EVENT_REPLY, 0);
@@ -555,37 +555,86 @@ static void a_reply_may_take_time(void **state)
 	pass(MS / 2);
 	expect_sent(1, HCA_CM_REP, 0);
 	expect_sent(0, HCA_CM_MRA, 0);
-	expect_event(b, HCA_CM_EVENT_MRA, 0);
+	no_more_events(b);
 	assert_int_equal(hca_cm_ready(a->id, NULL, 0), 0);
 	settle();
 	expect_event(b, HCA_CM_EVENT_ESTABLISHED, 0);
 	end_connection();
 }
 
-/* A peer can't hold us for ever: one MRA counts for one try. */
-static void asking_for_time_ends(void **state)
+/* The tries that come after the time that a peer asked for last no longer than others, whatever else it sends. */
+static void no_more_time(u32 from, const struct hca_cm_msg *mra)
 {
-	struct hca_cm_msg mra = { .attr = HCA_CM_MRA, .service_timeout = 31 };
-	u32 i;
+	u32 i, n = sends[from];
+
+	inject(from, mra);
+	for (i = 0; i <= RETRIES; i++) {
+		u64 ns = i ? TRY_NS : CODE_NS(SERVICE_CODE) + TRY_NS;
+
+		inject(from, mra);
+		test_clock_advance(ns - 1);
+		settle();
+		assert_int_equal(sends[from], n + i);
+		inject(from, mra);
+		test_clock_advance(1);
+		settle();
+		assert_int_equal(sends[from], n + i + 1);
+	}
+}
+
+static void a_request_takes_no_more_time(void **state)
+{
+	struct hca_cm_msg mra = { .attr = HCA_CM_MRA, .service_timeout = SERVICE_CODE };
 
 	(void)state;
 	begin_connection();
 	mra.remote_comm_id = a->id->comm_id;
-	for (i = 0; i <= RETRIES; i++) {
-		u32 n = sends[0];
-
-		inject(0, &mra);
-		inject(0, &mra); /* makes no difference */
-		expect_event(a, HCA_CM_EVENT_MRA, 0);
-		test_clock_advance(HCA_CM_WAIT_MAX_NS + TRY_NS - 1);
-		settle();
-		assert_int_equal(sends[0], n);
-		test_clock_advance(1);
-		settle();
-		assert_int_equal(sends[0], n + 1);
-	}
+	no_more_time(0, &mra);
+	expect_event(a, HCA_CM_EVENT_MRA, 0);
 	expect_event(a, HCA_CM_EVENT_UNREACHABLE, -ETIMEDOUT);
 	expect_event(b, HCA_CM_EVENT_REJECTED, 0);
+	end_connection();
+}
+
+static void a_reply_takes_no_more_time(void **state)
+{
+	struct hca_cm_msg mra = { .attr = HCA_CM_MRA, .about = HCA_CM_ABOUT_REP, .service_timeout = SERVICE_CODE };
+
+	(void)state;
+	begin_connection();
+	accept_it();
+	settle();
+	expect_event(a, HCA_CM_EVENT_REPLY, 0);
+	mra.local_comm_id = a->id->comm_id;
+	mra.remote_comm_id = b->id->comm_id;
+	no_more_time(1, &mra);
+	expect_event(b, HCA_CM_EVENT_MRA, 0);
+	expect_event(b, HCA_CM_EVENT_UNREACHABLE, -ETIMEDOUT);
+	expect_event(a, HCA_CM_EVENT_REJECTED, 0);
+	end_connection();
+}
+
+/* Nor can a peer ask for more than our end waits at all. */
+static void time_asked_for_is_limited(void **state)
+{
+	struct hca_cm_msg mra = { .attr = HCA_CM_MRA, .service_timeout = 31 };
+	u32 n;
+
+	(void)state;
+	begin_connection();
+	mra.remote_comm_id = a->id->comm_id;
+	inject(0, &mra);
+	expect_event(a, HCA_CM_EVENT_MRA, 0);
+	n = sends[0];
+	test_clock_advance(HCA_CM_WAIT_MAX_NS + TRY_NS - 1);
+	settle();
+	assert_int_equal(sends[0], n);
+	test_clock_advance(1);
+	settle();
+	assert_int_equal(sends[0], n + 1);
+	accept_it();
+	settle();
+	expect_event(a, HCA_CM_EVENT_REPLY, 0);
 	end_connection();
 }
 
@@ -913,7 +962,9 @@ int main(void)
 		T(nobody_answers_a_disconnection),
 		T(a_request_may_take_time),
 		T(a_reply_may_take_time),
-		T(asking_for_time_ends),
+		T(a_request_takes_no_more_time),
+		T(a_reply_takes_no_more_time),
+		T(time_asked_for_is_limited),
 		T(a_stale_queue_pair),
 		T(a_stale_comm_id),
 		T(our_queue_pair_is_stale),
