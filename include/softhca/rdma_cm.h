@@ -7,8 +7,9 @@
  * lead to the adapter that was registered first. All addresses are those of adapters of this process.
  *
  * Handlers are called in threads of the library that hold no lock, and may sleep: for one ID one call at a time and in
- * order, for different IDs at once. If a handler doesn't return 0, the library destroys its ID. A handler must not
- * call rdma_destroy_id() for its own ID, nor for the listener of a request. All calls may sleep.
+ * order, for different IDs at once. If a handler doesn't return 0, the library destroys its ID; of a request that is the
+ * new ID, and the peer is rejected. A handler must not call rdma_destroy_id() for its own ID, nor for the listener of a
+ * request: in Linux that is a deadlock. All calls may sleep.
  */
 #ifndef SOFTHCA_RDMA_CM_H
 #define SOFTHCA_RDMA_CM_H
@@ -238,7 +239,8 @@ int softhca_addr_del(struct ib_device *device, const struct sockaddr *addr);
 struct rdma_cm_id *rdma_create_id(struct net *net, rdma_cm_event_handler event_handler, void *context,
 				  enum rdma_ucm_port_space ps, enum ib_qp_type qp_type);
 
-/** rdma_destroy_id() - when this returns, no call of the handler is under way, and none follows; the peer is notified. Destroy the queue pair before. */
+/** rdma_destroy_id() - when this returns, no call of the handler is under way, and none follows; the peer is notified. Destroy the queue pair
+ *	before. In the ID's own handler this is a mistake, which is reported; the ID then ends when the handler has returned. */
 void rdma_destroy_id(struct rdma_cm_id *id);
 
 /**

@@ -113,6 +113,8 @@ struct ib_cma_id {
 	struct ib_cma_msg open; /* a REQ or a REP */
 	struct ib_cma_msg end;
 	struct hca_eq_node node; /* calls the handler */
+	uintptr_t in_handler; /* atomic: hca_context() of the thread that is in a handler of it, or of a request to it; or 0 */
+	bool destroyed; /* in that handler, by that thread */
 	struct ib_cma_id *next_reap;
 };
 
@@ -191,7 +193,7 @@ int ib_cma_refuse(struct ib_cma_id *id, int err, const char *call, const char *w
 /** ib_cma_move() - from a state to another one. Return: 0; -EINVAL: it is in none of @from, a mask of states. */
 int ib_cma_move(struct ib_cma_id *id, u32 from, enum ib_cma_state to);
 
-/** ib_cma_end() - no call of its handler is under way when this returns, and the ID is gone. May sleep; not from its handler. */
+/** ib_cma_end() - no call of its handler is under way when this returns, and the ID is gone. May sleep. In its handler: refused, and it ends afterwards. */
 void ib_cma_end(struct ib_cma_id *id);
 
 /** ib_cma_listen_on() - on one more adapter. Under ib_cma_lock(). Return: 0; -EADDRINUSE, -ENOMEM, -ENOSPC. */
