@@ -331,7 +331,7 @@ static void login_refused(struct srp_bed *bed, const void *iu, u32 len, u32 reas
 
 static void login_refused_req(struct srp_bed *bed, const struct srp_login_req *req, u32 reason)
 {
-	u8 iu[64];
+	u8 iu[SRP_CM_PRIVATE];
 
 	srp_login_req_encode(iu, sizeof(iu), req);
 	login_refused(bed, iu, sizeof(iu), reason);
@@ -339,7 +339,7 @@ static void login_refused_req(struct srp_bed *bed, const struct srp_login_req *r
 
 static void test_logins(void **state)
 {
-	struct srp_target_attr attr = { .name = "disk", .max_channels = 2 };
+	struct srp_target_attr attr = { .name = DISK, .max_channels = 2 };
 	struct srp_login_req req = raw_login_req(1);
 	struct srp_target_stats st;
 	struct srp_target *t, *twice;
@@ -359,10 +359,11 @@ static void test_logins(void **state)
 	assert_int_equal(srp_target_create(&attr, &t), 0);
 	assert_int_equal(srp_target_create(&attr, &twice), -EADDRINUSE);
 	srp_login_req_encode(iu, sizeof(iu), &req);
+	/* Zeros stand for what isn't there: no formats, and then no initiator port. */
 	login_refused(&b, iu, 0, SRP_REJ_CHANNEL);
-	login_refused(&b, iu, 63, SRP_REJ_CHANNEL);
-	iu[0] = SRP_CMD;
-	login_refused(&b, iu, 64, SRP_REJ_CHANNEL);
+	login_refused(&b, iu, 14, SRP_REJ_CHANNEL);
+	iu[offsetof(struct srp_wire_login_req, type)] = SRP_CMD;
+	login_refused(&b, iu, SRP_CM_PRIVATE, SRP_REJ_CHANNEL);
 	login_refused_req(&b, &req, SRP_REJ_FORMAT);
 	req.formats = SRP_FMT_DIRECT;
 	req.it_iu_len = 63;
@@ -415,8 +416,8 @@ static void test_logins(void **state)
 
 static void test_indirect_refused(void **state)
 {
-	struct srp_target_attr attr = { .name = "disk", .no_indirect = true };
-	struct srp_initiator_attr ia = { .name = "disk" };
+	struct srp_target_attr attr = { .name = DISK, .no_indirect = true };
+	struct srp_initiator_attr ia = { .name = DISK };
 	struct srp_initiator *ini;
 	struct srp_target *t;
 	struct srp_bed b;

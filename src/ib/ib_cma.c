@@ -278,11 +278,7 @@ int rdma_create_qp(struct rdma_cm_id *ib, struct ib_pd *pd, struct ib_qp_init_at
 
 void rdma_destroy_qp(struct rdma_cm_id *id)
 {
-	struct ib_qp *qp = id->qp;
-
-	id->qp = NULL;
-	if (qp)
-		ib_destroy_qp(qp);
+	ib_cma_qp_destroy(ib_cma_of(id));
 }
 
 /* --- the active side --- */

@@ -79,6 +79,7 @@ struct ib_cma_id {
 	struct list_head on_dev; /* the device's lock */
 	struct sa_path_rec path;
 	struct hca_ah_attr to;
+	u32 qp_busy; /* atomic: a thread modifies or destroys @ib.qp */
 	u32 qp_num;
 	u32 psn; /* that we send from */
 	bool srq;
@@ -113,7 +114,8 @@ struct ib_cma_id {
 	struct ib_cma_msg open; /* a REQ or a REP */
 	struct ib_cma_msg end;
 	struct hca_eq_node node; /* calls the handler */
-	uintptr_t in_handler; /* atomic: hca_context() of the thread that is in a handler of it, or of a request to it; or 0 */
+	uintptr_t
+		in_handler; /* atomic: hca_context() of the thread that is in a handler of it, or of a request to it; or 0 */
 	bool destroyed; /* in that handler, by that thread */
 	struct ib_cma_id *next_reap;
 };
@@ -175,6 +177,9 @@ int ib_cma_qp_ready(struct ib_cma_id *id);
 
 /** ib_cma_qp_error() - if there is a queue pair */
 void ib_cma_qp_error(struct ib_cma_id *id);
+
+/** ib_cma_qp_destroy() - if there is a queue pair. May sleep. */
+void ib_cma_qp_destroy(struct ib_cma_id *id);
 
 /* --- ib_cma_event.c --- */
 
