@@ -243,14 +243,25 @@ static void slow_answers(void **state)
 	assert_int_equal(softhca_addr_add(c.dev, ip("10.0.0.3", 0)), 0);
 	ulp.quiet = true;
 	begin(&client, "10.0.0.3", PORT);
-	assert_int_equal(vk_device_gone(&c), 0);
 	assert_int_equal(rdma_resolve_route(client.id, 1), 0);
 	let_pass(MS);
+	assert_int_equal(vk_device_gone(&c), 0);
 	ulp.param.qp_num = 77;
 	assert_int_equal(rdma_connect(client.id, &ulp.param), 0);
 	let_pass(100000 * MS);
 	expect_resolved(&client);
 	expect(&client, RDMA_CM_EVENT_UNREACHABLE, -ETIMEDOUT);
+	no_more(&client);
+	destroy(&client);
+	/* It goes before the path to it is asked for. */
+	assert_int_equal(vk_device(&c, true, MACHINE_DIRECT), 0);
+	assert_int_equal(softhca_addr_add(c.dev, ip("10.0.0.3", 0)), 0);
+	begin(&client, "10.0.0.3", PORT);
+	assert_int_equal(vk_device_gone(&c), 0);
+	assert_int_equal(rdma_resolve_route(client.id, 1), 0);
+	let_pass(MS);
+	expect(&client, RDMA_CM_EVENT_ADDR_RESOLVED, 0);
+	expect(&client, RDMA_CM_EVENT_ROUTE_ERROR, -EHOSTUNREACH);
 	no_more(&client);
 	destroy(&client);
 	close_all();

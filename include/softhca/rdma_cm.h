@@ -262,7 +262,12 @@ int rdma_bind_addr(struct rdma_cm_id *id, struct sockaddr *addr);
 int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *src_addr, const struct sockaddr *dst_addr,
 		      unsigned long timeout_ms);
 
-/** rdma_resolve_route() - the path; event: RDMA_CM_EVENT_ROUTE_RESOLVED. Return: 0; -EINVAL: no address is resolved. */
+/**
+ * rdma_resolve_route() - the path, from the subnet administration of the destination's adapter
+ *
+ * Event: RDMA_CM_EVENT_ROUTE_RESOLVED, or RDMA_CM_EVENT_ROUTE_ERROR with -EHOSTUNREACH: that adapter is gone. Return: 0; -EINVAL: no address is
+ * resolved.
+ */
 int rdma_resolve_route(struct rdma_cm_id *id, unsigned long timeout_ms);
 
 /** rdma_create_qp() - a queue pair in INIT (datagrams: in RTS); the other calls move it on. Return: 0; -EINVAL: @pd is of another adapter, or the ID has a queue pair; or as ib_create_qp(). */

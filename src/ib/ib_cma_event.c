@@ -533,6 +533,9 @@ static void step(struct ib_cma_id *id, enum rdma_cm_event_type type)
 	case RDMA_CM_EVENT_ROUTE_RESOLVED:
 		id->state = IB_CMA_ROUTE_RESOLVED;
 		break;
+	case RDMA_CM_EVENT_ROUTE_ERROR:
+		id->state = IB_CMA_ADDR_RESOLVED;
+		break;
 	default:
 		break;
 	}
