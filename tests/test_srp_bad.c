@@ -434,6 +434,61 @@ static void test_indirect_refused(void **state)
 	bed_close(&b);
 }
 
+/* --- a target of rdma_cm's own calls --- */
+
+struct listened {
+	u8 data[256];
+	u32 len, events;
+};
+
+static int on_login(struct rdma_cm_id *id, struct rdma_cm_event *event)
+{
+	const struct srp_login_rej rej = { .reason = SRP_REJ_LIMIT };
+	struct srp_wire_login_rej iu;
+	struct listened *l = id->context;
+
+	if (event->event != RDMA_CM_EVENT_CONNECT_REQUEST)
+		return 0;
+	l->len = event->param.conn.private_data_len;
+	memcpy(l->data, event->param.conn.private_data, l->len);
+	srp_login_rej_encode(&iu, sizeof(iu), &rej);
+	if (!rdma_reject(id, &iu, sizeof(iu), IB_CM_REJ_CONSUMER_DEFINED))
+		__atomic_fetch_add(&l->events, 1, __ATOMIC_ACQ_REL);
+	return 1;
+}
+
+/* What an initiator sends is private data of a REQ to a port of TCP's space; and what it reads, of a REJ. */
+static void test_login_is_private_data(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(5555),
+				    .sin_addr.s_addr = htonl(0x0a000002) };
+	struct srp_initiator_attr ia = { .name = DISK, .memory = SRP_MEMORY_ALL };
+	struct listened l = { .len = 0 };
+	struct srp_initiator *ini;
+	struct rdma_cm_id *id;
+	struct srp_bed b;
+
+	(void)state;
+	bed_open(&b, MACHINE_DIRECT, 0);
+	id = rdma_create_id(&init_net, on_login, &l, RDMA_PS_TCP, IB_QPT_RC);
+	assert_false(IS_ERR(id));
+	assert_int_equal(rdma_bind_addr(id, (struct sockaddr *)&addr), 0);
+	assert_int_equal(rdma_listen(id, 0), 0);
+	ia.device = b.dev[0];
+	memset(ia.port_id, 0x5a, sizeof(ia.port_id));
+	assert_int_equal(srp_initiator_connect(&ia, &ini), -ECONNREFUSED);
+	assert_int_equal(__atomic_load_n(&l.events, __ATOMIC_ACQUIRE), 1);
+	assert_int_equal(l.len, 56);
+	assert_int_equal(l.data[8] << 8 | l.data[9], SRP_FMT_DIRECT | SRP_FMT_INDIRECT);
+	assert_int_equal(l.data[10], SRP_MULTICHAN_SINGLE);
+	assert_int_equal(l.data[11], SRP_LOGIN_REQ);
+	assert_int_equal(l.data[14] << 8 | l.data[15], 500);
+	assert_memory_equal(l.data + 16, ia.port_id, 16);
+	rdma_destroy_id(id);
+	bed_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_outside),
 		cmocka_unit_test(test_overrun),
 		cmocka_unit_test(test_logins),
+		cmocka_unit_test(test_login_is_private_data),
 		cmocka_unit_test(test_indirect_refused),
 	};
 
