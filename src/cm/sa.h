@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A small subnet administration, for wires without a subnet manager (IBTA vol. 1, 15.2): each adapter answers for the
- * paths that end at its own port. It answers SubnAdmGet() of a PathRecord, and Get() of ClassPortInfo for its own
+ * paths that end at its own port. It answers the methods SubnAdmGet of a PathRecord, and Get of ClassPortInfo for its own
  * class and for the communication manager's. Tables of records, which need RMPP, it refuses. Pure functions.
  */
 #ifndef HCA_CM_SA_H
