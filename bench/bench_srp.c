@@ -16,6 +16,7 @@
 #include "srp/lun.h"
 #include "srp/srp.h"
 
+#define PORT 5555
 #define DEPTH 32u
 #define SMALL 4096u
 #define LARGE (1u << 20)
@@ -110,13 +111,12 @@ struct rig_def {
 static int rig_open(struct rig *r, const struct rig_def *def, const struct bench_file *f)
 {
 	const struct device_attr da = { .name = "initiator" };
+	char name[SRP_CM_NAME];
 	struct ib_dma_config config = { .ledger = false };
-	struct srp_target_attr ta = { .scsi = &r->scsi, .name = def->bed.machine.name };
-	struct srp_initiator_attr ia = { .name = def->bed.machine.name,
-					 .channels = def->channels,
-					 .memory = def->memory,
-					 .depth = DEPTH,
-					 .max_sg = 8 };
+	struct srp_target_attr ta = { .scsi = &r->scsi, .name = name };
+	struct srp_initiator_attr ia = {
+		.name = name, .channels = def->channels, .memory = def->memory, .depth = DEPTH, .max_sg = 8
+	};
 	char why[200];
 	int err;
 
@@ -131,7 +131,9 @@ static int rig_open(struct rig *r, const struct rig_def *def, const struct bench
 	scsi_device_init(&r->scsi, &r->lun);
 	ta.device = r->target.ib;
 	ia.device = r->initiator.ib;
-	err = srp_target_create(&ta, &r->t);
+	err = srp_name(ta.device, PORT, name);
+	if (!err)
+		err = srp_target_create(&ta, &r->t);
 	if (err)
 		return bench_fail("no SRP target: %s", strerror(-err));
 	err = srp_initiator_connect(&ia, &r->ini);

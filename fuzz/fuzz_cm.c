@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cm/private.h"
+#include "cm/sa.h"
 #include "fuzz_input.h"
 #include "test_os.h"
 
@@ -33,7 +34,7 @@ static struct user users[USERS];
 static u8 mad[MADS][HCA_MAD_BYTES]; /* the last ones that were sent */
 static u32 sends;
 
-/* The state never goes back; an MRA may be told of again. */
+/* The state never goes back. */
 static u32 place_of(enum hca_cm_event_type type)
 {
 	static const u32 place[] = {
@@ -73,7 +74,7 @@ static void handler(struct hca_cm_id *id, const struct hca_cm_event *event)
 		id->context = u;
 	}
 	MUST(u->id == id && !u->inside);
-	MUST(place_of(event->type) > u->told || (event->type == HCA_CM_EVENT_MRA && u->told == 2));
+	MUST(place_of(event->type) > u->told);
 	u->told = place_of(event->type);
 	MUST(!event->msg || event->msg->private_len == hca_cm_private_room(event->msg->attr));
 	u->inside = true;
@@ -204,6 +205,27 @@ static void make_id(void)
 	MUST(!hca_cm_create(&cm, handler, u, &u->id));
 }
 
+/* What is a question has one answer, which is none itself, and has a path or says why not. */
+static void ask_sa(const u8 *what, u32 len)
+{
+	static const struct hca_gid gid = { .raw = { 0xfe, 0x80 } };
+	u8 out[HCA_MAD_BYTES], again[HCA_MAD_BYTES], zeros[64] = { 0 };
+	struct hca_sa_path path;
+	struct hca_gids gids;
+	u32 index;
+
+	hca_gids_init(&gids);
+	MUST(!hca_gid_add(&gids, &gid, &index));
+	if (hca_sa_answer(&gids, 1, 2, what, len, out))
+		return;
+	MUST(len == HCA_MAD_BYTES && out[3] == (what[3] | HCA_MAD_RESPONSE) && !memcmp(out + 8, what + 8, 8));
+	MUST(hca_sa_answer(&gids, 1, 2, out, sizeof(out), again));
+	if (out[1] != HCA_MAD_CLASS_SA || out[17] != HCA_SA_PATH_RECORD || out[16])
+		return;
+	hca_sa_get(out + HCA_SA_DATA, &path);
+	MUST(out[4] || out[5] ? !memcmp(out + HCA_SA_DATA, zeros, 64) : path.dlid == 1 && path.slid == 2);
+}
+
 /* What the decoder takes it can write again, but for reserved bits. */
 static void bring(const u8 *what, u32 len)
 {
@@ -220,6 +242,7 @@ static void bring(const u8 *what, u32 len)
 		m.private_data = n.private_data = m.ari = n.ari = NULL;
 		MUST(!memcmp(&m, &n, sizeof(m)));
 	}
+	ask_sa(exact, len);
 	hca_cm_recv(&cm, &from, exact, len);
 	free(exact);
 }
@@ -267,6 +290,12 @@ static void bring_raw(void)
 		memcpy(raw, header, sizeof(header));
 		raw[16] = 0;
 		raw[17] = (u8)(HCA_CM_ATTR_FIRST + raw[17] % HCA_CM_ATTRS);
+	} else if (choose(2)) {
+		const u8 header[] = { 1, HCA_MAD_CLASS_SA, HCA_SA_CLASS_VERSION, HCA_MAD_GET };
+
+		memcpy(raw, header, sizeof(header));
+		raw[16] = 0;
+		raw[17] = choose(4) ? HCA_SA_PATH_RECORD : HCA_MAD_CLASS_PORT_INFO;
 	}
 	bring(raw, n);
 }

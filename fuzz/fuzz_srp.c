@@ -80,11 +80,12 @@ static void decode(const u8 *in, u32 len)
 
 static struct ib_device *dev[2];
 static struct srp_target *target;
+static char name[SRP_CM_NAME];
 
 static void setup(void)
 {
 	const struct machine_attr attr = { .platform = MACHINE_IOMMU, .low_bytes = 16u << 20 };
-	struct srp_target_attr ta = { .name = "fuzz", .depth = 4, .chunk = 8192, .max_table = 16 };
+	struct srp_target_attr ta = { .name = name, .depth = 4, .chunk = 8192, .max_table = 16 };
 	static struct scsi_device scsi;
 	static u8 disk[DISK];
 	static struct lun lun;
@@ -103,7 +104,7 @@ static void setup(void)
 	scsi_device_init(&scsi, &lun);
 	ta.device = dev[1];
 	ta.scsi = &scsi;
-	must(!srp_target_create(&ta, &target));
+	must(!srp_name(dev[1], 5555, name) && !srp_target_create(&ta, &target));
 }
 
 struct peer {
@@ -111,18 +112,26 @@ struct peer {
 	struct srp_mem mem;
 	struct srp_qp q;
 	struct srp_cm_conn *conn;
-	struct srp_cm_addr addr;
 	u32 answer; /* atomic: 1 accepted, 2 rejected */
 };
 
-static void on_event(void *ctx, const struct srp_cm_event *ev)
+static bool on_event(void *ctx, const struct srp_cm_event *ev)
 {
 	struct peer *p = ctx;
 
-	if (ev->what == SRP_CM_ACCEPTED)
-		p->addr = ev->peer;
 	if (ev->what != SRP_CM_GONE)
-		__atomic_store_n(&p->answer, ev->what == SRP_CM_ACCEPTED ? 1 : 2, __ATOMIC_RELEASE);
+		__atomic_store_n(&p->answer, ev->what == SRP_CM_REJECTED ? 2 : 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Return: it is a good one. */
+static bool wait_answer(struct peer *p)
+{
+	u32 answer;
+
+	while (!(answer = __atomic_exchange_n(&p->answer, 0, __ATOMIC_ACQUIRE)))
+		usleep(10);
+	return answer == 1;
 }
 
 static void post_recv(struct peer *p, u64 i)
@@ -136,10 +145,7 @@ static void post_recv(struct peer *p, u64 i)
 /* Return: logged in. @login: bytes of the request, or NULL for a good one */
 static bool peer_open(struct peer *p, const u8 *login, u32 len)
 {
-	struct srp_qp_attr attr = { .poll = IB_POLL_DIRECT,
-				    .sends = 64,
-				    .recvs = RECVS,
-				    .access = IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_WRITE };
+	struct srp_qp_attr attr = { .poll = IB_POLL_DIRECT, .sends = 64, .recvs = RECVS };
 	struct srp_login_req req = { .it_iu_len = 500, .formats = SRP_FMT_DIRECT | SRP_FMT_INDIRECT };
 	u8 iu[64];
 	u32 i;
@@ -147,22 +153,21 @@ static bool peer_open(struct peer *p, const u8 *login, u32 len)
 	memset(p, 0, sizeof(*p));
 	p->pd = ib_alloc_pd(dev[0], IB_PD_UNSAFE_GLOBAL_RKEY);
 	must(!IS_ERR(p->pd) && !srp_mem_make(&p->mem, dev[0], BYTES));
+	must(!srp_cm_open(dev[0], name, on_event, p, &p->conn) && wait_answer(p));
 	attr.pd = p->pd;
+	attr.id = p->conn->id;
 	must(!srp_qp_make(&p->q, &attr));
 	for (i = 0; i < RECVS; i++)
 		post_recv(p, i);
 	srp_login_req_encode(iu, sizeof(iu), &req);
-	must(!srp_cm_local()->ops->connect(srp_cm_local(), "fuzz", &p->q.self, login ? login : iu,
-					   login ? len : sizeof(iu), on_event, p, &p->conn));
-	while (!__atomic_load_n(&p->answer, __ATOMIC_ACQUIRE))
-		usleep(10);
-	return p->answer == 1 && !srp_qp_start(&p->q, &p->addr);
+	must(!srp_cm_connect(p->conn, login ? login : iu, login ? len : SRP_CM_PRIVATE));
+	return wait_answer(p);
 }
 
 static void peer_close(struct peer *p)
 {
-	srp_cm_local()->ops->close(p->conn);
 	srp_qp_drop(&p->q);
+	srp_cm_close(p->conn);
 	srp_mem_drop(&p->mem);
 	must(!ib_dealloc_pd(p->pd));
 }

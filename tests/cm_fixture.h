@@ -353,4 +353,14 @@ static inline void end_connection(void)
 	close_cms();
 }
 
+static inline void inject(u32 to, const struct hca_cm_msg *msg)
+{
+	struct hca_ah_attr from = way_to(!to);
+	u8 mad[HCA_MAD_BYTES];
+
+	assert_int_equal(hca_cm_encode(msg, mad), 0);
+	hca_cm_recv(&cms[to], &from, mad, sizeof(mad));
+	settle();
+}
+
 #endif

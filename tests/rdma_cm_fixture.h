@@ -45,6 +45,8 @@ static struct {
 	bool answer; /* the passive one disconnects when it is told to */
 	int give_up; /* the active one's handler returns this at give_up_at */
 	enum rdma_cm_event_type give_up_at;
+	bool destroys; /* its handler doesn't return that, but destroys its ID there, which it must not */
+	struct conn *ends; /* the passive one's handler destroys this in the event of a request; itself: the new ID */
 	struct rdma_conn_param param, accept;
 } ulp;
 
@@ -123,7 +125,10 @@ static inline int on_active(struct rdma_cm_id *id, struct rdma_cm_event *event)
 	if (ulp.give_up && event->event == ulp.give_up_at) {
 		c->gone = true;
 		rdma_destroy_qp(id);
-		return ulp.give_up;
+		if (!ulp.destroys)
+			return ulp.give_up;
+		rdma_destroy_id(id);
+		return 0;
 	}
 	if (ulp.quiet)
 		return 0;
@@ -165,6 +170,13 @@ static inline int on_passive(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		rdma_destroy_id(client.id);
 		client.id = NULL;
 		return 0;
+	}
+	if (ulp.ends) {
+		ulp.ends = ulp.ends == &peers[0] ? c : ulp.ends;
+		ulp.ends->gone = true;
+		rdma_destroy_id(ulp.ends->id);
+		if (ulp.ends == c)
+			return 0;
 	}
 	if (ulp.refuse) {
 		c->gone = true;

@@ -12,39 +12,38 @@
 
 struct fake {
 	struct raw raw;
-	struct srp_cm_conn *request;
+	struct srp_cm_listener *listener;
 	struct srp_login_rsp rsp;
 	u32 logins; /* atomic */
 };
 
-__attribute__((unused)) static void fake_request(void *ctx, const struct srp_cm_event *ev)
+__attribute__((unused)) static bool fake_request(void *ctx, const struct srp_cm_event *ev)
 {
 	struct fake *f = ctx;
 	u8 iu[64];
 
-	if (__atomic_fetch_add(&f->logins, 1, __ATOMIC_ACQ_REL)) {
-		srp_cm_local()->ops->reject(ev->conn, NULL, 0);
-		return;
-	}
+	if (__atomic_fetch_add(&f->logins, 1, __ATOMIC_ACQ_REL))
+		return false;
 	f->raw.conn = ev->conn;
-	assert_int_equal(srp_qp_start(&f->raw.q, &ev->peer), 0);
+	raw_open_qp(&f->raw);
 	srp_login_rsp_encode(iu, sizeof(iu), &f->rsp);
-	assert_int_equal(srp_cm_local()->ops->accept(ev->conn, &f->raw.q.self, iu, 52, raw_event, &f->raw), 0);
+	assert_int_equal(srp_cm_accept(ev->conn, iu, 52, raw_event, &f->raw), 0);
+	return true;
 }
 
 __attribute__((unused)) static void fake_open(struct fake *f, struct srp_bed *b)
 {
 	memset(f, 0, sizeof(*f));
-	raw_open(&f->raw, b->dev[1]);
+	raw_open_memory(&f->raw, b->dev[1]);
 	f->rsp = (struct srp_login_rsp){
 		.delta = 8, .it_iu_len = 600, .ti_iu_len = 64, .formats = SRP_FMT_DIRECT | SRP_FMT_INDIRECT
 	};
-	assert_int_equal(srp_cm_local()->ops->listen(srp_cm_local(), "disk", fake_request, f), 0);
+	assert_int_equal(srp_cm_listen(b->dev[1], DISK, fake_request, f, &f->listener), 0);
 }
 
 __attribute__((unused)) static void fake_close(struct fake *f)
 {
-	srp_cm_local()->ops->unlisten(srp_cm_local(), "disk");
+	srp_cm_unlisten(f->listener);
 	raw_close(&f->raw);
 }
 
@@ -90,7 +89,7 @@ __attribute__((unused)) static struct srp_initiator *connect_with(struct srp_bed
 
 	memset(told, 0, sizeof(*told));
 	attr->device = b->dev[0];
-	attr->name = "disk";
+	attr->name = DISK;
 	attr->state = on_state;
 	attr->event = on_event;
 	attr->ctx = told;

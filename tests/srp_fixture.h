@@ -24,6 +24,10 @@
 #define DISK_BYTES (8 * MIB)
 #define BLOCK 512u
 
+/* Where the target listens, by the address of its adapter; and the other one's. */
+#define DISK "10.0.0.2:5555"
+#define OTHER "10.0.0.2:5556"
+
 struct srp_bed {
 	struct machine *machine;
 	struct device *bus[2];
@@ -44,6 +48,14 @@ static void bed_misuse(void *ctx, const struct hca_misuse_report *r)
 	fprintf(stderr, "# ledger: %s\n", line);
 }
 
+/* 10.0.0.@last */
+static void bed_addr(struct ib_device *dev, u32 last)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000000u + last) };
+
+	assert_int_equal(softhca_addr_add(dev, (struct sockaddr *)&addr), 0);
+}
+
 static void bed_device(struct srp_bed *b, int i, const char *name, bool dma, bool ledger)
 {
 	struct ib_dma_config config = { .ledger = ledger, .report = bed_misuse, .ctx = &b->misuses };
@@ -54,6 +66,7 @@ static void bed_device(struct srp_bed *b, int i, const char *name, bool dma, boo
 	assert_int_equal(dma ? dmahca_create(b->bus[i], name, &config, &b->dev[i]) :
 			       ipath_create(b->bus[i], name, IPATH_HIGHMEM_TAGGED, &config, &b->dev[i]),
 			 0);
+	bed_addr(b->dev[i], 1 + (u32)i);
 }
 
 /* @pair: bit 0: the initiator does DMA; bit 1: the target does */
@@ -96,7 +109,7 @@ __attribute__((unused)) static void bed_close(struct srp_bed *b)
 
 __attribute__((unused)) static struct srp_target *bed_target(struct srp_bed *b, enum ib_poll_context poll)
 {
-	struct srp_target_attr attr = { .device = b->dev[1], .scsi = &b->scsi, .name = "disk", .poll = poll };
+	struct srp_target_attr attr = { .device = b->dev[1], .scsi = &b->scsi, .name = DISK, .poll = poll };
 	struct srp_target *t;
 
 	assert_int_equal(srp_target_create(&attr, &t), 0);
@@ -105,7 +118,7 @@ __attribute__((unused)) static struct srp_target *bed_target(struct srp_bed *b, 
 
 __attribute__((unused)) static struct srp_initiator *bed_initiator(struct srp_bed *b, enum srp_memory memory)
 {
-	struct srp_initiator_attr attr = { .device = b->dev[0], .name = "disk", .memory = memory };
+	struct srp_initiator_attr attr = { .device = b->dev[0], .name = DISK, .memory = memory };
 	struct srp_initiator *ini;
 
 	assert_int_equal(srp_initiator_connect(&attr, &ini), 0);

@@ -18,8 +18,8 @@ struct raw {
 	struct ib_pd *pd;
 	struct srp_mem mem;
 	struct srp_cm_conn *conn;
-	struct srp_cm_addr peer;
 	struct ib_cqe cqe;
+	u32 ready; /* atomic */
 	bool accepted, rejected;
 	u32 gone; /* atomic */
 	u32 reason;
@@ -41,43 +41,42 @@ static void raw_post_recv(struct raw *r, u64 i)
 		r->broken = true;
 }
 
-static void raw_open(struct raw *r, struct ib_device *dev)
+/* Memory alone. */
+static void raw_open_memory(struct raw *r, struct ib_device *dev)
 {
-	struct srp_qp_attr attr = {
-		.poll = IB_POLL_DIRECT,
-		.sends = 128,
-		.recvs = RAW_RECVS,
-		.access = IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_WRITE,
-	};
-	u32 i;
-
 	memset(r, 0, sizeof(*r));
 	r->pd = ib_alloc_pd(dev, IB_PD_UNSAFE_GLOBAL_RKEY);
 	assert_false(IS_ERR(r->pd));
 	assert_int_equal(srp_mem_make(&r->mem, dev, RAW_BYTES), 0);
-	attr.pd = r->pd;
+}
+
+/* Its queue pair, for the connection that it has. */
+static void raw_open_qp(struct raw *r)
+{
+	struct srp_qp_attr attr = {
+		.id = r->conn->id,
+		.pd = r->pd,
+		.poll = IB_POLL_DIRECT,
+		.sends = 128,
+		.recvs = RAW_RECVS,
+	};
+	u32 i;
+
 	assert_int_equal(srp_qp_make(&r->q, &attr), 0);
 	for (i = 0; i < RAW_RECVS; i++)
 		raw_post_recv(r, i);
 }
 
-static void raw_close(struct raw *r)
-{
-	if (r->conn)
-		srp_cm_local()->ops->close(r->conn);
-	srp_qp_drop(&r->q);
-	srp_mem_drop(&r->mem);
-	assert_int_equal(ib_dealloc_pd(r->pd), 0);
-}
-
-static void raw_event(void *ctx, const struct srp_cm_event *ev)
+static bool raw_event(void *ctx, const struct srp_cm_event *ev)
 {
 	struct raw *r = ctx;
 	struct srp_login_rej rej;
 
 	switch (ev->what) {
+	case SRP_CM_READY:
+		__atomic_store_n(&r->ready, 1, __ATOMIC_RELEASE);
+		break;
 	case SRP_CM_ACCEPTED:
-		r->peer = ev->peer;
 		srp_login_rsp_decode(ev->data, ev->len, &r->rsp);
 		__atomic_store_n(&r->accepted, true, __ATOMIC_RELEASE);
 		break;
@@ -90,6 +89,7 @@ static void raw_event(void *ctx, const struct srp_cm_event *ev)
 		__atomic_store_n(&r->gone, 1, __ATOMIC_RELEASE);
 		break;
 	}
+	return true;
 }
 
 /* A condition that another thread makes true within two seconds. */
@@ -101,19 +101,34 @@ static void raw_event(void *ctx, const struct srp_cm_event *ev)
 		(cond); \
 	})
 
-/* Return: accepted? */
-static bool raw_login_bytes(struct raw *r, const void *iu, u32 len)
+/* Ready to log in at the target. */
+__attribute__((unused)) static void raw_open(struct raw *r, struct ib_device *dev)
 {
-	assert_int_equal(
-		srp_cm_local()->ops->connect(srp_cm_local(), "disk", &r->q.self, iu, len, raw_event, r, &r->conn), 0);
+	raw_open_memory(r, dev);
+	assert_int_equal(srp_cm_open(dev, DISK, raw_event, r, &r->conn), 0);
+	assert_true(eventually(__atomic_load_n(&r->ready, __ATOMIC_ACQUIRE)));
+	raw_open_qp(r);
+}
+
+static void raw_close(struct raw *r)
+{
+	srp_qp_drop(&r->q);
+	if (r->conn)
+		srp_cm_close(r->conn);
+	srp_mem_drop(&r->mem);
+	assert_int_equal(ib_dealloc_pd(r->pd), 0);
+}
+
+/* Return: accepted? */
+__attribute__((unused)) static bool raw_login_bytes(struct raw *r, const void *iu, u32 len)
+{
+	assert_int_equal(srp_cm_connect(r->conn, iu, len), 0);
 	assert_true(eventually(__atomic_load_n(&r->accepted, __ATOMIC_ACQUIRE) ||
 			       __atomic_load_n(&r->rejected, __ATOMIC_ACQUIRE)));
-	if (r->accepted)
-		assert_int_equal(srp_qp_start(&r->q, &r->peer), 0);
 	return r->accepted;
 }
 
-static struct srp_login_req raw_login_req(u8 port)
+__attribute__((unused)) static struct srp_login_req raw_login_req(u8 port)
 {
 	struct srp_login_req req = { .tag = 7, .it_iu_len = 500, .formats = SRP_FMT_DIRECT | SRP_FMT_INDIRECT };
 
@@ -123,9 +138,9 @@ static struct srp_login_req raw_login_req(u8 port)
 
 __attribute__((unused)) static bool raw_login(struct raw *r, const struct srp_login_req *req)
 {
-	u8 iu[64];
+	u8 iu[SRP_CM_PRIVATE];
 
-	assert_int_equal(srp_login_req_encode(iu, sizeof(iu), req), 64);
+	assert_int_equal(srp_login_req_encode(iu, sizeof(iu), req), sizeof(iu));
 	return raw_login_bytes(r, iu, sizeof(iu));
 }
 

@@ -6,6 +6,7 @@
 #include "engine_fixture.h"
 
 #include "cm/gsi.h"
+#include "cm/sa.h"
 #include "no_leaks.h"
 
 #define SERVICE 0x1061f90ull
@@ -227,6 +228,37 @@ static void only_queue_pair_1_speaks(void **state)
 	finish();
 }
 
+/* A question for a path to the second adapter goes to its queue pair 1, and the answer comes to ours. */
+static void a_path_is_asked_for(void **state)
+{
+	u8 mad[HCA_MAD_BYTES] = { 1,	       HCA_MAD_CLASS_SA,	  HCA_SA_CLASS_VERSION,
+				  HCA_MAD_GET, [17] = HCA_SA_PATH_RECORD, [55] = HCA_SA_DLID };
+	const struct hca_sge sge = { .addr = (uintptr_t)mad, .length = sizeof(mad) };
+	struct hca_send_wr wr = { .sge = &sge, .num_sge = 1, .opcode = HCA_WR_SEND, .flags = HCA_SEND_INLINE };
+	struct hca_sa_path path = { 0 };
+	const u8 *got;
+
+	(void)state;
+	open_ends();
+	path.dlid = (u16)b.hca.lid;
+	assert_int_equal(hca_sa_put(&path, mad + HCA_SA_DATA), 0);
+	wr.ud.dlid = b.hca.lid;
+	wr.ud.qpn = HCA_GSI_QPN;
+	wr.ud.qkey = HCA_GSI_QKEY;
+	assert_int_equal(hca_post_send(ends[0].gsi.qp, &wr), 0);
+	let_pass(QUIET);
+	/* It is the first that came, and for nobody here. */
+	got = ends[0].gsi.memory.cpu + HCA_GSI_GRH;
+	assert_int_equal(got[1], HCA_MAD_CLASS_SA);
+	assert_int_equal(got[3], HCA_MAD_GET | HCA_MAD_RESPONSE);
+	assert_int_equal(got[4] << 8 | got[5], HCA_SA_OK);
+	hca_sa_get(got + HCA_SA_DATA, &path);
+	assert_int_equal(path.dlid, b.hca.lid);
+	assert_int_equal(path.slid, a.hca.lid);
+	assert_memory_equal(path.dgid, hca_gid_at(&b.hca.gids, 0)->raw, 16);
+	close_ends();
+}
+
 static void one_for_an_adapter(void **state)
 {
 	const struct hca_gsi_memory memory = { .cpu = a.ram, .dma = BASE };
@@ -325,8 +357,8 @@ static void closed_while_messages_come(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(queue_pairs_are_connected), T(only_queue_pair_1_speaks),   T(one_for_an_adapter),
-		T(memory_may_be_short),	      T(closed_while_messages_come),
+		T(queue_pairs_are_connected), T(only_queue_pair_1_speaks), T(a_path_is_asked_for),
+		T(one_for_an_adapter),	      T(memory_may_be_short),	   T(closed_while_messages_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ struct model {
 	bool active;
 	bool replied; /* a REP has gone or come */
 	bool named; /* the peer's ID is known */
+	bool delayed; /* the peer has asked for time */
 	u64 deadline; /* 0: it waits for nothing */
 	u32 tries; /* that are left */
 	u32 kept; /* which message is repeated */
@@ -82,8 +83,9 @@ static struct outcome active_asking(struct model *m, enum hca_cm_input input)
 
 	switch (input) {
 	case HCA_CM_GOT_MRA_REQ:
-		if (m->state == HCA_CM_REP_WAIT)
+		if (m->delayed)
 			return nothing;
+		m->delayed = true;
 		o = go(m, HCA_CM_REP_WAIT, HCA_CM_EVENT_MRA);
 		m->deadline = hca_now_ns() + CODE_NS(SERVICE_CODE) + TRY_NS;
 		return o;
@@ -154,8 +156,9 @@ static struct outcome passive_replied(struct model *m, enum hca_cm_input input)
 	case HCA_CM_GOT_REQ:
 		return m->state == HCA_CM_REP_SENT ? again(m) : nothing;
 	case HCA_CM_GOT_MRA_REP:
-		if (m->state == HCA_CM_MRA_REP_RCVD)
+		if (m->delayed)
 			return nothing;
+		m->delayed = true;
 		o = go(m, HCA_CM_MRA_REP_RCVD, HCA_CM_EVENT_MRA);
 		m->deadline = hca_now_ns() + CODE_NS(SERVICE_CODE) + TRY_NS;
 		return o;

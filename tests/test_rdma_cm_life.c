@@ -68,6 +68,69 @@ static void destroyed_at_every_step(void **state)
 	}
 }
 
+/* In the handler of its ID a consumer must not do that. It is told so, and nothing waits for ever. */
+static void destroyed_in_its_handler(void **state)
+{
+	u32 at;
+
+	(void)state;
+	for (at = 0; at <= RDMA_CM_EVENT_TIMEWAIT_EXIT; at++) {
+		open_all();
+		listen_to("10.0.0.2", 0);
+		ulp.answer = ulp.destroys = true;
+		ulp.give_up = 1;
+		ulp.give_up_at = (enum rdma_cm_event_type)at;
+		(void)test_why_take();
+		begin(&client, "10.0.0.2", PORT);
+		if (!client.gone && client.told[client.events - 1] == RDMA_CM_EVENT_ESTABLISHED)
+			assert_int_equal(rdma_disconnect(client.id), 0);
+		let_pass(200 * MS);
+		if (client.gone) {
+			assert_int_equal(client.told[client.events - 1], at);
+			assert_non_null(strstr(test_why_take(), "mistake: rdma_destroy_id of an ID"));
+		}
+		if (at == RDMA_CM_EVENT_ESTABLISHED) {
+			expect(&peers[0], RDMA_CM_EVENT_CONNECT_REQUEST, 0);
+			expect(&peers[0], RDMA_CM_EVENT_ESTABLISHED, 0);
+			expect(&peers[0], RDMA_CM_EVENT_DISCONNECTED, 0);
+		}
+		destroy(&client);
+		if (requested)
+			destroy(&peers[0]);
+		destroy(&listener);
+		close_all();
+	}
+}
+
+/* The same for the ID of a request, and for its listener. */
+static void destroyed_in_a_requests_handler(void **state)
+{
+	(void)state;
+	open_all();
+	listen_to("10.0.0.2", 0);
+	ulp.ends = &peers[0];
+	(void)test_why_take();
+	begin(&client, "10.0.0.2", PORT);
+	assert_non_null(strstr(test_why_take(), "mistake: rdma_destroy_id of an ID that is connecting"));
+	expect_resolved(&client);
+	expect(&client, RDMA_CM_EVENT_REJECTED, IB_CM_REJ_CONSUMER_DEFINED);
+	assert_int_equal(peers[0].events, 1);
+	destroy(&client);
+	/* The listener goes on. Without it, no other request comes, but this one goes on. */
+	ulp.ends = &listener;
+	requested = 0;
+	begin(&client, "10.0.0.2", PORT);
+	assert_non_null(strstr(test_why_take(), "mistake: rdma_destroy_id of an ID that is listening"));
+	expect_connected(&client, &peers[0]);
+	destroy(&client);
+	destroy(&peers[0]);
+	begin(&client, "10.0.0.2", PORT);
+	expect_resolved(&client);
+	expect(&client, RDMA_CM_EVENT_REJECTED, IB_CM_REJ_INVALID_SERVICE_ID);
+	destroy(&client);
+	close_all();
+}
+
 static void destroyed_with_events_pending(void **state)
 {
 	(void)state;
@@ -180,14 +243,25 @@ static void slow_answers(void **state)
 	assert_int_equal(softhca_addr_add(c.dev, ip("10.0.0.3", 0)), 0);
 	ulp.quiet = true;
 	begin(&client, "10.0.0.3", PORT);
-	assert_int_equal(vk_device_gone(&c), 0);
 	assert_int_equal(rdma_resolve_route(client.id, 1), 0);
 	let_pass(MS);
+	assert_int_equal(vk_device_gone(&c), 0);
 	ulp.param.qp_num = 77;
 	assert_int_equal(rdma_connect(client.id, &ulp.param), 0);
 	let_pass(100000 * MS);
 	expect_resolved(&client);
 	expect(&client, RDMA_CM_EVENT_UNREACHABLE, -ETIMEDOUT);
+	no_more(&client);
+	destroy(&client);
+	/* It goes before the path to it is asked for. */
+	assert_int_equal(vk_device(&c, true, MACHINE_DIRECT), 0);
+	assert_int_equal(softhca_addr_add(c.dev, ip("10.0.0.3", 0)), 0);
+	begin(&client, "10.0.0.3", PORT);
+	assert_int_equal(vk_device_gone(&c), 0);
+	assert_int_equal(rdma_resolve_route(client.id, 1), 0);
+	let_pass(MS);
+	expect(&client, RDMA_CM_EVENT_ADDR_RESOLVED, 0);
+	expect(&client, RDMA_CM_EVENT_ROUTE_ERROR, -EHOSTUNREACH);
 	no_more(&client);
 	destroy(&client);
 	close_all();
@@ -478,6 +552,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(both_disconnect_at_once),
 		T(destroyed_at_every_step),
+		T(destroyed_in_its_handler),
+		T(destroyed_in_a_requests_handler),
 		T(destroyed_with_events_pending),
 		T(peer_ends_while_its_request_is_told),
 		T(backlog_full),

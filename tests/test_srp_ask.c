@@ -249,8 +249,8 @@ static void test_long_entry(void **state)
 	struct ib_dma_config config = { .ledger = true };
 	struct srp_request req = { .cdb = { 0x28, [7] = 2, [8] = 1 }, .cdb_len = 10, .dir = DMA_FROM_DEVICE };
 	const struct machine_attr ma = { .platform = MACHINE_BOUNCE, .low_bytes = 48 * MIB, .bounce_bytes = 4 * MIB };
-	struct srp_target_attr ta = { .name = "disk", .chunk = 65536, .depth = 4, .max_channels = 2 };
-	struct srp_initiator_attr ia = { .name = "disk", .depth = 4, .max_sg = 16 };
+	struct srp_target_attr ta = { .name = DISK, .chunk = 65536, .depth = 4, .max_channels = 2 };
+	struct srp_initiator_attr ia = { .name = DISK, .depth = 4, .max_sg = 16 };
 	struct srp_initiator *ini;
 	struct scatterlist sg[2];
 	struct srp_target *t;
@@ -267,6 +267,7 @@ static void test_long_entry(void **state)
 	assert_int_equal(srp_target_create(&ta, &t), 0);
 	assert_int_equal(device_create(b.machine, &da, &bus), 0);
 	assert_int_equal(dmahca_create(bus, "short", &config, &dev), 0);
+	bed_addr(dev, 3);
 	most = srp_max_entry(dev);
 	assert_int_equal(most, dma_max_mapping_size(bus));
 	assert_int_equal(most, 256u << 10);

@@ -331,7 +331,7 @@ static void login_refused(struct srp_bed *bed, const void *iu, u32 len, u32 reas
 
 static void login_refused_req(struct srp_bed *bed, const struct srp_login_req *req, u32 reason)
 {
-	u8 iu[64];
+	u8 iu[SRP_CM_PRIVATE];
 
 	srp_login_req_encode(iu, sizeof(iu), req);
 	login_refused(bed, iu, sizeof(iu), reason);
@@ -339,7 +339,7 @@ static void login_refused_req(struct srp_bed *bed, const struct srp_login_req *r
 
 static void test_logins(void **state)
 {
-	struct srp_target_attr attr = { .name = "disk", .max_channels = 2 };
+	struct srp_target_attr attr = { .name = DISK, .max_channels = 2 };
 	struct srp_login_req req = raw_login_req(1);
 	struct srp_target_stats st;
 	struct srp_target *t, *twice;
@@ -359,10 +359,11 @@ static void test_logins(void **state)
 	assert_int_equal(srp_target_create(&attr, &t), 0);
 	assert_int_equal(srp_target_create(&attr, &twice), -EADDRINUSE);
 	srp_login_req_encode(iu, sizeof(iu), &req);
+	/* Zeros stand for what isn't there: no formats, and then no initiator port. */
 	login_refused(&b, iu, 0, SRP_REJ_CHANNEL);
-	login_refused(&b, iu, 63, SRP_REJ_CHANNEL);
-	iu[0] = SRP_CMD;
-	login_refused(&b, iu, 64, SRP_REJ_CHANNEL);
+	login_refused(&b, iu, 14, SRP_REJ_CHANNEL);
+	iu[offsetof(struct srp_wire_login_req, type)] = SRP_CMD;
+	login_refused(&b, iu, SRP_CM_PRIVATE, SRP_REJ_CHANNEL);
 	login_refused_req(&b, &req, SRP_REJ_FORMAT);
 	req.formats = SRP_FMT_DIRECT;
 	req.it_iu_len = 63;
@@ -415,8 +416,8 @@ static void test_logins(void **state)
 
 static void test_indirect_refused(void **state)
 {
-	struct srp_target_attr attr = { .name = "disk", .no_indirect = true };
-	struct srp_initiator_attr ia = { .name = "disk" };
+	struct srp_target_attr attr = { .name = DISK, .no_indirect = true };
+	struct srp_initiator_attr ia = { .name = DISK };
 	struct srp_initiator *ini;
 	struct srp_target *t;
 	struct srp_bed b;
@@ -433,6 +434,61 @@ static void test_indirect_refused(void **state)
 	bed_close(&b);
 }
 
+/* --- a target of rdma_cm's own calls --- */
+
+struct listened {
+	u8 data[256];
+	u32 len, events;
+};
+
+static int on_login(struct rdma_cm_id *id, struct rdma_cm_event *event)
+{
+	const struct srp_login_rej rej = { .reason = SRP_REJ_LIMIT };
+	struct srp_wire_login_rej iu;
+	struct listened *l = id->context;
+
+	if (event->event != RDMA_CM_EVENT_CONNECT_REQUEST)
+		return 0;
+	l->len = event->param.conn.private_data_len;
+	memcpy(l->data, event->param.conn.private_data, l->len);
+	srp_login_rej_encode(&iu, sizeof(iu), &rej);
+	if (!rdma_reject(id, &iu, sizeof(iu), IB_CM_REJ_CONSUMER_DEFINED))
+		__atomic_fetch_add(&l->events, 1, __ATOMIC_ACQ_REL);
+	return 1;
+}
+
+/* What an initiator sends is private data of a REQ to a port of TCP's space; and what it reads, of a REJ. */
+static void test_login_is_private_data(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(5555),
+				    .sin_addr.s_addr = htonl(0x0a000002) };
+	struct srp_initiator_attr ia = { .name = DISK, .memory = SRP_MEMORY_ALL };
+	struct listened l = { .len = 0 };
+	struct srp_initiator *ini;
+	struct rdma_cm_id *id;
+	struct srp_bed b;
+
+	(void)state;
+	bed_open(&b, MACHINE_DIRECT, 0);
+	id = rdma_create_id(&init_net, on_login, &l, RDMA_PS_TCP, IB_QPT_RC);
+	assert_false(IS_ERR(id));
+	assert_int_equal(rdma_bind_addr(id, (struct sockaddr *)&addr), 0);
+	assert_int_equal(rdma_listen(id, 0), 0);
+	ia.device = b.dev[0];
+	memset(ia.port_id, 0x5a, sizeof(ia.port_id));
+	assert_int_equal(srp_initiator_connect(&ia, &ini), -ECONNREFUSED);
+	assert_int_equal(__atomic_load_n(&l.events, __ATOMIC_ACQUIRE), 1);
+	assert_int_equal(l.len, 56);
+	assert_int_equal(l.data[8] << 8 | l.data[9], SRP_FMT_DIRECT | SRP_FMT_INDIRECT);
+	assert_int_equal(l.data[10], SRP_MULTICHAN_SINGLE);
+	assert_int_equal(l.data[11], SRP_LOGIN_REQ);
+	assert_int_equal(l.data[14] << 8 | l.data[15], 500);
+	assert_memory_equal(l.data + 16, ia.port_id, 16);
+	rdma_destroy_id(id);
+	bed_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_outside),
 		cmocka_unit_test(test_overrun),
 		cmocka_unit_test(test_logins),
+		cmocka_unit_test(test_login_is_private_data),
 		cmocka_unit_test(test_indirect_refused),
 	};
 

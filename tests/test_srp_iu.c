@@ -227,20 +227,27 @@ static void test_logins(void **state)
 		req.initiator_port[i] = (u8)i;
 		req.target_port[i] = (u8)(0x80 + i);
 	}
-	assert_int_equal(srp_login_req_encode(iu, sizeof(iu), &req), 64);
-	assert_int_equal(iu[18] << 8 | iu[19], 500);
-	assert_int_equal(iu[24] << 8 | iu[25], 6);
-	assert_int_equal(iu[26], 0x41);
-	assert_int_equal(iu[32 + 15], 15);
-	assert_int_equal(iu[48], 0x80);
-	assert_int_equal(srp_login_req_decode(iu, 64, &req2), SRP_FINE);
+	/* Connections by address have it in this order. */
+	iu[11] = 0xff;
+	assert_int_equal(srp_login_req_encode(iu, sizeof(iu), &req), 56);
+	assert_int_equal(iu[7], 1);
+	assert_int_equal(iu[8] << 8 | iu[9], 6);
+	assert_int_equal(iu[10], 0x41);
+	assert_int_equal(iu[11], SRP_LOGIN_REQ);
+	assert_int_equal(iu[14] << 8 | iu[15], 500);
+	assert_int_equal(iu[16 + 15], 15);
+	assert_int_equal(iu[32], 0x80);
+	assert_int_equal(srp_login_req_decode(iu, 56, &req2), SRP_FINE);
+	assert_int_equal(req2.tag, 1);
 	assert_int_equal(req2.it_iu_len, 500);
 	assert_int_equal(req2.formats, 6);
 	assert_int_equal(req2.flags, 0x41);
 	assert_memory_equal(req.initiator_port, req2.initiator_port, 16);
 	assert_memory_equal(req.target_port, req2.target_port, 16);
-	assert_int_equal(srp_login_req_decode(iu, 63, &req2), SRP_BAD_LENGTH);
-	assert_int_equal(srp_login_req_encode(iu, 63, &req), 0);
+	assert_int_equal(srp_login_req_decode(iu, 55, &req2), SRP_BAD_LENGTH);
+	assert_int_equal(srp_login_req_encode(iu, 55, &req), 0);
+	iu[11] = SRP_LOGIN_RSP;
+	assert_int_equal(srp_login_req_decode(iu, 56, &req2), SRP_BAD_TYPE);
 
 	assert_int_equal(srp_login_rsp_encode(iu, sizeof(iu), &rsp), 52);
 	assert_int_equal(iu[0], 0xc0);

@@ -109,7 +109,7 @@ static void test_nonsense(void **state)
 
 static void refuse_login(struct srp_login_rsp rsp, int want)
 {
-	struct srp_initiator_attr attr = { .name = "disk" };
+	struct srp_initiator_attr attr = { .name = DISK };
 	struct srp_initiator *ini;
 	struct srp_bed b;
 	struct fake f;
@@ -308,7 +308,7 @@ static void test_abort_and_reset(void **state)
 {
 	static const u8 lun0[SCSI_LUN_LEN];
 	struct srp_initiator_attr attr = { .channels = 2, .poll = IB_POLL_WORKQUEUE };
-	struct srp_target_attr ta = { .name = "disk", .poll = IB_POLL_WORKQUEUE };
+	struct srp_target_attr ta = { .name = DISK, .poll = IB_POLL_WORKQUEUE };
 	struct srp_initiator *ini;
 	struct srp_target *t;
 	struct srp_request req[3];

@@ -87,7 +87,7 @@ static void map_open(struct map_bed *m, enum machine_platform platform, int pair
 	const struct machine_attr attr = {
 		.platform = platform, .low_bytes = 64 * MIB, .high_bytes = 2 * MIB, .file_bytes = file_bytes
 	};
-	const struct srp_initiator_attr ia = { .name = "disk", .memory = memory, .channels = 4, .max_sg = 600 };
+	const struct srp_initiator_attr ia = { .name = DISK, .memory = memory, .channels = 4, .max_sg = 600 };
 	struct srp_initiator_attr a = ia;
 
 	memset(m, 0, sizeof(*m));
@@ -516,8 +516,8 @@ static void cut_while_it_is_read(void **state)
 /* Two targets serve one file on one machine; one goes while the other is read from. */
 static void served_twice(void **state)
 {
-	struct srp_target_attr ta = { .name = "other" };
-	struct srp_initiator_attr ia = { .name = "other", .max_sg = 8 };
+	struct srp_target_attr ta = { .name = OTHER };
+	struct srp_initiator_attr ia = { .name = OTHER, .max_sg = 8 };
 	struct srp_initiator *ini;
 	struct srp_request rq;
 	struct srp_target *t;

@@ -14,7 +14,7 @@ struct pair {
 
 static void pair_open(struct pair *p, enum machine_platform platform, int pair, enum srp_memory memory)
 {
-	struct srp_target_attr attr = { .name = "disk", .chunk = 256 << 10 };
+	struct srp_target_attr attr = { .name = DISK, .chunk = 256 << 10 };
 
 	bed_open(&p->bed, platform, pair);
 	gate_make(&p->bed);
@@ -277,8 +277,8 @@ static void test_long(void **state)
 /* Each allocation of ours fails in its turn; nothing is left behind, and the next try may work. */
 static void test_no_memory(void **state)
 {
-	struct srp_target_attr ta = { .name = "disk" };
-	struct srp_initiator_attr ia = { .name = "disk", .channels = 2 };
+	struct srp_target_attr ta = { .name = DISK };
+	struct srp_initiator_attr ia = { .name = DISK, .channels = 2 };
 	struct srp_initiator *ini;
 	struct srp_target *t;
 	struct srp_bed b;
@@ -319,7 +319,7 @@ static void test_no_addresses(void **state)
 	const struct machine_attr attr = { .platform = MACHINE_IOMMU,
 					   .low_bytes = 16 * MIB,
 					   .iommu_aperture = 2 * MIB };
-	struct srp_initiator_attr ia = { .name = "disk", .depth = 4 };
+	struct srp_initiator_attr ia = { .name = DISK, .depth = 4 };
 	struct srp_request req;
 	struct bed_list l[4];
 	struct pair p;

@@ -51,7 +51,7 @@ struct slow {
 /* A target with @workers, and two initiators whose first attention is over. */
 static void slow_open(struct slow *s, u32 workers)
 {
-	struct srp_target_attr attr = { .name = "disk", .workers = workers };
+	struct srp_target_attr attr = { .name = DISK, .workers = workers };
 
 	bed_open(&s->bed, MACHINE_IOMMU, 3);
 	gate_make(&s->bed);
@@ -86,7 +86,7 @@ static void test_login(void **state)
 		gate_set(i ? GATE_WRITE : GATE_READ, FAR * BLOCK);
 		send_rw(&s.a, 50, i, FAR, 1);
 		gate_wait();
-		srp_cm_local()->ops->disconnect(s.a.conn);
+		srp_cm_disconnect(s.a.conn);
 		assert_true(eventually(__atomic_load_n(&s.a.gone, __ATOMIC_ACQUIRE)));
 		raw_ready(&c, s.bed.dev[0], 3);
 		raw_attention(&c);
@@ -128,7 +128,7 @@ static void test_relogin(void **state)
 	struct srp_login_req req = raw_login_req(1);
 	struct raw again, c;
 	struct slow s;
-	u8 iu[64];
+	u8 iu[SRP_CM_PRIVATE];
 
 	(void)state;
 	slow_open(&s, 0);
@@ -138,9 +138,7 @@ static void test_relogin(void **state)
 	gate_wait();
 	raw_open(&again, s.bed.dev[0]);
 	srp_login_req_encode(iu, sizeof(iu), &req);
-	assert_int_equal(srp_cm_local()->ops->connect(srp_cm_local(), "disk", &again.q.self, iu, sizeof(iu), raw_event,
-						      &again, &again.conn),
-			 0);
+	assert_int_equal(srp_cm_connect(again.conn, iu, sizeof(iu)), 0);
 	assert_true(raw_ended(&s.a));
 	raw_ready(&c, s.bed.dev[0], 3);
 	assert_false(__atomic_load_n(&again.accepted, __ATOMIC_ACQUIRE));

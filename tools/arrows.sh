@@ -138,7 +138,8 @@ calls() {
 		printf '%s\n' "${map[@]}"
 		[ ${#objects[@]} -eq 0 ] || nm -A "${objects[@]}"
 	} | awk '
-		# Two faces may have calls of one name: a file means that of its own.
+		# Two faces may have calls of one name: a file means that of its own, and a file above them that of the kernel-style
+		# face, as the drop-in libraries are linked with nothing of ours.
 		function room(path, part) { split(path, part, "/"); return part[1] "/" part[2] }
 		NF == 1 && /\.c$/ { file = $1; missing[file] = 1; next }
 		NF == 1 { of[$1] = file; delete missing[file]; next }
@@ -150,11 +151,13 @@ calls() {
 				print file, "-", "-"
 			for (i = 1; i <= n; i++) {
 				m = split(owner[what[i]], to, " ")
-				own = 0
-				for (j = 1; j <= m; j++)
+				own = ours = 0
+				for (j = 1; j <= m; j++) {
 					own += room(to[j]) == room(from[i])
+					ours += room(to[j]) != "src/shim"
+				}
 				for (j = 1; j <= m; j++)
-					if (to[j] != from[i] && (!own || room(to[j]) == room(from[i])))
+					if (to[j] != from[i] && (own ? room(to[j]) == room(from[i]) : !ours || room(to[j]) != "src/shim"))
 						print from[i], to[j], what[i]
 			}
 		}'

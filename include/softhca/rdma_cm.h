@@ -7,8 +7,9 @@
  * lead to the adapter that was registered first. All addresses are those of adapters of this process.
  *
  * Handlers are called in threads of the library that hold no lock, and may sleep: for one ID one call at a time and in
- * order, for different IDs at once. If a handler doesn't return 0, the library destroys its ID. A handler must not
- * call rdma_destroy_id() for its own ID, nor for the listener of a request. All calls may sleep.
+ * order, for different IDs at once. If a handler doesn't return 0, the library destroys its ID; of a request that is the
+ * new ID, and the peer is rejected. A handler must not call rdma_destroy_id() for its own ID, nor for the listener of a
+ * request: in Linux that is a deadlock. All calls may sleep.
  */
 #ifndef SOFTHCA_RDMA_CM_H
 #define SOFTHCA_RDMA_CM_H
@@ -238,7 +239,8 @@ int softhca_addr_del(struct ib_device *device, const struct sockaddr *addr);
 struct rdma_cm_id *rdma_create_id(struct net *net, rdma_cm_event_handler event_handler, void *context,
 				  enum rdma_ucm_port_space ps, enum ib_qp_type qp_type);
 
-/** rdma_destroy_id() - when this returns, no call of the handler is under way, and none follows; the peer is notified. Destroy the queue pair before. */
+/** rdma_destroy_id() - when this returns, no call of the handler is under way, and none follows; the peer is notified. Destroy the queue pair
+ *	before. In the ID's own handler this is a mistake, which is reported; the ID then ends when the handler has returned. */
 void rdma_destroy_id(struct rdma_cm_id *id);
 
 /**
@@ -260,7 +262,12 @@ int rdma_bind_addr(struct rdma_cm_id *id, struct sockaddr *addr);
 int rdma_resolve_addr(struct rdma_cm_id *id, struct sockaddr *src_addr, const struct sockaddr *dst_addr,
 		      unsigned long timeout_ms);
 
-/** rdma_resolve_route() - the path; event: RDMA_CM_EVENT_ROUTE_RESOLVED. Return: 0; -EINVAL: no address is resolved. */
+/**
+ * rdma_resolve_route() - the path, from the subnet administration of the destination's adapter
+ *
+ * Event: RDMA_CM_EVENT_ROUTE_RESOLVED, or RDMA_CM_EVENT_ROUTE_ERROR with -EHOSTUNREACH: that adapter is gone. Return: 0; -EINVAL: no address is
+ * resolved.
+ */
 int rdma_resolve_route(struct rdma_cm_id *id, unsigned long timeout_ms);
 
 /** rdma_create_qp() - a queue pair in INIT (datagrams: in RTS); the other calls move it on. Return: 0; -EINVAL: @pd is of another adapter, or the ID has a queue pair; or as ib_create_qp(). */

@@ -20,6 +20,7 @@ static const struct cli_option options[] = {
 };
 
 #define MIB ((u64)1 << 20)
+#define PORT 5555
 #define DISK_BYTES (64u << 10)
 #define BLOCKS 6u
 #define BYTES (BLOCKS * 512u)
@@ -109,6 +110,7 @@ struct stage {
 	u8 *disk;
 	struct lun lun;
 	struct scsi_device scsi;
+	char name[SRP_CM_NAME]; /* the target's address and port */
 	struct srp_target *target;
 	struct page *page;
 };
@@ -119,7 +121,7 @@ static int build(struct stage *s, struct seen *seen, bool ledger)
 	const struct machine_attr ma = { .name = "lint-demo", .low_bytes = 16 * MIB };
 	const struct ib_dma_config config = { .ledger = ledger, .report = on_report, .ctx = seen };
 	struct srp_target_attr ta = {
-		.scsi = &s->scsi, .name = "lint-demo", .depth = 4, .max_channels = 1, .chunk = 65536
+		.scsi = &s->scsi, .name = s->name, .depth = 4, .max_channels = 1, .chunk = 65536
 	};
 	int i, err = machine_create(&ma, &s->machine);
 
@@ -141,7 +143,9 @@ static int build(struct stage *s, struct seen *seen, bool ledger)
 		return err;
 	scsi_device_init(&s->scsi, &s->lun);
 	ta.device = s->ib[1];
-	err = srp_target_create(&ta, &s->target);
+	err = srp_name(ta.device, PORT, s->name);
+	if (!err)
+		err = srp_target_create(&ta, &s->target);
 	if (err)
 		lun_close(&s->lun);
 	return err;
@@ -176,7 +180,7 @@ static int write_and_read(struct stage *s, struct seen *seen)
 	u8 *data = page_address(s->page);
 	struct broken b;
 	u32 i, wrong = 0;
-	int err = broken_open(&b, s->ib[0], "lint-demo");
+	int err = broken_open(&b, s->ib[0], s->name);
 
 	if (err)
 		return err;

@@ -119,7 +119,8 @@ struct hca_cm_id {
 	u32 place; /* in the heap of deadlines, from 1; 0: it isn't there */
 	u64 deadline; /* ns of hca_now_ns() */
 	u64 response_ns;
-	u64 service_ns; /* that the peer asked for */
+	u64 service_ns; /* that the peer asked for, as it may once */
+	bool delayed; /* it has */
 	u64 timewait_ns;
 	u32 max_retries;
 	u32 retries; /* the remaining ones */

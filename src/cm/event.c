@@ -2,7 +2,7 @@
 /*
  * What IDs tell their consumers. Of each slot there is one event at most that waits:
  * - an ID is requested once, and its consumer knows it only after that;
- * - of MRAs that come before the first was reported, one is reported;
+ * - one MRA counts;
  * - a REP is taken once, by the active side, and the RTU by the passive;
  * - what ends an ID ends it once, and a DREQ that came first waits for the consumer;
  * - timewait ends last.
@@ -33,7 +33,7 @@ static void store(struct hca_cm_id *id, enum hca_cm_event_type type, int status,
 {
 	enum hca_cm_slot slot = slot_of(type);
 
-	(void)HCA_WARN_ON(slot != HCA_CM_SLOT_MRA && id->pending & 1u << slot);
+	(void)HCA_WARN_ON(id->pending & 1u << slot);
 	id->pending |= 1u << slot;
 	id->slot[slot].type = (u8)type;
 	id->slot[slot].status = status;

@@ -4,6 +4,7 @@
  * link: the manager's timers are there for that.
  */
 #include "cm/gsi.h"
+#include "cm/sa.h"
 
 /* Messages that one call of the handler takes; others come in between. */
 #define AT_ONCE 16u
@@ -88,6 +89,21 @@ static void way_back(struct hca_gsi *gsi, const struct hca_wc *wc, const u8 *grh
 	to->grh.hop_limit = 0xff;
 }
 
+/* Return: it was a question for a path or for ports, which is answered. */
+static bool answer(struct hca_gsi *gsi, const struct hca_ah_attr *from, const u8 *mad, u32 len)
+{
+	struct hca_quiesce_mark mark;
+	u8 out[HCA_MAD_BYTES];
+	int err;
+
+	hca_quiesce_enter(&gsi->hca->quiesce, &mark);
+	err = hca_sa_answer(&gsi->hca->gids, gsi->hca->lid, from->dlid, mad, len, out);
+	hca_quiesce_leave(&mark);
+	if (!err)
+		send(&gsi->cm, from, out);
+	return !err;
+}
+
 /* Any queue pair may send to ours, but only a queue pair 1 speaks for its adapter. */
 static void take(struct hca_gsi *gsi, const struct hca_wc *wc)
 {
@@ -98,7 +114,8 @@ static void take(struct hca_gsi *gsi, const struct hca_wc *wc)
 		return;
 	if (wc->src_qp == HCA_GSI_QPN) {
 		way_back(gsi, wc, at, &from);
-		hca_cm_recv(&gsi->cm, &from, at + HCA_GSI_GRH, wc->byte_len - HCA_GSI_GRH);
+		if (!answer(gsi, &from, at + HCA_GSI_GRH, wc->byte_len - HCA_GSI_GRH))
+			hca_cm_recv(&gsi->cm, &from, at + HCA_GSI_GRH, wc->byte_len - HCA_GSI_GRH);
 	}
 	post(gsi, wc->wr_id);
 }

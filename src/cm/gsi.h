@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The general services of an adapter: queue pair 1 (IBTA vol. 1, 13.5), and the
- * communication manager behind it. A face opens one for each adapter that connects, and
+ * The general services of an adapter: queue pair 1 (IBTA vol. 1, 13.5), and behind it the
+ * communication manager and the small subnet administration of sa.h. A face opens one for each adapter that connects, and
  * gives it memory that the adapter and this processor both reach.
  */
 #ifndef HCA_CM_GSI_H

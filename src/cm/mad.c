@@ -35,9 +35,9 @@ static void put_bits(u8 *body, u32 bit, u32 width, u64 v)
 
 /* --- members of the structure --- */
 
-static u64 get_member(const struct hca_cm_msg *msg, const struct hca_cm_field *f)
+static u64 get_member(const void *from, const struct hca_cm_field *f)
 {
-	const void *at = (const char *)msg + f->at;
+	const void *at = (const char *)from + f->at;
 
 	switch (f->size) {
 	case 1:
@@ -51,9 +51,9 @@ static u64 get_member(const struct hca_cm_msg *msg, const struct hca_cm_field *f
 	}
 }
 
-static void set_member(struct hca_cm_msg *msg, const struct hca_cm_field *f, u64 v)
+static void set_member(void *to, const struct hca_cm_field *f, u64 v)
 {
-	void *at = (char *)msg + f->at;
+	void *at = (char *)to + f->at;
 
 	switch (f->size) {
 	case 1:
@@ -72,15 +72,15 @@ static void set_member(struct hca_cm_msg *msg, const struct hca_cm_field *f, u64
 
 /* --- whole messages --- */
 
-static int put_field(const struct hca_cm_msg *msg, const struct hca_cm_field *f, u8 *body)
+int hca_mad_put(const void *from, const struct hca_cm_field *f, u8 *body)
 {
 	u64 v;
 
 	if (f->width == GID_BITS) {
-		hca_memcpy(body + f->bit / 8, (const char *)msg + f->at, GID_BITS / 8);
+		hca_memcpy(body + f->bit / 8, (const char *)from + f->at, GID_BITS / 8);
 		return 0;
 	}
-	v = get_member(msg, f);
+	v = get_member(from, f);
 	if (f->width < NUMBER_BITS && v >> f->width)
 		return -EINVAL;
 	put_bits(body, f->bit, f->width, v);
@@ -116,17 +116,17 @@ int hca_cm_encode(const struct hca_cm_msg *msg, u8 *out)
 	put_bits(out, 64, 64, msg->tid);
 	put_bits(out, 128, 16, msg->attr);
 	for (i = 0; i < format->count; i++)
-		if (put_field(msg, &format->fields[i], out + HCA_MAD_HEADER))
+		if (hca_mad_put(msg, &format->fields[i], out + HCA_MAD_HEADER))
 			return -EINVAL;
 	return put_bytes(msg, format, out + HCA_MAD_HEADER);
 }
 
-static void get_field(const u8 *body, const struct hca_cm_field *f, struct hca_cm_msg *msg)
+void hca_mad_get(const u8 *body, const struct hca_cm_field *f, void *to)
 {
 	if (f->width == GID_BITS)
-		hca_memcpy((char *)msg + f->at, body + f->bit / 8, GID_BITS / 8);
+		hca_memcpy((char *)to + f->at, body + f->bit / 8, GID_BITS / 8);
 	else
-		set_member(msg, f, get_bits(body, f->bit, f->width));
+		set_member(to, f, get_bits(body, f->bit, f->width));
 }
 
 int hca_cm_decode(const void *bytes, u32 len, struct hca_cm_msg *msg)
@@ -145,7 +145,7 @@ int hca_cm_decode(const void *bytes, u32 len, struct hca_cm_msg *msg)
 	if (!format)
 		return -EINVAL;
 	for (i = 0; i < format->count; i++)
-		get_field(body, &format->fields[i], msg);
+		hca_mad_get(body, &format->fields[i], msg);
 	if (format->ari_len_width) {
 		msg->ari_len = (u8)get_bits(body, format->ari_len_bit, format->ari_len_width);
 		msg->ari = body + format->ari_at;

@@ -169,7 +169,7 @@ struct hca_cm_msg {
  * struct hca_cm_field - where a field is
  * @bit: in the body, the most significant bit of its first byte being bit 0
  * @width: bits; 128 is a GID
- * @at, @size: in struct hca_cm_msg, in bytes
+ * @at, @size: in struct hca_cm_msg, or another one that is decoded, in bytes
  */
 struct hca_cm_field {
 	u16 bit;
@@ -192,6 +192,12 @@ struct hca_cm_format {
 	u8 ari_at;
 	u8 private_at;
 };
+
+/** hca_mad_put() - write a field of a structure; its bits are zeros before. Return: 0; -EINVAL: a value that it can't hold. */
+int hca_mad_put(const void *from, const struct hca_cm_field *f, u8 *body);
+
+/** hca_mad_get() - read one */
+void hca_mad_get(const u8 *body, const struct hca_cm_field *f, void *to);
 
 /** hca_cm_format() - how an attribute looks; NULL: there is none such */
 const struct hca_cm_format *hca_cm_format(u32 attr);

@@ -239,15 +239,19 @@ static void got_rep(const struct arrival *a)
 		step(a, id, HCA_CM_GOT_REP);
 }
 
+/* One MRA of a peer counts: if another came for each try, our end would wait many times as long as the peer says. */
 static void got_mra(const struct arrival *a)
 {
 	bool req = a->msg->about == HCA_CM_ABOUT_REQ;
 	struct hca_cm_id *id = req ? find(a) : find_both(a);
 
-	if (!id || id->active != req || a->msg->about == HCA_CM_ABOUT_OTHER)
+	enum hca_cm_input input = req ? HCA_CM_GOT_MRA_REQ : HCA_CM_GOT_MRA_REP;
+
+	if (!id || id->active != req || id->delayed || a->msg->about == HCA_CM_ABOUT_OTHER)
 		return;
+	id->delayed = hca_cm_rows[id->state].step[input].next;
 	id->service_ns = hca_cm_code_ns(a->msg->service_timeout);
-	step(a, id, req ? HCA_CM_GOT_MRA_REQ : HCA_CM_GOT_MRA_REP);
+	step(a, id, input);
 }
 
 static void got_rtu(const struct arrival *a)

@@ -62,7 +62,7 @@ const struct hca_cm_row hca_cm_rows[HCA_CM_STATES] = {
 			ON(GOT_MRA_REQ, REP_WAIT, NOTHING, MRA),
 		},
 	},
-	/* One MRA counts; after it the REQ is sent again. */
+	/* After that time the REQ is sent again, and waits for no longer than any other. */
 	[HCA_CM_REP_WAIT] = {
 		TIMER(SERVICE),
 		ABOUT(OTHER),

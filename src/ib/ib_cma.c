@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The ULP's calls of connections by address; see softhca/rdma_cm.h and ib_cma.h. */
+#include "cm/sa.h"
 #include "ib_cma.h"
 
 /* Codes of 4.096 us * 2^n, and tries, as Linux asks its peers for. */
@@ -170,6 +171,46 @@ int rdma_resolve_addr(struct rdma_cm_id *ib, struct sockaddr *src_addr, const st
 	return err;
 }
 
+static struct ib_cma_dev *by_lid(u32 lid)
+{
+	struct ib_cma_dev *d = ib_cma_first();
+
+	while (d && d->dev->core->hca.lid != lid)
+		d = d->next;
+	return d;
+}
+
+/* The subnet administration is that of the adapter at the other end; no datagram is needed to ask it. */
+static bool find_path(struct ib_cma_id *id)
+{
+	struct sa_path_rec *p = &id->path;
+	u32 lid = id->dev->dev->core->hca.lid;
+	struct hca_sa_path q = { .traffic_class = id->tos, .dlid = id->to.dlid, .slid = (u16)lid }, path;
+	struct ib_cma_dev *d;
+	bool found;
+
+	hca_memcpy(q.dgid, &p->dgid, sizeof(q.dgid));
+	hca_memcpy(q.sgid, &p->sgid, sizeof(q.sgid));
+	ib_cma_lock();
+	d = by_lid(id->to.dlid);
+	found = d &&
+		!hca_sa_find(&d->dev->core->hca.gids, d->dev->core->hca.lid, lid,
+			     HCA_SA_DGID | HCA_SA_SGID | HCA_SA_DLID | HCA_SA_SLID | HCA_SA_TRAFFIC_CLASS, &q, &path);
+	ib_cma_unlock();
+	if (!found)
+		return false;
+	p->service_id = rdma_get_service_id(&id->ib, (struct sockaddr *)&id->ib.route.addr.dst_addr);
+	p->pkey = htons(path.pkey);
+	p->traffic_class = path.traffic_class;
+	p->sl = path.sl;
+	p->mtu = path.mtu;
+	p->hop_limit = path.hop_limit;
+	p->packet_life_time = path.life;
+	p->ib.dlid = htonl(path.dlid);
+	p->ib.slid = htonl(path.slid);
+	return true;
+}
+
 int rdma_resolve_route(struct rdma_cm_id *ib, unsigned long timeout_ms)
 {
 	struct ib_cma_id *id = ib_cma_of(ib);
@@ -177,14 +218,10 @@ int rdma_resolve_route(struct rdma_cm_id *ib, unsigned long timeout_ms)
 	(void)timeout_ms;
 	if (ib_cma_move(id, ANY_STATE(IB_CMA_ADDR_RESOLVED), IB_CMA_ROUTE_QUERY))
 		return ib_cma_refuse(id, -EINVAL, "rdma_resolve_route", "wait for RDMA_CM_EVENT_ADDR_RESOLVED before");
-	id->path.service_id = rdma_get_service_id(ib, (struct sockaddr *)&ib->route.addr.dst_addr);
-	id->path.pkey = htons(HCA_DEFAULT_PKEY);
-	id->path.traffic_class = id->tos;
-	id->path.mtu = IB_MTU_4096;
-	id->path.packet_life_time = ACK_TIMEOUT - 1;
-	id->path.ib.dlid = htonl(id->to.dlid);
-	id->path.ib.slid = htonl(id->dev->dev->core->hca.lid);
-	ib_cma_tell(id, IB_CMA_SLOT_ROUTE, RDMA_CM_EVENT_ROUTE_RESOLVED, 0);
+	if (find_path(id))
+		ib_cma_tell(id, IB_CMA_SLOT_ROUTE, RDMA_CM_EVENT_ROUTE_RESOLVED, 0);
+	else
+		ib_cma_tell(id, IB_CMA_SLOT_ROUTE, RDMA_CM_EVENT_ROUTE_ERROR, -EHOSTUNREACH);
 	return 0;
 }
 
@@ -278,11 +315,7 @@ int rdma_create_qp(struct rdma_cm_id *ib, struct ib_pd *pd, struct ib_qp_init_at
 
 void rdma_destroy_qp(struct rdma_cm_id *id)
 {
-	struct ib_qp *qp = id->qp;
-
-	id->qp = NULL;
-	if (qp)
-		ib_destroy_qp(qp);
+	ib_cma_qp_destroy(ib_cma_of(id));
 }
 
 /* --- the active side --- */

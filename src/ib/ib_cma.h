@@ -79,6 +79,7 @@ struct ib_cma_id {
 	struct list_head on_dev; /* the device's lock */
 	struct sa_path_rec path;
 	struct hca_ah_attr to;
+	u32 qp_busy; /* atomic: a thread modifies or destroys @ib.qp */
 	u32 qp_num;
 	u32 psn; /* that we send from */
 	bool srq;
@@ -113,6 +114,9 @@ struct ib_cma_id {
 	struct ib_cma_msg open; /* a REQ or a REP */
 	struct ib_cma_msg end;
 	struct hca_eq_node node; /* calls the handler */
+	uintptr_t
+		in_handler; /* atomic: hca_context() of the thread that is in a handler of it, or of a request to it; or 0 */
+	bool destroyed; /* in that handler, by that thread */
 	struct ib_cma_id *next_reap;
 };
 
@@ -174,6 +178,9 @@ int ib_cma_qp_ready(struct ib_cma_id *id);
 /** ib_cma_qp_error() - if there is a queue pair */
 void ib_cma_qp_error(struct ib_cma_id *id);
 
+/** ib_cma_qp_destroy() - if there is a queue pair. May sleep. */
+void ib_cma_qp_destroy(struct ib_cma_id *id);
+
 /* --- ib_cma_event.c --- */
 
 /** ib_cma_new() - Return: an ID in IDLE, or NULL. @flags: of hca_alloc() */
@@ -191,7 +198,7 @@ int ib_cma_refuse(struct ib_cma_id *id, int err, const char *call, const char *w
 /** ib_cma_move() - from a state to another one. Return: 0; -EINVAL: it is in none of @from, a mask of states. */
 int ib_cma_move(struct ib_cma_id *id, u32 from, enum ib_cma_state to);
 
-/** ib_cma_end() - no call of its handler is under way when this returns, and the ID is gone. May sleep; not from its handler. */
+/** ib_cma_end() - no call of its handler is under way when this returns, and the ID is gone. May sleep. In its handler: refused, and it ends afterwards. */
 void ib_cma_end(struct ib_cma_id *id);
 
 /** ib_cma_listen_on() - on one more adapter. Under ib_cma_lock(). Return: 0; -EADDRINUSE, -ENOMEM, -ENOSPC. */

@@ -372,10 +372,27 @@ static void finish_end(struct ib_cma_id *id)
 	ib_cma_release(id);
 }
 
+/* A kernel waits for the handler there, for ever. Return: we are in a handler of the ID. */
+static bool ends_itself(struct ib_cma_id *id)
+{
+	uintptr_t context = hca_context();
+
+	if (!context || hca_load(&id->in_handler) != context)
+		return false;
+	(void)ib_cma_refuse(
+		id, -EDEADLK, "rdma_destroy_id",
+		"this is a handler of the ID, which must return a value other than 0 instead, and a listener "
+		"isn't destroyed in a handler of its requests; the ID ends when the handler has returned");
+	id->destroyed = true;
+	return true;
+}
+
 void ib_cma_end(struct ib_cma_id *id)
 {
 	u32 turns = 0;
 
+	if (ends_itself(id))
+		return;
 	while (hca_load_acquire(&id->held))
 		hca_relax(&turns);
 	begin_end(id);
@@ -409,6 +426,17 @@ static void reap(struct hca_eq_node *node)
 }
 
 /* --- calls of the handler --- */
+
+/* Return: the ID ends. */
+static bool call_handler(struct ib_cma_id *id, struct rdma_cm_event *event)
+{
+	bool ends;
+
+	hca_store(&id->in_handler, hca_context());
+	ends = id->ib.event_handler(&id->ib, event);
+	hca_store(&id->in_handler, (uintptr_t)0);
+	return ends || id->destroyed;
+}
 
 /* The peer accepts. The ID's own queue pair is made ready, and then the peer is notified. */
 static void open_active(struct ib_cma_id *id, struct rdma_cm_event *event)
@@ -454,7 +482,7 @@ static void tell_own(struct ib_cma_id *id, struct rdma_cm_event *event)
 	default:
 		break;
 	}
-	if (id->ib.event_handler(&id->ib, event))
+	if (call_handler(id, event))
 		end_in_handler(id);
 }
 
@@ -470,12 +498,18 @@ static void let_go(struct ib_cma_id *child)
 	hca_spin_unlock(&child->lock, flags);
 }
 
-static void tell_request(struct ib_cma_id *child)
+static void tell_request(struct ib_cma_id *listener, struct ib_cma_id *child)
 {
 	struct rdma_cm_event event = { .event = RDMA_CM_EVENT_CONNECT_REQUEST };
+	bool ends;
 
 	fill_param(child, &child->open.conn, &event);
-	if (child->ib.event_handler(&child->ib, &event)) {
+	hca_store(&listener->in_handler, hca_context());
+	ends = call_handler(child, &event);
+	hca_store(&listener->in_handler, (uintptr_t)0);
+	if (listener->destroyed)
+		end_in_handler(listener);
+	if (ends) {
 		begin_end(child);
 		ib_cma_release(child);
 		return;
@@ -498,6 +532,9 @@ static void step(struct ib_cma_id *id, enum rdma_cm_event_type type)
 		break;
 	case RDMA_CM_EVENT_ROUTE_RESOLVED:
 		id->state = IB_CMA_ROUTE_RESOLVED;
+		break;
+	case RDMA_CM_EVENT_ROUTE_ERROR:
+		id->state = IB_CMA_ADDR_RESOLVED;
 		break;
 	default:
 		break;
@@ -550,7 +587,7 @@ static void fire(struct hca_eq_node *node)
 	}
 	hca_spin_unlock(&id->lock, flags);
 	if (child)
-		tell_request(child);
+		tell_request(id, child);
 	else if (own)
 		tell_own(id, &event);
 }

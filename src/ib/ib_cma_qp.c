@@ -4,6 +4,20 @@
 
 #define TIMEOUT 14u /* 67 ms: nothing is lost inside a process */
 
+/* A ULP may destroy the queue pair while a handler's thread moves it on. The holder may sleep. */
+static void lock_qp(struct ib_cma_id *id)
+{
+	u32 turns = 0;
+
+	while (hca_cmpxchg(&id->qp_busy, 0u, 1u))
+		hca_relax(&turns);
+}
+
+static void unlock_qp(struct ib_cma_id *id)
+{
+	hca_store_release(&id->qp_busy, 0u);
+}
+
 static int first_state(struct ib_cma_id *id, struct ib_qp *qp, int access)
 {
 	struct ib_qp_attr at = {
@@ -40,7 +54,7 @@ static int peers_rights(const struct ib_cma_id *id)
 	return access;
 }
 
-int ib_cma_qp_ready(struct ib_cma_id *id)
+static int make_ready(struct ib_cma_id *id)
 {
 	struct ib_qp_attr at = {
 		.qp_state = IB_QPS_RTR,
@@ -73,10 +87,35 @@ int ib_cma_qp_ready(struct ib_cma_id *id)
 					  0));
 }
 
+int ib_cma_qp_ready(struct ib_cma_id *id)
+{
+	int err = -EINVAL;
+
+	lock_qp(id);
+	if (id->ib.qp)
+		err = make_ready(id);
+	unlock_qp(id);
+	return err;
+}
+
 void ib_cma_qp_error(struct ib_cma_id *id)
 {
 	struct ib_qp_attr at = { .qp_state = IB_QPS_ERR };
 
+	lock_qp(id);
 	if (id->ib.qp)
 		(void)ib_modify_qp(id->ib.qp, &at, IB_QP_STATE);
+	unlock_qp(id);
+}
+
+void ib_cma_qp_destroy(struct ib_cma_id *id)
+{
+	struct ib_qp *qp;
+
+	lock_qp(id);
+	qp = id->ib.qp;
+	id->ib.qp = NULL;
+	unlock_qp(id);
+	if (qp)
+		ib_destroy_qp(qp);
 }

@@ -21,6 +21,7 @@ static struct {
 	struct ib_device *dev[2];
 	struct scsi_device scsi;
 	struct srp_target *target;
+	char name[SRP_CM_NAME];
 	u32 misuses;
 } host;
 
@@ -43,7 +44,7 @@ static void misuse(void *ctx, const struct hca_misuse_report *r)
 
 static void *over_srp_open(const u8 port_id[PORT_ID_LEN])
 {
-	struct srp_initiator_attr attr = { .device = host.dev[0], .name = "disk" };
+	struct srp_initiator_attr attr = { .device = host.dev[0], .name = host.name };
 	struct session *s = calloc(1, sizeof(*s));
 
 	if (!s)
@@ -161,7 +162,7 @@ const struct unit *unit_srp(struct lun *lun)
 	const struct machine_attr attr = {
 		.platform = MACHINE_IOMMU, .low_bytes = 128 * MIB, .high_bytes = 64 * MIB, .file_bytes = 64 * MIB
 	};
-	struct srp_target_attr target = { .scsi = &host.scsi, .name = "disk" };
+	struct srp_target_attr target = { .scsi = &host.scsi, .name = host.name };
 	int err = machine_create(&attr, &host.machine);
 
 	if (err) {
@@ -173,6 +174,8 @@ const struct unit *unit_srp(struct lun *lun)
 	if (!err)
 		err = adapter_open(1, "target");
 	target.device = host.dev[1];
+	if (!err)
+		err = srp_name(target.device, 5555, host.name);
 	if (!err)
 		err = srp_target_create(&target, &host.target);
 	if (!err)

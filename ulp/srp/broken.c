@@ -35,44 +35,54 @@ static int post_recv(struct broken *b, u64 i)
 	return ib_post_recv(b->q.qp, &wr, NULL);
 }
 
-static void on_event(void *ctx, const struct srp_cm_event *ev)
+static bool on_event(void *ctx, const struct srp_cm_event *ev)
 {
 	struct broken *b = ctx;
-	u32 answer = ev->what == SRP_CM_ACCEPTED ? 1 : 2;
 
-	if (answer == 1)
-		b->peer = ev->peer;
-	__atomic_store_n(&b->answer, answer, __ATOMIC_RELEASE);
+	__atomic_store_n(&b->answer, ev->what == SRP_CM_READY || ev->what == SRP_CM_ACCEPTED ? 1 : 2, __ATOMIC_RELEASE);
+	return true;
 }
 
-static int login(struct broken *b, const char *name)
+static int wait_answer(struct broken *b)
+{
+	u32 answer = 0, i;
+
+	for (i = 0; i < WAIT_MS && !(answer = __atomic_load_n(&b->answer, __ATOMIC_ACQUIRE)); i++)
+		nap();
+	return answer == 1 ? 0 : answer ? -ECONNREFUSED : -ETIMEDOUT;
+}
+
+static int find_target(struct broken *b, const char *name)
+{
+	int err = srp_cm_open(b->dev, name, on_event, b, &b->conn);
+
+	if (err)
+		return err;
+	err = wait_answer(b);
+	if (err)
+		srp_cm_close(b->conn);
+	return err;
+}
+
+static int login(struct broken *b)
 {
 	struct srp_login_req req = { .tag = 1, .it_iu_len = IU_BYTES, .formats = SRP_FMT_DIRECT | SRP_FMT_INDIRECT };
-	struct srp_cm *cm = srp_cm_local();
-	u32 len, answer = 0, i;
-	u8 iu[64];
+	u32 len;
+	u8 iu[SRP_CM_PRIVATE];
 	int err;
 
 	memset(req.initiator_port, 0xb0, SRP_PORT_ID);
 	len = srp_login_req_encode(iu, sizeof(iu), &req);
-	err = cm->ops->connect(cm, name, &b->q.self, iu, len, on_event, b, &b->conn);
-	if (err)
-		return err;
-	for (i = 0; i < WAIT_MS && !(answer = __atomic_load_n(&b->answer, __ATOMIC_ACQUIRE)); i++)
-		nap();
-	err = answer == 1 ? srp_qp_start(&b->q, &b->peer) : answer ? -ECONNREFUSED : -ETIMEDOUT;
-	if (err)
-		cm->ops->close(b->conn);
-	return err;
+	__atomic_store_n(&b->answer, 0, __ATOMIC_RELAXED);
+	err = srp_cm_connect(b->conn, iu, len);
+	return err ? err : wait_answer(b);
 }
 
 static int make_qp(struct broken *b)
 {
-	const struct srp_qp_attr attr = { .pd = b->pd,
-					  .poll = IB_POLL_DIRECT,
-					  .sends = 4,
-					  .recvs = RECVS,
-					  .access = IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_WRITE };
+	const struct srp_qp_attr attr = {
+		.id = b->conn->id, .pd = b->pd, .poll = IB_POLL_DIRECT, .sends = 4, .recvs = RECVS
+	};
 	int err = srp_qp_make(&b->q, &attr);
 	u64 i;
 
@@ -228,10 +238,13 @@ int broken_open(struct broken *b, struct ib_device *dev, const char *name)
 	err = srp_mem_make(&b->iu, dev, (size_t)(1 + RECVS) * IU_BYTES);
 	if (err)
 		goto drop_pd;
-	err = make_qp(b);
+	err = find_target(b, name);
 	if (err)
 		goto drop_iu;
-	err = login(b, name);
+	err = make_qp(b);
+	if (err)
+		goto close_conn;
+	err = login(b);
 	if (err)
 		goto drop_qp;
 	/* The first command of a nexus gets a unit attention for the reset. */
@@ -242,6 +255,8 @@ int broken_open(struct broken *b, struct ib_device *dev, const char *name)
 	return err;
 drop_qp:
 	srp_qp_drop(&b->q);
+close_conn:
+	srp_cm_close(b->conn);
 drop_iu:
 	srp_mem_drop(&b->iu);
 drop_pd:
@@ -251,8 +266,8 @@ drop_pd:
 
 void broken_close(struct broken *b)
 {
-	srp_cm_local()->ops->close(b->conn);
 	srp_qp_drop(&b->q);
+	srp_cm_close(b->conn);
 	srp_mem_drop(&b->iu);
 	ib_dealloc_pd(b->pd);
 }

@@ -36,12 +36,11 @@ struct broken {
 	struct srp_mem iu;
 	struct srp_qp q;
 	struct srp_cm_conn *conn;
-	struct srp_cm_addr peer;
 	u32 answer; /* atomic; to the login: 0: none yet */
 	u64 tag;
 };
 
-/** broken_open() - log in at @name. Return: 0 or -errno, and then there is nothing to close */
+/** broken_open() - log in at a target's @name. Return: 0 or -errno, and then there is nothing to close */
 int broken_open(struct broken *b, struct ib_device *dev, const char *name);
 void broken_close(struct broken *b);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * SRP, the SCSI RDMA Protocol (T10 SRP r16a): an initiator and a target, upper layers
- * over the kernel-style verbs alone. This is what their users include: block devices,
+ * over the kernel-style verbs and rdma_cm alone. This is what their users include: block devices,
  * movers, tests. What goes over the wire is in srp_iu.h, the disk behind a target in
  * scsi.h, how they find each other in srp_cm.h.
  *
@@ -20,14 +20,16 @@
 #define SRP_CDB_MAX 32u
 #define SRP_SENSE_MAX 96u
 
+/** srp_name() - SRP_CM_NAME bytes: the address that every adapter has, its first GID, and @port. Return: 0 or -errno */
+int srp_name(struct ib_device *dev, u16 port, char *name);
+
 /* --- the target --- */
 
 /**
  * struct srp_target_attr - how a target is made; 0 anywhere asks for the default
  * @device: its adapter; must outlive it
  * @scsi: the disk; must outlive it. Several targets may serve one.
- * @cm: NULL: srp_cm_local()
- * @name: what initiators connect to; copied
+ * @name: its address, which must be one of @device, and port, as 10.0.0.2:5555 or [fe80::1]:5555 (srp_name()); copied
  * @port_id: its SRP target port identifier; all 0: made of the adapter's GUID
  * @poll: IB_POLL_SOFTIRQ: commands are taken in hand in the threads of the initiators; IB_POLL_WORKQUEUE: in one of
  *	the library's; IB_POLL_DIRECT: refused. The medium is the workers' in any case.
@@ -45,7 +47,6 @@
 struct srp_target_attr {
 	struct ib_device *device;
 	struct scsi_device *scsi;
-	struct srp_cm *cm;
 	const char *name;
 	u8 port_id[SRP_PORT_ID];
 	enum ib_poll_context poll;
@@ -78,7 +79,7 @@ struct srp_target_stats {
 
 struct srp_target;
 
-/** srp_target_create() - make it, and listen. Return: 0; -EINVAL, -ENOMEM, -EADDRINUSE, or what verbs say. May sleep. */
+/** srp_target_create() - make it, and listen. Return: 0; -EINVAL, -ENOMEM, -EADDRINUSE, -EADDRNOTAVAIL, or what verbs say. May sleep. */
 int srp_target_create(const struct srp_target_attr *attr, struct srp_target **out);
 
 /**
@@ -120,8 +121,7 @@ struct srp_initiator;
 /**
  * struct srp_initiator_attr - how an initiator is made; 0 anywhere asks for the default
  * @device: its adapter; must outlive it
- * @cm: NULL: srp_cm_local()
- * @name: the target's; copied
+ * @name: the target's address and port; copied. @device must have an address of the same family.
  * @port_id: its SRP initiator port identifier; all 0: a new one. A login ends older ones under the same identifier.
  * @target_port_id: must be the target's; all 0: any
  * @channels: queue pairs; default 1. Threads that use channels of their own don't meet.
@@ -142,7 +142,6 @@ struct srp_initiator;
  */
 struct srp_initiator_attr {
 	struct ib_device *device;
-	struct srp_cm *cm;
 	const char *name;
 	u8 port_id[SRP_PORT_ID];
 	u8 target_port_id[SRP_PORT_ID];

@@ -8,10 +8,6 @@
 
 #include "srp_private.h"
 
-/* Of a lost acknowledgement: 67 ms each, seven times. Of a missing receive: 0.64 ms each, not for ever. */
-#define ACK_TIMEOUT 14
-#define ACK_RETRIES 7
-#define RNR_RETRIES 6
 #define LOG_LINES 20
 
 u32 srp_alloc_fail_at;
@@ -88,13 +84,6 @@ void srp_mem_drop(struct srp_mem *m)
 
 /* --- queue pairs --- */
 
-static int to_init(struct srp_qp *q)
-{
-	struct ib_qp_attr a = { .qp_state = IB_QPS_INIT, .port_num = 1, .qp_access_flags = q->access };
-
-	return ib_modify_qp(q->qp, &a, IB_QP_STATE | IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_ACCESS_FLAGS);
-}
-
 static int make_qp(struct srp_qp *q, const struct srp_qp_attr *attr)
 {
 	struct ib_device *dev = attr->pd->device;
@@ -109,25 +98,22 @@ static int make_qp(struct srp_qp *q, const struct srp_qp_attr *attr)
 			 .max_inline_data = (u32)SRP_MIN(dev->attrs.max_inline_data, 512) },
 		.sq_sig_type = IB_SIGNAL_REQ_WR,
 		.qp_type = IB_QPT_RC,
-		.port_num = 1,
 	};
+	int err;
 
-	q->qp = ib_create_qp(attr->pd, &init);
-	if (IS_ERR(q->qp))
-		return (int)PTR_ERR(q->qp);
+	err = rdma_create_qp(attr->id, attr->pd, &init);
+	if (err)
+		return err;
+	q->id = attr->id;
+	q->qp = attr->id->qp;
 	q->inline_max = init.cap.max_inline_data;
 	return 0;
 }
 
 int srp_qp_make(struct srp_qp *q, const struct srp_qp_attr *attr)
 {
-	static u32 psn;
-	struct ib_port_attr port;
-	int err = ib_query_port(attr->pd->device, 1, &port);
+	int err;
 
-	if (err)
-		return err;
-	q->access = attr->access;
 	q->cq = ib_alloc_cq(attr->pd->device, attr->ctx, (int)(attr->sends + attr->recvs + 2), 0, attr->poll);
 	if (IS_ERR(q->cq)) {
 		err = (int)PTR_ERR(q->cq);
@@ -135,71 +121,15 @@ int srp_qp_make(struct srp_qp *q, const struct srp_qp_attr *attr)
 		return err;
 	}
 	err = make_qp(q, attr);
-	if (err) {
-		q->qp = NULL;
-		goto drop;
-	}
-	q->self.lid = port.lid;
-	q->self.qpn = q->qp->qp_num;
-	q->self.psn = (__atomic_add_fetch(&psn, 1, __ATOMIC_RELAXED) * 0x9e3779b1u) >> 8;
-	err = to_init(q);
 	if (err)
-		goto drop;
-	return 0;
-drop:
-	srp_qp_drop(q);
+		srp_qp_drop(q);
 	return err;
-}
-
-static int to_rtr(struct srp_qp *q, const struct srp_cm_addr *peer)
-{
-	struct ib_device *dev = q->qp->device;
-	struct ib_port_attr port;
-	struct ib_qp_attr a = {
-		.qp_state = IB_QPS_RTR,
-		.dest_qp_num = peer->qpn,
-		.rq_psn = peer->psn,
-		.max_dest_rd_atomic = q->access & IB_ACCESS_REMOTE_READ ? (u8)dev->attrs.max_qp_rd_atom : 0,
-		.min_rnr_timer = IB_RNR_TIMER_000_64,
-		.ah_attr = { .dlid = peer->lid, .port_num = 1 },
-	};
-	int err = ib_query_port(dev, 1, &port);
-
-	if (err)
-		return err;
-	a.path_mtu = port.active_mtu;
-	return ib_modify_qp(q->qp, &a,
-			    IB_QP_STATE | IB_QP_AV | IB_QP_PATH_MTU | IB_QP_DEST_QPN | IB_QP_RQ_PSN |
-				    IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER);
-}
-
-static int to_rts(struct srp_qp *q)
-{
-	struct ib_qp_attr a = {
-		.qp_state = IB_QPS_RTS,
-		.timeout = ACK_TIMEOUT,
-		.retry_cnt = ACK_RETRIES,
-		.rnr_retry = RNR_RETRIES,
-		.sq_psn = q->self.psn,
-		.max_rd_atomic = (u8)q->qp->device->attrs.max_qp_init_rd_atom,
-	};
-
-	return ib_modify_qp(q->qp, &a,
-			    IB_QP_STATE | IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY | IB_QP_SQ_PSN |
-				    IB_QP_MAX_QP_RD_ATOMIC);
-}
-
-int srp_qp_start(struct srp_qp *q, const struct srp_cm_addr *peer)
-{
-	int err = to_rtr(q, peer);
-
-	return err ? err : to_rts(q);
 }
 
 void srp_qp_drop(struct srp_qp *q)
 {
 	if (q->qp)
-		ib_destroy_qp(q->qp);
+		rdma_destroy_qp(q->id);
 	if (q->cq)
 		ib_free_cq(q->cq);
 	q->qp = NULL;

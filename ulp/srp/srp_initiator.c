@@ -255,7 +255,6 @@ static int set_defaults(struct srp_initiator *ini, const struct srp_initiator_at
 	make_port_id(a);
 	memcpy(ini->name, a->name, strlen(a->name) + 1);
 	a->name = ini->name;
-	ini->cm = a->cm ? a->cm : srp_cm_local();
 	ini->tick_ms = SRP_MAX(10u, SRP_MIN(250u, a->timeout_ms / 4));
 	if (a->reconnect_ms)
 		ini->tick_ms = SRP_MIN(ini->tick_ms, SRP_MAX(a->reconnect_ms, 10u));

@@ -83,6 +83,7 @@ struct ini_recv {
 /**
  * struct srp_channel - one queue pair of an initiator; stays over reconnections, what is below @qp doesn't
  * @inside: threads between taking a slot and having posted; atomic
+ * @accepted: the target has accepted the login; atomic
  */
 struct srp_channel {
 	struct srp_initiator *ini;
@@ -108,6 +109,7 @@ struct srp_channel {
 	struct ib_pd *pd;
 	struct srp_cm_conn *conn;
 	u32 inside;
+	u32 accepted;
 	u32 n_slots;
 	u32 n_mrs;
 	u32 iu_descs;
@@ -128,7 +130,6 @@ struct srp_channel {
 	/* The answer of the login; under the initiator's lock */
 	bool answered;
 	int login_err;
-	struct srp_cm_addr peer;
 	struct srp_login_rsp rsp;
 };
 
@@ -161,7 +162,6 @@ struct ini_ask {
 struct srp_initiator {
 	struct srp_initiator_attr attr;
 	char name[SRP_CM_NAME];
-	struct srp_cm *cm;
 	pthread_t thread;
 	u32 tick_ms;
 	u64 tick;

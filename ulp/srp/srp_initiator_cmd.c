@@ -225,7 +225,7 @@ static bool unsend(struct srp_slot *s, int err)
 }
 
 /* Return: false as unsend() */
-static bool send(struct srp_slot *s)
+static bool send_command(struct srp_slot *s)
 {
 	struct srp_channel *ch = s->ch;
 	int err = ini_map(s);
@@ -259,7 +259,7 @@ void ini_pump(struct srp_channel *ch)
 				queue_take(ch);
 		}
 		srp_unlock(&ch->lock);
-	} while (s && send(s));
+	} while (s && send_command(s));
 }
 
 void ini_fail_pending(struct srp_channel *ch, int error)
@@ -325,7 +325,7 @@ void srp_submit(struct srp_channel *ch, struct srp_request *req)
 		ini_refuse(ch->ini, req);
 	else if (err)
 		end(req, err);
-	else if (s && !send(s))
+	else if (s && !send_command(s))
 		ini_pump(ch);
 }
 
@@ -534,7 +534,9 @@ void ini_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 
 	(void)cq;
 	if (wc->status) {
-		ini_lost(ch->ini, ib_wc_status_msg(wc->status));
+		/* A rejection flushes the queue pair before the handler hears of it. */
+		if (wc->status != IB_WC_WR_FLUSH_ERR || __atomic_load_n(&ch->accepted, __ATOMIC_ACQUIRE))
+			ini_lost(ch->ini, ib_wc_status_msg(wc->status));
 		return;
 	}
 	switch (srp_iu_type(r->iu, wc->byte_len)) {

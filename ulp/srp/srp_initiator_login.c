@@ -68,11 +68,11 @@ static int make_qp(struct srp_channel *ch)
 {
 	const struct srp_initiator_attr *a = &ch->ini->attr;
 	struct srp_qp_attr attr = {
+		.id = ch->conn->id,
 		.pd = ch->pd,
 		.poll = a->poll,
 		.sends = 2 * a->depth + 8 + (a->memory == SRP_MEMORY_FAST ? 2 * (a->max_sg + a->depth) : 0),
 		.recvs = ch->n_recvs,
-		.access = IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_WRITE,
 		.ctx = ch,
 	};
 	int err = srp_qp_make(&ch->qp, &attr);
@@ -134,10 +134,10 @@ static int make(struct srp_channel *ch)
 
 static void drop(struct srp_channel *ch)
 {
-	if (ch->conn)
-		ch->ini->cm->ops->close(ch->conn);
-	ch->conn = NULL;
 	srp_qp_drop(&ch->qp);
+	if (ch->conn)
+		srp_cm_close(ch->conn);
+	ch->conn = NULL;
 	ini_memory_drop(ch);
 	if (ch->pd)
 		ib_dealloc_pd(ch->pd);
@@ -174,7 +174,6 @@ static int accepted(struct srp_channel *ch, const struct srp_cm_event *ev)
 {
 	struct srp_login_rsp *rsp = &ch->rsp;
 
-	ch->peer = ev->peer;
 	if (srp_login_rsp_decode(ev->data, ev->len, rsp) || rsp->delta < 1 + INI_RESERVE || rsp->delta > 1 << 20 ||
 	    rsp->it_iu_len < ch->max_iu || rsp->ti_iu_len > SRP_TI_IU ||
 	    !(rsp->formats & (SRP_FMT_DIRECT | SRP_FMT_INDIRECT))) {
@@ -184,20 +183,25 @@ static int accepted(struct srp_channel *ch, const struct srp_cm_event *ev)
 	return 0;
 }
 
-static void on_event(void *ctx, const struct srp_cm_event *ev)
+static bool on_event(void *ctx, const struct srp_cm_event *ev)
 {
 	struct srp_channel *ch = ctx;
 	struct srp_initiator *ini = ch->ini;
 
 	if (ev->what == SRP_CM_GONE) {
 		ini_lost(ini, "the target has gone");
-		return;
+		return true;
 	}
+	if (ev->what == SRP_CM_ACCEPTED)
+		__atomic_store_n(&ch->accepted, 1, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&ini->lock);
-	ch->login_err = ev->what == SRP_CM_ACCEPTED ? accepted(ch, ev) : rejected(ch, ev);
+	ch->login_err = ev->what == SRP_CM_READY    ? 0 :
+			ev->what == SRP_CM_ACCEPTED ? accepted(ch, ev) :
+						      rejected(ch, ev);
 	ch->answered = true;
 	pthread_cond_broadcast(&ini->done);
 	pthread_mutex_unlock(&ini->lock);
+	return true;
 }
 
 static int wait_answer(struct srp_channel *ch)
@@ -232,23 +236,33 @@ static int login(struct srp_channel *ch)
 	memcpy(req.target_port, a->target_port_id, SRP_PORT_ID);
 	srp_login_req_encode(&iu, sizeof(iu), &req);
 	ch->answered = false;
-	err = ini->cm->ops->connect(ini->cm, ini->name, &ch->qp.self, &iu, sizeof(iu), on_event, ch, &ch->conn);
-	if (err) {
-		ch->conn = NULL;
-		return err;
-	}
-	err = wait_answer(ch);
+	err = srp_cm_connect(ch->conn, &iu, sizeof(iu));
+	if (!err)
+		err = wait_answer(ch);
 	if (err)
 		return err;
 	ch->invalidate = req.flags & ch->rsp.flags & SRP_LOGIN_INVALIDATE;
 	ch->credits = ch->rsp.delta;
-	return srp_qp_start(&ch->qp, &ch->peer);
+	return 0;
+}
+
+/* The way to the target; an ID that knows its adapter may have a queue pair. */
+static int find_target(struct srp_channel *ch)
+{
+	int err;
+
+	ch->answered = false;
+	__atomic_store_n(&ch->accepted, 0, __ATOMIC_RELEASE);
+	err = srp_cm_open(ch->ini->attr.device, ch->ini->name, on_event, ch, &ch->conn);
+	return err ? err : wait_answer(ch);
 }
 
 int ini_log_in(struct srp_channel *ch)
 {
-	int err = make(ch);
+	int err = find_target(ch);
 
+	if (!err)
+		err = make(ch);
 	if (!err)
 		err = login(ch);
 	if (err)
@@ -303,7 +317,7 @@ void ini_log_out(struct srp_channel *ch, int error)
 		usleep(100);
 	if (!__atomic_load_n(&ch->ini->lost, __ATOMIC_ACQUIRE))
 		say_logout(ch);
-	ch->ini->cm->ops->disconnect(ch->conn);
+	srp_cm_disconnect(ch->conn);
 	ib_drain_qp(ch->qp.qp);
 	end_slots(ch, error);
 	ini_fail_pending(ch, error);

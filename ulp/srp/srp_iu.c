@@ -401,13 +401,13 @@ u32 srp_login_req_encode(void *iu, u32 room, const struct srp_login_req *req)
 enum srp_bad srp_login_req_decode(const void *iu, u32 len, struct srp_login_req *req)
 {
 	const struct srp_wire_login_req *w = iu;
-	enum srp_bad bad;
 
 	memset(req, 0, sizeof(*req));
-	srp_iu_tag(iu, len, &req->tag);
-	bad = begin(iu, len, SRP_LOGIN_REQ, sizeof(*w));
-	if (bad)
-		return bad;
+	if (len < sizeof(*w))
+		return SRP_BAD_LENGTH;
+	req->tag = get64(w->tag);
+	if (w->type != SRP_LOGIN_REQ)
+		return SRP_BAD_TYPE;
 	req->it_iu_len = get32(w->it_iu_len);
 	req->formats = get16(w->formats);
 	req->flags = w->flags;

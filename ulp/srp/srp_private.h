@@ -84,13 +84,13 @@ int srp_mem_make(struct srp_mem *m, struct ib_device *dev, size_t size);
 /** srp_mem_drop() - also of one that was never made, but zeroed */
 void srp_mem_drop(struct srp_mem *m);
 
-/** struct srp_qp_attr - what a channel's queue pair takes; @access: what the peer may do */
+/** struct srp_qp_attr - what a channel's queue pair takes; @id: the connection's, on the adapter of @pd */
 struct srp_qp_attr {
+	struct rdma_cm_id *id;
 	struct ib_pd *pd;
 	enum ib_poll_context poll;
 	u32 sends;
 	u32 recvs;
-	int access;
 	void *ctx;
 };
 
@@ -100,18 +100,15 @@ struct srp_qp_attr {
  * @inline_max: bytes that can be sent inline
  */
 struct srp_qp {
+	struct rdma_cm_id *id;
 	struct ib_cq *cq;
 	struct ib_qp *qp;
 	u32 inline_max;
-	int access;
-	struct srp_cm_addr self;
 };
 
 /** srp_qp_make() - in INIT, so that receives can be posted. Return: 0 or -errno */
 int srp_qp_make(struct srp_qp *q, const struct srp_qp_attr *attr);
-/** srp_qp_start() - to RTS, against @peer. Return: 0 or -errno */
-int srp_qp_start(struct srp_qp *q, const struct srp_cm_addr *peer);
-/** srp_qp_drop() - nothing of it is under way: drained, or never started */
+/** srp_qp_drop() - nothing of it is under way: drained, or never started. Before its connection is closed. */
 void srp_qp_drop(struct srp_qp *q);
 
 #endif

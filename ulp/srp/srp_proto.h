@@ -118,9 +118,10 @@ struct srp_wire_table {
 	u8 len[4];
 };
 
+/* As connections by address have it: shorter than SRP's own, as there is less room in a REQ. The tag is its first field. */
 struct srp_wire_login_req {
-	u8 type, rsvd1[7], tag[8], it_iu_len[4], rsvd2[4], formats[2], flags, rsvd3[5];
-	u8 initiator_port[16], target_port[16];
+	u8 tag[8], formats[2], flags, type, it_iu_len[4];
+	u8 initiator_port[16], target_port[16], rsvd[8];
 };
 
 struct srp_wire_login_rsp {
@@ -161,7 +162,7 @@ struct srp_wire_aer_req {
 
 _Static_assert(sizeof(struct srp_wire_desc) == SRP_DESC_BYTES, "SRP memory descriptor");
 _Static_assert(sizeof(struct srp_wire_table) == SRP_TABLE_BYTES, "SRP indirect table");
-_Static_assert(sizeof(struct srp_wire_login_req) == 64, "SRP_LOGIN_REQ");
+_Static_assert(sizeof(struct srp_wire_login_req) == 56, "SRP_LOGIN_REQ");
 _Static_assert(sizeof(struct srp_wire_login_rsp) == 52, "SRP_LOGIN_RSP");
 _Static_assert(sizeof(struct srp_wire_login_rej) == 32, "SRP_LOGIN_REJ");
 _Static_assert(sizeof(struct srp_wire_plain) == 16, "SRP_I_LOGOUT");
@@ -170,7 +171,7 @@ _Static_assert(sizeof(struct srp_wire_cmd) == 48, "SRP_CMD");
 _Static_assert(sizeof(struct srp_wire_tsk_mgmt) == 48, "SRP_TSK_MGMT");
 _Static_assert(sizeof(struct srp_wire_rsp) == 36, "SRP_RSP");
 _Static_assert(sizeof(struct srp_wire_aer_req) == 36, "SRP_AER_REQ");
-_Static_assert(offsetof(struct srp_wire_login_req, initiator_port) == 32, "SRP_LOGIN_REQ");
+_Static_assert(offsetof(struct srp_wire_login_req, initiator_port) == 16, "SRP_LOGIN_REQ");
 _Static_assert(offsetof(struct srp_wire_cmd, lun) == 20 && offsetof(struct srp_wire_cmd, cdb) == 32, "SRP_CMD");
 _Static_assert(offsetof(struct srp_wire_tsk_mgmt, function) == 30, "SRP_TSK_MGMT");
 _Static_assert(offsetof(struct srp_wire_tsk_mgmt, task_tag) == 32, "SRP_TSK_MGMT");

@@ -135,7 +135,7 @@ static void end_channel(struct tgt_channel *ch)
 {
 	/* From here on no task management function marks its commands. */
 	unlink_channel(ch);
-	ch->t->cm->ops->disconnect(ch->conn);
+	srp_cm_disconnect(ch->conn);
 	ib_drain_qp(ch->qp.qp);
 	tgt_event(ch, &ch->end_ev, ended);
 	tgt_put(ch);
@@ -172,7 +172,6 @@ static void free_channel(struct tgt_channel *ch)
 {
 	struct srp_target *t = ch->t;
 
-	t->cm->ops->close(ch->conn);
 	pthread_mutex_lock(&t->lock);
 	keep_stats(ch);
 	tgt_nexus_put(t, ch->nexus);
@@ -183,20 +182,21 @@ static void free_channel(struct tgt_channel *ch)
 
 /* --- the thread --- */
 
-static void on_request(void *ctx, const struct srp_cm_event *ev)
+static bool on_request(void *ctx, const struct srp_cm_event *ev)
 {
 	struct srp_target *t = ctx;
 	struct tgt_login *l = srp_alloc(1, sizeof(*l));
+	struct srp_login_req req;
 	u64 tag = 0;
 
 	if (!l || ev->len > sizeof(l->data)) {
 		srp_free(l);
-		srp_iu_tag(ev->data, ev->len, &tag);
+		if (!srp_login_req_decode(ev->data, ev->len, &req))
+			tag = req.tag;
 		tgt_login_reject(t, ev->conn, tag, SRP_REJ_RESOURCES);
-		return;
+		return false;
 	}
 	l->conn = ev->conn;
-	l->peer = ev->peer;
 	l->len = ev->len;
 	memcpy(l->data, ev->data, ev->len);
 	pthread_mutex_lock(&t->lock);
@@ -204,6 +204,7 @@ static void on_request(void *ctx, const struct srp_cm_event *ev)
 	t->logins_last = &l->next;
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
+	return true;
 }
 
 static struct tgt_login *next_login(struct srp_target *t)
@@ -416,7 +417,6 @@ static int set_defaults(struct srp_target_attr *a, struct srp_target *t)
 	memcpy(t->name, a->name, strlen(a->name) + 1);
 	t->attr = *a;
 	t->attr.name = t->name;
-	t->cm = a->cm ? a->cm : srp_cm_local();
 	return 0;
 }
 
@@ -444,7 +444,7 @@ int srp_target_create(const struct srp_target_attr *attr, struct srp_target **ou
 	err = srp_thread(&t->thread, run, t);
 	if (err)
 		goto drop_pool;
-	err = t->cm->ops->listen(t->cm, t->name, on_request, t);
+	err = srp_cm_listen(a.device, t->name, on_request, t, &t->listener);
 	if (err)
 		goto stop_thread;
 	*out = t;
@@ -464,7 +464,7 @@ free_target:
 
 void srp_target_destroy(struct srp_target *t)
 {
-	t->cm->ops->unlisten(t->cm, t->name);
+	srp_cm_unlisten(t->listener);
 	stop(t);
 	tgt_pool_drop(&t->pool);
 	pthread_cond_destroy(&t->wake);

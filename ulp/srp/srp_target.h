@@ -259,7 +259,7 @@ enum tgt_channel_state {
  * @ending: its end has begun (end_channel()); @event_number: of the last srp_target_event() that it got; under the target's lock
  * @sweep: commands were marked since @sweep_ev ran last; atomic
  * @sweep_next: of a list that is the marker's, from the time when it set @sweep
- * @conn: NULL only before its acceptance
+ * @conn: the channel's once it is @accepted; before, the login's
  * @free: commands
  * @held: those that wait for others' end, as an ORDERED command is among them; @n_held: how many
  * @ordered: an ORDERED command is in hand, and alone; @releasing: tgt_release() runs
@@ -277,6 +277,7 @@ struct tgt_channel {
 	struct srp_target *t;
 	struct tgt_nexus *nexus;
 	struct srp_cm_conn *conn;
+	bool accepted;
 	struct ib_pd *pd;
 	struct srp_qp qp;
 	u32 state;
@@ -330,7 +331,6 @@ struct tgt_login {
 	struct tgt_login *next;
 	u8 others;
 	struct srp_cm_conn *conn;
-	struct srp_cm_addr peer;
 	u32 len;
 	u8 data[SRP_CM_PRIVATE];
 };
@@ -346,7 +346,7 @@ struct tgt_login {
 struct srp_target {
 	struct srp_target_attr attr;
 	char name[SRP_CM_NAME];
-	struct srp_cm *cm;
+	struct srp_cm_listener *listener;
 	pthread_t thread;
 	struct tgt_pool pool;
 	struct tgt_map map;
@@ -389,7 +389,7 @@ void tgt_pool_drop(struct tgt_pool *p);
 /* --- srp_target_login.c --- */
 /** tgt_login() - answer it, and free it; or park it until what it ends has ended; from the thread */
 void tgt_login(struct srp_target *t, struct tgt_login *l);
-/** tgt_login_reject() - and the request is forgotten */
+/** tgt_login_reject() - the connection is to be closed then */
 void tgt_login_reject(struct srp_target *t, struct srp_cm_conn *conn, u64 tag, enum srp_reject reason);
 /** tgt_nexus_put() - a channel leaves it; the target's lock is held */
 void tgt_nexus_put(struct srp_target *t, struct tgt_nexus *n);

@@ -96,6 +96,7 @@ static int make_areas(struct tgt_channel *ch)
 static int make_qp(struct tgt_channel *ch)
 {
 	struct srp_qp_attr attr = {
+		.id = ch->conn->id,
 		.poll = ch->t->attr.poll,
 		.sends = ch->n_cmds * (TGT_FEW_WRS + 1) + ch->t->attr.buffers * TGT_MANY_WRS + 2,
 		.recvs = ch->n_recvs,
@@ -131,6 +132,8 @@ void tgt_channel_free(struct tgt_channel *ch)
 	u32 i;
 
 	srp_qp_drop(&ch->qp);
+	if (ch->accepted)
+		srp_cm_close(ch->conn);
 	for (i = 0; ch->cmds && i < ch->n_cmds; i++)
 		tgt_part_put(&ch->cmds[i]);
 	if (ch->pd)
@@ -148,7 +151,7 @@ void tgt_channel_free(struct tgt_channel *ch)
 }
 
 static int channel_make(struct srp_target *t, struct tgt_nexus *n, const struct srp_login_req *req,
-			const struct srp_cm_addr *peer, struct tgt_channel **out)
+			struct srp_cm_conn *conn, struct tgt_channel **out)
 {
 	struct tgt_channel *ch = srp_alloc(1, sizeof(*ch));
 	int err;
@@ -157,6 +160,7 @@ static int channel_make(struct srp_target *t, struct tgt_nexus *n, const struct 
 		return -ENOMEM;
 	ch->t = t;
 	ch->nexus = n;
+	ch->conn = conn;
 	ch->max_iu = req->it_iu_len;
 	ch->invalidate = req->flags & SRP_LOGIN_INVALIDATE;
 	ch->refs = 1;
@@ -174,8 +178,6 @@ static int channel_make(struct srp_target *t, struct tgt_nexus *n, const struct 
 		err = make_qp(ch);
 	if (!err)
 		err = post_recvs(ch);
-	if (!err)
-		err = srp_qp_start(&ch->qp, peer);
 	if (err) {
 		tgt_channel_free(ch);
 		return err;
@@ -278,7 +280,7 @@ void tgt_login_reject(struct srp_target *t, struct srp_cm_conn *conn, u64 tag, e
 	struct srp_wire_login_rej iu;
 
 	srp_login_rej_encode(&iu, sizeof(iu), &rej);
-	t->cm->ops->reject(conn, &iu, sizeof(iu));
+	srp_cm_reject(conn, &iu, sizeof(iu));
 	pthread_mutex_lock(&t->lock);
 	t->stats.rejects++;
 	pthread_mutex_unlock(&t->lock);
@@ -303,15 +305,15 @@ static enum srp_reject check(struct srp_target *t, const struct srp_login_req *r
 	return 0;
 }
 
-static void on_gone(void *ctx, const struct srp_cm_event *ev)
+static bool on_gone(void *ctx, const struct srp_cm_event *ev)
 {
 	if (ev->what == SRP_CM_GONE)
 		tgt_fail(ctx);
+	return true;
 }
 
 /* The channel is in the list before the initiator can use it. */
-static void accept_login(struct srp_target *t, struct tgt_channel *ch, struct srp_cm_conn *conn,
-			 const struct srp_login_req *req, u8 others)
+static void accept_login(struct srp_target *t, struct tgt_channel *ch, const struct srp_login_req *req, u8 others)
 {
 	struct srp_login_rsp rsp = {
 		.tag = req->tag,
@@ -324,14 +326,14 @@ static void accept_login(struct srp_target *t, struct tgt_channel *ch, struct sr
 	struct srp_wire_login_rsp iu;
 
 	srp_login_rsp_encode(&iu, sizeof(iu), &rsp);
-	ch->conn = conn;
+	ch->accepted = true;
 	pthread_mutex_lock(&t->lock);
 	ch->next = t->channels;
 	t->channels = ch;
 	t->n_channels++;
 	t->stats.logins++;
 	pthread_mutex_unlock(&t->lock);
-	if (t->cm->ops->accept(conn, &ch->qp.self, &iu, sizeof(iu), on_gone, ch))
+	if (srp_cm_accept(ch->conn, &iu, sizeof(iu), on_gone, ch))
 		tgt_fail(ch);
 }
 
@@ -355,13 +357,13 @@ static u32 answer(struct srp_target *t, struct tgt_login *l, const struct srp_lo
 	pthread_mutex_unlock(&t->lock);
 	if (!n)
 		return room ? SRP_REJ_RESOURCES : SRP_REJ_LIMIT;
-	if (channel_make(t, n, req, &l->peer, &ch)) {
+	if (channel_make(t, n, req, l->conn, &ch)) {
 		pthread_mutex_lock(&t->lock);
 		tgt_nexus_put(t, n);
 		pthread_mutex_unlock(&t->lock);
 		return SRP_REJ_RESOURCES;
 	}
-	accept_login(t, ch, l->conn, req, l->others);
+	accept_login(t, ch, req, l->others);
 	return 0;
 }
 
@@ -380,6 +382,7 @@ void tgt_login(struct srp_target *t, struct tgt_login *l)
 	if (reason) {
 		srp_log("target %s: a login is rejected, reason 0x%x", t->name, reason);
 		tgt_login_reject(t, l->conn, req.tag, (enum srp_reject)reason);
+		srp_cm_close(l->conn);
 	}
 	srp_free(l);
 }

@@ -22,11 +22,12 @@
 /* Pieces that the target moves data in: a bounce machine's pool has to hold some. */
 #define CHUNK (64u << 10)
 /* Descriptors of one request: a list of this many pieces, none of which goes on where the last ended. */
+#define PORT 5555
 #define MAX_SG 2048u
 
 struct mover {
 	struct shapes shapes;
-	char name[32]; /* of the target */
+	char name[SRP_CM_NAME]; /* the target's address and port */
 	u64 bytes; /* of the scratch file */
 	struct lun lun;
 	struct scsi_device disk;
@@ -80,8 +81,10 @@ static int meet(struct mover *mv, const struct bed *bed, const struct mover_attr
 	const struct srp_initiator_attr ia = {
 		.device = bed->initiator.ib, .name = mv->name, .depth = 8, .memory = attr->memory, .max_sg = MAX_SG
 	};
-	int err = srp_target_create(&ta, &mv->target);
+	int err = srp_name(bed->target.ib, PORT, mv->name);
 
+	if (!err)
+		err = srp_target_create(&ta, &mv->target);
 	if (err)
 		return why_set(why, err, "no SRP target on the %s adapter: %s", adapter_name(bed->target.kind),
 			       strerror(-err));
@@ -108,7 +111,6 @@ static int srp_open(const struct bed *bed, const struct mover_attr *attr, struct
 
 	if (!mv)
 		return why_set(why, -ENOMEM, "no memory");
-	snprintf(mv->name, sizeof(mv->name), "matrix-%p", (void *)mv);
 	mv->shapes.state = attr->seed;
 	pthread_mutex_init(&mv->lock, NULL);
 	pthread_cond_init(&mv->idle, NULL);

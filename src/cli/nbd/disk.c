@@ -24,6 +24,7 @@
  * A write that the medium has in hand can't be aborted before that lets go of it. The target is in this process, and will answer:
  * to give up waiting would cost all channels their connection.
  */
+#define PORT 5555
 #define ABORT_MS (1u << 30)
 /* How long a lost target is looked for before the next attempt. */
 #define RECONNECT_MS 200u
@@ -145,10 +146,11 @@ static int make_slots(struct disk *d, struct why *why)
 
 static int meet(struct disk *d, struct why *why)
 {
+	char name[SRP_CM_NAME] = "";
 	const struct srp_target_attr ta = {
 		.device = d->bed.target.ib,
 		.scsi = &d->scsi,
-		.name = "nbd",
+		.name = name,
 		.depth = 8,
 		.buffers = 1,
 		.chunk = CHUNK,
@@ -157,7 +159,7 @@ static int meet(struct disk *d, struct why *why)
 	};
 	const struct srp_initiator_attr ia = {
 		.device = d->bed.initiator.ib,
-		.name = "nbd",
+		.name = name,
 		.channels = d->attr.channels,
 		.memory = d->attr.memory,
 		.max_sg = entries(d) + 3,
@@ -165,8 +167,10 @@ static int meet(struct disk *d, struct why *why)
 		.abort_ms = ABORT_MS,
 		.reconnect_ms = RECONNECT_MS,
 	};
-	int err = srp_target_create(&ta, &d->target);
+	int err = srp_name(d->bed.target.ib, PORT, name);
 
+	if (!err)
+		err = srp_target_create(&ta, &d->target);
 	if (err)
 		return why_set(why, err, "no SRP target: %s", strerror(-err));
 	err = srp_initiator_connect(&ia, &d->initiator);
