@@ -203,22 +203,28 @@ static void two_networks_do_not_see_each_other(void **state)
 
 #define LINK_LOCAL "fe80::17"
 
-static void give_address(uint32_t interface)
-{
-	struct interface_address a = { .prefix = 64, .interface = (int)interface };
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	CHECK(fd >= 0 && inet_pton(AF_INET6, LINK_LOCAL, &a.ip) == 1);
-	CHECK(!ioctl(fd, SIOCSIFADDR, &a));
-	close(fd);
-}
-
 static struct sockaddr_in6 scoped(uint32_t scope, __be16 port)
 {
 	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_port = port, .sin6_scope_id = scope };
 
 	CHECK(inet_pton(AF_INET6, LINK_LOCAL, &sa.sin6_addr) == 1);
 	return sa;
+}
+
+/* The system has an address a moment after it was given. */
+static void give_address(uint32_t interface)
+{
+	struct interface_address a = { .prefix = 64, .interface = (int)interface };
+	struct sockaddr_in6 sa = scoped(interface, 0);
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	a.ip = sa.sin6_addr;
+	CHECK(fd >= 0 && !ioctl(fd, SIOCSIFADDR, &a));
+	while (bind(fd, (struct sockaddr *)&sa, sizeof(sa))) {
+		CHECK(errno == EADDRNOTAVAIL);
+		usleep(1000);
+	}
+	close(fd);
 }
 
 static struct rdma_cm_id *resolve_scoped(struct rdma_event_channel *ch, uint32_t scope, __be16 port)
