@@ -254,14 +254,15 @@ enum { FIO, FIO_TCP };
 
 static const struct bench_source fio_sources[] = {
 	[FIO] = { .tool = { .kind = TOOL_CM,
-			    .words = "fio --name=job --ioengine=rdma --bs=64k --size=256m --iodepth=16",
+			    .words = "fio --name=job --thread --ioengine=rdma --bs=64k --size=256m --iodepth=16",
 			    .port = "--port",
 			    .server = "--rw=read",
 			    .client = "--hostname=127.0.0.1 --verb=write --rw=write --minimal",
+			    .stays = true,
 			    .figure = fio_rate },
 		  .scale = 1 },
 	[FIO_TCP] = { .tool = { .kind = TOOL_TCP,
-				.words = "fio --name=job --ioengine=net --protocol=tcp --bs=64k",
+				.words = "fio --name=job --thread --ioengine=net --protocol=tcp --bs=64k",
 				.port = "--port",
 				.server = "--size=1g --listen --rw=read",
 				.client = "--size=256m --hostname=127.0.0.1 --rw=write --minimal",
