@@ -36,7 +36,8 @@ help:
 	@tools/kernel-boot.sh . list | sed 's/^/  /'
 	@echo 'ONLY of make bench:'
 	@echo '  dma (dma-count dma-map), hca (hca-count hca-rc hca-keys hca-threads hca-bulk hca-many), srp,'
-	@echo '  verbs (verbs-latency verbs-bulk verbs-turns verbs-both verbs-idle verbs-many)'
+	@echo '  verbs (verbs-latency verbs-bulk verbs-turns verbs-both verbs-idle verbs-many),'
+	@echo '  cm'
 
 build:
 	@tools/deps.sh build

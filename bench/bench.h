@@ -187,6 +187,7 @@ extern const struct bench_part bench_hca_count, bench_hca_rc, bench_hca_keys, be
 extern const struct bench_part bench_srp;
 extern const struct bench_part bench_verbs_latency, bench_verbs_bulk, bench_verbs_turns, bench_verbs_both,
 	bench_verbs_idle, bench_verbs_many;
+extern const struct bench_part bench_cm;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */
 void bench_init(u64 count);

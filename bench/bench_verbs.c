@@ -16,52 +16,22 @@
 #include "os.h"
 
 #define ROUNDS 11
-#define SOURCES 16
 #define TEXT_BYTES 4096
 #define KIB 1024.0
 #define MEDIUM ((size_t)64 << 10)
 #define LARGE ((size_t)1 << 20)
 #define CALL 64u /* bytes of the floor of a word */
 #define OWN "softhca-bench-verbs"
-#define NONE (-1)
 
 /* Both count a MB as 2^20. */
 #define US_TO_NS 1e3
 #define MIB_TO_GB 1.048576e-3
 
-/**
- * struct source - where a figure comes from: a program, or a floor
- * @scale: times what the program prints
- * @floor: nanoseconds of @bytes; a figure is that, or with @rate GB/s
- */
-struct source {
-	struct bench_tool tool;
-	double scale;
-	double (*floor)(struct bench_peer *p, size_t bytes);
-	size_t bytes;
-	bool rate;
-};
-
-/** struct figure - a line: one source beside another one, or NONE */
-struct figure {
-	const char *name;
-	const char *unit;
-	int ours, other;
-	const struct bench_goal *goals;
-};
-
-struct group {
-	const char *title;
-	const struct source *sources;
-	int n;
-	const struct figure *figures; /* ends with a name that is NULL */
-};
-
 static struct bench_peer peer;
 
 /* --- rounds --- */
 
-static double take(const struct source *s)
+static double take(const struct bench_source *s)
 {
 	double ns;
 
@@ -71,11 +41,11 @@ static double take(const struct source *s)
 	return s->rate ? (double)s->bytes / ns : ns;
 }
 
-static int measure(const struct group *g)
+int bench_group_measure(const struct bench_group *g)
 {
-	static double v[SOURCES][ROUNDS], ratio[ROUNDS];
-	double median[SOURCES];
-	const struct figure *f;
+	static double v[BENCH_SOURCES][ROUNDS], ratio[ROUNDS];
+	double median[BENCH_SOURCES];
+	const struct bench_figure *f;
 	int i, r;
 
 	for (r = 0; r < ROUNDS; r++)
@@ -91,15 +61,14 @@ static int measure(const struct group *g)
 	}
 	for (f = g->figures; f->name; f++) {
 		for (r = 0; r < ROUNDS; r++)
-			ratio[r] = f->other == NONE ? NAN : v[f->ours][r] / v[f->other][r];
-		bench_row(f->name, f->unit, median[f->ours], f->other == NONE ? NAN : median[f->other],
-			  f->other == NONE ? NAN : bench_median(ratio, ROUNDS), f->goals);
+			ratio[r] = f->other == BENCH_NONE ? NAN : v[f->ours][r] / v[f->other][r];
+		bench_row(f->name, f->unit, median[f->ours], f->other == BENCH_NONE ? NAN : median[f->other],
+			  f->other == BENCH_NONE ? NAN : bench_median(ratio, ROUNDS), f->goals);
 	}
 	return 0;
 }
 
-/* Return: 0, or -1 after bench_fail() */
-static int with_programs(int (*run)(void))
+int bench_with_programs(int (*run)(void))
 {
 	int err;
 
@@ -138,7 +107,7 @@ static double wake_up(struct bench_peer *p, size_t bytes)
 enum { SEND, UCX_TAG, WRITE, WRITE_FLOOR, ATOMIC, FABRIC, EVENT, EVENT_FLOOR };
 
 /* perftest's fifth column is the median of one way; UCX's second is too. */
-static const struct source latency_sources[] = {
+static const struct bench_source latency_sources[] = {
 	[SEND] = { .tool = { .kind = TOOL_PERFTEST, .words = "ib_send_lat -F -s 8 -n 2000", .column = 5 },
 		   .scale = US_TO_NS },
 	[UCX_TAG] = { .tool = { .kind = TOOL_UCX,
@@ -158,7 +127,7 @@ static const struct source latency_sources[] = {
 	[EVENT_FLOOR] = { .floor = wake_up },
 };
 
-static const struct figure latency_figures[] = {
+static const struct bench_figure latency_figures[] = {
 	{ "send, 8 B, ib_send_lat / UCX tag, posix", "ns", SEND, UCX_TAG, BENCH_GOALS({ RATIO_AT_MOST, 2 }) },
 	{ "the same / libfabric shm, fi_pingpong", "ns", SEND, FABRIC, BENCH_NO_GOAL },
 	{ "write, 8 B, ib_write_lat / process_vm_writev + a hop", "ns", WRITE, WRITE_FLOOR,
@@ -169,14 +138,14 @@ static const struct figure latency_figures[] = {
 	{ NULL, NULL, 0, 0, NULL },
 };
 
-static const struct group latency = { "one way to another process", latency_sources, HCA_ARRAY_SIZE(latency_sources),
-				      latency_figures };
+static const struct bench_group latency = { "one way to another process", latency_sources,
+					    HCA_ARRAY_SIZE(latency_sources), latency_figures };
 
 /* --- bandwidth --- */
 
 enum { WRITE_M, READ_M, SEND_M, OUT_M, IN_M, UCX_M, WRITE_PEAK, READ_PEAK, WRITE_L, READ_L, OUT_L, IN_L, UCX_L };
 
-static const struct source bulk_sources[] = {
+static const struct bench_source bulk_sources[] = {
 	[WRITE_M] = { .tool = { .kind = TOOL_PERFTEST, .words = "ib_write_bw -F -s 65536 -n 500", .column = 4 },
 		      .scale = MIB_TO_GB },
 	[OUT_M] = { .floor = bench_peer_write, .bytes = MEDIUM, .rate = true },
@@ -207,7 +176,7 @@ static const struct source bulk_sources[] = {
 		    .scale = MIB_TO_GB },
 };
 
-static const struct figure bulk_figures[] = {
+static const struct bench_figure bulk_figures[] = {
 	{ "write, 64 KiB, ib_write_bw / process_vm_writev", "GB/s", WRITE_M, OUT_M,
 	  BENCH_GOALS({ RATIO_AT_LEAST, 0.95 }) },
 	{ "read, 64 KiB, ib_read_bw / process_vm_readv", "GB/s", READ_M, IN_M, BENCH_GOALS({ RATIO_AT_LEAST, 0.95 }) },
@@ -222,14 +191,14 @@ static const struct figure bulk_figures[] = {
 	{ NULL, NULL, 0, 0, NULL },
 };
 
-static const struct group bulk = { "bulk to another process", bulk_sources, HCA_ARRAY_SIZE(bulk_sources),
-				   bulk_figures };
+static const struct bench_group bulk = { "bulk to another process", bulk_sources, HCA_ARRAY_SIZE(bulk_sources),
+					 bulk_figures };
 
 /* --- messages a second --- */
 
 enum { SENDS, UCX_TAGS };
 
-static const struct source rate_sources[] = {
+static const struct bench_source rate_sources[] = {
 	[SENDS] = { .tool = { .kind = TOOL_PERFTEST, .words = "ib_send_bw -F -s 64 -n 5000", .column = 5 },
 		    .scale = 1 },
 	[UCX_TAGS] = { .tool = { .kind = TOOL_UCX,
@@ -239,12 +208,13 @@ static const struct source rate_sources[] = {
 		       .scale = 1e-6 },
 };
 
-static const struct figure rate_figures[] = {
+static const struct bench_figure rate_figures[] = {
 	{ "sends of 64 B, ib_send_bw / UCX tag, posix", "M/s", SENDS, UCX_TAGS, BENCH_GOALS({ RATIO_AT_LEAST, 0.5 }) },
 	{ NULL, NULL, 0, 0, NULL },
 };
 
-static const struct group rate = { "messages a second", rate_sources, HCA_ARRAY_SIZE(rate_sources), rate_figures };
+static const struct bench_group rate = { "messages a second", rate_sources, HCA_ARRAY_SIZE(rate_sources),
+					 rate_figures };
 
 /* --- memory that both processes have mapped --- */
 
@@ -256,7 +226,7 @@ enum { PUT, STORE, STORE_M, LOAD_M, COPY_M, UCX_PUT_M, STORE_L, LOAD_L, COPY_L }
 #define ELSEWHERE "--mmap-offset=8388608" /* each has its own part of it */
 #define FILE_BYTES ((off_t)16 << 20)
 
-static const struct source both_sources[] = {
+static const struct bench_source both_sources[] = {
 	[PUT] = { .tool = { .kind = TOOL_UCX,
 			    .words = "ucx_perftest -t ucp_put_lat -s 8 -n 2000 -w 500 -f -v",
 			    .env = "UCX_TLS=posix",
@@ -296,7 +266,7 @@ static const struct source both_sources[] = {
 	[COPY_L] = { .floor = bench_peer_copy, .bytes = LARGE, .rate = true },
 };
 
-static const struct figure both_figures[] = {
+static const struct bench_figure both_figures[] = {
 	{ "write, 8 B, ib_write_lat --mmap / UCX put, posix", "ns", STORE, PUT, BENCH_GOALS({ RATIO_AT_MOST, 3 }) },
 	{ "write, 64 KiB, ib_write_bw --mmap / memcpy", "GB/s", STORE_M, COPY_M, BENCH_GOALS({ RATIO_AT_LEAST, 0.9 }) },
 	{ "read, 64 KiB, ib_read_bw --mmap / memcpy", "GB/s", LOAD_M, COPY_M, BENCH_GOALS({ RATIO_AT_LEAST, 0.9 }) },
@@ -306,8 +276,8 @@ static const struct figure both_figures[] = {
 	{ NULL, NULL, 0, 0, NULL },
 };
 
-static const struct group both = { "memory that both have mapped", both_sources, HCA_ARRAY_SIZE(both_sources),
-				   both_figures };
+static const struct bench_group both = { "memory that both have mapped", both_sources, HCA_ARRAY_SIZE(both_sources),
+					 both_figures };
 
 /* --- our own program --- */
 
@@ -486,12 +456,12 @@ static int crowd(void)
 
 static int run_latency(void)
 {
-	return measure(&latency) || measure(&rate) ? -1 : 0;
+	return bench_group_measure(&latency) || bench_group_measure(&rate) ? -1 : 0;
 }
 
 static int run_bulk(void)
 {
-	return measure(&bulk);
+	return bench_group_measure(&bulk);
 }
 
 static int run_both(void)
@@ -501,39 +471,39 @@ static int run_both(void)
 	if (fd < 0 || ftruncate(fd, FILE_BYTES))
 		return bench_fail("%s can't be made", FILE_OF_BOTH);
 	close(fd);
-	err = measure(&both);
+	err = bench_group_measure(&both);
 	unlink(FILE_OF_BOTH);
 	return err ? err : in_turns("turns both", "the same, in turns of 0.1 ms", both_pages);
 }
 
 static int part_latency(void)
 {
-	return with_programs(run_latency);
+	return bench_with_programs(run_latency);
 }
 
 static int part_bulk(void)
 {
-	return with_programs(run_bulk);
+	return bench_with_programs(run_bulk);
 }
 
 static int part_turns(void)
 {
-	return with_programs(turns);
+	return bench_with_programs(turns);
 }
 
 static int part_both(void)
 {
-	return with_programs(run_both);
+	return bench_with_programs(run_both);
 }
 
 static int part_idle(void)
 {
-	return with_programs(rest);
+	return bench_with_programs(rest);
 }
 
 static int part_many(void)
 {
-	return with_programs(crowd);
+	return bench_with_programs(crowd);
 }
 
 const struct bench_part bench_verbs_latency = { .name = "verbs-latency",

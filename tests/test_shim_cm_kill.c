@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 
 /* Peers are forked from a process that has threads by then. */
 const char *__tsan_default_options(void);
@@ -306,6 +307,74 @@ static void a_child_has_nothing_of_its_parents(void **state)
 	pair_end(&p);
 }
 
+struct waiter {
+	struct rdma_event_channel *ch;
+	pid_t tid; /* atomic; 0: it doesn't run yet */
+};
+
+static void *wait_for_good(void *arg)
+{
+	struct waiter *w = arg;
+	struct rdma_cm_event *e;
+
+	__atomic_store_n(&w->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+	(void)rdma_get_cm_event(w->ch, &e);
+	return NULL;
+}
+
+static bool sleeps(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	f = fopen(path, "re");
+	CHECK(f && fscanf(f, "%*d %*s %c", &state) == 1);
+	fclose(f);
+	return state == 'S';
+}
+
+static void await_sleep(struct waiter *w)
+{
+	pid_t tid;
+
+	while (!(tid = __atomic_load_n(&w->tid, __ATOMIC_SEQ_CST)) || !sleeps(tid))
+		usleep(1000);
+}
+
+/* The thread waits on, or not; it does no harm, and the process goes on. */
+static void a_channel_ends_while_threads_wait(void **state)
+{
+	pthread_t thread;
+	int status, i;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		static struct waiter w[20];
+		struct rdma_event_channel *ch;
+		struct rdma_cm_id *id;
+
+		CHECK(!prctl(PR_SET_PDEATHSIG, SIGKILL));
+		for (i = 0; i < 20; i++) {
+			ch = rdma_create_event_channel();
+			CHECK(ch && !rdma_create_id(ch, &id, NULL, RDMA_PS_TCP));
+			CHECK(!rdma_bind_addr(id, (struct sockaddr *)&sa) && !rdma_listen(id, 1));
+			w[i].ch = ch;
+			CHECK(!pthread_create(&thread, NULL, wait_for_good, &w[i]));
+			await_sleep(&w[i]);
+			CHECK(!rdma_destroy_id(id));
+			rdma_destroy_event_channel(ch);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* A process that was stopped while it had the table: others get an error, and go on when the table is free again. */
 static void a_table_that_is_held_is_not_waited_for(void **state)
 {
@@ -341,6 +410,7 @@ int main(void)
 		cmocka_unit_test(clients_are_killed_while_connected),
 		cmocka_unit_test(ports_are_one_space_and_the_dead_have_none),
 		cmocka_unit_test(a_child_has_nothing_of_its_parents),
+		cmocka_unit_test(a_channel_ends_while_threads_wait),
 		cmocka_unit_test(a_table_that_is_held_is_not_waited_for),
 	};
 

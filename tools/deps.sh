@@ -23,7 +23,7 @@ die() {
 
 build='gcc libc6-dev libibverbs-dev librdmacm-dev make meson ninja-build pkg-config liburcu-dev nettle-dev nbdkit-plugin-dev'
 run="$build coreutils e2fsprogs"
-bench="$build nbdkit libnbd-bin valgrind ibverbs-utils perftest ucx-utils libfabric-bin"
+bench="$build nbdkit libnbd-bin valgrind ibverbs-utils perftest ucx-utils libfabric-bin rdmacm-utils fio"
 # The unit and thread tests, and those of the softhca command and of the plugin.
 tests="$build libcmocka-dev binutils ccache"
 cli="$tests coreutils e2fsprogs util-linux nbdkit libnbd-bin libiscsi-bin qemu-utils fio strace ibverbs-utils"

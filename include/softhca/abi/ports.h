@@ -5,7 +5,10 @@
  * of the fabric read and write it, under a lock of flock(2). An entry is void when its
  * owner's node isn't in the fabric any more (struct hca_fabric_node).
  *
- * Each change leaves the lists whole at each of its stores, so that a process may die in
+ * Each process that uses the file has a read lock of the whole of it (F_OFD_SETLK). A file
+ * without one is a leftover: whoever gets the write lock may remove it.
+ *
+ * Each change leaves the lists whole at each of its writes, so that a process may die in
  * it: at worst an entry is in no list. A reader checks each number before it uses it.
  */
 #ifndef SOFTHCA_ABI_PORTS_H
@@ -14,10 +17,9 @@
 #include "softhca/hca_types.h"
 
 #define HCA_PORTS_MAGIC 0x70616873u /* "shap" */
-#define HCA_PORTS_VERSION 1u
+#define HCA_PORTS_VERSION 2u
 #define HCA_PORTS_BUCKETS 1024u /* port modulo this */
 #define HCA_PORTS_MAX (1u << 18) /* entries */
-#define HCA_PORTS_CHUNK 256u /* entries for which there is memory go up by this */
 
 /* Of an entry. */
 #define HCA_PORTS_REUSE 1u /* the owner shares the port with others that do so too */
@@ -51,18 +53,28 @@ struct hca_ports_entry {
 };
 
 /**
- * struct hca_ports - the head of the file; entries follow, the first one has index 1
- * @magic: written last, when the head is ready
- * @room: entries that there is memory for
+ * struct hca_ports_head - how the file begins
+ * @magic: 0: the file isn't ready
+ * @room: entries that the file has
  * @free: the first free one; 0: none
- * @first: of each bucket
- * @closed: of each bucket: when a listener ended last, in ns of CLOCK_MONOTONIC
+ * @birth: a random number that this file has, and no other one
  */
-struct hca_ports {
+struct hca_ports_head {
 	u32 magic;
 	u32 version;
 	u32 room;
 	u32 free;
+	u64 birth;
+};
+
+/**
+ * struct hca_ports - entries follow, the first one has index 1
+ * @head: written last, when the rest is ready
+ * @first: of each bucket
+ * @closed: of each bucket: when a listener ended last, in ns of CLOCK_MONOTONIC
+ */
+struct hca_ports {
+	struct hca_ports_head head;
 	u32 first[HCA_PORTS_BUCKETS];
 	u64 closed[HCA_PORTS_BUCKETS];
 };
@@ -70,7 +82,8 @@ struct hca_ports {
 /* The file is written and read in C; a C++ program may include this header. */
 #ifndef __cplusplus
 _Static_assert(sizeof(struct hca_ports_entry) == 48, "the layout of an entry");
-_Static_assert(sizeof(struct hca_ports) == 16 + 12 * HCA_PORTS_BUCKETS, "the layout of the head");
+_Static_assert(sizeof(struct hca_ports_head) == 24, "the layout of the head");
+_Static_assert(sizeof(struct hca_ports) == 24 + 12 * HCA_PORTS_BUCKETS, "the layout before the entries");
 #endif
 
 #endif

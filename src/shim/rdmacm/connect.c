@@ -162,7 +162,9 @@ static int start_connect(struct cm_id *id, const struct rdma_conn_param *p)
 	if (err)
 		return err;
 	keep_param(id, p);
-	id->manager = cm_port_find(id->ib.ps, &id->dst, &id->stamp);
+	err = cm_port_find(id->ib.ps, &id->dst, &id->manager, &id->stamp);
+	if (err)
+		return err;
 	if (id->manager)
 		return send_to(id, p);
 	id->state = CM_CONNECT;
@@ -186,11 +188,12 @@ bool cm_knock_again(struct cm_id *id)
 /* Under cm_lock. Return: it is to look again. */
 static bool knock(struct cm_id *id)
 {
-	id->manager = cm_port_find(id->ib.ps, &id->dst, &id->stamp);
-	if (!id->manager && hca_now_ns() < id->patience)
+	int err = cm_port_find(id->ib.ps, &id->dst, &id->manager, &id->stamp);
+
+	if (!err && !id->manager && hca_now_ns() < id->patience)
 		return true;
 	id->knocks = false;
-	if (!id->manager || send_to(id, &id->param))
+	if (err || !id->manager || send_to(id, &id->param))
 		refused(id);
 	return false;
 }

@@ -1,172 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Ports: who has which, in each port space, among the processes of a fabric that see
- * the same network. The table is a file that they all map (softhca/abi/ports.h). Two IDs
+ * the same network. The table is a file of them all (softhca/abi/ports.h, table.c). Two IDs
  * may have one port on different addresses of one version, or on different versions.
  */
 #include "rdmacm.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "shim/hooks.h"
-#include "softhca/abi/ports.h"
-#include "wire/shm/file.h"
+#include "table.h"
 
 /* Those that are chosen, as Linux has them by default. */
 #define EPHEMERAL_FIRST 32768u
 #define EPHEMERAL_COUNT 28232u
 
 #define RECENT_NS 3000000000ull
-#define LOCK_NS 4000000000ull
-
-#define FILE_BYTES (sizeof(struct hca_ports) + HCA_PORTS_MAX * sizeof(struct hca_ports_entry))
-
-/* All under cm_lock. */
-static struct hca_ports *table; /* NULL: not mapped yet */
-static struct hca_ports_entry *entries; /* index 1 is the first */
-static int file = -1;
-
-/* --- the file --- */
-
-/* The lock of a dead process is free; that of a stopped one isn't, so a wait for it has an end. */
-static int lock_table(void)
-{
-	static const struct timespec turn = { .tv_nsec = 1000000 };
-	u64 end = hca_now_ns() + LOCK_NS;
-	int err;
-
-	while ((err = flock(file, LOCK_EX | LOCK_NB) ? -errno : 0) == -EWOULDBLOCK || err == -EINTR) {
-		if (hca_now_ns() >= end) {
-			hca_log(HCA_LOG_WARN, "fabric: a process holds the table of ports, and seems to be stopped");
-			return -ETIMEDOUT;
-		}
-		(void)nanosleep(&turn, NULL);
-	}
-	return err;
-}
-
-static void unlock_table(void)
-{
-	(void)flock(file, LOCK_UN);
-}
-
-/* The lock is held: nobody else looks at what isn't ready. Nothing is grown below what there is memory for. */
-static int prepare(int fd, struct hca_ports *t)
-{
-	int err;
-
-	if (t->magic)
-		return t->magic == HCA_PORTS_MAGIC && t->version == HCA_PORTS_VERSION ? 0 : -EPROTO;
-	err = shm_file_fill(fd, 0, sizeof(*t));
-	if (err)
-		return err;
-	t->version = HCA_PORTS_VERSION;
-	hca_store_release(&t->magic, HCA_PORTS_MAGIC);
-	return 0;
-}
-
-static int open_file(void)
-{
-	int dir = softhca_fabric_dir(), fd;
-	struct stat net = { .st_ino = 0 };
-	char name[32];
-
-	if (dir < 0)
-		return dir;
-	(void)stat("/proc/self/ns/net", &net);
-	snprintf(name, sizeof(name), "ports.%llu", (unsigned long long)net.st_ino);
-	fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		fd = -errno;
-	close(dir);
-	return fd;
-}
-
-/* A file that is too short for its head is a new one, which the first who has the lock makes long enough. */
-static int map_file(int fd)
-{
-	struct stat st;
-	void *at;
-
-	if (fstat(fd, &st))
-		return -errno;
-	if (st.st_size < (off_t)FILE_BYTES) {
-		int err = shm_file_fill(fd, 0, sizeof(struct hca_ports));
-
-		if (err)
-			return err;
-		if (ftruncate(fd, (off_t)FILE_BYTES))
-			return -errno;
-	}
-	at = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (at == MAP_FAILED)
-		return -errno;
-	if (prepare(fd, at)) {
-		munmap(at, FILE_BYTES);
-		return -EPROTO;
-	}
-	table = at;
-	entries = (struct hca_ports_entry *)(table + 1) - 1;
-	return 0;
-}
-
-/* Return: 0, and the table is locked; or a negative errno. */
-static int enter(void)
-{
-	int err;
-
-	if (file < 0) {
-		int fd = open_file();
-
-		if (fd < 0)
-			return fd;
-		file = fd;
-	}
-	err = lock_table();
-	if (err || table)
-		return err;
-	err = map_file(file);
-	if (err) {
-		unlock_table();
-		hca_log(HCA_LOG_ERR, "fabric: no table of ports: %s", strerror(-err));
-	}
-	return err;
-}
-
-void cm_port_forget(void)
-{
-	if (file >= 0)
-		close(file);
-	file = -1;
-	if (table)
-		munmap(table, FILE_BYTES);
-	table = NULL;
-}
 
 /* --- entries --- */
-
-static u32 room(void)
-{
-	return HCA_MIN(hca_load(&table->room), HCA_PORTS_MAX);
-}
-
-/* A number that can't be ends a list. */
-static struct hca_ports_entry *at(u32 index)
-{
-	return index && index <= room() ? &entries[index] : NULL;
-}
-
-static u32 *bucket(u16 port)
-{
-	return &table->first[port % HCA_PORTS_BUCKETS];
-}
 
 static bool is_own(const struct hca_ports_entry *e)
 {
@@ -175,7 +26,7 @@ static bool is_own(const struct hca_ports_entry *e)
 
 static bool is_alive(const struct hca_ports_entry *e)
 {
-	return is_own(e) || softhca_node_stamp(e->node) == e->stamp;
+	return e->stamp && (is_own(e) || softhca_node_stamp(e->node) == e->stamp);
 }
 
 static struct cm_addr addr_of(const struct hca_ports_entry *e)
@@ -186,64 +37,19 @@ static struct cm_addr addr_of(const struct hca_ports_entry *e)
 	return a;
 }
 
-static void take_out(u32 *link, u32 index)
-{
-	struct hca_ports_entry *e = &entries[index];
-
-	hca_store_release(link, e->next);
-	e->port = 0;
-	e->next = table->free;
-	hca_store_release(&table->free, index);
-}
-
-static int grow(void)
-{
-	u32 have = room(), i;
-	u64 from = sizeof(*table) + (u64)have * sizeof(*entries);
-	int err;
-
-	if (have + HCA_PORTS_CHUNK > HCA_PORTS_MAX)
-		return -EADDRNOTAVAIL;
-	err = shm_file_fill(file, from, HCA_PORTS_CHUNK * sizeof(*entries));
-	if (err)
-		return err;
-	for (i = have + 1; i <= have + HCA_PORTS_CHUNK; i++)
-		entries[i] = (struct hca_ports_entry){ .next = i < have + HCA_PORTS_CHUNK ? i + 1 : table->free };
-	hca_store_release(&table->room, have + HCA_PORTS_CHUNK);
-	hca_store_release(&table->free, have + 1);
-	return 0;
-}
-
 /* The entries of processes that have ended. */
 static void sweep(void)
 {
-	struct hca_ports_entry *e;
-	u32 b, steps, *link;
+	struct cm_walk w;
+	u32 b;
 
-	for (b = 0; b < HCA_PORTS_BUCKETS; b++) {
-		link = &table->first[b];
-		for (steps = room(); steps && (e = at(*link)); steps--) {
-			if (is_alive(e))
-				link = &e->next;
+	for (b = 0; b < HCA_PORTS_BUCKETS; b++)
+		for (w = cm_table_list(b); cm_walk_look(&w);) {
+			if (is_alive(&w.e))
+				cm_walk_pass(&w);
 			else
-				take_out(link, *link);
+				cm_walk_take_out(&w);
 		}
-	}
-}
-
-static int new_entry(u32 *index)
-{
-	int err = 0;
-
-	if (!at(table->free) && room() == HCA_PORTS_MAX)
-		sweep();
-	if (!at(table->free))
-		err = grow();
-	if (err)
-		return err;
-	*index = table->free;
-	hca_store_release(&table->free, at(*index)->next);
-	return 0;
 }
 
 /* --- who has what --- */
@@ -257,17 +63,16 @@ static bool overlaps(const struct cm_addr *a, const struct cm_addr *b)
 static bool taken(const struct cm_id *id, u16 port,
 		  bool (*judge)(const struct cm_id *id, const struct hca_ports_entry *e))
 {
-	u32 *link = bucket(port), steps;
-	struct hca_ports_entry *e;
+	struct cm_walk w = cm_table_list(port);
 
-	for (steps = room(); steps && (e = at(*link)); steps--) {
-		if (e->space != id->ib.ps || e->port != port || *link == id->entry || !judge(id, e)) {
-			link = &e->next;
+	while (cm_walk_look(&w)) {
+		if (w.e.space != id->ib.ps || w.e.port != port || w.index == id->entry || !judge(id, &w.e)) {
+			cm_walk_pass(&w);
 			continue;
 		}
-		if (is_alive(e))
+		if (is_alive(&w.e))
 			return true;
-		take_out(link, *link);
+		cm_walk_take_out(&w);
 	}
 	return false;
 }
@@ -313,15 +118,7 @@ static int choose(struct cm_id *id)
 static int put_in(struct cm_id *id)
 {
 	const struct cm_manager *m = cm_manager();
-	struct hca_ports_entry *e;
-	u32 index, *first = bucket(id->src.port);
-	int err = new_entry(&index);
-
-	if (err)
-		return err;
-	e = &entries[index];
-	*e = (struct hca_ports_entry){
-		.next = *first,
+	struct hca_ports_entry e = {
 		.space = (u16)id->ib.ps,
 		.port = id->src.port,
 		.version = id->src.version,
@@ -331,16 +128,20 @@ static int put_in(struct cm_id *id)
 		.qpn = m->qpn,
 		.stamp = m->stamp,
 	};
-	memcpy(e->ip, id->src.ip, sizeof(e->ip));
-	hca_store_release(first, index);
-	id->entry = index;
-	return 0;
+
+	memcpy(e.ip, id->src.ip, sizeof(e.ip));
+	id->entry = cm_table_put_in(&e);
+	if (!id->entry) {
+		sweep();
+		id->entry = cm_table_put_in(&e);
+	}
+	return id->entry ? 0 : -EADDRNOTAVAIL;
 }
 
 int cm_port_take(struct cm_id *id)
 {
 	bool chosen = !id->src.port;
-	int err = enter();
+	int err = cm_table_enter();
 
 	if (err)
 		return err;
@@ -350,44 +151,51 @@ int cm_port_take(struct cm_id *id)
 		err = -EADDRINUSE;
 	if (!err)
 		err = put_in(id);
+	err = cm_table_leave(err);
 	if (err && chosen)
 		id->src.port = 0;
-	unlock_table();
 	return err;
+}
+
+/* Return: its entry is where it was, and @w is there */
+static bool find_own(const struct cm_id *id, struct cm_walk *w)
+{
+	for (*w = cm_table_list(id->src.port); cm_walk_look(w); cm_walk_pass(w))
+		if (w->index == id->entry)
+			return is_own(&w->e);
+	return false;
 }
 
 void cm_port_give(struct cm_id *id)
 {
-	struct hca_ports_entry *e;
-	u32 *link, steps;
+	struct cm_walk w;
 
-	if (!id->entry || id->life != cm_life || enter())
+	if (!id->entry || id->life != cm_life || cm_table_enter())
 		return;
-	link = bucket(id->src.port);
-	for (steps = room(); steps && at(*link) && *link != id->entry; steps--)
-		link = &at(*link)->next;
-	e = at(*link);
-	if (e && *link == id->entry && is_own(e)) {
-		if (e->flags & HCA_PORTS_LISTENS)
-			table->closed[id->src.port % HCA_PORTS_BUCKETS] = hca_now_ns();
-		take_out(link, id->entry);
+	if (find_own(id, &w)) {
+		if (w.e.flags & HCA_PORTS_LISTENS)
+			cm_table_set_closed(id->src.port, hca_now_ns());
+		cm_walk_take_out(&w);
 	}
 	id->entry = 0;
-	unlock_table();
+	(void)cm_table_leave(0);
 }
 
 int cm_port_listen(struct cm_id *id)
 {
-	int err = enter();
+	int err = cm_table_enter();
+	struct cm_walk w;
 
 	if (err)
 		return err;
 	if (taken(id, id->src.port, objects_to_listen))
 		err = -EADDRINUSE;
+	else if (!find_own(id, &w))
+		err = -EPROTO;
 	else
-		entries[id->entry].flags |= (u8)(HCA_PORTS_LISTENS | (id->afonly ? HCA_PORTS_AFONLY : 0));
-	unlock_table();
-	return err;
+		cm_table_set_flags(id->entry,
+				   (u8)(w.e.flags | HCA_PORTS_LISTENS | (id->afonly ? HCA_PORTS_AFONLY : 0)));
+	return cm_table_leave(err);
 }
 
 /* How well a listener fits: an address before a wildcard, and that before one of the other version; 0: not at all. */
@@ -404,46 +212,54 @@ static u32 fits(const struct hca_ports_entry *e, const struct cm_addr *a)
 	return has.version == 6 && !(e->flags & HCA_PORTS_AFONLY);
 }
 
-/* The best of those that listen, or of those that don't. Return: its index; 0: there is none */
-static u32 find(enum rdma_port_space ps, const struct cm_addr *a, bool listens)
+/* The best of those that listen, or of those that don't. Return: there is one, and @best is it */
+static bool find(enum rdma_port_space ps, const struct cm_addr *a, bool listens, struct hca_ports_entry *best)
 {
-	u32 best = 0, found = 0, steps, index = *bucket(a->port), fit;
-	const struct hca_ports_entry *e;
+	struct cm_walk w = cm_table_list(a->port);
+	u32 found = 0, fit;
 
-	for (steps = room(); steps && (e = at(index)); steps--, index = e->next) {
-		if (e->space != ps || e->port != a->port || !(e->flags & HCA_PORTS_LISTENS) == listens)
+	for (; cm_walk_look(&w); cm_walk_pass(&w)) {
+		if (w.e.space != ps || w.e.port != a->port || !(w.e.flags & HCA_PORTS_LISTENS) == listens)
 			continue;
-		fit = fits(e, a);
-		if (fit > best && is_alive(e)) {
-			best = fit;
-			found = index;
+		fit = fits(&w.e, a);
+		if (fit > found && is_alive(&w.e)) {
+			found = fit;
+			*best = w.e;
 		}
 	}
 	return found;
 }
 
-u32 cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u64 *stamp)
+int cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u32 *qpn, u64 *stamp)
 {
-	u32 found, qpn;
+	struct hca_ports_entry e = { .qpn = 0 };
+	int err = cm_table_enter();
 
-	if (enter())
-		return 0;
-	found = find(ps, a, true);
-	qpn = found ? entries[found].qpn : 0;
-	*stamp = found ? entries[found].stamp : 0;
-	unlock_table();
-	return qpn;
+	if (err)
+		return err;
+	(void)find(ps, a, true, &e);
+	err = cm_table_leave(0);
+	if (err)
+		return err;
+	*qpn = e.qpn;
+	*stamp = e.stamp;
+	return 0;
 }
 
 bool cm_port_may_open(enum rdma_port_space ps, const struct cm_addr *a)
 {
+	struct hca_ports_entry e;
 	u64 closed;
 	bool may;
 
-	if (enter())
+	if (cm_table_enter())
 		return false;
-	closed = table->closed[a->port % HCA_PORTS_BUCKETS];
-	may = (closed && hca_now_ns() - closed < RECENT_NS) || find(ps, a, false);
-	unlock_table();
-	return may;
+	closed = cm_table_closed(a->port);
+	may = (closed && hca_now_ns() - closed < RECENT_NS) || find(ps, a, false, &e);
+	return !cm_table_leave(0) && may;
+}
+
+void cm_port_forget(void)
+{
+	cm_table_forget();
 }

@@ -118,13 +118,11 @@ int shm_dir_open(const char *path, int *dir)
 	return err;
 }
 
-/* @fn gets each node with @to 0, and each ring. */
-static void each_file(int dir, void (*fn)(void *ctx, u32 from, u32 to), void *ctx)
+static void each_name(int dir, void (*fn)(void *ctx, const char *name), void *ctx)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
-	u32 from, to;
 
 	if (!d) {
 		if (fd >= 0)
@@ -132,9 +130,30 @@ static void each_file(int dir, void (*fn)(void *ctx, u32 from, u32 to), void *ct
 		return;
 	}
 	while ((e = readdir(d)))
-		if (parse_name(e->d_name, &from, &to))
-			fn(ctx, from, to);
+		fn(ctx, e->d_name);
 	closedir(d);
+}
+
+struct file_walk {
+	void (*fn)(void *ctx, u32 from, u32 to);
+	void *ctx;
+};
+
+static void walk_file(void *ctx, const char *name)
+{
+	const struct file_walk *w = ctx;
+	u32 from, to;
+
+	if (parse_name(name, &from, &to))
+		w->fn(w->ctx, from, to);
+}
+
+/* @fn gets each node with @to 0, and each ring. */
+static void each_file(int dir, void (*fn)(void *ctx, u32 from, u32 to), void *ctx)
+{
+	struct file_walk w = { fn, ctx };
+
+	each_name(dir, walk_file, &w);
 }
 
 struct node_walk {
@@ -254,6 +273,23 @@ static void remove_node(int dir, u32 number, const struct leftovers *l)
 	close(fd);
 }
 
+/* A table of ports (softhca/abi/ports.h): each process that uses it has a lock of it. */
+static void remove_ports(void *ctx, const char *name)
+{
+	const int *dir = ctx;
+	struct stat st;
+	int fd;
+
+	if (strncmp(name, "ports.", 6) != 0)
+		return;
+	fd = openat(*dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	if (!lock_file(fd) && is_named(*dir, name, fd, &st))
+		(void)unlinkat(*dir, name, 0);
+	close(fd);
+}
+
 void shm_dir_clean(int dir)
 {
 	struct leftovers l = { .ring = NULL };
@@ -264,6 +300,7 @@ void shm_dir_clean(int dir)
 		if (l.seen[n / 64] >> (n % 64) & 1)
 			remove_node(dir, n, &l);
 	free(l.ring);
+	each_name(dir, remove_ports, &dir);
 }
 
 void shm_dir_bury(int dir, u32 number, u32 own)

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The table of ports that the processes of a fabric share: what another process does to its file, and what is left of it. Each process
+ * is a child, because one that has seen a damaged table doesn't trust it any more.
+ */
+#include "shim_cm_fixture.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+
+#define HEAD 24 /* bytes, of softhca/abi/ports.h */
+#define LISTS (HEAD + 4 * 1024) /* where those end */
+#define ENTRIES (LISTS + 8 * 1024) /* where those begin */
+#define ENTRY 48
+
+/* Run by a child, in a fabric that is its own user's. */
+static void in_child(void (*run)(long arg), long arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		CHECK(!prctl(PR_SET_PDEATHSIG, SIGKILL));
+		/* cmocka would go on with its tests here. */
+		CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR && signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+		run(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Return: how many tables there are; @name: of one of them, or "" */
+static int tables(char *name, size_t size)
+{
+	DIR *d = opendir(fabric);
+	struct dirent *e;
+	int n = 0;
+
+	*name = 0;
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, "ports.", 6)) {
+			snprintf(name, size, "%s/%s", fabric, e->d_name);
+			n++;
+		}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void table_name(char *name)
+{
+	CHECK(tables(name, PATH_MAX) == 1);
+}
+
+/* Every call that needs the table says so, and none crashes. */
+static void calls_fail(struct rdma_cm_id *bound, struct rdma_cm_id *way)
+{
+	struct rdma_conn_param param = { .retry_count = 1 };
+	struct rdma_cm_id *id;
+
+	CHECK(!rdma_create_id(bound->channel, &id, NULL, RDMA_PS_TCP));
+	CHECK(bind_to(id, "127.0.0.1", 0) == EPROTO);
+	/* Whoever has the port may be seen before the damage is. */
+	CHECK(bind_to(id, "127.0.0.1", ntohs(rdma_get_src_port(bound))) != 0);
+	CHECK(rdma_listen(bound, 1) == -1 && errno == EPROTO);
+	CHECK(rdma_connect(way, &param) == -1 && errno == EPROTO);
+	CHECK(!rdma_destroy_id(id));
+}
+
+static void spoil(void (*how)(const char *name, long arg), long arg)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *bound = new_id(ch, RDMA_PS_TCP), *way;
+	char name[PATH_MAX];
+
+	CHECK(!bind_to(bound, "127.0.0.1", 0));
+	way = resolved(ch, RDMA_PS_TCP, "127.0.0.1", rdma_get_src_port(bound));
+	table_name(name);
+	how(name, arg);
+	calls_fail(bound, way);
+	end_id(way);
+	CHECK(!rdma_destroy_id(bound));
+	rdma_destroy_event_channel(ch);
+}
+
+static void cut(const char *name, long bytes)
+{
+	struct stat st;
+
+	CHECK(!stat(name, &st) && st.st_size > bytes);
+	CHECK(!truncate(name, bytes));
+}
+
+static void cut_while_used(long bytes)
+{
+	spoil(cut, bytes);
+}
+
+static void works(long unused)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *l = listener(ch, RDMA_PS_TCP, "127.0.0.1", 1), *id;
+
+	(void)unused;
+	id = resolved(ch, RDMA_PS_TCP, "127.0.0.1", rdma_get_src_port(l));
+	end_id(id);
+	CHECK(!rdma_destroy_id(l));
+	rdma_destroy_event_channel(ch);
+}
+
+/* What is left is no hindrance for the next process. */
+static void a_table_that_is_cut_is_an_error(void **state)
+{
+	static const long bytes[] = { 0, 1, HEAD - 1, HEAD, LISTS, ENTRIES };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+		in_child(cut_while_used, bytes[i]);
+		in_child(works, 0);
+	}
+}
+
+/* Numbers at @arg's place that can't be: in the head, or of all lists. */
+static void write_nonsense(const char *name, long at)
+{
+	uint32_t words[1024];
+	size_t bytes = at == HEAD ? sizeof(words) : sizeof(words[0]);
+	int fd = open(name, O_RDWR | O_CLOEXEC);
+
+	memset(words, 0x7f, sizeof(words));
+	CHECK(fd >= 0 && pwrite(fd, words, bytes, at) == (ssize_t)bytes);
+	close(fd);
+}
+
+/* All lists are the first entry, and that is behind itself. */
+static void make_ring(const char *name, long unused)
+{
+	uint32_t ones[1024], i;
+	int fd = open(name, O_RDWR | O_CLOEXEC);
+
+	(void)unused;
+	for (i = 0; i < 1024; i++)
+		ones[i] = 1;
+	CHECK(fd >= 0 && pwrite(fd, ones, sizeof(ones), HEAD) == sizeof(ones));
+	CHECK(pwrite(fd, ones, sizeof(ones[0]), ENTRIES) == sizeof(ones[0]));
+	close(fd);
+}
+
+/* Another process took the table for a new one. */
+static void begin_anew(const char *name, long unused)
+{
+	(void)unused;
+	CHECK(!truncate(name, 0));
+	in_child(works, 0);
+}
+
+static void nonsense_while_used(long at)
+{
+	spoil(write_nonsense, at);
+}
+
+static void ring_while_used(long unused)
+{
+	spoil(make_ring, unused);
+}
+
+static void another_while_used(long unused)
+{
+	spoil(begin_anew, unused);
+}
+
+static void nonsense_in_a_table_is_an_error(void **state)
+{
+	(void)state;
+	in_child(nonsense_while_used, 0);
+	in_child(nonsense_while_used, 8);
+	in_child(nonsense_while_used, 12);
+	in_child(nonsense_while_used, 16);
+	in_child(nonsense_while_used, HEAD);
+	in_child(ring_while_used, 0);
+	in_child(another_while_used, 0);
+	in_child(works, 0);
+}
+
+/* --- what is left --- */
+
+static void only_opens(long unused)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+	struct ibv_context *c = list && list[0] ? ibv_open_device(list[0]) : NULL;
+
+	(void)unused;
+	CHECK(c && !ibv_close_device(c));
+	ibv_free_device_list(list);
+}
+
+static void nothing_is_left_after_the_next_start(void **state)
+{
+	char name[PATH_MAX];
+
+	(void)state;
+	in_child(works, 0);
+	in_child(only_opens, 0);
+	assert_int_equal(tables(name, sizeof(name)), 0);
+}
+
+static void port_is_taken(long port)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *id = new_id(ch, RDMA_PS_TCP);
+
+	CHECK(bind_to(id, "127.0.0.1", (uint16_t)port) == EADDRINUSE);
+	CHECK(!rdma_destroy_id(id));
+	rdma_destroy_event_channel(ch);
+}
+
+static void a_process_that_keeps_its_port(long unused)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *l = listener(ch, RDMA_PS_TCP, "127.0.0.1", 1);
+	char name[PATH_MAX];
+
+	(void)unused;
+	in_child(only_opens, 0);
+	CHECK(tables(name, sizeof(name)) == 1);
+	in_child(port_is_taken, ntohs(rdma_get_src_port(l)));
+	CHECK(!rdma_destroy_id(l));
+	rdma_destroy_event_channel(ch);
+}
+
+static void a_table_that_is_used_stays(void **state)
+{
+	(void)state;
+	in_child(a_process_that_keeps_its_port, 0);
+}
+
+/* Peers are forked from processes that have threads by then. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_table_that_is_cut_is_an_error),
+		cmocka_unit_test(nonsense_in_a_table_is_an_error),
+		cmocka_unit_test(nothing_is_left_after_the_next_start),
+		cmocka_unit_test(a_table_that_is_used_stays),
+	};
+
+	return cmocka_run_group_tests_name("shim_cm_table", tests, make_fabric, remove_fabric);
+}
