@@ -187,7 +187,7 @@ SHIM_EXPORT int ibv_init_ah_from_wc(struct ibv_context *context, uint8_t port_nu
 	}
 	*attr = (struct ibv_ah_attr){
 		.dlid = wc->slid,
-		.sl = wc->sl,
+		.sl = shim_config()->infiniband ? wc->sl : 0, /* see shim_wc_sl() */
 		.src_path_bits = wc->dlid_path_bits,
 		.port_num = port_num,
 	};

@@ -36,7 +36,19 @@ unsigned int shim_wc_flags(const struct hca_wc *wc)
 	_Static_assert((unsigned int)IBV_WC_GRH == HCA_WC_GRH && (unsigned int)IBV_WC_WITH_IMM == HCA_WC_WITH_IMM &&
 			       (unsigned int)IBV_WC_WITH_INV == 2 * HCA_WC_WITH_INVALIDATE,
 		       "the engine's flags are the kernel's; user verbs have another bit for an invalidation");
-	return wc->wc_flags + (wc->wc_flags & HCA_WC_WITH_INVALIDATE);
+	return (wc->wc_flags & ~(u32)HCA_WC_IPV4) + (wc->wc_flags & HCA_WC_WITH_INVALIDATE);
+}
+
+/* A frame of RoCE with a UDP header, and its network's header: the bits that mlx5 has in this field, and UCX reads. */
+#define SL_UDP 8u
+#define SL_IPV6 1u
+#define SL_IPV4 2u
+
+u8 shim_wc_sl(const struct hca_wc *wc)
+{
+	if (hca_likely(!(wc->wc_flags & HCA_WC_GRH)) || shim_config()->infiniband)
+		return wc->sl;
+	return SL_UDP | (wc->wc_flags & HCA_WC_IPV4 ? SL_IPV4 : SL_IPV6);
 }
 
 static void fill_wc(const struct hca_wc *from, struct ibv_wc *to)
@@ -53,7 +65,7 @@ static void fill_wc(const struct hca_wc *from, struct ibv_wc *to)
 	to->wc_flags = shim_wc_flags(from);
 	to->pkey_index = from->pkey_index;
 	to->slid = hca_unlikely(from->slid) ? (u16)shim_wc_lid(from) : 0;
-	to->sl = from->sl;
+	to->sl = shim_wc_sl(from);
 	to->dlid_path_bits = from->dlid_path_bits;
 }
 

@@ -542,6 +542,9 @@ int shim_cq_take(struct shim_cq *cq, struct hca_wc *wc, int n);
 /** shim_wc_lid() - a completion's source address as the program knows it */
 u32 shim_wc_lid(const struct hca_wc *wc);
 
+/** shim_wc_sl() - its service level; Ethernet has none, so on RoCE a datagram's is the type of its network's header */
+u8 shim_wc_sl(const struct hca_wc *wc);
+
 /** shim_wc_flags() - a completion's flags as user verbs have them */
 unsigned int shim_wc_flags(const struct hca_wc *wc);
 
