@@ -76,7 +76,7 @@ int shim_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc)
 	int done = 0, got = 0, i;
 
 	if (hca_unlikely(!shim_is(&c->obj, SHIM_CQ)))
-		return -EINVAL;
+		return -shim_why(EINVAL, SHIM_LOG_CQ, "ibv_poll_cq: no such queue");
 	while (done < n) {
 		got = done ? hca_cq_ring_poll(&c->cq.ring, batch, HCA_MIN(n - done, BATCH)) :
 			     shim_cq_take(c, batch, HCA_MIN(n, BATCH));
@@ -97,7 +97,7 @@ int shim_req_notify_cq(struct ibv_cq *cq, int solicited_only)
 	struct shim_cq *c = shim_cq(cq);
 
 	if (hca_unlikely(!shim_is(&c->obj, SHIM_CQ)))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_req_notify_cq: no such queue");
 	hca_cq_ring_notify(&c->cq.ring, solicited_only ? HCA_CQ_SOLICITED : HCA_CQ_NEXT);
 	shim_wire_arm();
 	return 0;
@@ -198,8 +198,11 @@ SHIM_EXPORT struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, v
 
 struct ibv_cq_ex *shim_create_cq_ex(struct ibv_context *context, struct ibv_cq_init_attr_ex *attr)
 {
-	struct shim_cq *q = make_cq(context, attr);
+	struct shim_cq *q;
 
+	if (!attr)
+		return shim_null(shim_why(EINVAL, SHIM_LOG_CQ, "ibv_create_cq_ex: no attributes"));
+	q = make_cq(context, attr);
 	if (!q)
 		return NULL;
 	shim_cq_ex_init(q);
@@ -214,7 +217,7 @@ SHIM_EXPORT int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 	int err;
 
 	if (!c || cqe <= 0 || !shim_known(&c->obj, SHIM_CQ))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_resize_cq: %d entries, or no such queue", cqe);
 	err = (u32)cqe < c->cq.hca->attr.max_cqe ? hca_cq_resize(&c->cq, room_for(c->obj.context, (u32)cqe)) : EINVAL;
 	if (err)
 		return shim_why(err, SHIM_LOG_CQ, "ibv_resize_cq: %d entries", cqe);
@@ -225,8 +228,9 @@ SHIM_EXPORT int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 /* How long completions may be held back together: never is within any limit. */
 int shim_modify_cq(struct ibv_cq *cq, struct ibv_modify_cq_attr *attr)
 {
-	if (!shim_known(&shim_cq(cq)->obj, SHIM_CQ) || attr->attr_mask >= IBV_CQ_ATTR_RESERVED)
-		return EINVAL;
+	if (!cq || !attr || !shim_known(&shim_cq(cq)->obj, SHIM_CQ) || attr->attr_mask >= IBV_CQ_ATTR_RESERVED)
+		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_modify_cq: mask 0x%x, or no such queue",
+				attr ? attr->attr_mask : 0);
 	return 0;
 }
 

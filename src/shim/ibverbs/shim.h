@@ -69,6 +69,13 @@ static inline void *shim_null(int err)
 	return NULL;
 }
 
+/** shim_minus_one() - errno is set to @err. Return: -1, as some calls fail. */
+static inline int shim_minus_one(int err)
+{
+	errno = err;
+	return -1;
+}
+
 /** shim_be64() - in network order, as programs have GUIDs */
 static inline __be64 shim_be64(u64 v)
 {
