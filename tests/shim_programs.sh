@@ -346,12 +346,12 @@ ucx() {
 }
 
 for t in tag_lat tag_bw ucp_am_bw stream_bw ucp_put_lat ucp_put_bw ucp_get ucp_fadd ucp_cswap; do
-	ucx rc_v,ud_v,self pair ucx_perftest -t "$t" -n 200
+	ucx rc_v,ud_v,self pair ucx_perftest -t "$t" -n 200 -w 10
 done
-ucx rc_v,ud_v,self pair ucx_perftest -t tag_bw -s 65537 -n 50
-ucx rc_v,ud_v,self pair ucx_perftest -t ucp_put_bw -s 1048577 -n 10
-ucx ud_v,self pair ucx_perftest -t tag_lat -n 200
-ucx ud_v,self pair ucx_perftest -t tag_bw -s 65537 -n 50
+ucx rc_v,ud_v,self pair ucx_perftest -t tag_bw -s 65537 -n 50 -w 10
+ucx rc_v,ud_v,self pair ucx_perftest -t ucp_put_bw -s 1048577 -n 10 -w 10
+ucx ud_v,self pair ucx_perftest -t tag_lat -n 200 -w 10
+ucx ud_v,self pair ucx_perftest -t tag_bw -s 65537 -n 50 -w 10
 if [ -x $python ] && $python -c 'import importlib.util as u; exit(not u.find_spec("mpi4py"))'; then
 	cat >sum.py <<-'END'
 		from mpi4py import MPI
