@@ -24,8 +24,8 @@ struct threads {
 static void count_one(struct threads *t, const char *tid)
 {
 	char path[64], line[256], state = 0;
+	const char *at;
 	bool ours = false;
-	unsigned long n;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%s/status", tid);
@@ -37,10 +37,11 @@ static void count_one(struct threads *t, const char *tid)
 			ours = true;
 		if (!ours)
 			break; /* the program's own, or a sanitizer's */
-		(void)sscanf(line, "State:\t%c", &state);
-		if (sscanf(line, "voluntary_ctxt_switches:\t%lu", &n) == 1 ||
-		    sscanf(line, "nonvoluntary_ctxt_switches:\t%lu", &n) == 1)
-			t->switches += n;
+		if (!strncmp(line, "State:\t", 7))
+			state = line[7];
+		at = strstr(line, "voluntary_ctxt_switches:\t"); /* and nonvoluntary ones */
+		if (at)
+			t->switches += strtoul(strchr(at, '\t'), NULL, 10);
 	}
 	fclose(f);
 	t->n += ours;
