@@ -230,5 +230,24 @@ else
 	skip 'fio --ioengine=rdma'
 fi
 
+# --- libfabric, which compares what comes ---
+# fi_pair TYPE PROVIDER
+fi_pair() {
+	port=$((port + 1))
+	pair "fi_pingpong -p $2 -e $1 -I 100 -c -B $port" "fi_pingpong -p $2 -e $1 -I 100 -c -P $port 127.0.0.1"
+}
+fi_pair msg verbs
+fi_pair rdm 'verbs;ofi_rxm'
+fi_pair dgram verbs
+if command -v fi_info >/dev/null; then
+	out=$("${run[@]}" fi_info -p verbs 2>&1)
+	for t in FI_EP_MSG FI_EP_DGRAM FI_EP_RDM; do
+		grep -q "$t" <<<"$out"
+		verdict "fi_info -p verbs: $t" $? "$out"
+	done
+else
+	skip fi_info
+fi
+
 echo "1..$number"
 [ "$failures" -eq 0 ]

@@ -76,6 +76,7 @@ static void await_change(struct ibv_context *ctx, const char *address, bool ther
 static void the_table_follows(void **state)
 {
 	struct ibv_context *ctx[2];
+	struct ibv_port_attr port;
 	union ibv_gid own, now;
 	struct ibv_ah_attr path;
 	struct ibv_pd *pd;
@@ -111,6 +112,11 @@ static void the_table_follows(void **state)
 	/* An interface that is down has no address that counts; the device's own one stays. */
 	set_up("lo", false);
 	await_change(ctx[0], "127.0.0.1", false);
+	/* The port itself is of no interface: it goes on, and nothing else is told of it. */
+	assert_int_equal(ibv_query_port(ctx[0], 1, &port), 0);
+	assert_int_equal(port.state, IBV_PORT_ACTIVE);
+	set_up("lo", true);
+	await_change(ctx[0], "127.0.0.1", true);
 	assert_int_equal(ibv_query_gid(ctx[0], 1, 0, &now), 0);
 	assert_memory_equal(&own, &now, sizeof(own));
 	assert_int_equal(ibv_dealloc_pd(pd), 0);

@@ -183,7 +183,8 @@ static void datagrams_and_their_answers(void **state)
 	assert_int_equal(wc.status, IBV_WC_SUCCESS);
 	assert_int_equal(wc.byte_len, 140);
 	assert_int_equal(wc.src_qp, b.qp[0]->qp_num);
-	assert_true(wc.wc_flags & IBV_WC_GRH);
+	assert_int_equal(wc.wc_flags, IBV_WC_GRH);
+	assert_int_equal(wc.sl, 8 | 1); /* RoCE v2, IPv6 */
 	assert_memory_equal(b.mem[0], b.mem[1] + 40, 100);
 	back = ibv_create_ah_from_wc(b.pd, &wc, (struct ibv_grh *)b.mem[1], 1);
 	assert_non_null(back);
@@ -232,6 +233,7 @@ static void datagrams_between_addresses_of_ipv4(void **state)
 	if (memcmp(own.raw, prefix, sizeof(prefix)) != 0) {
 		bed_end(&b);
 		skip(); /* no interface has such an address */
+		return;
 	}
 	b.qp[0] = bed_qp(&b, IBV_QPT_UD, NULL);
 	b.qp[1] = bed_qp(&b, IBV_QPT_UD, NULL);
@@ -252,7 +254,8 @@ static void datagrams_between_addresses_of_ipv4(void **state)
 	bed_post(b.qp[0], &wr);
 	wc = bed_poll(b.cq);
 	assert_int_equal(wc.status, IBV_WC_SUCCESS);
-	assert_true(wc.wc_flags & IBV_WC_GRH);
+	assert_int_equal(wc.wc_flags, IBV_WC_GRH | IBV_WC_WITH_IMM);
+	assert_int_equal(wc.sl, 8 | 2); /* RoCE v2, IPv4 */
 	assert_int_equal(wc.byte_len, 141);
 	assert_memory_equal(b.mem[0], b.mem[1] + 40, 101);
 	ip = b.mem[1] + 20;
@@ -267,6 +270,7 @@ static void datagrams_between_addresses_of_ipv4(void **state)
 	assert_int_equal(ip_sum(ip), 0xffff);
 	assert_int_equal(ibv_init_ah_from_wc(b.ctx, 1, &wc, (struct ibv_grh *)b.mem[1], &from_wc), 0);
 	assert_int_equal(from_wc.is_global, 1);
+	assert_int_equal(from_wc.sl, 0);
 	assert_memory_equal(&from_wc.grh.dgid, &own, sizeof(own));
 	assert_int_equal(from_wc.grh.sgid_index, i - 1);
 	assert_int_equal(from_wc.grh.traffic_class, 0x28);

@@ -53,39 +53,58 @@ static void each_kind(void **state)
 	close_all(NULL);
 }
 
-/* The system makes no second mapping of them. */
-static void large_pages(void)
+/* The system makes no second mapping of them, but there can be one of the file: found by its name, or by the program's descriptor. */
+static void large_pages(int fd, bool named)
 {
-	int fd = memfd_create("large", MFD_CLOEXEC | MFD_HUGETLB);
 	struct hca_wire_key k = key_of(A_KEY);
-	const size_t bytes = 2u << 20;
+	const size_t bytes = 4u << 20;
 
 	k.at = MAP_FAILED;
+	k.length = bytes;
 	if (fd >= 0 && !ftruncate(fd, (off_t)bytes))
 		k.at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (k.at == MAP_FAILED) {
-		print_message("# no large pages here: not tried\n");
+		print_message("# no large pages%s here: not tried\n", named ? " with names" : "");
 		close(fd);
 		return;
 	}
+	if (named)
+		close(fd);
 	end_child(0);
 	start_child();
 	give(&k);
+	assert_true(gets_plain(WRITE) && gets_plain(READ));
 	memset(own, 0x5a, 8);
-	assert_true(stays_other(WRITE));
+	assert_true(carry_out(&us, CHILD, WRITE, A_KEY, 0, own, 8));
 	assert_memory_equal(k.at, own, 8);
+	/* A page that nobody has touched yet. */
+	memset(own, 0xa5, 4096);
+	assert_true(carry_out(&us, CHILD, WRITE, A_KEY, (u32)bytes - 4096, own, 4096));
+	assert_memory_equal((u8 *)k.at + bytes - 4096, own, 4096);
+	if (!named) {
+		/* Without a descriptor they are as all other memory. */
+		close(fd);
+		end_child(0);
+		start_child();
+		give(&k);
+		memset(own, 0x3c, 8);
+		assert_true(stays_other(WRITE));
+		assert_memory_equal(k.at, own, 8);
+	}
 	munmap(k.at, bytes);
-	close(fd);
 }
 
 /* The numbers of System V's segments may be those of other files. */
 static void other_kinds(void **state)
 {
-	int id = shmget(IPC_PRIVATE, RAM, IPC_CREAT | 0600);
+	char name[] = "/dev/hugepages/softhca-alias-XXXXXX";
+	int id = shmget(IPC_PRIVATE, RAM, IPC_CREAT | 0600), fd = mkstemp(name);
 	struct hca_wire_key k = key_of(A_KEY);
 
 	(void)state;
-	large_pages();
+	large_pages(memfd_create("large", MFD_CLOEXEC | MFD_HUGETLB), false);
+	large_pages(fd, true);
+	unlink(name);
 	assert_true(id >= 0);
 	end_child(0);
 	k.at = shmat(id, NULL, 0);

@@ -95,11 +95,15 @@ enum hca_wc_opcode {
 	HCA_WC_RECV_RDMA_WITH_IMM,
 };
 
-/** enum hca_wc_flags - the valid fields of a receive completion */
+/**
+ * enum hca_wc_flags - the valid fields of a receive completion
+ * @HCA_WC_IPV4: with HCA_WC_GRH, on RoCE: the header before the datagram is one of IPv4. Faces don't hand it on as a flag.
+ */
 enum hca_wc_flags {
 	HCA_WC_GRH = 1 << 0,
 	HCA_WC_WITH_IMM = 1 << 1,
 	HCA_WC_WITH_INVALIDATE = 1 << 2,
+	HCA_WC_IPV4 = 1 << 3,
 };
 
 /**

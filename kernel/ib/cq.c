@@ -41,7 +41,7 @@ static void to_ib(const struct hca_wc *from, struct ib_wc *to)
 	to->qp = &qp->ib;
 	to->ex.invalidate_rkey = from->imm;
 	to->src_qp = from->src_qp;
-	to->wc_flags = (int)from->wc_flags;
+	to->wc_flags = (int)(from->wc_flags & ~(u32)HCA_WC_IPV4);
 	to->pkey_index = from->pkey_index;
 	to->sl = from->sl;
 	to->port_num = 1;

@@ -131,7 +131,7 @@ void hca_resp_fill_wc(const struct hca_qp *qp, const struct hca_opcode *op, cons
 		wc->wc_flags = op->flags & HCA_OP_IMM ? HCA_WC_WITH_IMM : HCA_WC_WITH_INVALIDATE;
 	}
 	if (m->flags & HCA_MSG_GLOBAL)
-		wc->wc_flags |= HCA_WC_GRH;
+		wc->wc_flags |= HCA_WC_GRH | (hca_resp_is_ipv4(qp->hca, m) ? HCA_WC_IPV4 : 0);
 }
 
 void hca_resp_spoil(struct hca_qp *qp, struct hca_wc *wc, enum hca_wc_status status, enum hca_vendor_err why)

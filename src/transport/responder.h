@@ -20,6 +20,12 @@ struct hca_resp_finish {
 /** hca_resp_take() - a receive request is in rx.wqe: one that is left, or the oldest one of @srq or, if that is NULL, of its own. Return: is there one? */
 bool hca_resp_take(struct hca_qp *qp, struct hca_srq *srq);
 
+/** hca_resp_is_ipv4() - the network's header of a datagram that has HCA_MSG_GLOBAL is one of IPv4 (RFC 4291, 2.5.5.2: mapped addresses) */
+static inline bool hca_resp_is_ipv4(const struct hca *hca, const struct hca_msg *m)
+{
+	return hca->attr.roce && hca_gid_is_ipv4(m->ud.sgid.raw) && hca_gid_is_ipv4(m->ud.dgid.raw);
+}
+
 /** hca_resp_begin() - rx.to, .room and .done for the request that was taken */
 void hca_resp_begin(struct hca_qp *qp);
 

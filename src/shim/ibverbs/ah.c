@@ -65,7 +65,8 @@ SHIM_EXPORT struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *
 	int err;
 
 	if (!p || !attr)
-		return shim_null(EINVAL);
+		return shim_null(
+			shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_ah: no %s", p ? "attributes" : "such domain"));
 	ah = shim_object_new(SHIM_AH, sizeof(*ah), p->obj.context);
 	if (!ah)
 		return shim_null(ENOMEM);
@@ -181,23 +182,21 @@ SHIM_EXPORT int ibv_init_ah_from_wc(struct ibv_context *context, uint8_t port_nu
 	union ibv_gid to;
 	int index;
 
-	if (!c) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!c || !wc || !attr || (wc->wc_flags & IBV_WC_GRH && !grh))
+		return shim_minus_one(shim_why(EINVAL, SHIM_LOG_QP, "ibv_init_ah_from_wc: no %s",
+					       c ? "completion, header or attributes" : "such context"));
 	*attr = (struct ibv_ah_attr){
 		.dlid = wc->slid,
-		.sl = wc->sl,
+		.sl = shim_config()->infiniband ? wc->sl : 0, /* see shim_wc_sl() */
 		.src_path_bits = wc->dlid_path_bits,
 		.port_num = port_num,
 	};
 	if (!(wc->wc_flags & IBV_WC_GRH))
 		return 0;
 	index = read_header(grh, &attr->grh, &to) ? own_index(c->device, &to) : -1;
-	if (index < 0) {
-		errno = EPROTONOSUPPORT;
-		return -1;
-	}
+	if (index < 0)
+		return shim_minus_one(shim_why(EPROTONOSUPPORT, SHIM_LOG_QP,
+					       "ibv_init_ah_from_wc: no header of a datagram for this port"));
 	attr->is_global = 1;
 	attr->grh.sgid_index = (uint8_t)index;
 	attr->grh.hop_limit = 0xff;
@@ -209,7 +208,9 @@ SHIM_EXPORT struct ibv_ah *ibv_create_ah_from_wc(struct ibv_pd *pd, struct ibv_w
 {
 	struct ibv_ah_attr attr;
 
-	if (!pd || ibv_init_ah_from_wc(pd->context, port_num, wc, grh, &attr))
+	if (!pd)
+		return shim_null(shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_ah_from_wc: no domain"));
+	if (ibv_init_ah_from_wc(pd->context, port_num, wc, grh, &attr))
 		return NULL;
 	return ibv_create_ah(pd, &attr);
 }
@@ -221,7 +222,8 @@ SHIM_EXPORT int ibv_resolve_eth_l2_from_gid(struct ibv_context *context, struct 
 	struct shim_gid g;
 
 	if (!c || !attr || !eth_mac)
-		return -EINVAL;
+		return -shim_why(EINVAL, SHIM_LOG_QP, "ibv_resolve_eth_l2_from_gid: no %s",
+				 c ? "path, or no place for the address" : "such context");
 	/* All that can be reached is on this host: the link that the address is on. */
 	shim_gid(c->device, (u32)HCA_MAX(shim_gid_index(c->device, &attr->grh.dgid), 0), &g);
 	memcpy(eth_mac, g.mac, sizeof(g.mac));
@@ -246,7 +248,7 @@ SHIM_EXPORT int ibv_attach_mcast(struct ibv_qp *qp, const union ibv_gid *gid, ui
 	int err;
 
 	if (!q || !gid || !shim_known(&q->obj, SHIM_QP))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_attach_mcast: no %s", gid ? "such queue pair" : "group");
 	gid_in(gid, &group);
 	err = hca_mcast_attach(q->qp, &group, mlid_of(lid));
 	shim_wire_groups(q->qp->hca);
@@ -261,7 +263,7 @@ SHIM_EXPORT int ibv_detach_mcast(struct ibv_qp *qp, const union ibv_gid *gid, ui
 	int err;
 
 	if (!q || !gid || !shim_known(&q->obj, SHIM_QP))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_detach_mcast: no %s", gid ? "such queue pair" : "group");
 	gid_in(gid, &group);
 	err = hca_mcast_detach(q->qp, &group, mlid_of(lid));
 	shim_wire_groups(q->qp->hca);

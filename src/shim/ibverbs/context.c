@@ -103,10 +103,8 @@ SHIM_EXPORT int ibv_close_device(struct ibv_context *context)
 	struct shim_context *c = context ? shim_context(context) : NULL;
 	u32 left;
 
-	if (!c || !shim_claim(&c->obj, SHIM_CONTEXT)) {
-		errno = shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_close_device: no such context");
-		return -1;
-	}
+	if (!c || !shim_claim(&c->obj, SHIM_CONTEXT))
+		return shim_minus_one(shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_close_device: no such context"));
 	left = hca_load(&c->objects);
 	if (left)
 		shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "closed with %u objects that were not destroyed", left);
@@ -173,8 +171,8 @@ SHIM_EXPORT int ibv_query_device(struct ibv_context *context, struct ibv_device_
 {
 	struct shim_context *c = shim_context_get(context);
 
-	if (!c)
-		return EINVAL;
+	if (!c || !attr)
+		return shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_device: no %s", c ? "attributes" : "such context");
 	fill_device(c->device, attr);
 	return 0;
 }
@@ -198,8 +196,9 @@ int shim_query_device_ex(struct ibv_context *context, const struct ibv_query_dev
 		.phys_port_cnt_ex = 1,
 	};
 
-	if (!c || (input && input->comp_mask) || size < sizeof(a.orig_attr))
-		return EINVAL;
+	if (!c || !attr || (input && input->comp_mask) || size < sizeof(a.orig_attr))
+		return shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_device_ex: mask 0x%x, %zu bytes",
+				input ? input->comp_mask : 0, size);
 	fill_device(c->device, &a.orig_attr);
 	a.device_cap_flags_ex = a.orig_attr.device_cap_flags;
 	memset(attr, 0, size);
@@ -211,8 +210,9 @@ int shim_query_rt_values(struct ibv_context *context, struct ibv_values_ex *valu
 {
 	u64 now = hca_now_ns();
 
-	if (!shim_context_get(context))
-		return EINVAL;
+	if (!shim_context_get(context) || !values)
+		return shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_rt_values_ex: no %s",
+				values ? "such context" : "values");
 	/* The clock of completions, which counts nanoseconds. */
 	if (values->comp_mask & IBV_VALUES_MASK_RAW_CLOCK) {
 		values->raw_clock.tv_sec = (time_t)(now / NS_PER_SEC);
@@ -252,8 +252,8 @@ int shim_query_port(struct ibv_context *context, uint8_t port_num, struct ibv_po
 		.flags = ib ? 0 : IBV_QPF_GRH_REQUIRED,
 	};
 
-	if (!port_valid(c, port_num))
-		return EINVAL;
+	if (!port_valid(c, port_num) || !attr)
+		return shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_port: port %u", port_num);
 	memset(attr, 0, size);
 	memcpy(attr, &a, HCA_MIN(size, sizeof(a)));
 	return 0;
@@ -273,10 +273,9 @@ SHIM_EXPORT int ibv_query_gid(struct ibv_context *context, uint8_t port_num, int
 	struct shim_context *c = shim_context_get(context);
 	struct shim_gid g;
 
-	if (!port_valid(c, port_num) || index < 0 || (u32)index >= HCA_GIDS) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!port_valid(c, port_num) || index < 0 || (u32)index >= HCA_GIDS || !gid)
+		return shim_minus_one(
+			shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_gid: port %u, index %d", port_num, index));
 	/* Of a place without an address all zeros are read, as sysfs has them. */
 	*gid = shim_gid(c->device, (u32)index, &g) ? g.gid : (union ibv_gid){ .raw = { 0 } };
 	return 0;
@@ -303,10 +302,11 @@ SHIM_EXPORT int _ibv_query_gid_ex(struct ibv_context *context, uint32_t port_num
 	struct shim_context *c = shim_context_get(context);
 	struct shim_gid g;
 
-	if (!port_valid(c, port_num) || flags || gid_index >= HCA_GIDS || entry_size < sizeof(union ibv_gid))
-		return EINVAL;
+	if (!port_valid(c, port_num) || flags || gid_index >= HCA_GIDS || !entry || entry_size < sizeof(union ibv_gid))
+		return shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_gid_ex: port %u, index %u, flags 0x%x", port_num,
+				gid_index, flags);
 	if (!shim_gid(c->device, gid_index, &g))
-		return ENODATA;
+		return ENODATA; /* programs look at all places */
 	fill_gid(&g, gid_index, entry, entry_size);
 	return 0;
 }
@@ -318,15 +318,17 @@ SHIM_EXPORT ssize_t _ibv_query_gid_table(struct ibv_context *context, struct ibv
 	size_t n = 0;
 	u32 i;
 
-	if (!c || flags || entry_size < sizeof(union ibv_gid))
-		return -EINVAL;
+	if (!c || flags || (!entries && max_entries) || entry_size < sizeof(union ibv_gid))
+		return -shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_gid_table: flags 0x%x, entries of %zu bytes",
+				 flags, entry_size);
 	for (i = 0; i < HCA_GIDS; i++) {
 		struct shim_gid g;
 
 		if (!shim_gid(c->device, i, &g))
 			continue;
 		if (n == max_entries)
-			return -EINVAL;
+			return -shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_gid_table: more than %zu entries",
+					 max_entries);
 		fill_gid(&g, i, (struct ibv_gid_entry *)((u8 *)entries + n++ * entry_size), entry_size);
 	}
 	return (ssize_t)n;
@@ -338,10 +340,9 @@ int ibv_query_gid_type(struct ibv_context *context, uint8_t port_num, unsigned i
 SHIM_EXPORT int ibv_query_gid_type(struct ibv_context *context, uint8_t port_num, unsigned int index,
 				   unsigned int *type)
 {
-	if (!port_valid(shim_context_get(context), port_num) || index >= HCA_GIDS) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!port_valid(shim_context_get(context), port_num) || index >= HCA_GIDS || !type)
+		return shim_minus_one(
+			shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_gid_type: port %u, index %u", port_num, index));
 	*type = gid_type() == IBV_GID_TYPE_ROCE_V2;
 	return 0;
 }
@@ -349,10 +350,9 @@ SHIM_EXPORT int ibv_query_gid_type(struct ibv_context *context, uint8_t port_num
 SHIM_NOT_OLD(ibv_query_pkey);
 SHIM_EXPORT int ibv_query_pkey(struct ibv_context *context, uint8_t port_num, int index, __be16 *pkey)
 {
-	if (!port_valid(shim_context_get(context), port_num) || index) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!port_valid(shim_context_get(context), port_num) || index || !pkey)
+		return shim_minus_one(
+			shim_why(EINVAL, SHIM_LOG_DEVICE, "ibv_query_pkey: port %u, index %d", port_num, index));
 	*pkey = (HCA_FORCE __be16)0xffff; /* the same in either order */
 	return 0;
 }

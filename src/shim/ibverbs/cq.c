@@ -36,7 +36,19 @@ unsigned int shim_wc_flags(const struct hca_wc *wc)
 	_Static_assert((unsigned int)IBV_WC_GRH == HCA_WC_GRH && (unsigned int)IBV_WC_WITH_IMM == HCA_WC_WITH_IMM &&
 			       (unsigned int)IBV_WC_WITH_INV == 2 * HCA_WC_WITH_INVALIDATE,
 		       "the engine's flags are the kernel's; user verbs have another bit for an invalidation");
-	return wc->wc_flags + (wc->wc_flags & HCA_WC_WITH_INVALIDATE);
+	return (wc->wc_flags & ~(u32)HCA_WC_IPV4) + (wc->wc_flags & HCA_WC_WITH_INVALIDATE);
+}
+
+/* A frame of RoCE with a UDP header, and its network's header: the bits that mlx5 has in this field, and UCX reads. */
+#define SL_UDP 8u
+#define SL_IPV6 1u
+#define SL_IPV4 2u
+
+u8 shim_wc_sl(const struct hca_wc *wc)
+{
+	if (hca_likely(!(wc->wc_flags & HCA_WC_GRH)) || shim_config()->infiniband)
+		return wc->sl;
+	return SL_UDP | (wc->wc_flags & HCA_WC_IPV4 ? SL_IPV4 : SL_IPV6);
 }
 
 static void fill_wc(const struct hca_wc *from, struct ibv_wc *to)
@@ -53,7 +65,7 @@ static void fill_wc(const struct hca_wc *from, struct ibv_wc *to)
 	to->wc_flags = shim_wc_flags(from);
 	to->pkey_index = from->pkey_index;
 	to->slid = hca_unlikely(from->slid) ? (u16)shim_wc_lid(from) : 0;
-	to->sl = from->sl;
+	to->sl = shim_wc_sl(from);
 	to->dlid_path_bits = from->dlid_path_bits;
 }
 
@@ -64,7 +76,7 @@ int shim_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc)
 	int done = 0, got = 0, i;
 
 	if (hca_unlikely(!shim_is(&c->obj, SHIM_CQ)))
-		return -EINVAL;
+		return -shim_why(EINVAL, SHIM_LOG_CQ, "ibv_poll_cq: no such queue");
 	while (done < n) {
 		got = done ? hca_cq_ring_poll(&c->cq.ring, batch, HCA_MIN(n - done, BATCH)) :
 			     shim_cq_take(c, batch, HCA_MIN(n, BATCH));
@@ -85,7 +97,7 @@ int shim_req_notify_cq(struct ibv_cq *cq, int solicited_only)
 	struct shim_cq *c = shim_cq(cq);
 
 	if (hca_unlikely(!shim_is(&c->obj, SHIM_CQ)))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_req_notify_cq: no such queue");
 	hca_cq_ring_notify(&c->cq.ring, solicited_only ? HCA_CQ_SOLICITED : HCA_CQ_NEXT);
 	shim_wire_arm();
 	return 0;
@@ -186,8 +198,11 @@ SHIM_EXPORT struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, v
 
 struct ibv_cq_ex *shim_create_cq_ex(struct ibv_context *context, struct ibv_cq_init_attr_ex *attr)
 {
-	struct shim_cq *q = make_cq(context, attr);
+	struct shim_cq *q;
 
+	if (!attr)
+		return shim_null(shim_why(EINVAL, SHIM_LOG_CQ, "ibv_create_cq_ex: no attributes"));
+	q = make_cq(context, attr);
 	if (!q)
 		return NULL;
 	shim_cq_ex_init(q);
@@ -202,7 +217,7 @@ SHIM_EXPORT int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 	int err;
 
 	if (!c || cqe <= 0 || !shim_known(&c->obj, SHIM_CQ))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_resize_cq: %d entries, or no such queue", cqe);
 	err = (u32)cqe < c->cq.hca->attr.max_cqe ? hca_cq_resize(&c->cq, room_for(c->obj.context, (u32)cqe)) : EINVAL;
 	if (err)
 		return shim_why(err, SHIM_LOG_CQ, "ibv_resize_cq: %d entries", cqe);
@@ -213,8 +228,9 @@ SHIM_EXPORT int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 /* How long completions may be held back together: never is within any limit. */
 int shim_modify_cq(struct ibv_cq *cq, struct ibv_modify_cq_attr *attr)
 {
-	if (!shim_known(&shim_cq(cq)->obj, SHIM_CQ) || attr->attr_mask >= IBV_CQ_ATTR_RESERVED)
-		return EINVAL;
+	if (!cq || !attr || !shim_known(&shim_cq(cq)->obj, SHIM_CQ) || attr->attr_mask >= IBV_CQ_ATTR_RESERVED)
+		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_modify_cq: mask 0x%x, or no such queue",
+				attr ? attr->attr_mask : 0);
 	return 0;
 }
 

@@ -107,7 +107,7 @@ static uint32_t read_slid(struct ibv_cq_ex *ex)
 
 static uint8_t read_sl(struct ibv_cq_ex *ex)
 {
-	return cq_of(ex)->current.sl;
+	return shim_wc_sl(&cq_of(ex)->current);
 }
 
 static uint8_t read_dlid_path_bits(struct ibv_cq_ex *ex)

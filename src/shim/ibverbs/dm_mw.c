@@ -21,7 +21,8 @@ static int copy_to(struct ibv_dm *ib, uint64_t offset, const void *from, size_t 
 	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 
 	if (!dm_valid(dm, offset, length))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_memcpy_to_dm: %zu bytes at %llu", length,
+				(unsigned long long)offset);
 	memcpy((u8 *)dm->bytes + offset, from, length);
 	return 0;
 }
@@ -31,7 +32,8 @@ static int copy_from(void *to, struct ibv_dm *ib, uint64_t offset, size_t length
 	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 
 	if (!dm_valid(dm, offset, length))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_memcpy_from_dm: %zu bytes at %llu", length,
+				(unsigned long long)offset);
 	memcpy(to, (u8 *)dm->bytes + offset, length);
 	return 0;
 }
@@ -43,7 +45,10 @@ struct ibv_dm *shim_alloc_dm(struct ibv_context *context, struct ibv_alloc_dm_at
 	size_t align;
 
 	if (!c || !attr || attr->comp_mask || !attr->length || attr->log_align_req > MAX_DM_ALIGN)
-		return shim_null(EINVAL);
+		return shim_null(attr ? shim_why(EINVAL, SHIM_LOG_MEMORY,
+						 "ibv_alloc_dm: mask 0x%x, %zu bytes, alignment 2^%u", attr->comp_mask,
+						 attr->length, attr->log_align_req) :
+					shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_alloc_dm: no attributes"));
 	if (attr->length > MAX_DM_BYTES)
 		return shim_null(shim_why(ENOMEM, SHIM_LOG_MEMORY, "ibv_alloc_dm: %zu bytes", attr->length));
 	dm = shim_object_new(SHIM_DM, sizeof(*dm), c);
@@ -84,12 +89,12 @@ int shim_free_dm(struct ibv_dm *ib)
 	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 	int err;
 
-	if (!shim_claim(&dm->obj, SHIM_DM))
-		return EINVAL;
+	if (!ib || !shim_claim(&dm->obj, SHIM_DM))
+		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_free_dm: no such memory");
 	err = shim_end_dm(&dm->obj, false);
 	if (err) {
 		shim_unclaim(&dm->obj);
-		return err;
+		return shim_why(err, SHIM_LOG_MEMORY, "ibv_free_dm: regions use it");
 	}
 	shim_object_free(&dm->obj);
 	return 0;
@@ -100,7 +105,7 @@ struct ibv_mr *shim_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ib, uint64_t off
 	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
 	struct ibv_mr *mr;
 
-	if (!shim_known(&dm->obj, SHIM_DM) || length > dm->length || offset > dm->length - length ||
+	if (!ib || !shim_known(&dm->obj, SHIM_DM) || length > dm->length || offset > dm->length - length ||
 	    !(access & IBV_ACCESS_ZERO_BASED))
 		return shim_null(shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_reg_dm_mr: %zu bytes from %llu", length,
 					  (unsigned long long)offset));
@@ -119,7 +124,7 @@ SHIM_EXPORT struct ibv_dm *ibv_import_dm(struct ibv_context *context, uint32_t h
 {
 	(void)context;
 	(void)handle;
-	return shim_null(EOPNOTSUPP);
+	return shim_null(shim_why(EOPNOTSUPP, SHIM_LOG_MEMORY, "ibv_import_dm"));
 }
 
 SHIM_EXPORT void ibv_unimport_dm(struct ibv_dm *dm)
@@ -136,7 +141,8 @@ struct ibv_mw *shim_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
 	int err;
 
 	if (!p || (type != IBV_MW_TYPE_1 && type != IBV_MW_TYPE_2))
-		return shim_null(EINVAL);
+		return shim_null(shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_alloc_mw: type %d%s", (int)type,
+					  p ? "" : ", no such domain"));
 	w = shim_object_new(SHIM_MW, sizeof(*w), p->obj.context);
 	if (!w)
 		return shim_null(ENOMEM);
@@ -166,7 +172,7 @@ int shim_dealloc_mw(struct ibv_mw *mw)
 {
 	struct shim_mw *w = shim_mw(mw);
 
-	if (!shim_claim(&w->obj, SHIM_MW))
+	if (!mw || !shim_claim(&w->obj, SHIM_MW))
 		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_dealloc_mw: no such window");
 	shim_end_mw(&w->obj, false);
 	shim_object_free(&w->obj);
@@ -201,10 +207,11 @@ int shim_bind_mw(struct ibv_qp *ib, struct ibv_mw *mw, struct ibv_mw_bind *bind)
 	int err;
 
 	if (!shim_is(&qp->obj, SHIM_QP) || !shim_is(&shim_mw(mw)->obj, SHIM_MW) || shim_mw(mw)->type != IBV_MW_TYPE_1)
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_bind_mw: no such queue pair, or no window of type 1");
 	err = shim_fill_bind(qp, mw, 0, &bind->bind_info, &wr);
 	if (err)
-		return err;
+		return shim_why(err, SHIM_LOG_MEMORY,
+				"ibv_bind_mw: window and region are not of the queue pair's domain");
 	wr.bind.rkey = hca_mw_next_key(wr.bind.mw);
 	/* Its completion may be polled by another thread before the post returns. */
 	before = mw->rkey;

@@ -160,7 +160,7 @@ SHIM_EXPORT struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context 
 	int err;
 
 	if (!c)
-		return shim_null(EINVAL);
+		return shim_null(shim_why(EINVAL, SHIM_LOG_EVENT, "ibv_create_comp_channel: no such context"));
 	ch = shim_object_new(SHIM_CHANNEL, sizeof(*ch), c);
 	if (!ch)
 		return shim_null(ENOMEM);
@@ -206,10 +206,9 @@ SHIM_EXPORT int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq
 	struct shim_channel *ch = shim_channel(channel);
 	struct shim_event *e = NULL;
 
-	if (!channel || !shim_known(&ch->obj, SHIM_CHANNEL)) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!channel || !cq || !cq_context || !shim_known(&ch->obj, SHIM_CHANNEL))
+		return shim_minus_one(shim_why(EINVAL, SHIM_LOG_EVENT, "ibv_get_cq_event: no %s",
+					       cq && cq_context ? "such channel" : "place for the event"));
 	while (!e) {
 		if (wait_for_one(&ch->queue))
 			return -1;
@@ -319,10 +318,9 @@ SHIM_EXPORT int ibv_get_async_event(struct ibv_context *context, struct ibv_asyn
 	struct shim_event *e = NULL;
 	u32 type = 0;
 
-	if (!c) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (!c || !event)
+		return shim_minus_one(shim_why(EINVAL, SHIM_LOG_EVENT, "ibv_get_async_event: no %s",
+					       c ? "place for the event" : "such context"));
 	while (!e) {
 		if (wait_for_one(&c->async))
 			return -1;

@@ -23,7 +23,7 @@ SHIM_EXPORT struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
 	struct shim_pd *p;
 
 	if (!c)
-		return shim_null(EINVAL);
+		return shim_null(shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_alloc_pd: no such context"));
 	p = shim_object_new(SHIM_PD, sizeof(*p), c);
 	if (!p)
 		return shim_null(ENOMEM);
@@ -73,7 +73,8 @@ struct ibv_td *shim_alloc_td(struct ibv_context *context, struct ibv_td_init_att
 	struct shim_td *t;
 
 	if (!c || !attr || attr->comp_mask)
-		return shim_null(EINVAL);
+		return shim_null(
+			shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_alloc_td: mask 0x%x", attr ? attr->comp_mask : 0));
 	t = shim_object_new(SHIM_TD, sizeof(*t), c);
 	if (!t)
 		return shim_null(ENOMEM);
@@ -92,12 +93,12 @@ int shim_dealloc_td(struct ibv_td *td)
 	struct shim_td *t = hca_container_of(td, struct shim_td, ib);
 	int err;
 
-	if (!shim_claim(&t->obj, SHIM_TD))
-		return EINVAL;
+	if (!td || !shim_claim(&t->obj, SHIM_TD))
+		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_dealloc_td: no such domain");
 	err = shim_end_td(&t->obj, false);
 	if (err) {
 		shim_unclaim(&t->obj);
-		return err;
+		return shim_why(err, SHIM_LOG_MEMORY, "ibv_dealloc_td: parent domains use it");
 	}
 	shim_object_free(&t->obj);
 	return 0;
@@ -113,11 +114,13 @@ struct ibv_pd *shim_alloc_parent_domain(struct ibv_context *context, struct ibv_
 	/* The program's allocators are for queues, which the library has elsewhere: it needs none. */
 	parent = attr ? shim_pd_get(attr->pd) : NULL;
 	if (!c || !parent || parent->obj.context != c || attr->comp_mask & ~known)
-		return shim_null(EINVAL);
+		return shim_null(shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_alloc_parent_domain: %s, mask 0x%x",
+					  parent ? "domain" : "no such domain", attr ? attr->comp_mask : 0));
 	if (attr->td) {
 		t = hca_container_of(attr->td, struct shim_td, ib);
 		if (!shim_is_of(&t->obj, SHIM_TD, c))
-			return shim_null(EINVAL);
+			return shim_null(
+				shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_alloc_parent_domain: no such thread domain"));
 	}
 	p = shim_object_new(SHIM_PARENT, sizeof(*p), c);
 	if (!p)
@@ -322,8 +325,10 @@ int shim_advise_mr(struct ibv_pd *pd, enum ibv_advise_mr_advice advice, uint32_t
 		   uint32_t num_sges)
 {
 	if (!shim_pd_get(pd) || flags & ~(u32)IBV_ADVISE_MR_FLAG_FLUSH || !sg_list || !num_sges)
-		return EINVAL;
-	return (u32)advice <= IBV_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT ? 0 : EOPNOTSUPP;
+		return shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_advise_mr: flags 0x%x, %u entries", flags, num_sges);
+	if ((u32)advice > IBV_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT)
+		return shim_why(EOPNOTSUPP, SHIM_LOG_MEMORY, "ibv_advise_mr: advice %d", (int)advice);
+	return 0;
 }
 
 /* --- what another process would have to give --- */
@@ -332,7 +337,7 @@ SHIM_EXPORT struct ibv_pd *ibv_import_pd(struct ibv_context *context, uint32_t h
 {
 	(void)context;
 	(void)handle;
-	return shim_null(EOPNOTSUPP);
+	return shim_null(shim_why(EOPNOTSUPP, SHIM_LOG_MEMORY, "ibv_import_pd"));
 }
 
 SHIM_EXPORT void ibv_unimport_pd(struct ibv_pd *pd)
@@ -344,7 +349,7 @@ SHIM_EXPORT struct ibv_mr *ibv_import_mr(struct ibv_pd *pd, uint32_t handle)
 {
 	(void)pd;
 	(void)handle;
-	return shim_null(EOPNOTSUPP);
+	return shim_null(shim_why(EOPNOTSUPP, SHIM_LOG_MEMORY, "ibv_import_mr"));
 }
 
 SHIM_EXPORT void ibv_unimport_mr(struct ibv_mr *mr)

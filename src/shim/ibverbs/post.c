@@ -97,7 +97,7 @@ int shim_post_send(struct ibv_qp *ib, struct ibv_send_wr *wr, struct ibv_send_wr
 
 	if (hca_unlikely(!shim_is(&qp->obj, SHIM_QP))) {
 		*bad_wr = wr;
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_post_send: no such queue pair");
 	}
 	/* The program may use a request's memory again as soon as another thread has polled its completion. */
 	for (; wr; wr = next) {
@@ -131,7 +131,7 @@ int shim_post_recv(struct ibv_qp *ib, struct ibv_recv_wr *wr, struct ibv_recv_wr
 
 	if (hca_unlikely(!shim_is(&qp->obj, SHIM_QP))) {
 		*bad_wr = wr;
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_post_recv: no such queue pair");
 	}
 	for (; wr; wr = next) {
 		next = wr->next;
@@ -154,7 +154,7 @@ int shim_post_srq_recv(struct ibv_srq *ib, struct ibv_recv_wr *wr, struct ibv_re
 
 	if (hca_unlikely(!shim_is(&srq->obj, SHIM_SRQ))) {
 		*bad_wr = wr;
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_post_srq_recv: no such queue");
 	}
 	for (; wr; wr = next) {
 		next = wr->next;

@@ -113,7 +113,8 @@ SHIM_EXPORT int ibv_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int at
 
 	(void)attr_mask;
 	if (!q || !attr || !init_attr || !shim_known(&q->obj, SHIM_QP))
-		return EINVAL;
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_query_qp: no %s",
+				attr && init_attr ? "such queue pair" : "attributes");
 	hca_qp_query(q->qp, &a, NULL);
 	fill_attr(q, &a, attr);
 	qp->state = attr->qp_state;
@@ -141,13 +142,15 @@ SHIM_EXPORT int ibv_set_ece(struct ibv_qp *qp, struct ibv_ece *ece)
 {
 	(void)qp;
 	(void)ece;
-	return EOPNOTSUPP;
+	return shim_why(EOPNOTSUPP, SHIM_LOG_QP, "ibv_set_ece");
 }
 
 /* No options to agree on. */
 SHIM_EXPORT int ibv_query_ece(struct ibv_qp *qp, struct ibv_ece *ece)
 {
 	(void)qp;
+	if (!ece)
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_query_ece: no place for options");
 	*ece = (struct ibv_ece){ 0 };
 	return 0;
 }
@@ -265,7 +268,7 @@ out:
 				      "ibv_create_qp: type %d, %u+%u requests, %u+%u entries, %u inline",
 				      (int)a->qp_type, a->cap.max_send_wr, a->cap.max_recv_wr, a->cap.max_send_sge,
 				      a->cap.max_recv_sge, a->cap.max_inline_data) :
-			     EINVAL);
+			     shim_why(err, SHIM_LOG_QP, "ibv_create_qp_ex: no attributes"));
 }
 
 SHIM_NOT_OLD(ibv_create_qp);
@@ -275,7 +278,8 @@ SHIM_EXPORT struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_a
 	struct ibv_qp *qp;
 
 	if (!pd || !a)
-		return shim_null(EINVAL);
+		return shim_null(
+			shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_qp: no %s", a ? "protection domain" : "attributes"));
 	ex = (struct ibv_qp_init_attr_ex){
 		.qp_context = a->qp_context,
 		.send_cq = a->send_cq,
@@ -330,5 +334,5 @@ SHIM_EXPORT struct ibv_qp_ex *ibv_qp_to_qp_ex(struct ibv_qp *qp)
 {
 	struct shim_qp *q = shim_qp(qp);
 
-	return shim_is(&q->obj, SHIM_QP) && q->build ? &q->ex : NULL;
+	return qp && shim_is(&q->obj, SHIM_QP) && q->build ? &q->ex : NULL;
 }

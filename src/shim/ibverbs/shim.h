@@ -69,6 +69,13 @@ static inline void *shim_null(int err)
 	return NULL;
 }
 
+/** shim_minus_one() - errno is set to @err. Return: -1, as some calls fail. */
+static inline int shim_minus_one(int err)
+{
+	errno = err;
+	return -1;
+}
+
 /** shim_be64() - in network order, as programs have GUIDs */
 static inline __be64 shim_be64(u64 v)
 {
@@ -541,6 +548,9 @@ int shim_cq_take(struct shim_cq *cq, struct hca_wc *wc, int n);
 
 /** shim_wc_lid() - a completion's source address as the program knows it */
 u32 shim_wc_lid(const struct hca_wc *wc);
+
+/** shim_wc_sl() - its service level; Ethernet has none, so on RoCE a datagram's is the type of its network's header */
+u8 shim_wc_sl(const struct hca_wc *wc);
 
 /** shim_wc_flags() - a completion's flags as user verbs have them */
 unsigned int shim_wc_flags(const struct hca_wc *wc);

@@ -15,7 +15,7 @@ static struct ibv_srq *make_srq(struct ibv_pd *pd, void *srq_context, struct ibv
 	int err;
 
 	if (!p)
-		return shim_null(EINVAL);
+		return shim_null(shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_srq: no such domain"));
 	s = shim_object_new(SHIM_SRQ, sizeof(*s), p->obj.context);
 	if (!s)
 		return shim_null(ENOMEM);
@@ -43,16 +43,20 @@ static struct ibv_srq *make_srq(struct ibv_pd *pd, void *srq_context, struct ibv
 SHIM_NOT_OLD(ibv_create_srq);
 SHIM_EXPORT struct ibv_srq *ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attr)
 {
-	return attr ? make_srq(pd, attr->srq_context, &attr->attr, NULL) : shim_null(EINVAL);
+	if (!attr)
+		return shim_null(shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_srq: no attributes"));
+	return make_srq(pd, attr->srq_context, &attr->attr, NULL);
 }
 
 struct ibv_srq *shim_create_srq_ex(struct ibv_context *context, struct ibv_srq_init_attr_ex *attr)
 {
-	enum ibv_srq_type type = attr->comp_mask & IBV_SRQ_INIT_ATTR_TYPE ? attr->srq_type : IBV_SRQT_BASIC;
+	enum ibv_srq_type type;
 
 	(void)context;
-	if (attr->comp_mask >= IBV_SRQ_INIT_ATTR_RESERVED || !(attr->comp_mask & IBV_SRQ_INIT_ATTR_PD))
-		return shim_null(EINVAL);
+	if (!attr || attr->comp_mask >= IBV_SRQ_INIT_ATTR_RESERVED || !(attr->comp_mask & IBV_SRQ_INIT_ATTR_PD))
+		return shim_null(
+			shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_srq_ex: mask 0x%x", attr ? attr->comp_mask : 0));
+	type = attr->comp_mask & IBV_SRQ_INIT_ATTR_TYPE ? attr->srq_type : IBV_SRQT_BASIC;
 	if (type != IBV_SRQT_BASIC && type != IBV_SRQT_XRC)
 		return shim_null(shim_why(EOPNOTSUPP, SHIM_LOG_QP, "ibv_create_srq_ex: type %d", (int)type));
 	return make_srq(attr->pd, attr->srq_context, &attr->attr, type == IBV_SRQT_XRC ? attr : NULL);
@@ -61,12 +65,13 @@ struct ibv_srq *shim_create_srq_ex(struct ibv_context *context, struct ibv_srq_i
 SHIM_NOT_OLD(ibv_modify_srq);
 SHIM_EXPORT int ibv_modify_srq(struct ibv_srq *srq, struct ibv_srq_attr *a, int mask)
 {
-	const struct hca_srq_attr attr = { .max_wr = a->max_wr, .srq_limit = a->srq_limit };
 	struct shim_srq *s = srq ? shim_srq(srq) : NULL;
+	struct hca_srq_attr attr;
 	int err;
 
-	if (!s || !shim_known(&s->obj, SHIM_SRQ))
-		return EINVAL;
+	if (!s || !a || !shim_known(&s->obj, SHIM_SRQ))
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_modify_srq: no %s", a ? "such queue" : "attributes");
+	attr = (struct hca_srq_attr){ .max_wr = a->max_wr, .srq_limit = a->srq_limit };
 	err = hca_srq_modify(&s->srq, &attr, (u32)mask);
 	return err ? shim_why(err, SHIM_LOG_QP, "ibv_modify_srq: mask 0x%x, %u requests, limit %u", (u32)mask,
 			      a->max_wr, a->srq_limit) :
@@ -79,8 +84,8 @@ SHIM_EXPORT int ibv_query_srq(struct ibv_srq *srq, struct ibv_srq_attr *attr)
 	struct shim_srq *s = srq ? shim_srq(srq) : NULL;
 	struct hca_srq_attr a;
 
-	if (!s || !shim_known(&s->obj, SHIM_SRQ))
-		return EINVAL;
+	if (!s || !attr || !shim_known(&s->obj, SHIM_SRQ))
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_query_srq: no %s", attr ? "such queue" : "attributes");
 	hca_srq_query(&s->srq, &a);
 	*attr = (struct ibv_srq_attr){ .max_wr = a.max_wr, .max_sge = a.max_sge, .srq_limit = a.srq_limit };
 	return 0;

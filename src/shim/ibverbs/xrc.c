@@ -182,7 +182,7 @@ free_handle:
 out:
 	return shim_null(a ? shim_why(err, SHIM_LOG_QP, "ibv_open_xrcd: mask 0x%x, descriptor %d, flags 0x%x",
 				      a->comp_mask, a->fd, (u32)a->oflags) :
-			     EINVAL);
+			     shim_why(err, SHIM_LOG_QP, "ibv_open_xrcd: no attributes"));
 }
 
 int shim_end_xrcd(struct shim_object *o, bool abandon)
@@ -206,7 +206,7 @@ int shim_close_xrcd(struct ibv_xrcd *xrcd)
 	struct shim_xrcd *x = xrcd_of(xrcd);
 	int err;
 
-	if (!shim_claim(&x->obj, SHIM_XRCD))
+	if (!xrcd || !shim_claim(&x->obj, SHIM_XRCD))
 		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_close_xrcd: no such domain");
 	err = shim_end_xrcd(&x->obj, false);
 	if (err) {
@@ -294,8 +294,9 @@ int shim_get_srq_num(struct ibv_srq *srq, uint32_t *number)
 {
 	struct shim_srq *s = shim_srq(srq);
 
-	if (!number || !shim_known(&s->obj, SHIM_SRQ) || !s->xrcd)
-		return EINVAL;
+	if (!srq || !number || !shim_known(&s->obj, SHIM_SRQ) || !s->xrcd)
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_get_srq_num: %s",
+				number ? "no such queue of an XRC domain" : "no place for the number");
 	*number = s->srq.number;
 	return 0;
 }
@@ -436,7 +437,7 @@ struct ibv_qp *shim_open_qp(struct ibv_context *context, struct ibv_qp_open_attr
 	if (!q)
 		return shim_null(a ? shim_why(err, SHIM_LOG_QP, "ibv_open_qp: mask 0x%x, number 0x%x, type %d",
 					      a->comp_mask, a->qp_num, (int)a->qp_type) :
-				     EINVAL);
+				     shim_why(err, SHIM_LOG_QP, "ibv_open_qp: no attributes"));
 	shim_object_publish(&q->obj);
 	return &q->ib;
 }

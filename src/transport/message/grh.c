@@ -6,6 +6,7 @@
  */
 #include "hca/hca.h"
 #include "transport/message/message.h"
+#include "transport/responder.h"
 
 #define BTH_BYTES 12u
 #define DETH_BYTES 8u
@@ -78,7 +79,7 @@ static void write_ipv4(const struct hca_msg *m, bool imm, u8 *out)
 
 void hca_message_grh(const struct hca *hca, const struct hca_msg *m, bool imm, u8 out[HCA_GRH_BYTES])
 {
-	if (hca->attr.roce && hca_gid_is_ipv4(m->ud.sgid.raw) && hca_gid_is_ipv4(m->ud.dgid.raw))
+	if (hca_resp_is_ipv4(hca, m))
 		write_ipv4(m, imm, out);
 	else
 		write_ipv6(m, imm, hca->attr.roce, out);

@@ -11,12 +11,14 @@
  *
  * Two mappings with the numbers of one file are of the same memory where each file has
  * numbers of its own and pages that all its mappings share. That holds for memfd and
- * anonymous shared memory, and for regular files of the file systems below; not for
+ * anonymous shared memory, for large pages, and for regular files of the file systems below; not for
  * devices, for files of the system's own that all have one number, for segments of System
  * V (whose numbers another file may have), or where layers of file systems hide each other's.
  */
 #include "wire/shm/alias.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -239,10 +241,9 @@ static bool look_at_made(void *ctx, const struct shm_mapping *m)
 }
 
 /* Children don't get it, and it is in no core file: the program's own mapping is. */
-static u8 *make(const struct shm_mapping *of)
+static u8 *keep(const struct shm_mapping *of, void *at)
 {
 	size_t len = (size_t)(of->end - of->start);
-	void *at = mremap((void *)(uintptr_t)of->start, 0, len, MREMAP_MAYMOVE);
 	struct made d = { .wanted = of, .at = (uintptr_t)at };
 
 	if (at == MAP_FAILED)
@@ -257,17 +258,78 @@ static u8 *make(const struct shm_mapping *of)
 	return NULL;
 }
 
+static u8 *make(const struct shm_mapping *of)
+{
+	size_t len = (size_t)(of->end - of->start);
+
+	return keep(of, mremap((void *)(uintptr_t)of->start, 0, len, MREMAP_MAYMOVE));
+}
+
+/* --- large pages, of which the system makes no second mapping: there is one of the file, if that can be opened --- */
+
+static bool is_file_of(const struct shm_mapping *m, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && dev_of(st) == m->dev && st->st_ino == m->ino;
+}
+
+/* Looked at before and after: what is no file isn't opened, and the path may lead elsewhere meanwhile. Return: a descriptor, or -1. */
+static int open_large_at(const struct shm_mapping *m, int dir, const char *path)
+{
+	struct statfs fs;
+	struct stat st;
+	int fd;
+
+	if (fstatat(dir, path, &st, 0) || !is_file_of(m, &st))
+		return -1;
+	fd = openat(dir, path, (m->writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || (!fstat(fd, &st) && is_file_of(m, &st) && !fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* By its name, or by a descriptor of the program: a memfd has no name. */
+static int open_large(const struct shm_mapping *m)
+{
+	int fd = m->name[0] == '/' ? open_large_at(m, AT_FDCWD, m->name) : -1;
+	const struct dirent *e;
+	DIR *d;
+
+	if (fd >= 0)
+		return fd;
+	d = opendir("/proc/self/fd");
+	while (fd < 0 && d && (e = readdir(d)))
+		fd = open_large_at(m, dirfd(d), e->d_name);
+	if (d)
+		closedir(d);
+	return fd;
+}
+
+static u8 *make_large(const struct shm_mapping *of)
+{
+	int fd = open_large(of);
+	void *at;
+
+	if (fd < 0)
+		return NULL;
+	/* The program's mapping has reserved what it needs. */
+	at = mmap(NULL, (size_t)(of->end - of->start), PROT_READ | (of->writes ? PROT_WRITE : 0),
+		  MAP_SHARED | MAP_NORESERVE, fd, (off_t)of->off);
+	close(fd);
+	return keep(of, at);
+}
+
 static struct shm_alias *new_alias(struct shm_aliases *a, const struct shm_mapping *of)
 {
 	size_t bytes = strlen(of->name) + 1;
 	struct shm_alias *n;
 
-	if (a->n >= ALIASES || !is_regular(of))
+	if (a->n >= ALIASES)
 		return NULL;
 	n = hca_alloc(sizeof(*n) + bytes, HCA_MAY_SLEEP);
 	if (!n)
 		return NULL;
-	n->at = make(of);
+	n->at = is_regular(of) ? make(of) : make_large(of);
 	if (!n->at) {
 		hca_free(n);
 		return NULL;
