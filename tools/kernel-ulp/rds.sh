@@ -12,7 +12,7 @@ rds() {
 	verdict $? 'rds: an address that no adapter has is refused'
 	ip addr del 10.9.9.9/32 dev lo
 	perl /ulps/sockets.pl rds 10.9.0.1
-	verdict $? 'rds: messages of 1 to 200,000 B arrive as they were sent'
+	verdict $? 'rds: messages of 1 to 131,071 B arrive as they were sent'
 	has_connections 2
 	verdict $? 'rds: by a connection of the adapter'
 	unload rds_rdma
