@@ -46,7 +46,7 @@ amd64-off) append='intel_iommu=off' ;;
 esac
 all='links verbs nvme srp rds smc ipoib'
 # rpcrdma reads pages by addresses that pages of high memory don't have.
-[ "$flavour" = 686-pae ] || all="$all nfs"
+[ "$flavour" = 686-pae ] || all="$all iser nfs"
 turns=${TURNS:-$turns} ulps=${ULPS-$ulps}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
