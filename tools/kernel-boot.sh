@@ -5,7 +5,7 @@
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
 # is shown if the machine hung, or a kernel complained. MACHINE list: which there are; known NAME...: whether there are these. TURNS is how often the modules
 # are loaded and unloaded, in place of what the machine has for it. ULPS=only runs nothing but the kernel's upper layers, ULPS= none
-# of them. LINKS is how often an adapter of theirs is added and deleted.
+# of them, ULP='NAME...' those of tools/kernel-ulp. LINKS is how often an adapter of theirs is added and deleted.
 set -u
 
 # Those that take longest first, as two run at a time.
@@ -44,6 +44,9 @@ amd64-off) append='intel_iommu=off' ;;
 	exit 2
 	;;
 esac
+all='links verbs nvme srp rds smc ipoib'
+# rpcrdma reads pages by addresses that pages of high memory don't have.
+[ "$flavour" = 686-pae ] || all="$all iser nfs"
 turns=${TURNS:-$turns} ulps=${ULPS-$ulps}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
@@ -53,7 +56,7 @@ qemu='qemu-system-x86_64'
 pack_ulps() {
 	[ "$ulps" ] || return 0
 	cp -r "$kernels/$flavour/modules" "$kernels/$flavour/tools" "$work/root" &&
-		install -m 755 tools/kernel-ulp.sh "$work/root/ulp" &&
+		install -m 755 tools/kernel-ulp.sh "$work/root/ulp" && cp -r tools/kernel-ulp "$work/root/ulps" &&
 		mv "$work/root/tools/lib" "$work/root/lib" && ln -s lib "$work/root/lib64" &&
 		strip -g -o "$work/root/softhca_ib.ko" "$kernels/$flavour/tree/kernel/softhca_ib.ko" &&
 		strip -g -o "$work/root/softhca_ib_test.ko" "$kernels/$flavour/tree/kernel/softhca_ib_test.ko"
@@ -68,7 +71,7 @@ pack() {
 		strip -g -o "$work/root/softhca.ko" "$kernels/$flavour/tree/kernel/softhca.ko" &&
 		strip -g -o "$work/root/softhca_test.ko" "$kernels/$flavour/tree/kernel/softhca_test.ko" &&
 		pack_ulps &&
-		printf 'IOMMU=%s\nTURNS=%s\nULPS=%s\nLINKS=%s\n' "$iommu" "$turns" "$ulps" "${LINKS:-100}" >"$work/root/job" &&
+		printf 'IOMMU=%s\nTURNS=%s\nULPS=%s\nLINKS=%s\nULP="%s"\n' "$iommu" "$turns" "$ulps" "${LINKS:-100}" "${ULP:-$all}" >"$work/root/job" &&
 		(cd "$work/root" && find . | "$kernels/amd64/busybox" cpio -o -H newc 2>/dev/null) >"$work/initrd"
 }
 

@@ -9,7 +9,7 @@
 #   DIR/FLAVOUR/vmlinuz config busybox version    what is booted
 #   DIR/FLAVOUR/root/usr/src/linux-headers-...    what is built against: DIR/FLAVOUR/build leads there
 #   DIR/FLAVOUR/modules                           the kernel's own upper layers, and in "deps" what each needs
-#   DIR/FLAVOUR/tools                             programs with their libraries: rdma, ip, mkfs.ext4, e2fsck
+#   DIR/FLAVOUR/tools                             programs with their libraries: rdma, ip, mkfs.ext4, iscsiadm, ...
 #   DIR/checkpatch.pl                             of the same kernel's sources
 set -u
 
@@ -17,11 +17,13 @@ dir=$1
 flavours='amd64 686-pae'
 # Modules that a machine loads, with whatever these need; and programs, from these packages.
 modules='rdma_cm ib_cm nvme_rdma nvmet_rdma ib_srp ib_srpt sd_mod target_core_iblock target_core_file brd loop ext4 crc32c_generic
-	crct10dif_generic dummy veth bridge'
-packages='iproute2 e2fsprogs libc6 libmnl0 libbsd0 libcap2 libmd0 libbpf1 libelf1 zlib1g libext2fs2 libcom-err2 libblkid1 libuuid1'
-programs='rdma ip mkfs.ext4 e2fsck'
+	crct10dif_generic dummy veth bridge ib_iser ib_isert rds_rdma smc smc_diag rpcrdma nfsd nfsv4 ib_ipoib'
+packages='iproute2 e2fsprogs libc6 libmnl0 libbsd0 libcap2 libmd0 libbpf1 libelf1 zlib1g libext2fs2 libcom-err2 libblkid1 libuuid1
+	open-iscsi libopeniscsiusr libisns0 libkmod2 libmount1 libssl3 libsystemd0 libselinux1 libpcre2-8-0 liblzma5 libzstd1 liblz4-1
+	libgcrypt20 libgpg-error0 perl-base libcrypt1'
+programs='rdma ip mkfs.ext4 e2fsck iscsid iscsiadm perl'
 # What stands for all this in DIR/FLAVOUR/.done: other words where more is fetched than before.
-fetched="2 $modules $packages $programs"
+fetched="3 $modules $packages $programs"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 die() {

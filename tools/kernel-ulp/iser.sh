@@ -1,0 +1,85 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=dash disable=SC2154 # what they share is in tools/kernel-ulp.sh, which reads this file
+#
+# ib_iser and ib_isert, with open-iscsi's programs as the initiator.
+
+IQN=iqn.2026-01.org.softhca:disk
+
+# iser_target FILE - a disk of LIO's in a file, and a portal that leads to it by RDMA
+iser_target() {
+	disk=$CONFIG/target/core/fileio_0/disk target=$CONFIG/target/iscsi/$IQN
+	tpg=$target/tpgt_1
+	portal=$tpg/np/10.9.0.1:3260
+	mkdir -p "$disk" && echo "fd_dev_name=$1,fd_dev_size=$((MIB << 20))" >"$disk/control" && echo 1 >"$disk/enable" &&
+		mkdir -p "$CONFIG/target/iscsi" && mkdir "$target" && mkdir "$tpg" && mkdir "$portal" && echo 1 >"$portal/iser" &&
+		mkdir "$tpg/lun/lun_0" && ln -s "$disk" "$tpg/lun/lun_0/disk" && echo 0 >"$tpg/attrib/authentication" &&
+		echo 1 >"$tpg/attrib/generate_node_acls" && echo 0 >"$tpg/attrib/demo_mode_write_protect" && echo 1 >"$tpg/enable"
+}
+
+iser_target_end() {
+	echo 0 >"$tpg/enable"
+	rm "$tpg/lun/lun_0/disk" && rmdir "$tpg/lun/lun_0" "$portal" "$tpg" "$target" "$CONFIG/target/iscsi" "$disk" \
+		"$CONFIG/target/core/fileio_0"
+}
+
+# The daemon that logs in, and what it knows of the target.
+iser_initiator() {
+	mkdir -p /etc/iscsi /run/lock/iscsi && echo 'InitiatorName=iqn.2026-01.org.softhca:host' >/etc/iscsi/initiatorname.iscsi &&
+		echo 'node.startup = manual' >/etc/iscsi/iscsid.conf && ip link set lo up || return 1
+	# It lets itself be told by users whose names it knows. The target must have the parameters of a session before it gets its first
+	# command, which it does not wait for: the daemon, which takes a high priority, gets the lowest.
+	echo root:x:0:0:root:/:/bin/sh >/etc/passwd
+	iscsid -f >/tmp/iscsid 2>&1 &
+	iscsid=$!
+	until_true iser_daemon_is_ready && renice -n 39 -p $iscsid && iser_node -I iser -o new
+}
+
+iser_daemon_is_ready() {
+	grep -q ISCSIADM /proc/net/unix && awk '{ exit $19 == 0 }' "/proc/$iscsid/stat"
+}
+
+iser_initiator_end() {
+	kill "$iscsid"
+	wait "$iscsid"
+	rm -r /etc/iscsi
+}
+
+iser_node() {
+	iscsiadm -m node -T $IQN -p 10.9.0.1:3260 "$@" >/tmp/iscsiadm 2>&1 && return
+	cat /tmp/iscsiadm
+	return 1
+}
+
+iser_login() {
+	iser_node --login && until_true [ -b /dev/sda ]
+}
+
+iser_logout() {
+	iser_node --logout && until_true is_gone /dev/sda
+}
+
+iser() {
+	load sd_mod && load target_core_file && load ib_isert && load ib_iser
+	verdict $? 'iser: modules load'
+	dd if=/dev/zero of=/iser bs=1M count="$MIB" 2>/tmp/dd && iser_target /iser
+	verdict $? 'iser: a target'
+	iser_initiator && iser_login
+	verdict $? 'iser: an initiator logs in'
+	[ -b /dev/sda ] || {
+		cat /tmp/iscsid
+		return
+	}
+	iscsiadm -m session -P 1 | grep -q 'Iface Transport: iser$' && has_connections 2
+	verdict $? 'iser: the session is one of RDMA'
+	carries iser /dev/sda /iser
+	iser_logout && iser_login && [ "$(digest /dev/sda)" = "$(digest /iser)" ]
+	verdict $? 'iser: logs out and in again'
+	iser_logout && iser_initiator_end && iser_target_end && rm /iser
+	verdict $? 'iser: initiator and target end'
+	unload ib_iser ib_isert
+	verdict $? 'iser: modules unload'
+	# Headers are synchronised before they are mapped.
+	silent_but iser ib_isert sync-outside
+	new_adapter
+}
