@@ -7,6 +7,7 @@
 #include "glue.h"
 
 #include <linux/debugfs.h>
+#include <linux/dma-mapping.h>
 #include <linux/err.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
@@ -46,6 +47,13 @@ static void report(void *ctx, const struct hca_misuse_report *r)
 			   hca_dma_u64(r->map_addr), r->map_site, r->end_site);
 }
 
+/* With the mask, kernels since 6.12 notice whether there is anything to call for a sync. */
+static void set_ops(struct softhca *s, const struct dma_map_ops *ops)
+{
+	set_dma_ops(s->dev, ops);
+	WARN_ON(dma_set_mask(s->dev, DMA_BIT_MASK(64)));
+}
+
 static int begin(struct softhca *s)
 {
 	struct hca_ledger_attr attr = { .device = dev_name(s->dev), .report = report, .ctx = s };
@@ -57,7 +65,7 @@ static int begin(struct softhca *s)
 	/* A thread that finds it finds it ready: pairs with the dependent loads in map_ledger.c. */
 	smp_store_release(&s->ledger, l);
 	hca_store(&s->soft.mem.ledger, l);
-	set_dma_ops(s->dev, &softhca_map_ops_ledger);
+	set_ops(s, &softhca_map_ops_ledger);
 	return 0;
 }
 
@@ -65,7 +73,7 @@ static void stop(struct softhca *s)
 {
 	struct hca_ledger *l = s->ledger;
 
-	set_dma_ops(s->dev, &softhca_map_ops);
+	set_ops(s, &softhca_map_ops);
 	hca_store(&s->soft.mem.ledger, NULL);
 	WRITE_ONCE(s->ledger, NULL);
 	/* A thread that maps is in a read section; a thread that moves bytes is inside the engine. */

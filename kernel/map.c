@@ -16,7 +16,7 @@
 #include <linux/scatterlist.h>
 
 #ifndef HCA_HAVE_MAP_PAGE
-#error "this kernel's struct dma_map_ops has no map_page: the glue must learn what it has instead"
+#error "softhca needs DMA operations for each device, with map_page: CONFIG_DMA_OPS, later CONFIG_ARCH_HAS_DMA_OPS"
 #endif
 
 /* A byte of memory is named by its physical address; low memory comes first. */
@@ -61,6 +61,19 @@ dma_addr_t softhca_map_page(struct device *dev, struct page *page, unsigned long
 	/* Of all errors, dma_mapping_error() knows but one. */
 	return unlikely(hca_dma_errno(addr)) ? DMA_MAPPING_ERROR : (dma_addr_t)hca_dma_u64(addr);
 }
+
+/* Kernels that name their option so call these without looking whether they are there. */
+#ifdef CONFIG_ARCH_HAS_DMA_OPS
+static void unmap_page(struct device *dev, dma_addr_t addr, size_t size, enum dma_data_direction dir,
+		       unsigned long attrs)
+{
+}
+
+static void unmap_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
+		     unsigned long attrs)
+{
+}
+#endif
 
 int softhca_map_sg(struct device *dev, struct scatterlist *sgl, int nents, enum dma_data_direction dir,
 		   unsigned long attrs)
@@ -153,6 +166,10 @@ const struct dma_map_ops softhca_map_ops = {
 	.get_sgtable = softhca_get_sgtable,
 	.map_page = softhca_map_page,
 	.map_sg = softhca_map_sg,
+#ifdef CONFIG_ARCH_HAS_DMA_OPS
+	.unmap_page = unmap_page,
+	.unmap_sg = unmap_sg,
+#endif
 	.dma_supported = softhca_dma_supported,
 	.get_required_mask = softhca_required_mask,
 };

@@ -44,7 +44,7 @@ variant() {
 	fuzz) echo "$build $clang ccache" ;;
 	run) echo "$run" ;;
 	# Machines to boot the module on, and what the kernel's own build tools need.
-	kernel) [ "$native" != amd64 ] || echo "$build sparse qemu-system-x86 libelf1 perl xz-utils" ;;
+	kernel) [ "$native" != amd64 ] || echo "$build sparse qemu-system-x86 libelf1 pahole perl xz-utils" ;;
 	*) die "no packages are known for the variant '$1'" ;;
 	esac
 }

@@ -9,7 +9,7 @@
 set -u
 
 # Those that take longest first, as two run at a time.
-machines='amd64-strict 686-pae-3g amd64-lazy amd64-pass amd64-off 686-pae-2g'
+machines='amd64-strict 686-pae-3g amd64-6.12 amd64-lazy amd64-pass amd64-off 686-pae-2g'
 if [ "$2" = list ]; then
 	echo "$machines"
 	exit
@@ -34,6 +34,7 @@ flavour=amd64 iommu=off memory=2048 turns=6 ulps='' append='' args=()
 strict='intel_iommu=on iommu=nopt iommu.strict=1'
 case $machine in
 amd64-strict) iommu=strict append=$strict turns=50 ulps=yes ;;
+amd64-6.12) flavour=amd64-6.12 iommu=strict append=$strict args=(-smp 2) ulps=yes ;;
 amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0 preempt=full' ;;
 amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' args=(-smp 2) ;;
 amd64-off) append='intel_iommu=off' ;;

@@ -12,7 +12,7 @@ shift 2
 cd "$(dirname "$0")/.." || exit 1
 tree=$kernels/$flavour/tree
 arch=x86_64
-[ "$flavour" = amd64 ] || arch=i386
+[ "$flavour" != 686-pae ] || arch=i386
 
 # Only what changed gets a new time, so that only that is built again; and what is gone, goes.
 for d in kernel src include; do

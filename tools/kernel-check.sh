@@ -43,7 +43,7 @@ if [ $status -ne 0 ]; then
 	exit 1
 fi
 
-for flavour in amd64 686-pae; do
+for flavour in amd64 686-pae amd64-6.12; do
 	tree=$kernels/$flavour/tree
 	rm -rf "$tree"
 	out=$(tools/kernel-build.sh "$kernels" "$flavour" W=1)
@@ -98,6 +98,12 @@ refuses 'sparse is awake' $? "$out" 'implicit cast from nocast'
 printf 'static int unused(void)\n{\n\treturn 0;\n}\n' >>"$tree/kernel/memory.c"
 out=$(bad_build W=1)
 refuses 'a warning is seen' $? "$out" 'defined but not used'
+cp -r "$tree/kernel/probe" "$tree/probe"
+echo '#error no operations here' >"$tree/kernel/probe/MAP_PAGE.c"
+touch "$tree/kernel/map.c"
+out=$(bad_build map.o)
+refuses 'a kernel without DMA operations for each device is told so' $? "$out" 'softhca needs DMA operations for each device'
+cp "$tree/probe/MAP_PAGE.c" "$tree/kernel/probe"
 touch "$tree/src/hca/forgotten.c"
 out=$(bad_build)
 refuses 'a forgotten source is seen' $? "$out" 'src/hca disagree'

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# tools/kernel-fetch.sh DIR - the kernels that the module is tried on: Debian 12's 6.1 for amd64 and 686-pae, their
-# headers, and a busybox for each, unpacked below DIR/amd64 and DIR/686-pae. Nothing is installed on this machine:
-# apt works in roots of its own below DIR/apt, from the Debian mirror that the machine uses. A flavour that
-# is there is not fetched again; then no network is needed.
+# tools/kernel-fetch.sh DIR - the kernels that the module is tried on: Debian 12's 6.1 for amd64 and 686-pae, and 6.12 for
+# amd64 from its security archive; their headers, and a busybox for each, unpacked below DIR/amd64, DIR/686-pae and
+# DIR/amd64-6.12. Nothing is installed on this machine: apt works in roots of its own below DIR/apt, from the Debian mirrors
+# that the machine uses. A flavour that is there is not fetched again; then no network is needed.
 #
 #   DIR/FLAVOUR/vmlinuz config busybox version    what is booted
 #   DIR/FLAVOUR/root/usr/src/linux-headers-...    what is built against: DIR/FLAVOUR/build leads there
@@ -14,7 +14,7 @@
 set -u
 
 dir=$1
-flavours='amd64 686-pae'
+flavours='amd64 686-pae amd64-6.12'
 # Modules that a machine loads, with whatever these need; and programs, from these packages.
 modules='rdma_cm ib_cm nvme_rdma nvmet_rdma ib_srp ib_srpt sd_mod target_core_iblock target_core_file brd loop ext4 crc32c_generic
 	crct10dif_generic dummy veth bridge ib_iser ib_isert rds_rdma smc smc_diag rpcrdma nfsd nfsv4 ib_ipoib'
@@ -36,43 +36,45 @@ dir=$(cd "$dir" && pwd)
 exec 7>"$dir/.fetch.lock"
 flock 7
 
-# The mirror of this machine; Debian's own where apt can't say.
+# mirror SUITE OTHERWISE - the mirror of this machine; Debian's own where apt can't say
 mirror() {
 	local uri
 	# shellcheck disable=SC2016 # apt's own dollars
 	uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 2>/dev/null |
-		awk '$2 == "bookworm" && $3 == "main" { print $1; exit }')
-	echo "${uri:-http://deb.debian.org/debian}"
+		awk -v suite="$1" '$2 == suite && $3 == "main" { print $1; exit }')
+	echo "deb [signed-by=$keyring] ${uri:-http://deb.debian.org/$2} $1 main"
 }
 
-# apt ARCHITECTURE COMMAND... - apt in its own root, which knows no other architecture and no installed package
+# apt ROOT COMMAND... - apt in a root of its own, which knows no installed package and no architecture but that of its name:
+# amd64, i386, or amd64-6.12, which alone knows the security archive: its kernels 6.1 are others
 apt() {
-	local root=$dir/apt/$1 tool=$2
+	local root=$dir/apt/$1 arch=${1%%-*} tool=$2
 	mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$root/empty"
 	: >"$root/status"
-	echo "deb [signed-by=$keyring] $(mirror) bookworm main" >"$root/sources.list"
-	"$tool" -q -o APT::Architecture="$1" -o APT::Architectures::="$1" -o Dir::State="$root" -o Dir::State::Lists="$root/lists" \
+	mirror bookworm debian >"$root/sources.list"
+	[ "$arch" = "$1" ] || mirror bookworm-security debian-security >>"$root/sources.list"
+	"$tool" -q -o APT::Architecture="$arch" -o APT::Architectures::="$arch" -o Dir::State="$root" -o Dir::State::Lists="$root/lists" \
 		-o Dir::State::status="$root/status" -o Dir::Cache="$root/cache" -o Dir::Etc::sourcelist="$root/sources.list" \
 		-o Dir::Etc::sourceparts="$root/empty" -o Dir::Etc::preferencesparts="$root/empty" -o APT::Sandbox::User=root \
 		-o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Get::List-Cleanup=false "${@:3}"
 }
 
-# fetch ARCHITECTURE PACKAGE... - into DIR/apt/ARCHITECTURE/deb
+# fetch ROOT PACKAGE... - into DIR/apt/ROOT/deb
 fetch() {
 	mkdir -p "$dir/apt/$1/deb"
 	(cd "$dir/apt/$1/deb" && apt "$1" apt-get download "${@:2}") || die "apt-get could not download ${*:2} ($1)"
 }
 
-# unpack ARCHITECTURE PACKAGE WHERE [PATH...] - all of it, or those paths in it
+# unpack ROOT PACKAGE WHERE [PATH...] - all of it, or those paths in it
 unpack() {
 	local deb=("$dir/apt/$1/deb/$2"_*.deb)
 	mkdir -p "$3"
 	dpkg --fsys-tarfile "${deb[-1]}" | tar -x -C "$3" "${@:4}"
 }
 
-# The first package that a meta package stands for.
+# behind ROOT PACKAGE PATTERN - the first package that another one depends on, and that looks like this
 behind() {
-	apt "$1" apt-cache depends "$2" | sed -n "s/^ *Depends: \(linux-[a-z]*-6\.1[^ ]*\)$/\1/p" | head -n 1
+	apt "$1" apt-cache depends "$2" | sed -n "s/^ *Depends: \($3\)$/\1/p" | head -n 1
 }
 
 # get_modules FROM TO - copy the modules, by their names with "_" for "-", and list what each needs
@@ -84,11 +86,11 @@ get_modules() {
 		next=
 		for name in $todo; do
 			[ ! -f "$to/$name.ko" ] || continue
-			file=$(find "$from" \( -name "$name.ko" -o -name "${name//_/-}.ko" \) -print -quit)
+			file=$(find "$from" \( -name "$name.ko*" -o -name "${name//_/-}.ko*" \) -print -quit)
 			# Some of them are in one kernel's own image.
 			[ -n "$file" ] || continue
-			cp "$file" "$to/$name.ko"
-			needs=$(tr '\0' '\n' <"$file" | sed -n 's/^depends=//p' | tr ',-' ' _')
+			case $file in *.xz) xz -dc "$file" ;; *) cat "$file" ;; esac >"$to/$name.ko"
+			needs=$(tr '\0' '\n' <"$to/$name.ko" | sed -n 's/^depends=//p' | tr ',-' ' _')
 			echo "$name: $needs" >>"$to/deps"
 			next="$next $needs"
 		done
@@ -97,7 +99,7 @@ get_modules() {
 	done
 }
 
-# get_tools ARCHITECTURE TO - programs and all libraries of their packages, as they lie in a root file system
+# get_tools ROOT TO - programs and all libraries of their packages, as they lie in a root file system
 get_tools() {
 	local arch=$1 to=$2 all=$2.all p name
 	# shellcheck disable=SC2086 # a list of names
@@ -119,30 +121,34 @@ get_tools() {
 }
 
 get_flavour() {
-	local flavour=$1 arch=amd64 image headers version common to=$dir/$1.new
-	[ "$flavour" = amd64 ] || arch=i386
-	apt "$arch" apt-get update >"$dir/apt.log" 2>&1 || cat "$dir/apt.log" >&2
-	image=$(behind "$arch" "linux-image-$flavour")
-	headers=$(behind "$arch" "linux-headers-$flavour")
+	local flavour=$1 root=amd64 host=amd64 name=$1 image headers version common kbuild to=$dir/$1.new
+	case $flavour in
+	686-pae) root=i386 ;;
+	amd64-*) root=$flavour host=$flavour name=${flavour#*-}-amd64 ;;
+	esac
+	apt "$root" apt-get update >"$dir/apt.log" 2>&1 || cat "$dir/apt.log" >&2
+	image=$(behind "$root" "linux-image-$name" 'linux-image-[0-9].*')
+	headers=$(behind "$root" "linux-headers-$name" 'linux-headers-[0-9].*')
 	version=${image#linux-image-}
-	[ "$headers" = "linux-headers-${version:-none}" ] || die "no kernel 6.1 for $flavour: '$image', '$headers'"
-	common=linux-headers-${version%-"$flavour"}-common
-	rm -rf "$to" "$dir/apt/$arch/deb"
-	fetch "$arch" "$image" "$headers" busybox-static
+	[ "$headers" = "linux-headers-${version:-none}" ] || die "no kernel for $flavour: '$image', '$headers'"
+	common=$(behind "$root" "$headers" 'linux-headers-.*-common')
+	kbuild=$(behind "$root" "$headers" 'linux-kbuild-.*')
+	rm -rf "$to" "$dir/apt/$root/deb"
+	fetch "$root" "$image" "$headers" busybox-static
 	# Headers for all architectures and the tools that build modules are this machine's.
-	fetch amd64 "$common" linux-kbuild-6.1
-	unpack "$arch" "$image" "$to/root" ./boot ./lib/modules
-	unpack "$arch" "$headers" "$to/root"
-	unpack "$arch" busybox-static "$to/root" ./bin/busybox
-	unpack amd64 "$common" "$to/root"
-	unpack amd64 linux-kbuild-6.1 "$to/root"
+	fetch "$host" "$common" "$kbuild"
+	unpack "$root" "$image" "$to/root" ./boot ./lib/modules
+	unpack "$root" "$headers" "$to/root"
+	unpack "$root" busybox-static "$to/root" ./bin/busybox
+	unpack "$host" "$common" "$to/root"
+	unpack "$host" "$kbuild" "$to/root"
 	if ! mv "$to/root/boot/vmlinuz-$version" "$to/vmlinuz" || ! mv "$to/root/boot/config-$version" "$to/config" ||
 		! mv "$to/root/bin/busybox" "$to/busybox"; then
 		die "a package of $version lacks what is needed"
 	fi
 	get_modules "$to/root/lib/modules/$version" "$to/modules"
 	rm -rf "$to/root/lib/modules"
-	get_tools "$arch" "$to/tools"
+	get_tools "$root" "$to/tools"
 	echo "$version" >"$to/version"
 	# The packages lead to each other by absolute paths, as if they were installed.
 	ln -sfn "root/usr/src/$headers" "$to/build"
@@ -150,7 +156,7 @@ get_flavour() {
 	find "$to/root/usr/src" -type l -printf '%p %l\n' | while read -r link target; do
 		case $target in /usr/*) ln -sfn "$dir/$flavour/root$target" "$link" ;; esac
 	done
-	rm -rf "${dir:?}/$flavour" "$dir/apt/$arch/deb"
+	rm -rf "${dir:?}/$flavour" "$dir/apt/$root/deb"
 	mv "$to" "$dir/$flavour"
 	echo "$dir $fetched" >"$dir/$flavour/.done"
 	echo "kernel-fetch: $version"

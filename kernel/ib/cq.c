@@ -8,6 +8,13 @@
 
 #define BATCH 16
 
+/* What comes from user space with a request for a queue; of the kernel's own it is NULL. */
+#ifdef HCA_HAVE_CQ_BUNDLE
+#define CQ_UDATA struct uverbs_attr_bundle
+#else
+#define CQ_UDATA struct ib_udata
+#endif
+
 /* --- polling --- */
 
 #define SAME(name) static_assert((int)IB_WC_##name == (int)HCA_WC_##name)
@@ -20,7 +27,6 @@ SAME(GENERAL_ERR);
 SAME(SEND);
 SAME(FETCH_ADD);
 SAME(LOCAL_INV);
-SAME(REG_MR);
 SAME(RECV);
 SAME(RECV_RDMA_WITH_IMM);
 SAME(GRH);
@@ -35,7 +41,8 @@ static void to_ib(const struct hca_wc *from, struct ib_wc *to)
 	memset(to, 0, sizeof(*to));
 	to->wr_id = from->wr_id;
 	to->status = (enum ib_wc_status)from->status;
-	to->opcode = (enum ib_wc_opcode)from->opcode;
+	/* The only opcode whose number differs from kernel to kernel. */
+	to->opcode = from->opcode == HCA_WC_REG_MR ? IB_WC_REG_MR : (enum ib_wc_opcode)from->opcode;
 	to->vendor_err = from->vendor_err;
 	to->byte_len = from->byte_len;
 	to->qp = &qp->ib;
@@ -85,7 +92,7 @@ static void on_completion(struct hca_cq *cq)
 	local_bh_enable();
 }
 
-static int create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr, struct ib_udata *udata)
+static int create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr, CQ_UDATA *udata)
 {
 	struct ib_device *dev = ib->device;
 	int err;

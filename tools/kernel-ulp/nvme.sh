@@ -19,7 +19,7 @@ nvme_target_end() {
 }
 
 nvme_connect() {
-	echo "nqn=$NQN,transport=rdma,traddr=10.9.0.1,trsvcid=4420,hostnqn=nqn.2026-01.org.softhca:host,nr_io_queues=4" \
+	echo "nqn=$NQN,transport=rdma,traddr=10.9.0.1,trsvcid=4420,hostnqn=nqn.2026-01.org.softhca:host,hostid=5f7a9c1e-0000-4000-8000-736f66746863,nr_io_queues=4" \
 		>/dev/nvme-fabrics || return 1
 	until_true [ -b /dev/nvme0n1 ]
 }

@@ -155,7 +155,11 @@ size_t hca_snprintf(char *buf, size_t size, const char *fmt, ...)
 void hca_bug(const char *cond, const char *file, int line)
 {
 	pr_crit("%s: bug: %s at %s:%d\n", KBUILD_MODNAME, cond, file, line);
-	BUG();
+	/*
+	 * Always true, but the compiler can't know. The checker of object code (objtool) wants each caller to know whether a function
+	 * ends a thread: it sees the whole module in newer kernels, and one file in older ones.
+	 */
+	BUG_ON(cond);
 }
 
 #define WARN_PLACES 64u
