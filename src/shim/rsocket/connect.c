@@ -20,6 +20,7 @@ static const struct rs_options defaults = {
 	.sqsize = 384,
 	.rqsize = 384,
 	.inline_bytes = 64,
+	.iomaps = RS_IOMAPS_MAX, /* of an accepted socket a program can't set it in time */
 };
 
 /* --- creation --- */

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SHARED_BYTES 64u /* of struct rs_shared, with what keeps the rest apart */
-
 static size_t table_bytes(uint32_t iomaps)
 {
 	return (size_t)iomaps * sizeof(struct rs_iomap);
@@ -27,7 +25,7 @@ static void *get_pages(size_t bytes)
 static int make_memory(struct rsock *rs)
 {
 	rs->ring_bytes = (uint32_t)rs->opt.rcvbuf;
-	rs->in_bytes = SHARED_BYTES + table_bytes((uint32_t)rs->opt.iomaps) + rs->ring_bytes;
+	rs->in_bytes = RS_SHARED_BYTES + table_bytes((uint32_t)rs->opt.iomaps) + rs->ring_bytes;
 	rs->out_bytes = (uint32_t)rs->opt.sndbuf;
 	rs->in = get_pages(rs->in_bytes);
 	rs->out = get_pages(rs->out_bytes);
@@ -130,7 +128,8 @@ struct rs_hello rs_hello(const struct rsock *rs)
 
 int rs_meet(struct rsock *rs, const struct rs_hello *peer)
 {
-	if (peer->version != RS_HELLO || !peer->ring || peer->ring > INT32_MAX || !peer->receives || peer->iomaps > 64)
+	if (peer->version != RS_HELLO || !peer->ring || peer->ring > INT32_MAX || !peer->receives ||
+	    peer->iomaps > RS_IOMAPS_MAX)
 		return EPROTO;
 	rs->peer = *peer;
 	return 0;

@@ -12,7 +12,6 @@
 #define BUFFER_MAX (1 << 29)
 #define QUEUE_MIN 16
 #define QUEUE_MAX 8192
-#define IOMAPS_MAX 64
 
 static int clamp(int value, int least, int most)
 {
@@ -96,7 +95,7 @@ static int set_rdma(struct rsock *rs, int name, int value, bool unconnected)
 		rs->opt.inline_bytes = clamp(value, 0, RS_INLINE_MAX);
 		return 0;
 	case RDMA_IOMAPSIZE:
-		rs->opt.iomaps = clamp(value, 0, IOMAPS_MAX);
+		rs->opt.iomaps = clamp(value, 0, RS_IOMAPS_MAX);
 		return 0;
 	default:
 		return ENOPROTOOPT;

@@ -24,6 +24,8 @@
 
 #define RS_CONTROL 16 /* requests and receives beside those of data: credits, ends */
 #define RS_INLINE_MAX 256
+#define RS_SHARED_BYTES 64u /* of struct rs_shared, and what keeps the rest apart */
+#define RS_IOMAPS_MAX 64
 
 enum rs_state {
 	RS_IDLE, /* it may be bound */

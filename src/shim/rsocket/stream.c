@@ -25,7 +25,7 @@ enum { WR_RECEIVE, WR_DATA, WR_CONTROL, WR_KINDS = 4 };
 /* Where things are in the peer's memory; memory.c makes it. */
 static uint64_t peer_ring(const struct rsock *rs)
 {
-	return rs->peer.addr + 64 + (uint64_t)rs->peer.iomaps * sizeof(struct rs_iomap);
+	return rs->peer.addr + RS_SHARED_BYTES + (uint64_t)rs->peer.iomaps * sizeof(struct rs_iomap);
 }
 
 bool rs_is_idle(const struct rsock *rs)

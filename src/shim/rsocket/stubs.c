@@ -12,9 +12,6 @@
 		return (type)-1; \
 	}
 
-NOT_SUPPORTED(int, riounmap)
-NOT_SUPPORTED(off_t, riomap)
-NOT_SUPPORTED(size_t, riowrite)
 NOT_SUPPORTED(int, repoll_create)
 NOT_SUPPORTED(int, repoll_ctl)
 NOT_SUPPORTED(int, repoll_wait)
