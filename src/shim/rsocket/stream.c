@@ -156,11 +156,10 @@ static bool on_completion(struct rsock *rs, const struct ibv_wc *wc)
 	if (!receive)
 		on_sent(rs, wc);
 	if (wc->status != IBV_WC_SUCCESS) {
-		/* Why, the channel says. */
-		if (rs->state != RS_OVER) {
-			rs->look = true;
+		/* Why, the channel says; of a connection that never was, only that. */
+		rs->look = true;
+		if (rs->state == RS_CONNECTED || rs->state == RS_ACCEPTING)
 			rs_lose(rs, wc->status == IBV_WC_WR_FLUSH_ERR ? 0 : ECONNRESET);
-		}
 		return false;
 	}
 	if (receive && !on_receive(rs, wc))
