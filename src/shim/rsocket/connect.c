@@ -53,6 +53,7 @@ void rs_destroy(struct rsock *rs)
 {
 	if (rs->request)
 		rdma_destroy_id(rs->request);
+	rs_dgram_end(rs);
 	rs_shut(rs);
 	if (rs->id)
 		rdma_destroy_id(rs->id);
@@ -72,6 +73,13 @@ static int publish(struct rsock *rs)
 	return rs_fail(err);
 }
 
+static bool is_supported(int type, int protocol)
+{
+	if (type == SOCK_STREAM)
+		return !protocol || protocol == IPPROTO_TCP;
+	return type == SOCK_DGRAM && (!protocol || protocol == IPPROTO_UDP);
+}
+
 RS_EXPORT int rsocket(int domain, int type, int protocol)
 {
 	int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), err;
@@ -79,13 +87,13 @@ RS_EXPORT int rsocket(int domain, int type, int protocol)
 
 	if (domain != AF_INET && domain != AF_INET6)
 		return rs_fail(EAFNOSUPPORT);
-	if (kind != SOCK_STREAM || (protocol && protocol != IPPROTO_TCP))
+	if (!is_supported(kind, protocol))
 		return rs_fail(EPROTONOSUPPORT);
 	rs = rs_new(domain, kind, &defaults);
 	if (!rs)
 		return -1;
 	rs->nonblocking = type & SOCK_NONBLOCK;
-	if (rdma_create_id(rs->channel, &rs->id, rs, RDMA_PS_TCP)) {
+	if (rdma_create_id(rs->channel, &rs->id, rs, kind == SOCK_DGRAM ? RDMA_PS_UDP : RDMA_PS_TCP)) {
 		err = errno;
 		rs_destroy(rs);
 		return rs_fail(err);
@@ -161,20 +169,31 @@ static int on_event(struct rsock *rs, enum rdma_cm_event_type type, int status, 
 
 static void take_request(struct rsock *rs, struct rdma_cm_id *id, const struct rs_hello *hello)
 {
+	struct rdma_conn_param param = { 0 };
+
+	/* Who asks where a socket of datagrams is wants nothing else. */
+	if (rs->dgram) {
+		param.qp_num = rs_dgram_qpn(rs);
+		(void)rdma_accept(id, &param);
+		rdma_destroy_id(id);
+		return;
+	}
 	rs->request = id;
 	rs->asked = *hello;
 }
 
-void rs_on_channel(struct rsock *rs)
+bool rs_on_channel(struct rsock *rs)
 {
 	struct rs_hello hello;
 	struct rdma_cm_event *e;
 	enum rdma_cm_event_type type;
 	struct rdma_cm_id *id;
+	bool some = false;
 	int status, err;
 
 	/* A listener has one request at hand; others wait on its channel. */
 	while (!rs->request && !rdma_get_cm_event(rs->channel, &e)) {
+		some = true;
 		type = e->event;
 		status = e->status;
 		id = e->id;
@@ -194,22 +213,14 @@ void rs_on_channel(struct rsock *rs)
 			rs_lose(rs, err);
 		}
 	}
+	return some;
 }
 
 /* --- addresses --- */
 
-static int check_address(const struct rsock *rs, const struct sockaddr *addr, socklen_t len)
-{
-	if (!addr || len < sizeof(struct sockaddr_in))
-		return EINVAL;
-	if (addr->sa_family != rs->domain)
-		return EAFNOSUPPORT;
-	return rs->domain == AF_INET6 && len < sizeof(struct sockaddr_in6) ? EINVAL : 0;
-}
-
 static int bind_to(struct rsock *rs, const struct sockaddr *addr, socklen_t len)
 {
-	int err = check_address(rs, addr, len);
+	int err = rs_check_address(rs, addr, len);
 
 	if (err)
 		return err;
@@ -243,6 +254,8 @@ static int listen_on(struct rsock *rs, int backlog)
 	struct sockaddr_storage any = { .ss_family = (sa_family_t)rs->domain };
 	int err = 0;
 
+	if (rs->type != SOCK_STREAM)
+		return EOPNOTSUPP;
 	if (rs->state != RS_IDLE && rs->state != RS_LISTENING)
 		return EINVAL;
 	if (rs->state == RS_LISTENING)
@@ -319,17 +332,6 @@ static struct rsock *accept_request(const struct rsock *listener, struct rdma_cm
 	return NULL;
 }
 
-static int give_address(const struct sockaddr *from, struct sockaddr *to, socklen_t *len)
-{
-	socklen_t is = from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-
-	if (!to || !len)
-		return EFAULT;
-	memcpy(to, from, RS_MIN(*len, is));
-	*len = is;
-	return 0;
-}
-
 /* Return: the connection; NULL and errno */
 static struct rsock *next_connection(struct rsock *rs)
 {
@@ -366,12 +368,16 @@ RS_EXPORT int raccept(int socket, struct sockaddr *addr, socklen_t *addrlen)
 
 	if (!rs)
 		return -1;
+	if (rs->type != SOCK_STREAM) {
+		rs_put(rs);
+		return rs_fail(EOPNOTSUPP);
+	}
 	new = next_connection(rs);
 	rs_put(rs);
 	if (!new)
 		return -1;
 	if (addr && addrlen)
-		(void)give_address(rdma_get_peer_addr(new->id), addr, addrlen);
+		(void)rs_give_address(new, rdma_get_peer_addr(new->id), addr, addrlen);
 	return publish(new);
 }
 
@@ -384,11 +390,12 @@ static bool is_decided(const struct rsock *rs)
 
 static int start(struct rsock *rs, const struct sockaddr *addr, socklen_t len)
 {
-	int err = check_address(rs, addr, len);
+	struct sockaddr_in6 to;
+	int err = rs_take_address(rs, addr, len, &to);
 
 	if (err)
 		return err;
-	if (rdma_resolve_addr(rs->id, NULL, (struct sockaddr *)(uintptr_t)addr, RESOLVE_MS))
+	if (rdma_resolve_addr(rs->id, NULL, (struct sockaddr *)&to, RESOLVE_MS))
 		return errno;
 	rs->state = RS_RESOLVING;
 	return 0;
@@ -424,7 +431,7 @@ RS_EXPORT int rconnect(int socket, const struct sockaddr *addr, socklen_t addrle
 	if (!rs)
 		return -1;
 	pthread_mutex_lock(&rs->lock);
-	err = connect_to(rs, addr, addrlen);
+	err = rs->type == SOCK_DGRAM ? rs_dgram_connect(rs, addr, addrlen) : connect_to(rs, addr, addrlen);
 	pthread_mutex_unlock(&rs->lock);
 	rs_put(rs);
 	return err ? rs_fail(err) : 0;
@@ -437,7 +444,7 @@ static int shut_down(struct rsock *rs, int how)
 	rs_progress(rs);
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return EINVAL;
-	if (rs->state != RS_CONNECTED && rs->state != RS_ACCEPTING)
+	if (rs->type == SOCK_DGRAM ? !rs_dgram_peer(rs) : rs->state != RS_CONNECTED && rs->state != RS_ACCEPTING)
 		return ENOTCONN;
 	if (how != SHUT_WR) {
 		rs->read_shut = true;
@@ -478,6 +485,8 @@ static void say_goodbye(struct rsock *rs)
 
 	rs->closed = true;
 	rs_wake(rs);
+	if (rs->dgram && wait)
+		(void)rs_wait_until(rs, rs_now() + wait * 1000000000u, rs_dgram_is_idle);
 	if (rs->state != RS_CONNECTED && rs->state != RS_ACCEPTING)
 		return;
 	rs->due_gone = true;
@@ -525,7 +534,7 @@ RS_EXPORT int rgetsockname(int socket, struct sockaddr *addr, socklen_t *addrlen
 		none.ss_family = (sa_family_t)rs->domain;
 		from = (struct sockaddr *)&none;
 	}
-	err = give_address(from, addr, addrlen);
+	err = rs_give_address(rs, from, addr, addrlen);
 	pthread_mutex_unlock(&rs->lock);
 	rs_put(rs);
 	return err ? rs_fail(err) : 0;
@@ -534,15 +543,17 @@ RS_EXPORT int rgetsockname(int socket, struct sockaddr *addr, socklen_t *addrlen
 RS_EXPORT int rgetpeername(int socket, struct sockaddr *addr, socklen_t *addrlen)
 {
 	struct rsock *rs = rs_get(socket);
+	const struct sockaddr *peer;
 	int err;
 
 	if (!rs)
 		return -1;
 	pthread_mutex_lock(&rs->lock);
 	rs_progress(rs);
-	err = rs->state == RS_CONNECTED || rs->state == RS_ACCEPTING ?
-		      give_address(rdma_get_peer_addr(rs->id), addr, addrlen) :
-		      ENOTCONN;
+	peer = rs_dgram_peer(rs);
+	if (rs->state == RS_CONNECTED || rs->state == RS_ACCEPTING)
+		peer = rdma_get_peer_addr(rs->id);
+	err = peer ? rs_give_address(rs, peer, addr, addrlen) : ENOTCONN;
 	pthread_mutex_unlock(&rs->lock);
 	rs_put(rs);
 	return err ? rs_fail(err) : 0;

@@ -23,6 +23,10 @@ short rs_events(const struct rsock *rs)
 	bool over = rs->state == RS_OVER;
 	short events = 0;
 
+	if (rs->type == SOCK_DGRAM) {
+		events |= rs_dgram_can_recv(rs) ? POLLIN | POLLRDNORM : 0;
+		return (short)(events | (rs_dgram_can_send(rs) ? POLLOUT | POLLWRNORM : 0));
+	}
 	if (rs->state == RS_LISTENING)
 		return rs->request ? POLLIN | POLLRDNORM : 0;
 	if (rs->state == RS_IDLE)
@@ -78,6 +82,8 @@ static int begin_set(struct set *s, struct pollfd *fds, nfds_t n)
 /* What of it the program asked for. The lock is held. */
 static short look_at(struct rsock *rs, short events)
 {
+	if (rs->type == SOCK_DGRAM && rs_dgram_open(rs))
+		return POLLERR;
 	rs_progress(rs);
 	if (rs->closed)
 		return POLLNVAL;

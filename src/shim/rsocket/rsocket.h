@@ -13,6 +13,7 @@
 #ifndef SHIM_RSOCKET_RSOCKET_H
 #define SHIM_RSOCKET_RSOCKET_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <rdma/rsocket.h>
 #include <stdbool.h>
@@ -227,8 +228,8 @@ struct rsock *rs_new(int domain, int type, const struct rs_options *opt);
 /** rs_destroy() - no references remain */
 void rs_destroy(struct rsock *rs);
 
-/** rs_on_channel() - take the events that are on the channel */
-void rs_on_channel(struct rsock *rs);
+/** rs_on_channel() - take the events that are on the channel. Return: there were some */
+bool rs_on_channel(struct rsock *rs);
 
 /** rs_lose() - the connection is over. @err: 0, or of SO_ERROR */
 void rs_lose(struct rsock *rs, int err);
@@ -276,6 +277,43 @@ bool rs_can_recv(const struct rsock *rs);
 
 ssize_t rs_stream_send(struct rsock *rs, const struct iovec *iov, size_t n, int flags);
 ssize_t rs_stream_recv(struct rsock *rs, const struct iovec *iov, size_t n, int flags);
+
+/* --- address.c; memory for any address is as large as one of IPv6 --- */
+
+/** rs_check_address() - Return: 0; EINVAL, EAFNOSUPPORT: it can't be an address of the socket's kind */
+int rs_check_address(const struct rsock *rs, const struct sockaddr *addr, socklen_t len);
+
+/** rs_same_address() - and port */
+bool rs_same_address(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b);
+
+/** rs_take_address() - a peer's, from the program. Return: 0 or an errno */
+int rs_take_address(const struct rsock *rs, const struct sockaddr *from, socklen_t len, struct sockaddr_in6 *to);
+
+/** rs_give_address() - to the program, as much as there is room for. Return: 0; EFAULT */
+int rs_give_address(const struct rsock *rs, const struct sockaddr *from, struct sockaddr *to, socklen_t *len);
+
+/* --- dgram.c; the lock is held --- */
+
+/** rs_dgram_open() - it is bound and receives. Return: 0 or an errno */
+int rs_dgram_open(struct rsock *rs);
+void rs_dgram_end(struct rsock *rs);
+int rs_dgram_connect(struct rsock *rs, const struct sockaddr *to, socklen_t len);
+bool rs_dgram_completions(struct rsock *rs);
+bool rs_dgram_can_send(const struct rsock *rs);
+bool rs_dgram_can_recv(const struct rsock *rs);
+bool rs_dgram_is_idle(const struct rsock *rs);
+ssize_t rs_dgram_send(struct rsock *rs, const struct iovec *iov, size_t n, int flags, const struct sockaddr *to,
+		      socklen_t len);
+
+/** rs_dgram_recv() - @from, @len: may be NULL; @truncated: MSG_TRUNC: it was longer */
+ssize_t rs_dgram_recv(struct rsock *rs, const struct iovec *iov, size_t n, int flags, struct sockaddr *from,
+		      socklen_t *len, int *truncated);
+
+/** rs_dgram_qpn() - its queue pair's number */
+uint32_t rs_dgram_qpn(const struct rsock *rs);
+
+/** rs_dgram_peer() - of rconnect(). Return: NULL: none */
+const struct sockaddr *rs_dgram_peer(const struct rsock *rs);
 
 /* --- poll.c --- */
 

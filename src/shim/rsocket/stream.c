@@ -44,11 +44,12 @@ static int post(struct rsock *rs, uint64_t wr_id, struct ibv_sge *sge, bool is_i
 		.num_sge = sge->length ? 1 : 0,
 		.opcode = imm ? IBV_WR_RDMA_WRITE_WITH_IMM : IBV_WR_RDMA_WRITE,
 		.send_flags = IBV_SEND_SIGNALED | (is_inline ? (unsigned int)IBV_SEND_INLINE : 0),
-		.imm_data = htobe32(imm ? *imm : 0),
 		.wr.rdma = { .remote_addr = addr, .rkey = key },
 	};
+	uint32_t told = htobe32(imm ? *imm : 0);
 	struct ibv_send_wr *bad;
 
+	memcpy(&wr.imm_data, &told, sizeof(told));
 	return ibv_post_send(rs->id->qp, &wr, &bad);
 }
 
@@ -118,10 +119,12 @@ static bool take_data(struct rsock *rs, uint32_t bytes)
 
 static bool on_receive(struct rsock *rs, const struct ibv_wc *wc)
 {
-	uint32_t imm = be32toh(wc->imm_data);
+	uint32_t imm;
 
 	if (!(wc->wc_flags & IBV_WC_WITH_IMM))
 		return false;
+	memcpy(&imm, &wc->imm_data, sizeof(imm));
+	imm = be32toh(imm);
 	switch (imm >> IMM_SHIFT) {
 	case IMM_DATA:
 		return take_data(rs, imm & IMM_MASK);
@@ -291,6 +294,7 @@ static int send_some(struct rsock *rs, struct place *p)
 	while (p->left && (room = rs_room(rs))) {
 		bytes = rs_out(rs, RS_MIN(room, p->left));
 		is_inline = bytes <= (uint32_t)rs->inline_bytes;
+		/* cppcheck-suppress legacyUninitvar ; it is written here */
 		copy(p, is_inline ? small : rs->out + rs->out_at, bytes, true);
 		imm = bytes;
 		err = rs_write(rs, is_inline ? small : NULL, bytes, peer_ring(rs) + rs->sent % rs->peer.ring,

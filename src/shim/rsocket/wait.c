@@ -114,20 +114,20 @@ void rs_heard(struct rsock *rs, bool channel, bool completions)
 
 void rs_progress(struct rsock *rs)
 {
+	bool (*completions)(struct rsock *) = rs->dgram ? rs_dgram_completions : rs_on_completions;
 	bool some = false;
 
 	/* Of a connection that is up, the completions say when there is something to look at. */
 	if (rs->look || (rs->state != RS_CONNECTED && rs->state != RS_IDLE)) {
 		rs->look = false;
-		rs_on_channel(rs);
-		some = true;
+		some = rs_on_channel(rs);
 	}
-	if (rs->cq && rs_on_completions(rs)) {
+	if (rs->cq && completions(rs)) {
 		some = true;
 		if (rs->look) {
 			rs->look = false;
-			rs_on_channel(rs);
-			(void)rs_on_completions(rs);
+			(void)rs_on_channel(rs);
+			(void)completions(rs);
 		}
 	}
 	rs_tell(rs);
@@ -178,7 +178,7 @@ static int wait_for(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*r
 			return EBADF;
 		if (dontwait)
 			return EAGAIN;
-		if (rs->state == RS_CONNECTED && (!until || rs_now() < until)) {
+		if ((rs->state == RS_CONNECTED || rs->dgram) && (!until || rs_now() < until)) {
 			until = until ? until : rs_now() + RS_SPIN;
 			pthread_mutex_unlock(&rs->lock);
 			pthread_mutex_lock(&rs->lock);
