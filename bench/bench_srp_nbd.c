@@ -75,10 +75,10 @@ BENCH_LOOP static void copies(void *ctx, u64 n)
 
 /* --- the servers --- */
 
-/* Beside the library of an installed tree, or in a build's. */
+/* Where it was installed, below the folder that has our bin/; or in a build's. */
 static int find_plugin(char *path, size_t size)
 {
-	static const char *const places[] = { "/../lib/nbdkit/plugins/" NAME, "/../src/" NAME };
+	static const char *const places[] = { "/../" PLUGIN_BELOW NAME, "/../src/" NAME };
 	char self[256];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	const char *dir;

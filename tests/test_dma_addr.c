@@ -15,6 +15,7 @@
 #include "dma/check.h"
 #include "dma/soft.h"
 #include "softhca/hca_ledger.h"
+#include "why_fixture.h"
 
 #define PAGE HCA_PAGE_SIZE
 
@@ -323,13 +324,15 @@ static void soft_maps_without_keeping_anything(void **state)
 	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_TAGGED);
 	assert_true(hca_soft_map(&soft, h.low + 5, FAKE_PHYS + 5) == hca_addr_from_ptr(h.low + 5));
 	assert_true(hca_soft_map(&soft, NULL, FAKE_PHYS + FAKE_LOW + 5) == hca_tag_addr(FAKE_PHYS + FAKE_LOW + 5));
-	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, 1ull << 52)), -EFAULT);
+	REFUSED(hca_dma_errno(hca_soft_map(&soft, NULL, 1ull << 52)), -EFAULT,
+		"no tag carries the physical address 0x10000000000000");
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EFAULT);
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, HCA_TAG_PHYS_MASK)), 0);
 	hca_soft_init(&soft, &fake_ops, &h, HCA_SOFT_REFUSE);
 	assert_true(hca_soft_map(&soft, h.low + 5, FAKE_PHYS + 5) == hca_addr_from_ptr(h.low + 5));
 	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, FAKE_PHYS + FAKE_LOW + 5)), -EOPNOTSUPP);
-	assert_int_equal(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EOPNOTSUPP);
+	REFUSED(hca_dma_errno(hca_soft_map(&soft, NULL, ~0ull)), -EOPNOTSUPP,
+		"map refused: high memory, which this device");
 }
 
 /* Whatever the memory held before: every field is set, so two that are made alike are alike. */

@@ -6,6 +6,7 @@
 #include "backends.h"
 #include "dma/mem.h"
 #include "no_leaks.h"
+#include "why_fixture.h"
 
 /* A driver that writes down what it is asked, and whose addresses nobody could guess. */
 #define MINE 0x1111000000000000ull
@@ -434,21 +435,24 @@ static void holes(void **state)
 		ops = my_ops;
 		memset((char *)&ops + needed[i], 0, sizeof(void *));
 		d.ib.dma_ops = &ops;
-		assert_int_equal(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL);
+		REFUSED(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL, "device not registered: its dma_ops ",
+			i < 8 ? "lack map_ or unmap_ of" : "have one of alloc_coherent and free_coherent");
 	}
 	d.ib.dma_ops = &my_ops;
 	assert_int_equal(ib_register_device(NULL, "mine0", d.dev, NULL), -EINVAL);
 	assert_int_equal(ib_register_device(&d.ib, NULL, d.dev, NULL), -EINVAL);
 	assert_int_equal(ib_register_device(&d.ib, "mine0", NULL, NULL), -EINVAL);
 	d.ib.mem = NULL;
-	assert_int_equal(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL);
+	REFUSED(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL,
+		"mine0 not registered: the driver brings no memory accessor");
 	d.ib.mem = &d.mem;
 	d.mem.ops = NULL;
 	assert_int_equal(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL);
 	d.mem.ops = &my_mem_ops;
 	d.ib.dma_ops = NULL;
 	d.ib.style = IB_DMA_VIRT;
-	assert_int_equal(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL);
+	REFUSED(ib_register_device(&d.ib, "mine0", d.dev, NULL), -EINVAL,
+		"mine0 not registered: its addresses are virtual ones, so it needs dma_ops");
 	d.ib.style = IB_DMA_BY_OPS;
 	/* A sync that isn't there does nothing, coherent memory is low memory, a segment has no limit. */
 	ops = my_ops;
@@ -484,8 +488,9 @@ static void drivers_refuse(void **state)
 	mine_open(&d, MACHINE_DIRECT);
 	assert_int_equal(ipath_create(NULL, "ipath0", IPATH_HIGHMEM_TAGGED, NULL, &ib), -EINVAL);
 	assert_int_equal(ipath_create(d.dev, NULL, IPATH_HIGHMEM_TAGGED, NULL, &ib), -EINVAL);
-	assert_int_equal(ipath_create(d.dev, "ipath0", (enum ipath_highmem)7, NULL, &ib), -EINVAL);
-	assert_int_equal(ipath_create(d.dev, "ipath0", IPATH_HIGHMEM_TAGGED, NULL, NULL), -EINVAL);
+	REFUSED(ipath_create(d.dev, "ipath0", (enum ipath_highmem)7, NULL, &ib), -EINVAL,
+		"no such way to treat high memory");
+	REFUSED(ipath_create(d.dev, "ipath0", IPATH_HIGHMEM_TAGGED, NULL, NULL), -EINVAL, "out is NULL");
 	assert_int_equal(dmahca_create(NULL, "dmahca0", NULL, &ib), -EINVAL);
 	assert_int_equal(dmahca_create(d.dev, NULL, NULL, &ib), -EINVAL);
 	assert_int_equal(dmahca_create(d.dev, "dmahca0", NULL, NULL), -EINVAL);

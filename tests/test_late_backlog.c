@@ -6,6 +6,7 @@
  */
 #define BYTES (90u * 65536u)
 #include "late_fixture.h"
+#include "why_fixture.h"
 
 #define SEEDS 300u
 
@@ -276,6 +277,8 @@ static void begin_anew(struct side *s, struct side *peer)
 /* Its message was cut off: another one in its middle breaks the sequence (IBTA vol. 1, 9.7.4.1.2). */
 static void a_message_that_was_cut_off(void **state)
 {
+	struct hca_wc wc;
+
 	(void)state;
 	memset(a.ram, 1, 3 * HCA_PIECE);
 	assert_int_equal(post_recv(&b, 1, 0, BYTES), 0);
@@ -285,8 +288,12 @@ static void a_message_that_was_cut_off(void **state)
 	late_forget(&late); /* the others are lost with the link that they were on */
 	begin_anew(&a, &b);
 	assert_int_equal(send(4, 0, 2 * HCA_PIECE), 0);
+	(void)test_why_take();
 	all_steps();
-	poll_one(&a.scq, 4, HCA_WC_REM_INV_REQ_ERR, NULL);
+	SAID("a message from LID", "refused: message malformed or out of sequence");
+	poll_one(&a.scq, 4, HCA_WC_REM_INV_REQ_ERR, &wc);
+	assert_int_equal(wc.vendor_err, HCA_VENDOR_REMOTE | HCA_VENDOR_SEQUENCE);
+	why_vendor(wc.vendor_err);
 	poll_one(&b.rcq, 1, HCA_WC_WR_FLUSH_ERR, NULL);
 	poll_one(&b.rcq, 2, HCA_WC_WR_FLUSH_ERR, NULL);
 	assert_int_equal(b.events[HCA_EVENT_QP_REQ_ERR], 1);

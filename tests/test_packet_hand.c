@@ -5,6 +5,7 @@
  */
 #define PACKETS_IN_ORDER /* they are counted */
 #include "packet_fixture.h"
+#include "why_seen.h"
 
 /* --- unreliable connections --- */
 
@@ -263,6 +264,7 @@ static void answers_by_hand(void **state)
 		{ NAK(INV_RD_REQ), HCA_WC_REM_INV_RD_REQ_ERR },
 	};
 	struct hca_qp_attr at = { 0 };
+	struct hca_wc wc;
 	u32 i;
 
 	(void)state;
@@ -281,7 +283,9 @@ static void answers_by_hand(void **state)
 		p.psn = 1;
 		inject(&a, &p, 0);
 		good(&a.scq, 1); /* what came before the refused one is done */
-		poll_one(&a.scq, 2, naks[i].status, NULL);
+		poll_one(&a.scq, 2, naks[i].status, &wc);
+		assert_int_equal(wc.vendor_err, HCA_VENDOR_REMOTE); /* an answer has no room for more */
+		why_vendor(wc.vendor_err);
 		poll_one(&a.scq, 3, HCA_WC_WR_FLUSH_ERR, NULL);
 		assert_int_equal(a.qp->state, HCA_QPS_ERR);
 		modify(a.qp, &at, HCA_QPS_RESET, 0);
@@ -307,6 +311,7 @@ static void wrong_answers(void **state)
 		{ true, { .opcode = HCA_PKT_READ_RESP_FIRST, .len = MTU + 4 }, HCA_WC_LOC_LEN_ERR },
 	};
 	struct hca_qp_attr at = { 0 };
+	struct hca_wc wc;
 	u32 i;
 
 	(void)state;
@@ -316,7 +321,9 @@ static void wrong_answers(void **state)
 		lossy_lose_all(&lossy, ~0u);
 		assert_int_equal(bad[i].read ? post_read(&a, 1, 0, 2 * MTU) : post_write(&a, 1, 0, 8), 0);
 		inject(&a, &p, 0xdd);
-		poll_one(&a.scq, 1, bad[i].status, NULL);
+		poll_one(&a.scq, 1, bad[i].status, &wc);
+		assert_int_equal(wc.vendor_err, HCA_VENDOR_SEQUENCE);
+		why_vendor(wc.vendor_err);
 		assert_int_equal(a.ram[0], 0);
 		modify(a.qp, &at, HCA_QPS_RESET, 0);
 		connect_qp(&a, a.qp, &b, b.qp->qpn, 3, 2);

@@ -4,6 +4,7 @@
  * pieces and recovery; coherent memory; and long random use against what each mapping must hold.
  */
 #include "test_platform.h"
+#include "why_fixture.h"
 
 static void near_memory_needs_no_copy(void **state)
 {
@@ -140,7 +141,8 @@ static void copies_in_every_direction(void **state)
 			one_copy(&b, b.high, at[i].offset, at[i].size, dirs[d], DMA_ATTR_SKIP_CPU_SYNC);
 		}
 	}
-	MAP_FAILS(dma_map_page(b.dev, b.far, 0, 256 * 1024 + 1, DMA_TO_DEVICE), -EINVAL);
+	REFUSED(hca_dma_errno(dma_map_page(b.dev, b.far, 0, 256 * 1024 + 1, DMA_TO_DEVICE)), -EINVAL,
+		"map refused: 262145 bytes, but the pool copies 262144 at most");
 	bus_close(&b);
 }
 

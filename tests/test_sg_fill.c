@@ -7,6 +7,7 @@
 #include "backends.h"
 #include "no_leaks.h"
 #include "verbs_fixture.h"
+#include "why_fixture.h"
 
 #define ENTRIES 5
 
@@ -123,7 +124,7 @@ static void what_has_no_address(void **state)
 		sg_set_page(&l.sgl[4], l.page[3], 512, 0);
 		sg_mark_end(&l.sgl[4]);
 		sgt.orig_nents = ENTRIES;
-		assert_int_equal(ib_dma_map_sgtable_attrs(b.ib, &sgt, DMA_TO_DEVICE, 0), -EINVAL);
+		REFUSED(ib_dma_map_sgtable_attrs(b.ib, &sgt, DMA_TO_DEVICE, 0), -EINVAL, ": it ends ");
 		backend_take_any(&b);
 		assert_int_equal(backend_live(&b), 0);
 		list_free(&l);

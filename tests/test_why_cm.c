@@ -95,9 +95,44 @@ static void connected(void **state)
 	close_all();
 }
 
+/* The ports that an ID may be given: those of Linux's ip_local_port_range. */
+#define FIRST_PORT 32768u
+#define PORTS 28232u
+
+/* More addresses than the GID table has entries, and more IDs than there are ports. */
+static void no_room(void **state)
+{
+	static struct conn all[PORTS];
+	char text[16];
+	u32 i;
+
+	(void)state;
+	open_all();
+	for (i = 0; i < 64; i++) {
+		snprintf(text, sizeof(text), "10.1.0.%u", i + 1);
+		if (softhca_addr_add(a.dev, ip(text, 0)))
+			break;
+	}
+	REFUSED(softhca_addr_add(a.dev, ip("10.2.0.1", 0)), -ENOSPC, "address not added: the GID table is full");
+	for (i = 0; i < HCA_ARRAY_SIZE(all); i++) {
+		create(&all[i], on_active);
+		assert_int_equal(rdma_bind_addr(all[i].id, ip("0.0.0.0", (u16)(FIRST_PORT + i))), 0);
+	}
+	create(&client, on_active);
+	REFUSED(rdma_bind_addr(client.id, ip("0.0.0.0", 0)), -EADDRNOTAVAIL, "all ports that are given out are in use");
+	while (i--)
+		destroy(&all[i]);
+	/* As its handlers see it while the device is taken away. */
+	b.dev->core->cma.leaving = true;
+	REFUSED(rdma_bind_addr(client.id, ip("10.0.0.2", 0)), -ENODEV, "no connection any more: the device goes");
+	b.dev->core->cma.leaving = false;
+	destroy(&client);
+	close_all();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(addresses), T(fresh), T(bound), T(connected) };
+	const struct CMUnitTest tests[] = { T(addresses), T(fresh), T(bound), T(connected), T(no_room) };
 
 	return cmocka_run_group_tests_name("why_cm", tests, NULL, NULL);
 }

@@ -64,6 +64,8 @@ static void machines(void **state)
 	REFUSED(machine_create(&ma, &m), -EINVAL, "bounce_bytes must be less than low_bytes");
 	ma = (struct machine_attr){ .name = "box", .low_bytes = 1ull << 60 };
 	REFUSED(machine_create(&ma, &m), -EINVAL, "no room among physical addresses");
+	ma = (struct machine_attr){ .name = "box", .low_bytes = 4 << 20, .phys = (1ull << 52) - (2 << 20) };
+	REFUSED(machine_create(&ma, &m), -EINVAL, "no room among physical addresses from phys on");
 	REFUSED(alloc_pages(GFP_KERNEL, 0), 0, "there is no machine; machine_create() makes one");
 	REFUSED(machine_destroy(NULL), -EINVAL, "it is NULL");
 	m = machine(MACHINE_DIRECT, 0);
@@ -91,6 +93,35 @@ static void bus_devices(void **state)
 	m = machine(MACHINE_IOMMU, 0);
 	REFUSED(device_create(m, &da, &bus), -EINVAL, "dma_mask 0xfff leaves no room for addresses");
 	assert_int_equal(machine_destroy(m), 0);
+}
+
+/* What the host doesn't give: each allocation in turn, and the machine whose number is one too many. */
+static void no_room(void **state)
+{
+	static struct machine *all[65];
+	const struct machine_attr ma = { .name = "box", .low_bytes = 2 << 20 };
+	bool arena = false, addresses = false;
+	u32 n;
+
+	(void)state;
+	test_os_reset(1);
+	for (n = 1; all[0] == NULL; n++) {
+		(void)test_why_take();
+		test_fail_at(n);
+		(void)machine_create(&ma, &all[0]);
+		test_fail_at(0);
+		if (all[0])
+			break;
+		arena |= why_said_one_of("machine box not made: the host gives no memory of 2097152 bytes");
+		addresses |= why_said_one_of("machine box not made: no addresses for 2097152 bytes");
+	}
+	assert_true(arena && addresses);
+	for (n = 1; n < 64; n++)
+		assert_int_equal(machine_create(&ma, &all[n]), 0);
+	REFUSED(machine_create(&ma, &all[n]), -ENOMEM, "there are 64, as many as may be");
+	while (n--)
+		assert_int_equal(machine_destroy(all[n]), 0);
+	assert_int_equal(test_leaks(), 0);
 }
 
 #define MAP_REFUSED(call, err, ...) REFUSED(hca_dma_errno(call), err, __VA_ARGS__)
@@ -151,6 +182,8 @@ static void limits(void **state)
 	open_on(MACHINE_DIRECT, 0, &near);
 	page = alloc_pages(GFP_KERNEL, 0);
 	MAP_REFUSED(dma_map_page(bus, page, 0, 8, DMA_TO_DEVICE), -EIO, "beyond its dma_mask, 0xfff");
+	REFUSED(dma_alloc_coherent(bus, 64, &(dma_addr_t){ 0 }, GFP_KERNEL), 0, "no coherent memory of 64 bytes",
+		"the device reaches none");
 	__free_pages(page, 0);
 	close_all();
 	open_on(MACHINE_DIRECT, 4 << 20, &plain);
@@ -160,11 +193,54 @@ static void limits(void **state)
 	close_all();
 }
 
+static void bounce(void **state)
+{
+	(void)state;
+	open_on(MACHINE_BOUNCE, 0, &plain);
+	MAP_REFUSED(dma_map_page(bus, page_from_offset(m, 0), 0, 8, DMA_TO_DEVICE), -EFAULT,
+		    "bus0: map refused: that is the bounce pool's own memory");
+	close_all();
+}
+
+/* Calls that return nothing: an error in the log, the first of each kind. */
+static void unmaps(void **state)
+{
+	struct scatterlist sg;
+	dma_addr_t addr;
+	struct page *page;
+
+	(void)state;
+	open_on(MACHINE_IOMMU, 0, &plain);
+	page = alloc_pages(GFP_KERNEL, 0);
+	addr = dma_map_page(bus, page, 0, 64, DMA_TO_DEVICE);
+	(void)test_log_take();
+	dma_sync_single_for_cpu(bus, addr, 64, DMA_NONE);
+	LOGGED("bus0: sync for the CPU refused: address", "direction 3", ": no such direction");
+	dma_unmap_page(bus, addr, 64, DMA_TO_DEVICE);
+	dma_unmap_page(bus, addr, 64, DMA_TO_DEVICE);
+	LOGGED("bus0: unmap refused: address", ": there is no such mapping");
+	dma_free_coherent(bus, 64, page_address(page), addr);
+	LOGGED("bus0: free of coherent memory refused: address");
+	device_destroy(bus);
+	assert_int_equal(device_create(m, &plain, &bus), 0);
+	dma_unmap_sg(bus, NULL, 1, DMA_TO_DEVICE);
+	LOGGED("bus0: unmap of a list refused: address");
+	dma_sync_single_for_device(bus, addr, 0, DMA_TO_DEVICE);
+	LOGGED("bus0: sync for the device refused: address");
+	device_destroy(bus);
+	assert_int_equal(device_create(m, &plain, &bus), 0);
+	sg_init_table(&sg, 1);
+	dma_sync_sg_for_cpu(bus, &sg, 0, DMA_TO_DEVICE);
+	LOGGED("bus0: sync of a list refused: address");
+	__free_pages(page, 0);
+	close_all();
+}
+
 /* --- through a verbs device --- */
 
 static void device_maps(void **state)
 {
-	const struct ib_dma_config ledger = { .ledger = true };
+	const struct ib_dma_config ledger = { .ledger = true }, filling = { .fill_sg = true };
 	struct scatterlist sg;
 	struct ib_device *dev;
 	struct ib_dma_totals totals;
@@ -179,6 +255,13 @@ static void device_maps(void **state)
 	REFUSED(dmahca_create(bus, "x", NULL, NULL), -EINVAL, "dmahca not made: dma_device or out is NULL");
 	REFUSED(ib_register_device(NULL, "x", bus, NULL), -EINVAL, "device, name or dma_device is NULL");
 
+	assert_int_equal(ipath_create(bus, "fill0", IPATH_HIGHMEM_REFUSE, &filling, &dev), 0);
+	high = machine_alloc_pages(m, GFP_HIGHUSER, 0);
+	sg_init_table(&sg, 1);
+	sg_set_page(&sg, high, 64, 0);
+	REFUSED(ib_dma_map_sg(dev, &sg, 1, DMA_TO_DEVICE), 0, "high memory, which this device doesn't map");
+	__free_pages(high, 0);
+	assert_int_equal(ipath_destroy(dev), 0);
 	assert_int_equal(ipath_create(bus, "copy0", IPATH_HIGHMEM_REFUSE, NULL, &dev), 0);
 	MAP_REFUSED(ib_dma_map_single(dev, on_stack, 8, DMA_TO_DEVICE), -EFAULT, "copy0: map at",
 		    "test_why_dma.c:", ONLY_ITS_OWN);
@@ -266,7 +349,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(machines),   cmocka_unit_test(bus_devices), cmocka_unit_test(bus_maps),
 		cmocka_unit_test(limits),     cmocka_unit_test(device_maps), cmocka_unit_test(clients),
-		cmocka_unit_test(one_report),
+		cmocka_unit_test(one_report), cmocka_unit_test(no_room),     cmocka_unit_test(bounce),
+		cmocka_unit_test(unmaps),
 	};
 
 	return cmocka_run_group_tests_name("why_dma", tests, NULL, NULL);

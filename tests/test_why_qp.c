@@ -270,13 +270,53 @@ static void no_done(void **state)
 	ib_free_cq(cq);
 }
 
+/* What is carried out at once was never in the queue. With a ledger nothing is: it says how to get one. */
+static void no_done_no_ledger(void **state)
+{
+	struct ib_rdma_wr wr = { .wr = { .opcode = IB_WR_RDMA_WRITE, .num_sge = 1, .send_flags = IB_SEND_SIGNALED } };
+	struct ib_sge sge;
+	struct ib_qp_init_attr qa = good();
+	struct end c;
+
+	(void)state;
+	assert_int_equal(vk_device_with(&c, true, MACHINE_DIRECT, NULL), 0);
+	c.pd = ib_alloc_pd(c.dev, 0);
+	c.cq = ib_alloc_cq(c.dev, NULL, 8, 0, IB_POLL_DIRECT);
+	assert_false(IS_ERR(c.pd) || IS_ERR(c.cq));
+	qa.send_cq = qa.recv_cq = c.cq;
+	c.qp = ib_create_qp(c.pd, &qa);
+	assert_false(IS_ERR(c.qp));
+	vk_connect(c.qp, vk_lid(&c), c.qp->qp_num);
+	c.mr = ib_get_dma_mr(c.pd, VK_RIGHTS);
+	c.page = machine_alloc_pages(c.machine, GFP_KERNEL, 0);
+	assert_false(IS_ERR(c.mr) || !c.page);
+	c.addr = ib_dma_map_page(c.dev, c.page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	assert_int_equal(ib_dma_mapping_error(c.dev, c.addr), 0);
+	sge = (struct ib_sge){ .addr = hca_dma_u64(c.addr), .length = 8, .lkey = c.pd->local_dma_lkey };
+	wr.wr.sg_list = &sge;
+	wr.remote_addr = hca_dma_u64(c.addr) + 64;
+	wr.rkey = c.mr->rkey;
+	assert_int_equal(ib_post_send(c.qp, &wr.wr, NULL), 0);
+	(void)test_why_take();
+	assert_int_equal(ib_process_cq_direct(c.cq, -1), 1);
+	SAID("wr_cqe is NULL", "posted at ? (a ledger knows, SOFTHCA_LEDGER=1)");
+	ib_dma_unmap_page(c.dev, c.addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	__free_pages(c.page, 0);
+	assert_int_equal(ib_dereg_mr(c.mr), 0);
+	assert_int_equal(ib_destroy_qp(c.qp), 0);
+	ib_free_cq(c.cq);
+	assert_int_equal(ib_dealloc_pd(c.pd), 0);
+	assert_int_equal(vk_device_gone(&c), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, by_setup, by_teardown)
 #define T_UD(f) cmocka_unit_test_setup_teardown(f, by_setup_ud, by_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(making), T(changing), T(posting), T_UD(datagrams), T(full_queue), T(overflow), T(no_done),
+		T(making),     T(changing), T(posting), T_UD(datagrams),
+		T(full_queue), T(overflow), T(no_done), T(no_done_no_ledger),
 	};
 
 	return cmocka_run_group_tests_name("why_qp", tests, NULL, NULL);

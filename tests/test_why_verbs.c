@@ -28,7 +28,13 @@ static void port(void **state)
 
 static void domains(void **state)
 {
+	static struct ib_device none = { .name = "nowhere" };
+	const struct ib_cq_init_attr attr = { .cqe = 1 };
+
 	(void)state;
+	REFUSED(ib_alloc_pd(&none, 0), -EINVAL, "nowhere: PD not made: the device isn't registered");
+	REFUSED(ib_create_cq(&none, NULL, NULL, NULL, &attr), -EINVAL,
+		"nowhere: CQ not made: the device isn't registered");
 	REFUSED(ib_alloc_pd(a.dev, 2), -EINVAL, "soft", "unknown flags 0x2");
 	REFUSED(ib_dealloc_pd(a.pd), -EBUSY, "PD not freed: 3 MRs, MWs, QPs, SRQs or AHs");
 }
@@ -132,6 +138,11 @@ static void windows(void **state)
 	assert_int_equal(ib_dealloc_mw(two), 0);
 }
 
+static void unmap_again(void *arg)
+{
+	assert_int_equal(ib_fmr_pool_unmap(arg), -EINVAL);
+}
+
 static void fast_regions(void **state)
 {
 	struct ib_fmr_attr fa = { .max_pages = 2, .max_maps = 1, .page_shift = 12 };
@@ -181,6 +192,9 @@ static void fast_regions(void **state)
 	REFUSED(ib_fmr_pool_map_phys(pool, pages + 1, 1, 0), -EAGAIN, "refused:", "all 1 FMRs are in use");
 	REFUSED(ib_destroy_fmr_pool(pool), -EBUSY, "1 of 1 FMRs weren't given back");
 	assert_int_equal(ib_fmr_pool_unmap(held), 0);
+	(void)test_why_take();
+	assert_int_equal(test_expect_warn(unmap_again, held), 1);
+	SAID("given back more often than it was mapped");
 	assert_int_equal(ib_destroy_fmr_pool(pool), 0);
 }
 
@@ -192,7 +206,8 @@ static void paths(void **state)
 	(void)state;
 	REFUSED(rdma_create_ah(a.pd, &ah, 0), -EINVAL, "no address handle", "port_num 300");
 	ah.port_num = 2;
-	REFUSED(rdma_create_ah(a.pd, &ah, 0), -EINVAL, "ah_attr.port_num is 2, must be from 1 to 1");
+	REFUSED(rdma_create_ah(a.pd, &ah, 0), -EINVAL,
+		"soft: no address handle: ah_attr.port_num is 2, must be from 1 to 1");
 	ah.port_num = 1;
 	ah.sl = 16;
 	REFUSED(rdma_create_ah(a.pd, &ah, 0), -EINVAL, "ah_attr.sl is 16, must be from 0 to 15");
@@ -272,6 +287,8 @@ static void shared_queues(void **state)
 
 static void pools(void **state)
 {
+	struct ib_qp_init_attr qa = { .send_cq = a.cq, .recv_cq = a.cq, .qp_type = IB_QPT_RC };
+	struct ib_qp *qp = ib_create_qp(a.pd, &qa);
 	struct scatterlist sg;
 	struct rdma_rw_ctx ctx;
 	LIST_HEAD(list);
@@ -284,6 +301,9 @@ static void pools(void **state)
 		"test_why_verbs.c:", "direction 0 isn't one of RDMA");
 	REFUSED(rdma_rw_ctx_init(&ctx, a.qp, 1, &sg, 1, 4096, 0, 0, DMA_TO_DEVICE), -EINVAL,
 		"sg_offset is beyond its end");
+	REFUSED(rdma_rw_ctx_init(&ctx, qp, 1, &sg, 1, 0, 0, 0, DMA_TO_DEVICE), -EINVAL,
+		"test_why_verbs.c:", "made with max_send_sge 0");
+	assert_int_equal(ib_destroy_qp(qp), 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, by_setup, by_teardown)

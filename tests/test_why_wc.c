@@ -18,6 +18,7 @@ static void ended(struct end *e, enum ib_wc_status status, u32 vendor_err)
 	assert_int_equal(ib_poll_cq(e->cq, 1, &wc), 1);
 	assert_int_equal(wc.status, status);
 	assert_int_equal(wc.vendor_err, vendor_err);
+	why_vendor(vendor_err);
 }
 
 /* As it is said of this end's queue pair. */

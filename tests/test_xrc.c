@@ -6,6 +6,7 @@
  */
 #define BYTES (4u * 65536u)
 #include "schedule_fixture.h"
+#include "why_fixture.h"
 
 #define SRQ_WR 8u
 
@@ -207,10 +208,16 @@ static void own_keys_of_a_receive(void **state)
 
 static void no_such_queue(void **state)
 {
+	struct hca_wc wc;
+
 	(void)state;
 	give(&srq, b.all, 1, 0, 64);
+	(void)test_why_take();
 	post_to(1, HCA_WR_SEND, srq.number + 7, 8, 0, 0);
-	poll_one(&a.scq, 1, HCA_WC_REM_INV_REQ_ERR, NULL);
+	SAID("a message from LID", "no such shared receive queue", "at the peer: no such shared receive queue");
+	poll_one(&a.scq, 1, HCA_WC_REM_INV_REQ_ERR, &wc);
+	assert_int_equal(wc.vendor_err, HCA_VENDOR_REMOTE | HCA_VENDOR_SRQ);
+	why_vendor(wc.vendor_err);
 	assert_int_equal(b.events[HCA_EVENT_QP_REQ_ERR], 1);
 	nothing_more();
 }
@@ -316,6 +323,7 @@ static void types_do_not_mix(void **state)
 static void bad_queue_pairs(void **state)
 {
 	struct hca_send_wr wr = { .opcode = HCA_WR_SEND };
+	struct hca_recv_wr none = { .num_sge = 0 };
 	struct hca_qp_init in;
 	struct hca_srq plain;
 	struct hca_qp *qp;
@@ -323,25 +331,29 @@ static void bad_queue_pairs(void **state)
 	(void)state;
 	in = initiator();
 	in.recv_cq = &a.rcq;
-	assert_int_equal(hca_qp_create(&a.hca, &in, &qp), -EINVAL);
+	REFUSED(hca_qp_create(&a.hca, &in, &qp), -EINVAL, "it has no receive side");
 	in = initiator();
 	in.max_recv_wr = 1;
-	assert_int_equal(hca_qp_create(&a.hca, &in, &qp), -EINVAL);
+	REFUSED(hca_qp_create(&a.hca, &in, &qp), -EINVAL, "it has no receive side");
 	in = initiator();
 	in.xrcd = &xrcd;
-	assert_int_equal(hca_qp_create(&a.hca, &in, &qp), -EINVAL);
+	REFUSED(hca_qp_create(&a.hca, &in, &qp), -EINVAL, "an XRC domain is for XRC targets alone");
 	in = target();
 	in.pd = &b.pd;
-	assert_int_equal(hca_qp_create(&b.hca, &in, &qp), -EINVAL);
+	REFUSED(hca_qp_create(&b.hca, &in, &qp), -EINVAL, "it has no PD, CQ or queue of its own");
 	in = target();
 	in.xrcd = NULL;
-	assert_int_equal(hca_qp_create(&b.hca, &in, &qp), -EINVAL);
+	REFUSED(hca_qp_create(&b.hca, &in, &qp), -EINVAL, "it needs an XRC domain of this adapter");
 	in = target();
-	assert_int_equal(hca_qp_create(&a.hca, &in, &qp), -EINVAL); /* another adapter's domain */
-	assert_int_equal(make_qp(&b, HCA_QPT_RC, &srq, &qp), -EINVAL); /* a queue with a number is for targets */
-	assert_int_equal(hca_xrc_srq_init(&plain, &b.hca, &b.pd, NULL, &b.rcq, NULL, &attr), -EINVAL);
-	assert_int_equal(hca_xrc_srq_init(&plain, &b.hca, &b.pd, &xrcd, &a.rcq, NULL, &attr), -EINVAL);
-	assert_int_equal(hca_post_recv(a.qp, &(struct hca_recv_wr){ .num_sge = 0 }), -EINVAL);
+	REFUSED(hca_qp_create(&a.hca, &in, &qp), -EINVAL,
+		"it needs an XRC domain of this adapter"); /* another adapter's domain */
+	REFUSED(make_qp(&b, HCA_QPT_RC, &srq, &qp), -EINVAL,
+		"its SRQ is another adapter's, or one of XRC"); /* a queue with a number is for targets */
+	REFUSED(hca_xrc_srq_init(&plain, &b.hca, &b.pd, NULL, &b.rcq, NULL, &attr), -EINVAL,
+		"XRC SRQ not made: it needs an XRC domain and a CQ");
+	REFUSED(hca_xrc_srq_init(&plain, &b.hca, &b.pd, &xrcd, &a.rcq, NULL, &attr), -EINVAL,
+		"XRC SRQ not made: it needs an XRC domain and a CQ");
+	REFUSED(hca_recv_refuse(a.qp, &none, hca_post_recv(a.qp, &none)), -EINVAL, "it has no receive queue");
 	assert_int_equal(hca_post_recv(b.qp, &(struct hca_recv_wr){ .num_sge = 0 }), -EINVAL);
 	assert_int_equal(hca_post_send(b.qp, &wr), -EINVAL);
 }

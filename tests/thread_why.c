@@ -147,13 +147,24 @@ static void stack_memory(void **state)
 	assert_int_equal(lines(said), 1);
 }
 
+static void too_much(void)
+{
+	if (hca_alloc(SIZE_MAX, HCA_MAY_SLEEP))
+		abort();
+}
+
+static void no_memory(void **state)
+{
+	(void)state;
+	said_by("info", too_much);
+	assert_non_null(strstr(said, "softhca: info: no memory: "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(levels),
-		cmocka_unit_test(quiet),
-		cmocka_unit_test(threads),
-		cmocka_unit_test(stack_memory),
+		cmocka_unit_test(levels),	cmocka_unit_test(quiet),     cmocka_unit_test(threads),
+		cmocka_unit_test(stack_memory), cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests_name("why", tests, NULL, NULL);

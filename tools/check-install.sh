@@ -189,6 +189,16 @@ fails 'a second make uninstall says that nothing is there' "there is no softhca 
 fails 'PREFIX must be absolute' 'PREFIX=here is no absolute path; for example: make install PREFIX=$HOME/.local' \
 	"${install[@]}" PREFIX=here
 
+# --- as a distribution does: nbdkit's own folder has the plugin then ---
+package=$dest/package
+try 'make install PREFIX=/usr DESTDIR=' "${install[@]}" PREFIX=/usr DESTDIR="$package"
+plugin=$package$(pkg-config --variable=plugindir nbdkit)/nbdkit-softhca-plugin.so
+try 'the plugin is where nbdkit looks' test -f "$plugin"
+mv "$package" "$dest/moved"
+try 'softhca-bench finds it' "$dest/moved/usr/bin/softhca-bench" srp
+mv "$dest/moved" "$package"
+try 'make uninstall PREFIX=/usr DESTDIR=' make --no-print-directory uninstall PREFIX=/usr DESTDIR="$package"
+
 # --- as a user: a folder of one's own, no DESTDIR ---
 home=$dest/home
 try 'make install PREFIX=, a folder of the user' "${install[@]}" PREFIX="$home/.local"

@@ -72,6 +72,7 @@ for v in $all; do
 	case $v in
 	lint) build_variant gcc && tap lint 900 tools/lint.sh ;;
 	install)
+		beside tap docs 1800 tools/check-docs.sh "$CHECK/docs"
 		# Both do one thing after the other; the two beside each other leave no processor idle.
 		if wanted install run; then
 			beside tap run 600 tools/check-run.sh "$CHECK/run"

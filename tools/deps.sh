@@ -40,7 +40,7 @@ variant() {
 	# A compiler and libraries that only this architecture has beside its own.
 	m32) [ "$native" != amd64 ] || echo "$cli gcc-multilib libc6-dev-i386 libcmocka-dev:i386 liburcu-dev:i386 nettle-dev:i386" ;;
 	lint) echo "$tests sparse cppcheck clang clang-tidy clang-format shellcheck perl" ;;
-	install) echo "$build binutils g++ mandoc nbdkit util-linux" ;;
+	install) echo "$run binutils g++ iproute2 libnbd-bin mandoc nbdkit perftest util-linux" ;;
 	fuzz) echo "$build $clang ccache" ;;
 	run) echo "$run" ;;
 	# Machines to boot the module on, and what the kernel's own build tools need.

@@ -30,7 +30,7 @@ about() {
 	tsan) echo 'thread tests, thread sanitizer' ;;
 	m32) echo 'all tests, 32-bit' ;;
 	lint) echo 'format, static analysis, the rules of the house' ;;
-	install) echo 'install, then use the library from C and C++' ;;
+	install) echo 'install, then use the library from C and C++; run what the pages say' ;;
 	fuzz) echo 'each fuzzer for a moment' ;;
 	run) echo 'make run over a small image' ;;
 	kernel) echo 'the module, on emulated machines with and without an IOMMU and high memory' ;;

@@ -387,11 +387,8 @@ int hca_mr_begin_invalidate(struct hca_mr *r, u32 key)
 	hca_irqflags_t flags;
 	int err = 0;
 
-	if (r->kind != HCA_MR_PAGES)
-		return hca_refuse(-EINVAL,
-				  "key 0x%x not invalidated: its memory region isn't one for fast registration", key);
 	hca_spin_lock(&r->lock, flags);
-	if (r->state != HCA_MR_VALID || r->key != key) {
+	if (r->kind != HCA_MR_PAGES || r->state != HCA_MR_VALID || r->key != key) {
 		err = -EINVAL;
 	} else if (r->windows) {
 		err = -EBUSY;
@@ -434,11 +431,13 @@ int hca_mr_invalidate_begin_key(const struct hca_keys *keys, u64 pd, u32 key, bo
 	if (remote && !(e->access & HCA_ACCESS_REMOTE))
 		return hca_refuse(-EINVAL, "key 0x%x not invalidated by the peer: it is for local use alone", key);
 	err = hca_mr_begin_invalidate(r, key);
-	if (err == -EBUSY)
-		return hca_refuse(err, "key 0x%x not invalidated: memory windows are bound to it", key);
-	if (!err)
-		*out = r;
-	return err;
+	if (err)
+		return hca_refuse(err, "key 0x%x not invalidated: %s", key,
+				  err == -EBUSY		  ? "memory windows are bound to it" :
+				  r->kind != HCA_MR_PAGES ? "its memory region isn't one for fast registration" :
+							    "it was invalidated a moment ago");
+	*out = r;
+	return 0;
 }
 
 void hca_mr_end_invalidate(struct hca_mr *r)

@@ -71,7 +71,7 @@ static int bind_to(struct ib_cma_id *id, const struct ib_cma_addr *a)
 		return err;
 	if (d && ib_cma_attach(id, d)) {
 		ib_cma_port_give(id);
-		return ib_cma_refuse(id, -EADDRNOTAVAIL, "bind", "the device goes");
+		return -EADDRNOTAVAIL; /* ib_cma_attach() says why */
 	}
 	ib_cma_addr_to(&id->src, &id->ib.route.addr.src_addr);
 	return ib_cma_move(id, ANY_STATE(IB_CMA_IDLE), IB_CMA_BOUND);

@@ -52,18 +52,14 @@ enum hca_answer hca_resp_say(struct hca_qp *qp, u64 pd, const struct hca_opcode 
 	return answer;
 }
 
-/* What the peer's answer will say, and what is wrong at this end. */
+/* What the peer's answer will say, and what is wrong at this end. Of connections: a datagram is dropped, or its request fails. */
 static void note(struct hca_qp *qp, enum hca_vendor_err why)
 {
 	u64 peer = hca_load(&qp->peer);
 
 	hca_store(&qp->why, (u32)why);
-	if (hca_qp_is_datagram(qp->type))
-		hca_refuse(-EACCES, "%s QP %u: a datagram refused: %s", qp->hca->name, qp->qpn,
-			   hca_vendor_err_msg(why));
-	else
-		hca_refuse(-EACCES, "%s QP %u: a message from LID %u QP %u refused: %s", qp->hca->name, qp->qpn,
-			   (u32)(peer >> 32), (u32)peer, hca_vendor_err_msg(why));
+	hca_refuse(-EACCES, "%s QP %u: a message from LID %u QP %u refused: %s", qp->hca->name, qp->qpn,
+		   (u32)(peer >> 32), (u32)peer, hca_vendor_err_msg(why));
 }
 
 enum hca_vendor_err hca_resp_recv_why(struct hca_qp *qp, u64 len)

@@ -87,6 +87,7 @@ static int end_open(struct bed_end *end, struct bed *bed, u64 dma_mask, const ch
 		return why_set(why, err, "the %s's adapter can't be made: %s", name, strerror(-err));
 	if (!ledger)
 		return 0;
+	end->has_ledger = true;
 	err = ib_dma_get_totals(end->ib, &totals);
 	if (err)
 		return why_set(why, err,
@@ -128,7 +129,7 @@ static void end_close(struct bed_end *end, const char *name, struct bed_account 
 	u64 leaks;
 
 	if (end->ib) {
-		if (!ib_dma_get_totals(end->ib, &totals))
+		if (end->has_ledger && !ib_dma_get_totals(end->ib, &totals))
 			acc->mappings += totals.made;
 		if (end->misuses)
 			why_set(why, 0, "the %s's ledger reported %llu misuses", name,

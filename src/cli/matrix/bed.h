@@ -44,6 +44,7 @@ struct bed_end {
 	enum adapter kind;
 	struct device *dev;
 	struct ib_device *ib;
+	bool has_ledger; /* that was asked for */
 	u64 misuses; /* what its ledger reported */
 };
 

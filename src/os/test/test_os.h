@@ -108,6 +108,9 @@ const char *test_log_take(void);
 /** test_why_take() - the lines of hca_refuse() since the last time, "mistake: ...\n" or "refused: ...\n"; valid until the next take */
 const char *test_why_take(void);
 
+/** test_why_peek() - the same lines, which stay for the next test_why_take() */
+const char *test_why_peek(void);
+
 /** test_log_count() - lines of this level since the last test_log_take() */
 u32 test_log_count(enum hca_log_level level);
 

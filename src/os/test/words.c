@@ -110,10 +110,16 @@ int hca_say_refusal(int err, const char *fmt, ...)
 	return err;
 }
 
-const char *test_why_take(void)
+const char *test_why_peek(void)
 {
 	memcpy(why_taken, why, why_len);
 	why_taken[why_len] = 0;
+	return why_taken;
+}
+
+const char *test_why_take(void)
+{
+	test_why_peek();
 	why_len = 0;
 	return why_taken;
 }
