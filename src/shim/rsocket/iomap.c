@@ -79,7 +79,7 @@ static int map(struct rsock *rs, struct rs_mapping *m, off_t asked, bool remote)
 		return EINVAL;
 	m->mr = ibv_reg_mr(rs->id->pd, m->buf, m->bytes, remote ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0);
 	if (!m->mr)
-		return errno;
+		return errno ? errno : ENOMEM;
 	if (remote) {
 		rs->slots |= 1ull << m->slot;
 		entry = (struct rs_iomap){
@@ -92,8 +92,6 @@ static int map(struct rsock *rs, struct rs_mapping *m, off_t asked, bool remote)
 			return err;
 		}
 	}
-	m->next = rs->mappings;
-	rs->mappings = m;
 	return 0;
 }
 
@@ -119,10 +117,13 @@ static off_t map_buffer(struct rsock *rs, void *buf, size_t len, int prot, int f
 	m->buf = buf;
 	m->bytes = len;
 	err = map(rs, m, offset, prot == PROT_WRITE);
-	if (!err)
-		return (off_t)m->offset;
-	free(m);
-	return rs_fail(err);
+	if (err) {
+		free(m);
+		return rs_fail(err);
+	}
+	m->next = rs->mappings;
+	rs->mappings = m;
+	return (off_t)m->offset;
 }
 
 RS_EXPORT off_t riomap(int socket, void *buf, size_t len, int prot, int flags, off_t offset)
