@@ -148,6 +148,50 @@ else
 	skip cmtime
 fi
 
+# --- sockets; the numbers of transfers are small, but for one run ---
+same -p 'rstream' -s 127.0.0.1
+for t in '-T b -T v -S 100000' '-T n -T v -S 100000' '-T a -T v -S 5000' '-T a -T n -S 64' '-T r -S 4096' '-B 8192 -T v -S 50000' \
+	'-k 5 -i 128 -S 100' '-T v -S 1000000'; do
+	same -p "rstream -C 50 $t" -s 127.0.0.1
+done
+port=$((port + 1))
+pair "rstream -p $port -f ipv6 -b ::1 -C 50 -S 1000" "rstream -p $port -f ipv6 -s ::1 -C 50 -S 1000"
+for t in '-S 4096' '-T b -T v -S 100000' '-T n -T v -S 5000' '-T a -T v -S 1000000'; do
+	same -p "riostream -C 50 $t" -s 127.0.0.1
+done
+
+# Servers that have no end.
+if command -v rcopy >/dev/null; then
+	port=$((port + 1))
+	start server.out rcopy -p "$port"
+	children+=("$server")
+	head -c 20000000 /dev/urandom >from.bin
+	mkdir copies
+	chmod 777 copies
+	chmod 644 from.bin
+	as_client rcopy from.bin "127.0.0.1:$dir/copies/to.bin" -p "$port"
+	cmp from.bin copies/to.bin
+	verdict 'rcopy of 20 MB' $? "$(tail -n 5 client.out server.out)"
+	kill "$server"
+	wait "$server" 2>/dev/null
+else
+	skip rcopy
+fi
+if command -v udpong >/dev/null; then
+	for t in '-S 100 -C 200' '-T a -S 1000 -C 200' '-T b -T e -S 1000 -C 200'; do
+		port=$((port + 1))
+		read -ra words <<<"$t"
+		start server.out udpong -b 127.0.0.1 -p "$port" "${words[@]}"
+		children+=("$server")
+		as_client udpong -s 127.0.0.1 -p "$port" "${words[@]}"
+		verdict "udpong $t" $? "$(tail -n 5 client.out server.out)"
+		kill "$server"
+		wait "$server" 2>/dev/null
+	done
+else
+	skip udpong
+fi
+
 # Datagrams to a group before it has members are lost, so the sender goes on until the receiver has all.
 if command -v mckey >/dev/null; then
 	for g in 239.1.2.3 ff0e::77; do
