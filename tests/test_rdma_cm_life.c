@@ -5,6 +5,8 @@
  */
 #include "rdma_cm_fixture.h"
 
+#include "why_fixture.h"
+
 /* --- ends --- */
 
 static void both_disconnect_at_once(void **state)
@@ -87,7 +89,7 @@ static void destroyed_in_its_handler(void **state)
 		let_pass(200 * MS);
 		if (client.gone) {
 			assert_int_equal(client.told[client.events - 1], at);
-			assert_non_null(strstr(test_why_take(), "mistake: rdma_destroy_id of an ID"));
+			SAID("mistake: rdma_destroy_id of an ID", "this is a handler of the ID");
 		}
 		if (at == RDMA_CM_EVENT_ESTABLISHED) {
 			expect(&peers[0], RDMA_CM_EVENT_CONNECT_REQUEST, 0);
@@ -111,7 +113,7 @@ static void destroyed_in_a_requests_handler(void **state)
 	ulp.ends = &peers[0];
 	(void)test_why_take();
 	begin(&client, "10.0.0.2", PORT);
-	assert_non_null(strstr(test_why_take(), "mistake: rdma_destroy_id of an ID that is connecting"));
+	SAID("mistake: rdma_destroy_id of an ID that is connecting");
 	expect_resolved(&client);
 	expect(&client, RDMA_CM_EVENT_REJECTED, IB_CM_REJ_CONSUMER_DEFINED);
 	assert_int_equal(peers[0].events, 1);
@@ -120,7 +122,7 @@ static void destroyed_in_a_requests_handler(void **state)
 	ulp.ends = &listener;
 	requested = 0;
 	begin(&client, "10.0.0.2", PORT);
-	assert_non_null(strstr(test_why_take(), "mistake: rdma_destroy_id of an ID that is listening"));
+	SAID("mistake: rdma_destroy_id of an ID that is listening");
 	expect_connected(&client, &peers[0]);
 	destroy(&client);
 	destroy(&peers[0]);
