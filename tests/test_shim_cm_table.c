@@ -6,6 +6,7 @@
 #include "shim_cm_fixture.h"
 
 #include <limits.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define HEAD 24 /* bytes, of softhca/abi/ports.h */
@@ -237,6 +238,46 @@ static void a_table_that_is_used_stays(void **state)
 	in_child(a_process_that_keeps_its_port, 0);
 }
 
+/* Nobody can be looked up by a process without descriptors. No owner of a port is taken for dead by it. */
+static void has_no_descriptors(long port)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *id = new_id(ch, RDMA_PS_TCP);
+	struct rlimit all, none;
+	int fd = dup(0);
+
+	CHECK(!bind_to(id, "127.0.0.1", 0)); /* all that is opened once is open */
+	CHECK(!rdma_destroy_id(id));
+	id = new_id(ch, RDMA_PS_TCP);
+	CHECK(!getrlimit(RLIMIT_NOFILE, &all));
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = all.rlim_max };
+	CHECK(!setrlimit(RLIMIT_NOFILE, &none));
+	CHECK(dup(fd) == -1 && errno == EMFILE);
+	CHECK(bind_to(id, "0.0.0.0", (uint16_t)port) != 0);
+	CHECK(!setrlimit(RLIMIT_NOFILE, &all));
+	CHECK(bind_to(id, "127.0.0.1", (uint16_t)port) == EADDRINUSE);
+	CHECK(!rdma_destroy_id(id));
+	rdma_destroy_event_channel(ch);
+	close(fd);
+}
+
+static void keeps_its_port_from_those(long unused)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *l = listener(ch, RDMA_PS_TCP, "127.0.0.1", 1);
+
+	(void)unused;
+	in_child(has_no_descriptors, ntohs(rdma_get_src_port(l)));
+	CHECK(!rdma_destroy_id(l));
+	rdma_destroy_event_channel(ch);
+}
+
+static void no_owner_dies_for_want_of_descriptors(void **state)
+{
+	(void)state;
+	in_child(keeps_its_port_from_those, 0);
+}
+
 /* Peers are forked from processes that have threads by then. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
@@ -251,6 +292,7 @@ int main(void)
 		cmocka_unit_test(nonsense_in_a_table_is_an_error),
 		cmocka_unit_test(nothing_is_left_after_the_next_start),
 		cmocka_unit_test(a_table_that_is_used_stays),
+		cmocka_unit_test(no_owner_dies_for_want_of_descriptors),
 	};
 
 	return cmocka_run_group_tests_name("shim_cm_table", tests, make_fabric, remove_fabric);

@@ -12,7 +12,7 @@
 /** softhca_fabric_dir() - a descriptor of the fabric's directory, which the caller closes. Return: it, or a negative errno. */
 int softhca_fabric_dir(void);
 
-/** softhca_node_stamp() - a number that this life of a node's process has, and no other process; 0: there is no such node. May sleep. */
+/** softhca_node_stamp() - a number that this life of a node's process has, and no other process; 0: there is no such node; HCA_FABRIC_STAMP_UNKNOWN: it can't be told now. May sleep. */
 uint64_t softhca_node_stamp(uint32_t node);
 
 /**

@@ -102,6 +102,9 @@ struct hca_fabric_key {
 	u64 pad[2];
 };
 
+/* A node's stamp can't be told now, for example because a process has no descriptor left. No node has it. */
+#define HCA_FABRIC_STAMP_UNKNOWN (~0ull)
+
 /**
  * struct hca_fabric_node - the head of a node's file
  * @magic, @version: as above; @magic is written last, when the node is ready, and is 0 again when it leaves

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "shim/hooks.h"
+#include "softhca/abi/fabric.h"
 #include "table.h"
 
 /* Those that are chosen, as Linux has them by default. */
@@ -26,7 +27,12 @@ static bool is_own(const struct hca_ports_entry *e)
 
 static bool is_alive(const struct hca_ports_entry *e)
 {
-	return e->stamp && (is_own(e) || softhca_node_stamp(e->node) == e->stamp);
+	uint64_t now;
+
+	if (!e->stamp || is_own(e))
+		return e->stamp;
+	now = softhca_node_stamp(e->node);
+	return now == e->stamp || now == HCA_FABRIC_STAMP_UNKNOWN;
 }
 
 static struct cm_addr addr_of(const struct hca_ports_entry *e)

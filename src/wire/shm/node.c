@@ -340,7 +340,7 @@ static u64 random_stamp(void)
 {
 	u64 stamp = (u64)hca_random_u32() << 32 | hca_random_u32();
 
-	return stamp ? stamp : 1;
+	return stamp && stamp != HCA_FABRIC_STAMP_UNKNOWN ? stamp : 1;
 }
 
 static int fill_node(int fd, u32 number, struct shm_node *node)
@@ -488,33 +488,36 @@ int shm_node_open(int dir, u32 number, struct shm_node *node)
 	return err;
 }
 
-/* Read, not mapped: whoever comes asks all that are there. Return: the node is there and alive. */
-static bool read_head(int dir, u32 number, struct hca_fabric_node *head)
+/* Read, not mapped: whoever comes asks all that are there. Return: 0: the node is there and alive; -ESRCH: it isn't; another: who knows? */
+static int read_head(int dir, u32 number, struct hca_fabric_node *head)
 {
 	const size_t bytes = offsetof(struct hca_fabric_node, bell);
 	int fd = is_number(number) ? open_node(dir, number) : -ESRCH;
 	bool there;
 
 	if (fd < 0)
-		return false;
+		return fd;
 	there = is_locked(fd) && pread(fd, head, bytes, 0) == (ssize_t)bytes && head->magic == HCA_FABRIC_MAGIC &&
 		head->version == HCA_FABRIC_VERSION && head->number == number;
 	close(fd);
-	return there;
+	return there ? 0 : -ESRCH;
 }
 
 bool shm_node_has_joined(int dir, u32 number)
 {
 	struct hca_fabric_node head;
 
-	return read_head(dir, number, &head) && head.joined;
+	return !read_head(dir, number, &head) && head.joined;
 }
 
 u64 shm_node_stamp(int dir, u32 number)
 {
 	struct hca_fabric_node head;
+	int err = read_head(dir, number, &head);
 
-	return read_head(dir, number, &head) ? head.stamp : 0;
+	if (err)
+		return err == -ESRCH ? 0 : HCA_FABRIC_STAMP_UNKNOWN;
+	return head.stamp;
 }
 
 bool shm_node_is_locked(int dir, const struct shm_node *node)

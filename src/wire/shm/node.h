@@ -54,7 +54,7 @@ int shm_node_open(int dir, u32 number, struct shm_node *node);
 /** shm_node_has_joined() - is another process's node there and alive, with queue pairs in groups? */
 bool shm_node_has_joined(int dir, u32 number);
 
-/** shm_node_stamp() - of another process's node that is there and alive; 0: it isn't */
+/** shm_node_stamp() - of another process's node that is there and alive; 0: it isn't; HCA_FABRIC_STAMP_UNKNOWN */
 u64 shm_node_stamp(int dir, u32 number);
 
 /** shm_node_is_locked() - is the process that wrote this file alive? As far as locks tell. */

@@ -117,7 +117,7 @@ int hca_shm_watch(struct hca_shm *shm, u32 node, u64 *stamp);
 /** hca_shm_dir() - a descriptor of the fabric's directory, which the caller closes. Return: it, or a negative errno. */
 int hca_shm_dir(const struct hca_shm *shm);
 
-/** hca_shm_stamp() - a number that this life of a node's process has, and no other process; 0: there is no such node. May sleep. */
+/** hca_shm_stamp() - a number that this life of a node's process has, and no other process; 0: there is no such node; HCA_FABRIC_STAMP_UNKNOWN. May sleep. */
 u64 hca_shm_stamp(const struct hca_shm *shm, u32 node);
 
 /** hca_shm_joined() - @groups: how many memberships in multicast groups the adapter has now. One call at a time. May sleep. */
