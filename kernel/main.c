@@ -40,10 +40,13 @@ static int make_device(struct softhca *s)
 	platform_set_drvdata(pdev, s);
 	set_dma_ops(&pdev->dev, &softhca_map_ops);
 	err = platform_device_add(pdev);
-	if (!err)
-		err = dma_coerce_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (err) {
 		platform_device_put(pdev);
+		return err;
+	}
+	err = dma_coerce_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (err) {
+		platform_device_unregister(pdev);
 		return err;
 	}
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);

@@ -51,17 +51,17 @@ static const struct dma_map_ops virt_ops = {
 static struct platform_device *make_device(const char *name, const struct dma_map_ops *ops)
 {
 	struct platform_device *pdev = platform_device_alloc(name, PLATFORM_DEVID_AUTO);
-	int err;
 
 	if (!pdev)
 		return NULL;
 	set_dma_ops(&pdev->dev, ops);
-	err = platform_device_add(pdev);
-	if (!err)
-		err = dma_coerce_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
-	if (!err)
+	if (platform_device_add(pdev)) {
+		platform_device_put(pdev);
+		return NULL;
+	}
+	if (!dma_coerce_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64)))
 		return pdev;
-	platform_device_put(pdev);
+	platform_device_unregister(pdev);
 	return NULL;
 }
 
