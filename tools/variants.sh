@@ -249,7 +249,7 @@ fuzz_short() {
 # kernel_tests - build the module for every kernel, then boot the machines (or those in KERNEL_MACHINES) two at a time
 kernel_tests() {
 	local m kernels=$PWD/build/kernel
-	tap kernel/build 900 tools/kernel-check.sh "$kernels"
+	tap kernel/build 1800 tools/kernel-check.sh "$kernels"
 	for m in ${KERNEL_MACHINES:-$(tools/kernel-boot.sh "$kernels" list)}; do
 		beside tap "kernel/$m" "$((${KERNEL_SECONDS:-380} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-380}"
 	done
