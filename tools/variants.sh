@@ -251,7 +251,7 @@ kernel_tests() {
 	local m kernels=$PWD/build/kernel
 	tap kernel/build 1800 tools/kernel-check.sh "$kernels"
 	for m in ${KERNEL_MACHINES:-$(tools/kernel-boot.sh "$kernels" list)}; do
-		beside tap "kernel/$m" "$((${KERNEL_SECONDS:-380} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-380}"
+		beside tap "kernel/$m" "$((${KERNEL_SECONDS:-900} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-900}"
 	done
 	wait
 }
