@@ -211,8 +211,9 @@ run_tests() {
 		fi
 	done
 	shim_tests "$v" "${2:-}"
-	# Models are the same whatever compiles the library.
+	# Models and words are the same whatever compiles the library.
 	if [ "$v" = gcc ]; then
+		beside tap "$v/reasons${2:-}" "${TEST_SECONDS:-600}" tests/reasons.pl "$PWD" "$CHECK/$v/tests"
 		for p in $(programs "$v" model); do
 			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-600}" tests/spin.sh "tests/model/${p#model_}.pml"
 		done
