@@ -106,7 +106,9 @@ static void *connects(void *arg)
 	for (i = 0; i < CONNECTIONS; i++) {
 		struct connection c = { .destroy_in_handler = i % 3 == 0 };
 		const struct hca_cm_msg req = {
-			.service_id = i == 1 ? NOBODYS : i % 5 == me % 5 ? FLEETING : SERVICE,
+			.service_id = i == 1	      ? NOBODYS :
+				      i % 5 == me % 5 ? FLEETING :
+							SERVICE,
 			.qpn = 2 + hca_fetch_add(&next_qpn, 1),
 			.path_mtu = HCA_MTU_1024,
 			.remote_response_timeout = 8, /* 1 ms */
