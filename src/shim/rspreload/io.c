@@ -50,7 +50,8 @@ PRELOAD_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 	return rs < 0 ? real()->send(fd, buf, len, flags) : rsend(rs, buf, len, flags);
 }
 
-PRELOAD_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t to_len)
+PRELOAD_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
+			      socklen_t to_len)
 {
 	int rs = rs_of(fd);
 
@@ -146,8 +147,8 @@ PRELOAD_EXPORT ssize_t preload_recv_chk(int fd, void *buf, size_t len, size_t si
 	return recv(fd, buf, len, flags);
 }
 
-PRELOAD_EXPORT ssize_t preload_recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags, struct sockaddr *from,
-					    socklen_t *from_len)
+PRELOAD_EXPORT ssize_t preload_recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags,
+					    struct sockaddr *from, socklen_t *from_len)
 {
 	if (len > size)
 		preload_chk_fail();
