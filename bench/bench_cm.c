@@ -248,30 +248,37 @@ static const struct bench_group connections = { "connections by address", connec
 
 /* --- fio --- */
 
-enum { FIO, FIO_TCP };
+enum { OVER_RDMA, OVER_TCP };
 
-/* With TCP fio's reader now and then counts more than it got, and would leave too early: it has more to read, until its peer ends. */
+/*
+ * fio counts the time of connecting, and sleeps for half a second in its rdma engine's: what is done in the first second isn't counted.
+ *
+ * With TCP fio's reader now and then counts more than it got, and would leave too early: it has more to read, until its peer ends.
+ */
+#define FIO "fio --name=job --thread --bs=64k --size=1000t "
+#define FIO_WRITER "--hostname=127.0.0.1 --rw=write --time_based --ramp_time=1 --runtime=1 --minimal"
 
 static const struct bench_source fio_sources[] = {
-	[FIO] = { .tool = { .kind = TOOL_CM,
-			    .words = "fio --name=job --thread --ioengine=rdma --bs=64k --size=256m --iodepth=16",
-			    .port = "--port",
-			    .server = "--rw=read",
-			    .client = "--hostname=127.0.0.1 --verb=write --rw=write --minimal",
-			    .stays = true,
-			    .figure = fio_rate },
-		  .scale = 1 },
-	[FIO_TCP] = { .tool = { .kind = TOOL_TCP,
-				.words = "fio --name=job --thread --ioengine=net --protocol=tcp --bs=64k",
-				.port = "--port",
-				.server = "--size=1g --listen --rw=read",
-				.client = "--size=256m --hostname=127.0.0.1 --rw=write --minimal",
-				.figure = fio_rate },
-		      .scale = 1 },
+	[OVER_RDMA] = { .tool = { .kind = TOOL_CM,
+				  .words = FIO "--ioengine=rdma --iodepth=16",
+				  .port = "--port",
+				  .server = "--rw=read",
+				  .client = FIO_WRITER " --verb=write",
+				  .stays = true,
+				  .figure = fio_rate },
+			.scale = 1 },
+	[OVER_TCP] = { .tool = { .kind = TOOL_TCP,
+				 .words = FIO "--ioengine=net --protocol=tcp",
+				 .port = "--port",
+				 .server = "--listen --rw=read",
+				 .client = FIO_WRITER,
+				 .stays = true,
+				 .figure = fio_rate },
+		       .scale = 1 },
 };
 
 static const struct bench_figure fio_figures[] = {
-	{ "fio, writes of 64 KiB, rdma / net, TCP", "GB/s", FIO, FIO_TCP, BENCH_GOALS({ RATIO_AT_LEAST, 5 }) },
+	{ "fio, writes of 64 KiB, rdma / net, TCP", "GB/s", OVER_RDMA, OVER_TCP, BENCH_GOALS({ RATIO_AT_LEAST, 5 }) },
 	{ NULL, NULL, 0, 0, NULL },
 };
 

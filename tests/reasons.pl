@@ -1,16 +1,17 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# reasons.pl SOURCE PROGRAM... - each reason that the library can give is provoked by a test that reads it.
+# reasons.pl SOURCE FOLDER - each reason that the library can give is provoked by a test that reads it.
 #
 # The reasons are the string literals with which src/ explains a refusal, and the codes of enum hca_vendor_err. The programs
-# are run with SOFTHCA_WHY_SEEN; each line of that file is a refusal, or a vendor_err, that a test has read the words of.
+# in FOLDER are run with SOFTHCA_WHY_SEEN; each line of that file is a refusal, or a vendor_err, that a test has read the words of.
 # tests/reasons.txt lists the reasons that no program of these provokes, and why. An entry too many is an error as well.
 # Called by meson.
 use strict;
 use warnings;
+use Cwd;
 
-my ($source, @programs) = @ARGV;
+my ($source, $built) = map { Cwd::abs_path($_) } @ARGV;
 my $bad = 0;
 
 sub fail {
@@ -93,7 +94,11 @@ die 'a code without words' if grep { !$vendor{$_} } values %code;
 
 # --- what the tests read ---
 
-my $seen = "reasons.$$.seen";
+# Those that can tell what they have read.
+my @sources = grep { slurp($_) =~ /"why_(?:fixture|seen)\.h"/ } glob "$source/tests/test_*.c";
+my @programs = map { m{/(test_\w+)\.c$} ? "$built/$1" : () } @sources;
+die 'no such programs' if !@programs;
+my $seen = "$built/reasons.$$.seen";
 my (@lines, %vendor_seen);
 for my $program (@programs) {
 	unlink $seen;

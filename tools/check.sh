@@ -61,7 +61,7 @@ asked=${*:-$all}
 # Kernels come by the network while others compile: in no job table, for variants wait for their jobs. What fails here is
 # tried again, and told, when the kernel's turn comes.
 if wanted kernel && [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
-	(nice -n 10 tools/kernel-fetch.sh "$PWD/build/kernel" >"$CHECK/kernel-fetch.log" 2>&1 </dev/null 9>&- &)
+	(nice -n 5 tools/kernel-fetch.sh "$PWD/build/kernel" >"$CHECK/kernel-fetch.log" 2>&1 </dev/null 9>&- &)
 fi
 
 for v in $all; do
@@ -70,7 +70,7 @@ for v in $all; do
 	before=$(wc -l <"$TAP_TOTALS")
 	echo "$v: $(about "$v")"
 	case $v in
-	lint) build_variant gcc && tap lint 900 tools/lint.sh ;;
+	lint) build_variant gcc && tap lint 1500 tools/lint.sh ;;
 	install)
 		beside tap docs 1800 tools/check-docs.sh "$CHECK/docs"
 		# Both do one thing after the other; the two beside each other leave no processor idle.

@@ -50,9 +50,11 @@ mirror() {
 apt() {
 	local root=$dir/apt/$1 arch=${1%%-*} tool=$2
 	mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$root/empty"
-	: >"$root/status"
-	mirror bookworm debian >"$root/sources.list"
-	[ "$arch" = "$1" ] || mirror bookworm-security debian-security >>"$root/sources.list"
+	if [ ! -f "$root/status" ]; then
+		mirror bookworm debian >"$root/sources.list"
+		[ "$arch" = "$1" ] || mirror bookworm-security debian-security >>"$root/sources.list"
+		: >"$root/status"
+	fi
 	"$tool" -q -o APT::Architecture="$arch" -o APT::Architectures::="$arch" -o Dir::State="$root" -o Dir::State::Lists="$root/lists" \
 		-o Dir::State::status="$root/status" -o Dir::Cache="$root/cache" -o Dir::Etc::sourcelist="$root/sources.list" \
 		-o Dir::Etc::sourceparts="$root/empty" -o Dir::Etc::preferencesparts="$root/empty" -o APT::Sandbox::User=root \

@@ -211,8 +211,9 @@ run_tests() {
 		fi
 	done
 	shim_tests "$v" "${2:-}"
-	# Models are the same whatever compiles the library.
+	# Models and words are the same whatever compiles the library.
 	if [ "$v" = gcc ]; then
+		beside tap "$v/reasons${2:-}" "${TEST_SECONDS:-600}" tests/reasons.pl "$PWD" "$CHECK/$v/tests"
 		for p in $(programs "$v" model); do
 			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-600}" tests/spin.sh "tests/model/${p#model_}.pml"
 		done
@@ -249,9 +250,9 @@ fuzz_short() {
 # kernel_tests - build the module for every kernel, then boot the machines (or those in KERNEL_MACHINES) two at a time
 kernel_tests() {
 	local m kernels=$PWD/build/kernel
-	tap kernel/build 900 tools/kernel-check.sh "$kernels"
+	tap kernel/build 1800 tools/kernel-check.sh "$kernels"
 	for m in ${KERNEL_MACHINES:-$(tools/kernel-boot.sh "$kernels" list)}; do
-		beside tap "kernel/$m" "$((${KERNEL_SECONDS:-380} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-380}"
+		beside tap "kernel/$m" "$((${KERNEL_SECONDS:-900} + 20))" tools/kernel-boot.sh "$kernels" "$m" "${KERNEL_SECONDS:-900}"
 	done
 	wait
 }

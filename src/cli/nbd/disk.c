@@ -201,10 +201,14 @@ int disk_start(struct disk *d, struct why *why)
 void disk_close(struct disk *d, struct why *why)
 {
 	struct bed_account account;
+	struct disk_user *u;
 	u32 i;
 
-	while (d->users)
-		disk_leave(d->users);
+	while ((u = d->users)) {
+		d->users = u->next;
+		drop_slot(&u->own);
+		free(u);
+	}
 	if (d->initiator)
 		srp_initiator_destroy(d->initiator);
 	if (d->target)
