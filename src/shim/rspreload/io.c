@@ -11,7 +11,8 @@ PRELOAD_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 	return rs < 0 ? real()->recv(fd, buf, len, flags) : rrecv(rs, buf, len, flags);
 }
 
-PRELOAD_EXPORT ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len)
+PRELOAD_EXPORT ssize_t preload_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
+					socklen_t *from_len)
 {
 	int rs = rs_of(fd);
 
@@ -50,8 +51,8 @@ PRELOAD_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 	return rs < 0 ? real()->send(fd, buf, len, flags) : rsend(rs, buf, len, flags);
 }
 
-PRELOAD_EXPORT ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
-			      socklen_t to_len)
+PRELOAD_EXPORT ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
+				      socklen_t to_len)
 {
 	int rs = rs_of(fd);
 
@@ -152,5 +153,5 @@ PRELOAD_EXPORT ssize_t preload_recvfrom_chk(int fd, void *buf, size_t len, size_
 {
 	if (len > size)
 		preload_chk_fail();
-	return recvfrom(fd, buf, len, flags, from, from_len);
+	return preload_recvfrom(fd, buf, len, flags, from, from_len);
 }

@@ -144,7 +144,7 @@ static int to_sets(const struct pollfd *p, nfds_t n, const struct sets *s)
 			FD_ZERO(s->set[k]);
 	for (i = 0; i < n; i++) {
 		for (k = 0; k < 3; k++) {
-			if (!(p[i].events & asked[k]) || !(p[i].revents & told[k]))
+			if (!s->set[k] || !(p[i].events & asked[k]) || !(p[i].revents & told[k]))
 				continue;
 			FD_SET(p[i].fd, s->set[k]);
 			found++;

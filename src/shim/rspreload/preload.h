@@ -26,6 +26,18 @@
 
 #define PRELOAD_EXPORT __attribute__((visibility("default")))
 
+/* The system's headers take these addresses by a union of pointers, which sparse doesn't hold for a pointer. */
+int preload_bind(int fd, const struct sockaddr *addr, socklen_t len) __asm__("bind");
+int preload_accept(int fd, struct sockaddr *addr, socklen_t *len) __asm__("accept");
+int preload_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags) __asm__("accept4");
+int preload_connect(int fd, const struct sockaddr *addr, socklen_t len) __asm__("connect");
+int preload_getsockname(int fd, struct sockaddr *addr, socklen_t *len) __asm__("getsockname");
+int preload_getpeername(int fd, struct sockaddr *addr, socklen_t *len) __asm__("getpeername");
+ssize_t preload_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
+			 socklen_t *from_len) __asm__("recvfrom");
+ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
+		       socklen_t to_len) __asm__("sendto");
+
 /* --- real.c --- */
 
 #define PRELOAD_CALLS(X) \

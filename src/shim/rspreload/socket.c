@@ -31,7 +31,7 @@ PRELOAD_EXPORT int socket(int domain, int type, int protocol)
 	return fd;
 }
 
-PRELOAD_EXPORT int bind(int fd, const struct sockaddr *addr, socklen_t len)
+PRELOAD_EXPORT int preload_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int rs = rs_of(fd), err;
 
@@ -75,7 +75,7 @@ static int number_for(int rs, int listener, int flags)
 	return -1;
 }
 
-PRELOAD_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+PRELOAD_EXPORT int preload_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	int rs = rs_of(fd), new;
 
@@ -89,9 +89,9 @@ PRELOAD_EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int fl
 	return new < 0 ? -1 : number_for(new, fd, flags);
 }
 
-PRELOAD_EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
+PRELOAD_EXPORT int preload_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	return accept4(fd, addr, len, 0);
+	return preload_accept4(fd, addr, len, 0);
 }
 
 /* --- the active side --- */
@@ -109,7 +109,7 @@ static int connect_by_system(int fd, int rs, const struct sockaddr *addr, sockle
 	return real()->connect(fd, addr, len);
 }
 
-PRELOAD_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
+PRELOAD_EXPORT int preload_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int rs = rs_of(fd);
 
@@ -131,14 +131,14 @@ PRELOAD_EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 /* --- names --- */
 
-PRELOAD_EXPORT int getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+PRELOAD_EXPORT int preload_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	int rs = rs_of(fd);
 
 	return rs < 0 ? real()->getsockname(fd, addr, len) : rgetsockname(rs, addr, len);
 }
 
-PRELOAD_EXPORT int getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+PRELOAD_EXPORT int preload_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	int rs = rs_of(fd);
 
