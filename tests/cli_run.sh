@@ -50,6 +50,15 @@ ends 'an option that there is not' 2 "no option '--all'" "$full" run --all -- tr
 ends 'an option without its argument' 2 '--link needs its argument' "$full" run --link
 ends 'without the libraries' 1 "isn't there" "$bare" run -- true
 
+ends 'sockets without their library' 1 "librspreload.so.1 isn't there" "$full" run --sockets -- true
+
+mkdir "$dir/sockets"
+cp "$1" "$dir/sockets/softhca"
+: >"$dir/sockets/libibverbs.so.1"
+: >"$dir/sockets/librspreload.so.1"
+LD_PRELOAD='' ends 'sockets' 0 "LD_PRELOAD='$dir/sockets/librspreload.so.1'" "$dir/sockets/softhca" run --sockets --print
+ends 'without sockets nothing is preloaded' 1 '' sh -c "'$dir/sockets/softhca' run --print | grep LD_PRELOAD"
+
 # --- the program ---
 ends 'a program runs' 0 'hello' "$full" run -- echo hello
 ends 'without dashes' 0 'hello' "$full" run echo hello

@@ -33,7 +33,7 @@ native=$(dpkg --print-architecture 2>/dev/null)
 # variant NAME - what a variant of the check needs
 variant() {
 	case $1 in
-	gcc) echo "$cli spin perftest qperf python3-pyverbs rdmacm-utils iproute2 ucx-utils libfabric-bin openmpi-bin python3-mpi4py" ;;
+	gcc) echo "$cli spin perftest qperf curl iperf3 socat python3-pyverbs rdmacm-utils iproute2 ucx-utils libfabric-bin openmpi-bin python3-mpi4py" ;;
 	clang) echo "$tests $clang" ;;
 	joined | classic) echo "$cli" ;;
 	asan | tsan) echo "$cli $clang" ;;

@@ -153,7 +153,7 @@ shim_tests() {
 		case $v/$p in
 		# Two processes that wait for each other without sleeping: a third one would cost more than it gains.
 		gcc/shim_programs) late || tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/libibverbs.so.1" ;;
-		gcc/shim_cm_programs)
+		gcc/shim_cm_programs | gcc/shim_sockets)
 			beside tap "$v/$p${2:-}" "${TEST_SECONDS:-1200}" "tests/$p.sh" "$CHECK/$v/src/librdmacm.so.1"
 			;;
 		*/shim_cm_abi)

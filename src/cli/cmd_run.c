@@ -14,7 +14,7 @@
 #include "cli.h"
 #include "shim_dir.h"
 
-enum { OPT_LINK, OPT_FABRIC, OPT_LOG, OPT_NO_VM, OPT_PRINT };
+enum { OPT_LINK, OPT_FABRIC, OPT_LOG, OPT_NO_VM, OPT_SOCKETS, OPT_PRINT };
 
 static const struct cli_option options[] = {
 	[OPT_LINK] = { "link", "LAYER", "roce (default), or ib for programs that want a LID", 0 },
@@ -27,6 +27,10 @@ static const struct cli_option options[] = {
 			"never copy from process to process by one system call, as if\n"
 			"the system forbade it",
 			0 },
+	[OPT_SOCKETS] = { "sockets", NULL,
+			  "the program's sockets of IPv4 and IPv6 become sockets over RDMA.\n"
+			  "Both ends of a connection need it",
+			  0 },
 	[OPT_PRINT] = { "print", NULL, "print what would be set, as shell assignments, and run nothing", 0 },
 	{ NULL, NULL, NULL, 0 },
 };
@@ -45,6 +49,8 @@ static const char *const variables[] = {
 /* Exit statuses of env(1) and of shells. */
 #define CANNOT_RUN 126
 #define NOT_FOUND 127
+
+#define PRELOAD "librspreload.so.1"
 
 static int set(const char *name, const char *value, bool print)
 {
@@ -66,12 +72,38 @@ static int set(const char *name, const char *value, bool print)
 	return 0;
 }
 
-static int set_path(bool print)
+/* Puts @value in front of what the variable is, with a colon between. */
+static int prepend(const char *name, const char *value, bool print)
 {
-	const char *before = getenv("LD_LIBRARY_PATH");
-	char dir[PATH_MAX];
-	char *path;
+	const char *before = getenv(name);
+	char *both;
 	int err;
+
+	if (!before || !*before)
+		return set(name, value, print);
+	if (asprintf(&both, "%s:%s", value, before) < 0) {
+		cli_error("run", "no memory");
+		return -1;
+	}
+	err = set(name, both, print);
+	free(both);
+	return err;
+}
+
+static int set_preload(const char *dir, bool print)
+{
+	char file[PATH_MAX + sizeof("/" PRELOAD)];
+
+	snprintf(file, sizeof(file), "%s/" PRELOAD, dir);
+	if (!access(file, R_OK))
+		return prepend("LD_PRELOAD", file, print);
+	cli_error("run", "%s isn't there: build it with 'make build', which needs librdmacm-dev", file);
+	return -1;
+}
+
+static int set_path(bool print, bool sockets)
+{
+	char dir[PATH_MAX];
 
 	if (!shim_dir(dir, sizeof(dir))) {
 		cli_error("run",
@@ -80,15 +112,9 @@ static int set_path(bool print)
 			  dir);
 		return -1;
 	}
-	if (!before || !*before)
-		return set("LD_LIBRARY_PATH", dir, print);
-	if (asprintf(&path, "%s:%s", dir, before) < 0) {
-		cli_error("run", "no memory");
+	if (prepend("LD_LIBRARY_PATH", dir, print))
 		return -1;
-	}
-	err = set("LD_LIBRARY_PATH", path, print);
-	free(path);
-	return err;
+	return sockets ? set_preload(dir, print) : 0;
 }
 
 /* The words up to "--" or the program's name are ours. */
@@ -111,7 +137,7 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 	const char *values[sizeof(variables) / sizeof(variables[0])] = { NULL };
 	int ours = our_words(argc, argv);
 	struct cli_args args = { .cmd = cmd, .argc = ours, .argv = argv, .at = 1 };
-	bool print = false;
+	bool print = false, sockets = false;
 	int found, i;
 
 	while ((found = cli_next(&args)) != CLI_END) {
@@ -123,6 +149,8 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 			return CLI_USAGE;
 		if (found == OPT_PRINT)
 			print = true;
+		else if (found == OPT_SOCKETS)
+			sockets = true;
 		else
 			values[found] = args.value ? args.value : "1";
 	}
@@ -135,7 +163,7 @@ static enum cli_status run(const struct cli_command *cmd, int argc, char **argv)
 	for (i = 0; i < (int)(sizeof(variables) / sizeof(variables[0])); i++)
 		if (values[i] && set(variables[i], values[i], print))
 			return CLI_FAILED;
-	if (set_path(print))
+	if (set_path(print, sockets))
 		return CLI_FAILED;
 	if (print)
 		return CLI_OK;

@@ -7,6 +7,7 @@
 #include "rdmacm.h"
 
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const u8 mapped[CM_IP_AT] = { [10] = 0xff, [11] = 0xff };
@@ -86,9 +87,10 @@ void cm_addr_to_here(struct cm_addr *a)
 		a->ip[CM_IP_AT] = 127;
 }
 
+/* The system's, also in a program whose sockets a preloaded library makes into ours. */
 static int datagram_socket(const struct cm_addr *a)
 {
-	return socket(a->version == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return (int)syscall(SYS_socket, a->version == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
 static socklen_t length(const struct cm_addr *a)

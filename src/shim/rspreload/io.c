@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Bytes in and out. */
+#include "preload.h"
+
+/* --- in --- */
+
+PRELOAD_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->recv(fd, buf, len, flags) : rrecv(rs, buf, len, flags);
+}
+
+PRELOAD_EXPORT ssize_t preload_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
+					socklen_t *from_len)
+{
+	int rs = rs_of(fd);
+
+	if (rs < 0)
+		return real()->recvfrom(fd, buf, len, flags, from, from_len);
+	return rrecvfrom(rs, buf, len, flags, from, from_len);
+}
+
+PRELOAD_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->recvmsg(fd, msg, flags) : rrecvmsg(rs, msg, flags);
+}
+
+PRELOAD_EXPORT ssize_t read(int fd, void *buf, size_t len)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->read(fd, buf, len) : rread(rs, buf, len);
+}
+
+PRELOAD_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->readv(fd, iov, n) : rreadv(rs, iov, n);
+}
+
+/* --- out --- */
+
+PRELOAD_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->send(fd, buf, len, flags) : rsend(rs, buf, len, flags);
+}
+
+PRELOAD_EXPORT ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
+				      socklen_t to_len)
+{
+	int rs = rs_of(fd);
+
+	if (rs < 0)
+		return real()->sendto(fd, buf, len, flags, to, to_len);
+	return rsendto(rs, buf, len, flags, to, to_len);
+}
+
+PRELOAD_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->sendmsg(fd, msg, flags) : rsendmsg(rs, msg, flags);
+}
+
+PRELOAD_EXPORT ssize_t write(int fd, const void *buf, size_t len)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->write(fd, buf, len) : rwrite(rs, buf, len);
+}
+
+PRELOAD_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	int rs = rs_of(fd);
+
+	return rs < 0 ? real()->writev(fd, iov, n) : rwritev(rs, iov, n);
+}
+
+/* --- of a file --- */
+
+/* From @at on. Return: bytes that were sent, as far as there are; -1 and errno: none were */
+static ssize_t send_file(int rs, int from, off_t at, size_t len)
+{
+	char buf[16384];
+	size_t done = 0;
+	ssize_t got, sent;
+
+	while (done < len) {
+		got = pread(from, buf, len - done < sizeof(buf) ? len - done : sizeof(buf), at + (off_t)done);
+		sent = got > 0 ? rwrite(rs, buf, (size_t)got) : got;
+		if (sent <= 0)
+			return done ? (ssize_t)done : sent;
+		done += (size_t)sent;
+		if (sent < got)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+PRELOAD_EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t len)
+{
+	int rs = rs_of(to);
+	ssize_t sent;
+	off_t at;
+
+	if (rs < 0)
+		return real()->sendfile(to, from, offset, len);
+	at = offset ? *offset : lseek(from, 0, SEEK_CUR);
+	sent = at < 0 ? -1 : send_file(rs, from, at, len);
+	if (sent > 0 && offset)
+		*offset = at + sent;
+	else if (sent > 0)
+		(void)lseek(from, at + sent, SEEK_SET);
+	return sent;
+}
+
+ssize_t preload_sendfile64(int to, int from, off_t *offset, size_t len) __asm__("sendfile64");
+PRELOAD_EXPORT ssize_t preload_sendfile64(int to, int from, off_t *offset, size_t len)
+{
+	return sendfile(to, from, offset, len);
+}
+
+/* --- what programs call that are built with _FORTIFY_SOURCE; the last argument is the buffer's size --- */
+
+_Noreturn void preload_chk_fail(void) __asm__("__chk_fail");
+ssize_t preload_read_chk(int fd, void *buf, size_t len, size_t size) __asm__("__read_chk");
+ssize_t preload_recv_chk(int fd, void *buf, size_t len, size_t size, int flags) __asm__("__recv_chk");
+ssize_t preload_recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags, struct sockaddr *from,
+			     socklen_t *from_len) __asm__("__recvfrom_chk");
+
+PRELOAD_EXPORT ssize_t preload_read_chk(int fd, void *buf, size_t len, size_t size)
+{
+	if (len > size)
+		preload_chk_fail();
+	return read(fd, buf, len);
+}
+
+PRELOAD_EXPORT ssize_t preload_recv_chk(int fd, void *buf, size_t len, size_t size, int flags)
+{
+	if (len > size)
+		preload_chk_fail();
+	return recv(fd, buf, len, flags);
+}
+
+PRELOAD_EXPORT ssize_t preload_recvfrom_chk(int fd, void *buf, size_t len, size_t size, int flags,
+					    struct sockaddr *from, socklen_t *from_len)
+{
+	if (len > size)
+		preload_chk_fail();
+	return preload_recvfrom(fd, buf, len, flags, from, from_len);
+}

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# tests/shim_sockets.py CASE PORT - a program of plain sockets that knows nothing of RDMA, for tests/shim_sockets.sh: it talks to
+# itself, or, in the cases of a client, to a server of the script. Exit status 0: what came is what was sent.
+import errno
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+
+HOST = '127.0.0.1'
+DATA = bytes(range(251)) * 4000  # a million bytes; 251 is prime, so that a lost piece shows
+
+
+def refuses(error, call, *words):
+    try:
+        call(*words)
+    except OSError as e:
+        assert e.errno == error, e
+        return
+    raise AssertionError('it was allowed')
+
+
+def no_tcp(port):
+    for name in '/proc/net/tcp', '/proc/net/tcp6', '/proc/net/udp':
+        with open(name, encoding='ascii') as f:
+            assert f':{port:04X} ' not in f.read(), 'the system has the port'
+
+
+def read_all(s):
+    got = bytearray()
+    while part := s.recv(65536):
+        got += part
+    return bytes(got)
+
+
+def pair(port, family=socket.AF_INET):
+    """A connection; accepting is another thread's, as both sides wait for each other."""
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(('::1' if family == socket.AF_INET6 else HOST, port))
+    listener.listen()
+    accepted = []
+    t = threading.Thread(target=lambda: accepted.append(listener.accept()[0]))
+    t.start()
+    client = socket.socket(family)
+    client.connect(listener.getsockname()[:2])
+    t.join()
+    no_tcp(port)
+    listener.close()
+    return client, accepted[0]
+
+
+def stream(port):
+    for family in socket.AF_INET, socket.AF_INET6:
+        a, b = pair(port, family)
+        assert a.getpeername() == b.getsockname() and a.getsockname() == b.getpeername()
+        t = threading.Thread(target=lambda: (a.sendall(DATA), a.shutdown(socket.SHUT_WR)))
+        t.start()
+        assert read_all(b) == DATA
+        t.join()
+        b.sendmsg([b'one', b'two'])
+        assert a.recv(6, socket.MSG_WAITALL | socket.MSG_PEEK) == b'onetwo'
+        assert a.recvmsg(100)[0] == b'onetwo'
+        b.close()
+        assert a.recv(1) == b''
+        a.close()
+        port += 1
+
+
+def waiting(port):
+    a, b = pair(port)
+    pipe = os.pipe()
+    p = select.poll()
+    for fd in a.fileno(), pipe[0]:
+        p.register(fd, select.POLLIN)
+    assert p.poll(0) == [] and select.select([a, pipe[0]], [], [], 0)[0] == []
+    b.send(b'x')
+    assert p.poll() == [(a.fileno(), select.POLLIN)]
+    assert select.select([a, pipe[0]], [b], []) == ([a], [b], [])
+    os.write(pipe[1], b'y')
+    assert len(p.poll()) == 2
+    assert a.recv(1) == b'x' and p.poll() == [(pipe[0], select.POLLIN)]
+    a.setblocking(False)
+    refuses(errno.EAGAIN, a.recv, 1)
+    os.set_blocking(a.fileno(), True)
+    a.settimeout(0.01)
+    refuses(None, a.recv, 1)  # Python's own: poll() says that the time is over
+    e = select.epoll()
+    refuses(errno.EPERM, e.register, a.fileno())
+    e.register(pipe[0], select.EPOLLIN)
+    assert len(e.poll()) == 1
+
+
+def options(port):
+    a, _ = pair(port)
+    a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    assert a.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 3)
+    assert a.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == 3
+    assert a.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+    refuses(errno.ENOPROTOOPT, a.setsockopt, socket.SOL_SOCKET, socket.SO_RCVTIMEO, (1).to_bytes(16, 'little'))
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))
+
+
+def numbers(port):
+    a, b = pair(port)
+    c = a.dup()
+    a.close()
+    c.send(b'by another number')
+    assert b.recv(100) == b'by another number'
+    spare = os.open('/dev/null', os.O_RDWR)
+    os.dup2(c.fileno(), spare)
+    c.close()
+    os.write(spare, b'and another')
+    assert os.read(b.fileno(), 100) == b'and another'
+    null = os.open('/dev/null', os.O_RDWR)
+    os.dup2(null, spare)  # the last one
+    assert b.recv(1) == b''
+    assert os.write(spare, b'to the file') == 11
+
+
+def files(port):
+    a, b = pair(port)
+    with open('sent.bin', 'w+b') as f:
+        f.write(DATA)
+        f.seek(1000)
+        sent = 0
+        got = bytearray()
+        t = threading.Thread(target=lambda: got.extend(read_all(b)))
+        t.start()
+        while n := os.sendfile(a.fileno(), f.fileno(), sent, 300000):
+            sent += n
+        assert sent == len(DATA) and f.tell() == 1000
+        os.sendfile(a.fileno(), f.fileno(), None, 500)
+        assert os.lseek(f.fileno(), 0, os.SEEK_CUR) == 1500
+        a.close()
+        t.join()
+    assert got == DATA + DATA[1000:1500]
+
+
+def datagrams(port):
+    a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in '12')
+    b.bind((HOST, port))
+    no_tcp(port)
+    got = []
+    t = threading.Thread(target=lambda: got.append(b.recvfrom(5000)))
+    t.start()
+    a.sendto(DATA[:4000], (HOST, port))
+    t.join()
+    data, where = got[0]
+    assert data == DATA[:4000] and where[1] == a.getsockname()[1]
+
+
+def children(port):
+    a, b = pair(port)
+    child = os.fork()
+    if not child:
+        try:
+            refuses(errno.EBADF, b.send, b'x')
+            b.close()
+            a.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    # By vfork(), where the interpreter may: the child closes all numbers and copies some.
+    assert subprocess.run(['cat'], input=b'words', stdout=subprocess.PIPE, check=True).stdout == b'words'
+    a.send(b'still there')
+    assert b.recv(100) == b'still there'
+
+
+def falls_back(port):
+    """The server is the script's, with sockets of the system."""
+    s = socket.socket()
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 7)
+    s.bind((HOST, 0))
+    name = s.getsockname()
+    s.connect((HOST, port))
+    assert s.getsockname() == name and s.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 7
+    s.sendall(b'by TCP')
+    s.shutdown(socket.SHUT_WR)
+    assert read_all(s) == b'by TCP'
+    e = select.epoll()
+    e.register(s.fileno(), select.EPOLLIN)
+    s.close()
+    refuses(errno.ECONNREFUSED, socket.socket().connect, (HOST, 9))
+
+
+def receiver(port):
+    """Of a peer that exits without closing."""
+    s = socket.socket()
+    s.bind((HOST, port))
+    s.listen()
+    print('listening', flush=True)
+    assert read_all(s.accept()[0]) == DATA[:100000]
+
+
+def exits(port):
+    # A reference that is never let go: only the process's end closes it.
+    s = socket.socket()
+    s.connect((HOST, port))
+    s.sendall(DATA[:100000])
+    sys.stdout.flush()
+    import ctypes
+    ctypes.CDLL(None).exit(0)
+
+
+globals()[sys.argv[1]](int(sys.argv[2]))
