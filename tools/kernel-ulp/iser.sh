@@ -59,6 +59,11 @@ iser_logout() {
 	iser_node --logout && until_true is_gone /dev/sda
 }
 
+# A disk that has just come may not have its size yet.
+iser_is_whole() {
+	[ "$(digest /dev/sda)" = "$(digest /iser)" ]
+}
+
 iser() {
 	load sd_mod && load target_core_file && load ib_isert && load ib_iser
 	verdict $? 'iser: modules load'
@@ -73,7 +78,7 @@ iser() {
 	iscsiadm -m session -P 1 | grep -q 'Iface Transport: iser$' && has_connections 2
 	verdict $? 'iser: the session is one of RDMA'
 	carries iser /dev/sda /iser
-	iser_logout && iser_login && [ "$(digest /dev/sda)" = "$(digest /iser)" ]
+	iser_logout && iser_login && until_true iser_is_whole
 	verdict $? 'iser: logs out and in again'
 	iser_logout && iser_initiator_end && iser_target_end && rm /iser
 	verdict $? 'iser: initiator and target end'
