@@ -53,9 +53,6 @@ double bench_tool_run(const struct bench_tool *tool);
 /** bench_tool_figure() - Return: column @column, from 1, of the last line of @text that has so many numbers and nothing else before; NAN: none has */
 double bench_tool_figure(const char *text, u32 column);
 
-/** bench_tool_try() - the same as bench_tool_alone(), of a program that may fail. Return: its exit status, or -1 after bench_fail() */
-int bench_tool_try(const char *words, char *text, size_t size);
-
 /** bench_tool_alone() - run one program over the drop-in; what it prints goes to @text. Return: 0, or -1 after bench_fail() */
 int bench_tool_alone(const char *words, char *text, size_t size);
 

@@ -334,7 +334,7 @@ double bench_tool_run(const struct bench_tool *t)
 	return figure;
 }
 
-int bench_tool_try(const char *words, char *text, size_t size)
+int bench_tool_alone(const char *words, char *text, size_t size)
 {
 	struct words w = { .argc = 0 };
 	int fd[2], status = 0;
@@ -353,13 +353,6 @@ int bench_tool_try(const char *words, char *text, size_t size)
 		end(pid);
 	else if (pid > 0)
 		status = finish(pid) & 0xff;
-	return status;
-}
-
-int bench_tool_alone(const char *words, char *text, size_t size)
-{
-	int status = bench_tool_try(words, text, size);
-
 	return status > 0 ? bench_fail("%s failed", words) : status;
 }
 
