@@ -14,14 +14,17 @@ int shim_cq_take(struct shim_cq *c, struct hca_wc *wc, int n)
 	static _Thread_local u32 idle __attribute__((tls_model("initial-exec")));
 	int got = hca_cq_ring_poll(&c->cq.ring, wc, n);
 
-	if (got)
-		return got;
-	shim_wire_poll();
-	hca_eq_run(c->cq.eq);
-	got = hca_cq_ring_poll(&c->cq.ring, wc, n);
+	if (!got) {
+		shim_wire_poll();
+		hca_eq_run(c->cq.eq);
+		got = hca_cq_ring_poll(&c->cq.ring, wc, n);
+	}
 	/* A program that polls without an end may keep its peer, which is no adapter but a process, from running. */
-	if (!got && !(++idle % IDLE_POLLS))
+	idle = got ? 0 : idle + 1;
+	if (idle == IDLE_POLLS) {
+		idle = 0;
 		sched_yield();
+	}
 	return got;
 }
 

@@ -204,7 +204,8 @@ static int left_ms(uint64_t deadline)
 
 static int wait_for_set(struct set *s, uint64_t deadline)
 {
-	uint64_t spin = rs_now() + RS_SPIN;
+	/* Each look polls the queues of all of them. */
+	unsigned int looks = 0, most = RS_LOOKS / (unsigned int)RS_MIN(s->sockets, RS_LOOKS);
 	int found, ms;
 
 	for (;;) {
@@ -214,9 +215,9 @@ static int wait_for_set(struct set *s, uint64_t deadline)
 		ms = left_ms(deadline);
 		if (!ms)
 			return 0;
-		if (rs_now() < spin)
-			continue;
-		if (sleep_on(s, ms))
+		if (looks < most)
+			rs_pause(looks++);
+		else if (sleep_on(s, ms))
 			return -1;
 	}
 }

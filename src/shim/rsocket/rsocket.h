@@ -215,10 +215,19 @@ int rs_bell(void);
 /** rs_bell_clear() - forget that it rang */
 void rs_bell_clear(int fd);
 
+/** rs_pause() - between two looks; @looks: there were before. Without the lock. */
+void rs_pause(unsigned int looks);
+
 /** rs_now() - ns of CLOCK_MONOTONIC */
 uint64_t rs_now(void);
 
-#define RS_SPIN 20000u /* ns that a thread looks before it sleeps */
+/*
+ * How often a thread looks before it sleeps: without a pause at first, later each time after RS_PAUSE ns, so that it is for 15 us in
+ * all. More polls of a completion queue in a row would give the processor away, to threads that have nothing to do with the socket.
+ */
+#define RS_LOOKS 48u
+#define RS_LOOKS_AT_ONCE 16u
+#define RS_PAUSE 450u
 
 /* --- connect.c; the lock is held --- */
 

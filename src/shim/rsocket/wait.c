@@ -135,6 +135,16 @@ void rs_progress(struct rsock *rs)
 		rs_wake(rs);
 }
 
+void rs_pause(unsigned int looks)
+{
+	uint64_t until;
+
+	if (looks < RS_LOOKS_AT_ONCE)
+		return;
+	for (until = rs_now() + RS_PAUSE; rs_now() < until;)
+		;
+}
+
 static int sleep_on(struct rsock *rs, uint64_t deadline)
 {
 	struct rs_waiter w = { .fd = rs_bell() };
@@ -166,7 +176,7 @@ static int sleep_on(struct rsock *rs, uint64_t deadline)
 
 static int wait_for(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*ready)(const struct rsock *rs))
 {
-	uint64_t until = 0;
+	unsigned int looks = 0;
 	bool looked = false;
 	int err;
 
@@ -178,9 +188,9 @@ static int wait_for(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*r
 			return EBADF;
 		if (dontwait)
 			return EAGAIN;
-		if ((rs->state == RS_CONNECTED || rs->dgram) && (!until || rs_now() < until)) {
-			until = until ? until : rs_now() + RS_SPIN;
+		if ((rs->state == RS_CONNECTED || rs->dgram) && looks < RS_LOOKS) {
 			pthread_mutex_unlock(&rs->lock);
+			rs_pause(looks++);
 			pthread_mutex_lock(&rs->lock);
 			continue;
 		}
