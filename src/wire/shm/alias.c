@@ -282,7 +282,7 @@ static int open_large_at(const struct shm_mapping *m, int dir, const char *path)
 	if (fstatat(dir, path, &st, 0) || !is_file_of(m, &st))
 		return -1;
 	fd = openat(dir, path, (m->writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || (!fstat(fd, &st) && is_file_of(m, &st) && !fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC))
+	if (fd < 0 || (!fstat(fd, &st) && is_file_of(m, &st) && !fstatfs(fd, &fs) && (u32)fs.f_type == HUGETLBFS_MAGIC))
 		return fd;
 	close(fd);
 	return -1;
