@@ -119,6 +119,9 @@ rule_includes() {
 		close ARGV if eof;' "$PUBLIC_ONLY" "$(printf '%s ' "${ARROWS[@]%%:*}")" "$@" | arrows_judge
 }
 
+# This folder defines names of the C library: a file elsewhere that uses one means the C library's.
+INTERPOSES=src/shim/rspreload/
+
 # calls FILE.c... - "FROM TO SYMBOL" for each symbol that one of the files uses and another of them defines, from the
 # objects in $OBJECTS, a directory that meson built
 # shellcheck disable=SC2153 # lint.sh sets it
@@ -137,10 +140,11 @@ calls() {
 	{
 		printf '%s\n' "${map[@]}"
 		[ ${#objects[@]} -eq 0 ] || nm -A "${objects[@]}"
-	} | awk '
+	} | awk -v interposes="$INTERPOSES" '
 		# Two faces may have calls of one name: a file means that of its own, and a file above them that of the kernel-style
 		# face, as the drop-in libraries are linked with nothing of ours.
 		function room(path, part) { split(path, part, "/"); return part[1] "/" part[2] }
+		function stands_aside(to, from) { return index(to, interposes) == 1 && index(from, interposes) != 1 }
 		NF == 1 && /\.c$/ { file = $1; missing[file] = 1; next }
 		NF == 1 { of[$1] = file; delete missing[file]; next }
 		{ object = $1; sub(/:.*/, "", object); file = of[object] }
@@ -153,11 +157,13 @@ calls() {
 				m = split(owner[what[i]], to, " ")
 				own = ours = 0
 				for (j = 1; j <= m; j++) {
+					if (stands_aside(to[j], from[i]))
+						continue
 					own += room(to[j]) == room(from[i])
 					ours += room(to[j]) != "src/shim"
 				}
 				for (j = 1; j <= m; j++)
-					if (to[j] != from[i] && (own ? room(to[j]) == room(from[i]) : !ours || room(to[j]) != "src/shim"))
+					if (to[j] != from[i] && !stands_aside(to[j], from[i]) && (own ? room(to[j]) == room(from[i]) : !ours || room(to[j]) != "src/shim"))
 						print from[i], to[j], what[i]
 			}
 		}'

@@ -299,6 +299,9 @@ calls_accepted() {
 	calls_refused rule_calls src/ib/a.c src/cli/a.c
 	calls_refused rule_calls ulp/srp/a.c src/hca/a.c
 	calls_refused rule_calls ulp/srp/a.c src/cli/a.c
+	calls_refused rule_calls src/cli/a.c src/shim/a.c
+	calls_refused rule_calls src/shim/rspreload/a.c src/cli/a.c
+	calls_accepted rule_calls src/cli/a.c src/shim/rspreload/a.c
 	calls_accepted rule_calls src/hca/a.c src/dma/a.c
 	calls_accepted rule_calls src/transport/message/a.c src/transport/a.c
 	calls_accepted rule_calls src/wire/shm/a.c src/hca/a.c
