@@ -14,7 +14,7 @@
 /**
  * enum bench_tool_kind - where a program takes its port from, and where it prints its figures
  *
- * TOOL_CM: over the drop-in, whose ports the system's table doesn't have: the client comes again while nobody listens.
+ * TOOL_CM: over the drop-in. The system's table doesn't have its ports, so the client tries again until the server listens.
  * TOOL_TCP: not over it.
  */
 enum bench_tool_kind { TOOL_PERFTEST, TOOL_UCX, TOOL_FABRIC, TOOL_CM, TOOL_TCP };

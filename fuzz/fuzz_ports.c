@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The table of ports, whose file another process of the same user writes and cuts as it likes, between the calls of
- * this one. The input is a list of both. Checked: each call ends, the file doesn't grow beyond a full table,
- * an ID that got a port has one, and as long as nobody else wrote, no call finds damage and no port has two owners.
+ * this one. The input is a list of both. Checked: each call ends; the file doesn't grow beyond a full table; a bind that
+ * succeeds gives a port. Before the other process writes, each call takes the table for whole, and each port has one owner.
  */
 #include <fcntl.h>
 #include <string.h>

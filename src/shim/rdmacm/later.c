@@ -15,3 +15,6 @@
 NOT_HERE(rdma_query_addrinfo)
 NOT_HERE(rdma_resolve_addrinfo)
 NOT_HERE(rdma_write_cm_event)
+NOT_HERE(repoll_create)
+NOT_HERE(repoll_ctl)
+NOT_HERE(repoll_wait)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Datagrams: one UD queue pair for each socket. A message begins with its two addresses, so the receiver knows whom to answer, and
- * needs no other way to find it. Who sends first asks by the connection manager (dgram_peer.c). A datagram that finds no receive is
+ * needs no other way to find it. The sender's first datagram to an address asks for the queue pair by the connection manager (dgram_peer.c). A datagram that finds no receive is
  * lost, as with UDP.
  */
 #include "dgram.h"
@@ -279,7 +279,7 @@ static int send_one(struct rsock *rs, const struct iovec *iov, size_t n, int fla
 
 	if (!err)
 		err = rs_peer_find(rs, dest, &peer);
-	/* As with UDP, only a connected socket hears that nobody is there. */
+	/* As with UDP, only a connected socket gets the error if there is no receiver. */
 	if (err == ECONNREFUSED || err == ETIMEDOUT)
 		return rs->dgram->connected && err == ECONNREFUSED ? err : 0;
 	/* Others may have sent while it was looked for. */

@@ -53,7 +53,7 @@ void rs_peer_learn(struct rsock *rs, const struct rs_addresses *names, struct ib
 
 /**
  * rs_peer_find() - where is the address? The lock is let go while it is looked for.
- * Return: 0; ECONNREFUSED: nobody has it; ETIMEDOUT: its owner doesn't answer; other errors
+ * Return: 0; ECONNREFUSED: no socket has the address; ETIMEDOUT: its owner doesn't answer; other errors
  */
 int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, struct rs_peer **peer);
 
