@@ -186,6 +186,75 @@ static void nonsense_in_a_table_is_an_error(void **state)
 	in_child(works, 0);
 }
 
+/* The next entry to be used is one that somebody has. */
+static void a_free_entry_that_is_not(long unused)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *first = new_id(ch, RDMA_PS_TCP), *second = new_id(ch, RDMA_PS_TCP);
+	const uint32_t one = 1;
+	uint8_t before[ENTRY], after[ENTRY];
+	char name[PATH_MAX];
+	int fd;
+
+	(void)unused;
+	CHECK(!bind_to(first, "127.0.0.1", 0));
+	table_name(name);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0 && pwrite(fd, &one, sizeof(one), 12) == sizeof(one));
+	CHECK(pread(fd, before, ENTRY, ENTRIES) == ENTRY);
+	CHECK(bind_to(second, "127.0.0.1", 0) == EPROTO);
+	CHECK(pread(fd, after, ENTRY, ENTRIES) == ENTRY && !memcmp(before, after, ENTRY));
+	close(fd);
+	CHECK(!rdma_destroy_id(first) && !rdma_destroy_id(second));
+	rdma_destroy_event_channel(ch);
+}
+
+static void an_entry_in_use_is_not_given_out(void **state)
+{
+	(void)state;
+	in_child(a_free_entry_that_is_not, 0);
+}
+
+/* What a process never had a good look at it doesn't hold on to. */
+static void finds_a_bad_table(long unused)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *id = new_id(ch, RDMA_PS_TCP);
+	const uint32_t version = 7;
+	char name[PATH_MAX];
+	int fd;
+
+	(void)unused;
+	table_name(name);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0 && pwrite(fd, &version, sizeof(version), 4) == sizeof(version));
+	close(fd);
+	CHECK(bind_to(id, "127.0.0.1", 0) == EPROTO);
+	CHECK(!unlink(name));
+	CHECK(!bind_to(id, "127.0.0.1", 0));
+	CHECK(!rdma_destroy_id(id));
+	rdma_destroy_event_channel(ch);
+}
+
+static void makes_a_table_for_another(long unused)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *id = new_id(ch, RDMA_PS_TCP);
+
+	(void)unused;
+	CHECK(!bind_to(id, "127.0.0.1", 0));
+	in_child(finds_a_bad_table, 0);
+	/* Its own is gone. */
+	CHECK(!rdma_destroy_id(id));
+	rdma_destroy_event_channel(ch);
+}
+
+static void a_bad_table_may_be_followed_by_a_good_one(void **state)
+{
+	(void)state;
+	in_child(makes_a_table_for_another, 0);
+}
+
 /* --- what is left --- */
 
 static void only_opens(long unused)
@@ -290,6 +359,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_table_that_is_cut_is_an_error),
 		cmocka_unit_test(nonsense_in_a_table_is_an_error),
+		cmocka_unit_test(an_entry_in_use_is_not_given_out),
+		cmocka_unit_test(a_bad_table_may_be_followed_by_a_good_one),
 		cmocka_unit_test(nothing_is_left_after_the_next_start),
 		cmocka_unit_test(a_table_that_is_used_stays),
 		cmocka_unit_test(no_owner_dies_for_want_of_descriptors),

@@ -43,15 +43,23 @@ static struct cm_addr addr_of(const struct hca_ports_entry *e)
 	return a;
 }
 
-/* The entries of processes that have ended. */
+/* The entries of processes that have ended. Each process is looked for once, however many it has; the table's lock is held. */
 static void sweep(void)
 {
+	static u64 stamp[HCA_FABRIC_NODES];
+	static bool known[HCA_FABRIC_NODES];
 	struct cm_walk w;
-	u32 b;
+	u32 b, n;
 
+	memset(known, 0, sizeof(known));
 	for (b = 0; b < HCA_PORTS_BUCKETS; b++)
 		for (w = cm_table_list(b); cm_walk_look(&w);) {
-			if (is_alive(&w.e))
+			n = w.e.node % HCA_FABRIC_NODES;
+			if (!known[n] || stamp[n] != w.e.stamp) {
+				known[n] = is_alive(&w.e);
+				stamp[n] = w.e.stamp;
+			}
+			if (known[n])
 				cm_walk_pass(&w);
 			else
 				cm_walk_take_out(&w);
@@ -65,6 +73,16 @@ static bool overlaps(const struct cm_addr *a, const struct cm_addr *b)
 	return a->version == b->version && (cm_addr_is_any(a) || cm_addr_is_any(b) || cm_addr_same(a, b));
 }
 
+/* Of an entry of our own: has an ID it still? One that ended while the table couldn't be had left it. */
+static bool is_held(u32 index)
+{
+	const struct cm_id *id = cm_each();
+
+	while (id && id->entry != index)
+		id = id->next;
+	return id;
+}
+
 /* Does another one have the port, in a way that @judge objects to? What the dead had is taken out on the way. */
 static bool taken(const struct cm_id *id, u16 port,
 		  bool (*judge)(const struct cm_id *id, const struct hca_ports_entry *e))
@@ -76,7 +94,7 @@ static bool taken(const struct cm_id *id, u16 port,
 			cm_walk_pass(&w);
 			continue;
 		}
-		if (is_alive(&w.e))
+		if (is_own(&w.e) ? is_held(w.index) : is_alive(&w.e))
 			return true;
 		cm_walk_take_out(&w);
 	}

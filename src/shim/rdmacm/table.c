@@ -206,6 +206,13 @@ static void read_head(void)
 {
 	if (!get(0, &head, sizeof(head)))
 		return;
+	if (head.magic == HCA_PORTS_MAGIC && head.version != HCA_PORTS_VERSION && logged != -EPROTO) {
+		logged = -EPROTO;
+		hca_log(HCA_LOG_ERR,
+			"fabric: the table of ports is of version %u of its layout, must be %u; end the programs "
+			"that run over another version of the library",
+			head.version, HCA_PORTS_VERSION);
+	}
 	if (head.magic != HCA_PORTS_MAGIC || head.version != HCA_PORTS_VERSION || head.room > HCA_PORTS_MAX ||
 	    head.free > head.room || !head.birth || (birth && head.birth != birth) || !is_whole())
 		fail(-EPROTO);
@@ -232,7 +239,13 @@ int cm_table_enter(void)
 		make_new();
 	else
 		read_head();
-	return fault ? cm_table_leave(0) : 0;
+	if (!fault)
+		return 0;
+	err = cm_table_leave(0);
+	/* A table that was never good isn't kept: the number may be another file's at the next call. */
+	if (!birth)
+		cm_table_forget();
+	return err;
 }
 
 int cm_table_leave(int err)
@@ -309,17 +322,19 @@ void cm_walk_take_out(struct cm_walk *w)
 /* Return: the index of an entry that is in no list; 0: there is none */
 static u32 new_entry(void)
 {
-	u32 index = head.free, next;
+	struct hca_ports_entry e;
+	u32 index = head.free;
 
 	if (!index)
 		return head.room < HCA_PORTS_MAX ? head.room + 1 : 0;
-	if (!get(entry_at(index) + offsetof(struct hca_ports_entry, next), &next, sizeof(next)))
+	if (!get(entry_at(index), &e, sizeof(e)))
 		return 0;
-	if (next > head.room || next == index) {
+	/* Somebody's, or one of no table. */
+	if (e.port || e.next > head.room || e.next == index) {
 		fail(-EPROTO);
 		return 0;
 	}
-	set_free(next);
+	set_free(e.next);
 	return index;
 }
 
