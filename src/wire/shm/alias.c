@@ -19,7 +19,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -272,37 +274,42 @@ static bool is_file_of(const struct shm_mapping *m, const struct stat *st)
 	return S_ISREG(st->st_mode) && dev_of(st) == m->dev && st->st_ino == m->ino;
 }
 
-/* Looked at before and after: what is no file isn't opened, and the path may lead elsewhere meanwhile. Return: a descriptor, or -1. */
-static int open_large_at(const struct shm_mapping *m, int dir, const char *path)
+/* Asked before it is opened: who closes a file loses all locks of the process on it. keep() sees if the path leads elsewhere by then. */
+static int open_large_at(const struct shm_mapping *m, const char *path)
 {
 	struct statfs fs;
 	struct stat st;
-	int fd;
 
-	if (fstatat(dir, path, &st, 0) || !is_file_of(m, &st))
+	if (statfs(path, &fs) || (u32)fs.f_type != HUGETLBFS_MAGIC || stat(path, &st) || !is_file_of(m, &st))
 		return -1;
-	fd = openat(dir, path, (m->writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || (!fstat(fd, &st) && is_file_of(m, &st) && !fstatfs(fd, &fs) && (u32)fs.f_type == HUGETLBFS_MAGIC))
-		return fd;
-	close(fd);
-	return -1;
+	return open(path, (m->writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-/* By its name, or by a descriptor of the program: a memfd has no name. */
-static int open_large(const struct shm_mapping *m)
+/* By a descriptor of the program: a memfd has no name. Files of other names aren't asked, and so don't keep us waiting. */
+static int open_by_descriptor(const struct shm_mapping *m)
 {
-	int fd = m->name[0] == '/' ? open_large_at(m, AT_FDCWD, m->name) : -1;
+	char path[NAME_MAX + sizeof("/proc/self/fd/")], name[PATH_MAX];
+	DIR *d = opendir("/proc/self/fd");
 	const struct dirent *e;
-	DIR *d;
+	ssize_t len;
+	int fd = -1;
 
-	if (fd >= 0)
-		return fd;
-	d = opendir("/proc/self/fd");
-	while (fd < 0 && d && (e = readdir(d)))
-		fd = open_large_at(m, dirfd(d), e->d_name);
+	while (fd < 0 && d && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%s", e->d_name);
+		len = readlink(path, name, sizeof(name));
+		if (len > 0 && (size_t)len == strlen(m->name) && !memcmp(name, m->name, (size_t)len))
+			fd = open_large_at(m, path);
+	}
 	if (d)
 		closedir(d);
 	return fd;
+}
+
+static int open_large(const struct shm_mapping *m)
+{
+	int fd = m->name[0] == '/' ? open_large_at(m, m->name) : -1;
+
+	return fd >= 0 ? fd : open_by_descriptor(m);
 }
 
 static u8 *make_large(const struct shm_mapping *of)
