@@ -52,7 +52,7 @@ static u32 ask(void)
 {
 	memset(answer, 0xee, sizeof(answer));
 	assert_int_equal(hca_sa_answer(&gids, LID, PEER, question, sizeof(question), answer), 0);
-	assert_int_equal(answer[3], question[3] | 0x80);
+	assert_int_equal(answer[3], (question[3] == HCA_MAD_SET ? HCA_MAD_GET : question[3]) | HCA_MAD_RESPONSE);
 	/* The transaction's ID, and the attribute. */
 	assert_memory_equal(answer + 8, question + 8, 10);
 	return (u32)answer[4] << 8 | answer[5];
@@ -188,7 +188,13 @@ static void values_are_compared(void **state)
 		{ HCA_SA_DLID | HCA_SA_RATE | HCA_SA_RATE_SELECTOR,
 		  { .dlid = LID, .rate = 7, .rate_selector = HCA_SA_GREATER },
 		  HCA_SA_OK },
+		{ HCA_SA_DLID | HCA_SA_RATE | HCA_SA_RATE_SELECTOR, /* 400 Gb/s */
+		  { .dlid = LID, .rate = 21, .rate_selector = HCA_SA_LESS },
+		  HCA_SA_OK },
 		{ HCA_SA_DLID | HCA_SA_RATE, { .dlid = LID, .rate = 63 }, HCA_SA_NO_RECORDS },
+		{ HCA_SA_DLID | HCA_SA_RATE | HCA_SA_RATE_SELECTOR,
+		  { .dlid = LID, .rate = 63, .rate_selector = HCA_SA_GREATER },
+		  HCA_SA_NO_RECORDS },
 		{ HCA_SA_DLID | HCA_SA_LIFE | HCA_SA_LIFE_SELECTOR,
 		  { .dlid = LID, .life = 14, .life_selector = HCA_SA_LESS },
 		  HCA_SA_OK },
@@ -242,6 +248,9 @@ static void others_are_refused(void **state)
 	assert_int_equal(ask(), HCA_SA_BAD_ATTRIBUTE);
 	begin(0x12, HCA_SA_PATH_RECORD, HCA_SA_DLID); /* a table */
 	assert_int_equal(ask(), HCA_SA_BAD_METHOD);
+	begin(HCA_MAD_SET, HCA_SA_PATH_RECORD, HCA_SA_DLID);
+	assert_int_equal(ask(), HCA_SA_BAD_METHOD);
+	assert_int_equal(answer[3], HCA_MAD_GET | HCA_MAD_RESPONSE);
 	begin(HCA_MAD_GET, HCA_SA_PATH_RECORD, HCA_SA_DLID);
 	question[2] = 1;
 	assert_int_equal(ask(), HCA_SA_BAD_VERSION);

@@ -159,6 +159,46 @@ static void destroyed_with_events_pending(void **state)
 	close_all();
 }
 
+static u32 flushes;
+
+static void disconnects_again(struct ib_cq *cq, void *unused)
+{
+	(void)cq;
+	(void)unused;
+	if (!flushes++)
+		assert_int_equal(rdma_disconnect(client.id), 0);
+}
+
+/* The flush of a queue pair calls handlers in the call that disconnects. One of them disconnects as well. */
+static void disconnected_in_its_own_disconnect(void **state)
+{
+	const struct ib_cq_init_attr attr = { .cqe = 16 };
+	struct ib_recv_wr wr = { .wr_id = 1 };
+	struct ib_cq *own, *was;
+
+	(void)state;
+	flushes = 0;
+	open_all();
+	was = a.cq;
+	own = a.cq = ib_create_cq(a.dev, disconnects_again, NULL, NULL, &attr);
+	assert_false(IS_ERR(own));
+	listen_to("10.0.0.2", 0);
+	begin(&client, "10.0.0.2", PORT);
+	expect_connected(&client, &peers[0]);
+	assert_int_equal(ib_post_recv(client.id->qp, &wr, NULL), 0);
+	assert_true(ib_req_notify_cq(own, IB_CQ_NEXT_COMP) >= 0);
+	(void)rdma_disconnect(client.id); /* whose work is done by then */
+	let_pass(200 * MS);
+	assert_int_equal(flushes, 1);
+	expect_disconnected(&client);
+	destroy(&client);
+	destroy(&peers[0]);
+	destroy(&listener);
+	a.cq = was;
+	ib_destroy_cq(own);
+	close_all();
+}
+
 /* What a request's ID has to tell itself comes after its handler was told of it. */
 static void peer_ends_while_its_request_is_told(void **state)
 {
@@ -557,6 +597,7 @@ int main(void)
 		T(destroyed_in_its_handler),
 		T(destroyed_in_a_requests_handler),
 		T(destroyed_with_events_pending),
+		T(disconnected_in_its_own_disconnect),
 		T(peer_ends_while_its_request_is_told),
 		T(backlog_full),
 		T(slow_answers),

@@ -244,7 +244,6 @@ static void got_mra(const struct arrival *a)
 {
 	bool req = a->msg->about == HCA_CM_ABOUT_REQ;
 	struct hca_cm_id *id = req ? find(a) : find_both(a);
-
 	enum hca_cm_input input = req ? HCA_CM_GOT_MRA_REQ : HCA_CM_GOT_MRA_REP;
 
 	if (!id || id->active != req || id->delayed || a->msg->about == HCA_CM_ABOUT_OTHER)

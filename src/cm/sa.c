@@ -57,9 +57,11 @@ void hca_sa_get(const u8 *at, struct hca_sa_path *path)
 /* In units of 100 Mb/s, by IBTA's code (15.2.5.16); 0: no such code. */
 static u32 speed(u32 rate)
 {
-	static const u16 speeds[] = { [2] = 25,	   [3] = 100,  [4] = 300,   [5] = 50,	 [6] = 200,  [7] = 400,
-				      [8] = 600,   [9] = 800,  [10] = 1200, [11] = 140,	 [12] = 560, [13] = 1120,
-				      [14] = 1680, [15] = 250, [16] = 1000, [17] = 2000, [18] = 3000 };
+	static const u16 speeds[] = {
+		[2] = 25,    [3] = 100,	  [4] = 300,   [5] = 50,   [6] = 200,	[7] = 400,   [8] = 600,
+		[9] = 800,   [10] = 1200, [11] = 140,  [12] = 560, [13] = 1120, [14] = 1680, [15] = 250,
+		[16] = 1000, [17] = 2000, [18] = 3000, [19] = 280, [20] = 500,	[21] = 4000, [22] = 6000
+	};
 
 	return rate < HCA_ARRAY_SIZE(speeds) ? speeds[rate] : 0;
 }
@@ -88,6 +90,8 @@ static bool has_values(u64 mask, const struct hca_sa_path *q)
 		return false;
 	/* Whole or limited membership of the only partition. */
 	if (mask & HCA_SA_PKEY && (q->pkey | 0x8000u) != HCA_DEFAULT_PKEY)
+		return false;
+	if (mask & HCA_SA_RATE && !speed(q->rate))
 		return false;
 	return suits(mask, HCA_SA_MTU_SELECTOR, q->mtu_selector, HCA_SA_MTU, q->mtu, MTU) &&
 	       suits(mask, HCA_SA_RATE_SELECTOR, q->rate_selector, HCA_SA_RATE, speed(q->rate), speed(RATE)) &&
@@ -211,7 +215,8 @@ int hca_sa_answer(const struct hca_gids *gids, u32 lid, u32 from, const u8 *byte
 	hca_memcpy(out, bytes, HCA_MAD_HEADER);
 	if (bytes[1] == HCA_MAD_CLASS_SA)
 		hca_memcpy(out + MASK_AT, bytes + MASK_AT, 8);
-	out[3] = bytes[3] | HCA_MAD_RESPONSE;
+	/* Get and Set have one answer (13.4.5). */
+	out[3] = (bytes[3] == HCA_MAD_SET ? HCA_MAD_GET : bytes[3]) | HCA_MAD_RESPONSE;
 	/* Both classes have this version. */
 	if (bytes[2] == HCA_SA_CLASS_VERSION)
 		status = bytes[1] == HCA_MAD_CLASS_SA ? answer_sa(gids, lid, from, bytes, out) : answer_cm(bytes, out);

@@ -13,6 +13,7 @@
 #define HCA_MAD_CLASS_SA 0x03u
 #define HCA_SA_CLASS_VERSION 2u
 #define HCA_MAD_GET 0x01u
+#define HCA_MAD_SET 0x02u
 #define HCA_MAD_RESPONSE 0x80u /* in the method of an answer */
 #define HCA_SA_DATA 56u /* where an attribute begins in a datagram */
 #define HCA_MAD_CLASS_PORT_INFO 0x0001u
@@ -101,6 +102,8 @@ enum hca_sa_status hca_sa_find(const struct hca_gids *gids, u32 lid, u32 from, u
 
 /** hca_sa_put() - a path as an attribute of 64 bytes, which are zeros before. Return: 0; -EINVAL: a value that its field can't hold. */
 int hca_sa_put(const struct hca_sa_path *path, u8 *at);
+
+/** hca_sa_get() - the opposite; the 64 bytes may be anything */
 void hca_sa_get(const u8 *at, struct hca_sa_path *path);
 
 /**

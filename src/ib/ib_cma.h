@@ -79,7 +79,7 @@ struct ib_cma_id {
 	struct list_head on_dev; /* the device's lock */
 	struct sa_path_rec path;
 	struct hca_ah_attr to;
-	u32 qp_busy; /* atomic: a thread modifies or destroys @ib.qp */
+	uintptr_t qp_busy; /* atomic: hca_context() of a thread that modifies or destroys @ib.qp; or 0 */
 	u32 qp_num;
 	u32 psn; /* that we send from */
 	bool srq;

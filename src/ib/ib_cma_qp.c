@@ -4,18 +4,28 @@
 
 #define TIMEOUT 14u /* 67 ms: nothing is lost inside a process */
 
-/* A ULP may destroy the queue pair while a handler's thread moves it on. The holder may sleep. */
-static void lock_qp(struct ib_cma_id *id)
+/*
+ * A ULP may destroy the queue pair while a handler's thread moves it on. The holder may sleep, and run handlers, which may come here
+ * again. Return: it is to be unlocked; if not, a call of this thread above us has it.
+ */
+static bool lock_qp(struct ib_cma_id *id)
 {
+	uintptr_t own = hca_context(), is;
 	u32 turns = 0;
 
-	while (hca_cmpxchg(&id->qp_busy, 0u, 1u))
+	own = own ? own : 1;
+	while ((is = hca_cmpxchg(&id->qp_busy, (uintptr_t)0, own))) {
+		if (is == own)
+			return false;
 		hca_relax(&turns);
+	}
+	return true;
 }
 
-static void unlock_qp(struct ib_cma_id *id)
+static void unlock_qp(struct ib_cma_id *id, bool locked)
 {
-	hca_store_release(&id->qp_busy, 0u);
+	if (locked)
+		hca_store_release(&id->qp_busy, (uintptr_t)0);
 }
 
 static int first_state(struct ib_cma_id *id, struct ib_qp *qp, int access)
@@ -89,33 +99,32 @@ static int make_ready(struct ib_cma_id *id)
 
 int ib_cma_qp_ready(struct ib_cma_id *id)
 {
+	bool locked = lock_qp(id);
 	int err = -EINVAL;
 
-	lock_qp(id);
 	if (id->ib.qp)
 		err = make_ready(id);
-	unlock_qp(id);
+	unlock_qp(id, locked);
 	return err;
 }
 
 void ib_cma_qp_error(struct ib_cma_id *id)
 {
 	struct ib_qp_attr at = { .qp_state = IB_QPS_ERR };
+	bool locked = lock_qp(id);
 
-	lock_qp(id);
 	if (id->ib.qp)
 		(void)ib_modify_qp(id->ib.qp, &at, IB_QP_STATE);
-	unlock_qp(id);
+	unlock_qp(id, locked);
 }
 
 void ib_cma_qp_destroy(struct ib_cma_id *id)
 {
-	struct ib_qp *qp;
+	bool locked = lock_qp(id);
+	struct ib_qp *qp = id->ib.qp;
 
-	lock_qp(id);
-	qp = id->ib.qp;
 	id->ib.qp = NULL;
-	unlock_qp(id);
+	unlock_qp(id, locked);
 	if (qp)
 		ib_destroy_qp(qp);
 }

@@ -20,7 +20,7 @@ struct srp_cm_listener {
 
 /* --- names --- */
 
-static int parse(const char *name, struct sockaddr_storage *out)
+static int parse_name(const char *name, struct sockaddr_storage *out)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
 	struct sockaddr_in *in = (struct sockaddr_in *)out;
@@ -51,6 +51,16 @@ static int parse(const char *name, struct sockaddr_storage *out)
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons((u16)port);
 	return 0;
+}
+
+static int parse(const char *name, struct sockaddr_storage *out)
+{
+	int err = parse_name(name, out);
+
+	if (err)
+		srp_log("%s: no name of a target: it must be an IP address and a port, 10.0.0.2:5555 or [fe80::1]:5555",
+			name);
+	return err;
 }
 
 int srp_name(struct ib_device *dev, u16 port, char *name)
@@ -90,6 +100,8 @@ static int own_addr(struct ib_device *dev, const struct sockaddr_storage *other,
 			memcpy(&((struct sockaddr_in6 *)out)->sin6_addr, &gid, 16);
 		return 0;
 	}
+	srp_log("the adapter has no address of IPv%d to connect from: give it one, or name the target by one of the other version",
+		other->ss_family == AF_INET ? 4 : 6);
 	return -EADDRNOTAVAIL;
 }
 
@@ -187,8 +199,10 @@ int srp_cm_listen(struct ib_device *dev, const char *name, srp_cm_handler fn, vo
 		goto free_listener;
 	}
 	err = rdma_bind_addr(l->id, (struct sockaddr *)&addr);
-	if (!err && l->id->device != dev)
+	if (!err && l->id->device != dev) {
+		srp_log("target %s: the address isn't its adapter's", name);
 		err = -EADDRNOTAVAIL;
+	}
 	if (!err)
 		err = rdma_listen(l->id, 0);
 	if (err)
