@@ -188,6 +188,7 @@ static void disconnected_in_its_own_disconnect(void **state)
 	assert_int_equal(ib_post_recv(client.id->qp, &wr, NULL), 0);
 	assert_true(ib_req_notify_cq(own, IB_CQ_NEXT_COMP) >= 0);
 	(void)rdma_disconnect(client.id); /* whose work is done by then */
+	assert_int_equal(rdma_disconnect(peers[0].id), 0);
 	let_pass(200 * MS);
 	assert_int_equal(flushes, 1);
 	expect_disconnected(&client);
