@@ -636,6 +636,9 @@ static void a_peer_is_killed(void **state)
 		CHECK(!prctl(PR_SET_PDEATHSIG, SIGKILL));
 		be_peer(port);
 	}
+	/* A listener isn't connected. */
+	assert_int_equal(rsend(l, buf, 1, 0), -1);
+	assert_int_equal(errno, ENOTCONN);
 	s = raccept(l, NULL, NULL);
 	assert_true(s >= 0);
 	assert_int_equal(rrecv(s, buf, 5, MSG_WAITALL), 5);
@@ -646,6 +649,35 @@ static void a_peer_is_killed(void **state)
 	assert_int_equal(rsend(s, buf, 1, 0), -1);
 	assert_int_equal(errno, EPIPE);
 	assert_true(events_now(s) & POLLHUP);
+	assert_int_equal(rclose(s), 0);
+	assert_int_equal(rclose(l), 0);
+}
+
+/* A program that never waits in a call of ours. */
+static void a_killed_peer_is_seen_without_waiting(void **state)
+{
+	uint16_t port;
+	int l = new_listener("127.0.0.1", &port), s;
+	time_t end = time(NULL) + 30;
+	char buf[8];
+	ssize_t got;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (!pid) {
+		CHECK(!prctl(PR_SET_PDEATHSIG, SIGKILL));
+		be_peer(port);
+	}
+	s = raccept(l, NULL, NULL);
+	assert_true(s >= 0);
+	assert_int_equal(rrecv(s, buf, 5, MSG_WAITALL), 5);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	do
+		got = rrecv(s, buf, 5, MSG_DONTWAIT);
+	while (got < 0 && errno == EAGAIN && time(NULL) < end);
+	assert_int_equal(got, 0);
 	assert_int_equal(rclose(s), 0);
 	assert_int_equal(rclose(l), 0);
 }
@@ -690,6 +722,7 @@ int main(void)
 		cmocka_unit_test(closed_under_a_thread),
 		cmocka_unit_test(datagrams),
 		cmocka_unit_test(a_peer_is_killed),
+		cmocka_unit_test(a_killed_peer_is_seen_without_waiting),
 		cmocka_unit_test(a_child_closes_its_parents_sockets),
 	};
 

@@ -13,6 +13,7 @@
 
 #define RESOLVE_MS 2000
 #define CLOSE_SECONDS 5 /* until what was sent has arrived, if the program didn't say */
+#define MOST_SECONDS 1000000 /* whatever it says */
 
 static const struct rs_options defaults = {
 	.sndbuf = 1 << 17,
@@ -205,6 +206,9 @@ bool rs_on_channel(struct rsock *rs)
 			take_request(rs, id, &hello);
 			continue;
 		}
+		/* Of a request that isn't answered yet: its ID is still on the listener's channel. */
+		if (id != rs->id)
+			continue;
 		err = on_event(rs, type, status, &hello);
 		if (err || type == RDMA_CM_EVENT_DISCONNECTED) {
 			/* What has come before that is read first. */
@@ -478,22 +482,33 @@ static bool is_done(const struct rsock *rs)
 	return rs->state == RS_OVER || (rs->state == RS_CONNECTED && rs_is_idle(rs));
 }
 
+/* A signal doesn't end it. */
+static void wait_out(struct rsock *rs, uint64_t deadline, bool (*ready)(const struct rsock *rs))
+{
+	while (rs_wait_until(rs, deadline, ready) == EINTR)
+		;
+}
+
 /* What was sent is in the peer's memory before this process may end. */
 static void say_goodbye(struct rsock *rs)
 {
-	uint64_t wait = rs->opt.linger.l_onoff ? (uint64_t)rs->opt.linger.l_linger : CLOSE_SECONDS;
+	int linger = RS_MIN(RS_MAX(rs->opt.linger.l_linger, 0), MOST_SECONDS);
+	int wait = rs->opt.linger.l_onoff ? linger : CLOSE_SECONDS;
+	uint64_t deadline = rs_now() + (uint64_t)wait * 1000000000u;
 
 	rs->closed = true;
 	rs_wake(rs);
 	if (rs->dgram && wait)
-		(void)rs_wait_until(rs, rs_now() + wait * 1000000000u, rs_dgram_is_idle);
+		wait_out(rs, deadline, rs_dgram_is_idle);
 	if (rs->state != RS_CONNECTED && rs->state != RS_ACCEPTING)
 		return;
 	rs->due_gone = true;
+	rs->write_shut = true;
 	rs->read_shut = true;
 	rs->read = rs->arrived;
+	rs_tell(rs);
 	if (wait)
-		(void)rs_wait_until(rs, rs_now() + wait * 1000000000u, is_done);
+		wait_out(rs, deadline, is_done);
 	rs_lose(rs, 0);
 }
 

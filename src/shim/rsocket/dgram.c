@@ -274,19 +274,21 @@ static int check_destination(struct rsock *rs, const struct sockaddr *to, sockle
 
 static int send_one(struct rsock *rs, const struct iovec *iov, size_t n, int flags, const struct sockaddr_in6 *dest)
 {
+	bool dontwait = rs->nonblocking || flags & MSG_DONTWAIT;
 	struct rs_peer *peer = NULL;
-	int err = rs_wait(rs, rs->nonblocking || flags & MSG_DONTWAIT, rs_dgram_can_send);
+	int err;
 
-	if (!err)
-		err = rs_peer_find(rs, dest, &peer);
+	/* Others may send while it is looked for. Each wait may end what is known of the peer: a look at it is the last thing before. */
+	do {
+		err = rs_wait(rs, dontwait, rs_dgram_can_send);
+		if (!err)
+			err = rs_peer_find(rs, dest, dontwait, &peer);
+		if (!err && rs->closed)
+			err = EBADF;
+	} while (!err && !rs_dgram_can_send(rs));
 	/* As with UDP, only a connected socket gets the error if there is no receiver. */
 	if (err == ECONNREFUSED || err == ETIMEDOUT)
 		return rs->dgram->connected && err == ECONNREFUSED ? err : 0;
-	/* Others may have sent while it was looked for. */
-	if (!err)
-		err = rs_wait(rs, rs->nonblocking || flags & MSG_DONTWAIT, rs_dgram_can_send);
-	if (!err && rs->closed)
-		err = EBADF;
 	return err ? err : post_send(rs->dgram, peer, iov, n);
 }
 

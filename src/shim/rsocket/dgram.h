@@ -53,9 +53,12 @@ void rs_peer_learn(struct rsock *rs, const struct rs_addresses *names, struct ib
 
 /**
  * rs_peer_find() - where is the address? The lock is let go while it is looked for.
+ * @dontwait: a place that was known, though long ago, will do
+ * @peer: until the lock is let go, or completions are taken
+ *
  * Return: 0; ECONNREFUSED: no socket has the address; ETIMEDOUT: its owner doesn't answer; other errors
  */
-int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, struct rs_peer **peer);
+int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, bool dontwait, struct rs_peer **peer);
 
 /** rs_peers_end() - the queue pair is gone */
 void rs_peers_end(struct rs_dgram *d);

@@ -185,7 +185,7 @@ static void name_source(struct rsock *rs, struct question *q, struct sockaddr_in
 	memcpy(&from->sin6_port, &port, sizeof(port));
 }
 
-int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, struct rs_peer **peer)
+int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, bool dontwait, struct rs_peer **peer)
 {
 	struct rs_addresses names = { .version = RS_DATAGRAM, .to = *to };
 	struct question q = { 0 };
@@ -193,7 +193,7 @@ int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, struct rs_peer
 	int err;
 
 	*peer = look_up(rs->dgram, to);
-	if (*peer && rs_now() - (*peer)->fresh < FRESH)
+	if (*peer && (dontwait || rs_now() - (*peer)->fresh < FRESH))
 		return 0;
 	pthread_mutex_unlock(&rs->lock);
 	err = begin_question(&q, &dest);
@@ -208,7 +208,8 @@ int rs_peer_find(struct rsock *rs, const struct sockaddr_in6 *to, struct rs_peer
 		*peer = add(rs->dgram, &names, ibv_create_ah(rs->dgram->pd, &q.answer.ah_attr), q.answer.qp_num);
 		err = *peer ? 0 : ENOMEM;
 	} else if (*peer && err == ETIMEDOUT) {
-		/* It is busy; where it was it will be. */
+		/* It is busy; where it was it will be. The next datagrams don't wait for it, too. */
+		(*peer)->fresh = rs_now();
 		err = 0;
 	}
 	end_question(&q);

@@ -240,8 +240,8 @@ size_t rs_room(const struct rsock *rs)
 
 bool rs_can_send(const struct rsock *rs)
 {
-	return rs->state == RS_OVER || rs->state == RS_IDLE || rs->gone || rs->write_shut ||
-	       (rs->state == RS_CONNECTED && rs_room(rs));
+	return rs->state == RS_OVER || rs->state == RS_IDLE || rs->state == RS_LISTENING || rs->gone ||
+	       rs->write_shut || (rs->state == RS_CONNECTED && rs_room(rs));
 }
 
 /* Where in a list of buffers */
@@ -299,8 +299,10 @@ static int send_some(struct rsock *rs, struct place *p)
 		imm = bytes;
 		err = rs_write(rs, is_inline ? small : NULL, bytes, peer_ring(rs) + rs->sent % rs->peer.ring,
 			       rs->peer.key, &imm);
-		if (err)
+		if (err) {
+			p->left += bytes;
 			return err;
+		}
 		rs->sent += bytes;
 		rs->sent_messages++;
 	}
@@ -309,6 +311,8 @@ static int send_some(struct rsock *rs, struct place *p)
 
 static int why_not_send(const struct rsock *rs)
 {
+	if (rs->closed)
+		return EBADF;
 	if (rs->write_shut || rs->gone)
 		return EPIPE;
 	if (rs->state == RS_OVER)
@@ -393,7 +397,8 @@ ssize_t rs_stream_recv(struct rsock *rs, const struct iovec *iov, size_t n, int 
 	do {
 		err = all ? rs_wait(rs, dontwait, rs_can_recv) : 0;
 		if (!err && rs->arrived == rs->read) {
-			err = all ? why_not_recv(rs) : 0;
+			/* A failure behind bytes that came is the next call's. */
+			err = all && p.left == all ? why_not_recv(rs) : 0;
 			break;
 		}
 		if (!err)

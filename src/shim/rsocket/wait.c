@@ -39,11 +39,9 @@ static void make_key(void)
 
 int rs_bell(void)
 {
-	/* A child's would ring for its parent. */
-	if (bell >= 0 && bell_life != rs_life) {
-		close(bell);
+	/* A child's would ring for its parent; the number may be another file's by now. */
+	if (bell_life != rs_life)
 		bell = -1;
-	}
 	if (bell >= 0)
 		return bell;
 	pthread_once(&bell_once, make_key);
@@ -162,7 +160,7 @@ static int sleep_on(struct rsock *rs, uint64_t deadline)
 		return ETIMEDOUT;
 	rs_watch(rs, &w);
 	pthread_mutex_unlock(&rs->lock);
-	n = poll(p, 3, deadline == UINT64_MAX ? -1 : (int)((deadline - now) / 1000000u) + 1);
+	n = poll(p, 3, deadline == UINT64_MAX ? -1 : (int)RS_MIN((deadline - now) / 1000000u + 1, (uint64_t)INT32_MAX));
 	err = n < 0 ? errno : 0;
 	pthread_mutex_lock(&rs->lock);
 	rs_unwatch(&w);

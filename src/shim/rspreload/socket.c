@@ -121,6 +121,7 @@ PRELOAD_EXPORT int preload_connect(int fd, const struct sockaddr *addr, socklen_
 	case EINPROGRESS:
 	case EALREADY:
 	case EISCONN:
+	case EINVAL: /* it listens, or that's no address */
 	case EINTR:
 	case EBADF:
 		return -1;

@@ -125,17 +125,22 @@ bool map_is_bound(int rs)
 	return bound;
 }
 
-/* The system delivers what a process wrote before it exited; an rsocket does so when it is closed. Only connections have anything. */
+/*
+ * The system delivers what a process wrote before it exited; an rsocket does so when it is closed. Only connections, and
+ * sockets of datagrams, have anything.
+ */
 __attribute__((destructor)) static void end(void)
 {
 	struct sockaddr_storage peer;
-	socklen_t len;
-	int fd, rs;
+	int fd, rs, type = 0;
+	socklen_t len, size;
 
 	for (fd = 0; fd <= highest; fd++) {
 		rs = rs_of(fd);
 		len = sizeof(peer);
-		if (rs < 0 || rgetpeername(rs, (struct sockaddr *)&peer, &len))
+		size = sizeof(type);
+		if (rs < 0 || rgetsockopt(rs, SOL_SOCKET, SO_TYPE, &type, &size) ||
+		    (type != SOCK_DGRAM && rgetpeername(rs, (struct sockaddr *)&peer, &len)))
 			continue;
 		rs = map_drop(fd);
 		if (rs >= 0)
