@@ -39,8 +39,14 @@ iser_daemon_is_ready() {
 	grep -q ISCSIADM /proc/net/unix && awk '{ exit $19 == 0 }' "/proc/$iscsid/stat"
 }
 
+# The daemon loses a signal that comes just before it waits for events.
+iser_daemon_ended() {
+	kill "$iscsid" 2>/dev/null || return 0
+	[ "$(awk '{ print $3 }' "/proc/$iscsid/stat" 2>/dev/null)" = Z ]
+}
+
 iser_initiator_end() {
-	kill "$iscsid"
+	until_true iser_daemon_ended || return 1
 	wait "$iscsid"
 	rm -r /etc/iscsi
 }
