@@ -135,6 +135,16 @@ static void disturb(void)
 
 static struct cm_id ids[IDS];
 
+/* All of them are in the list, from the first input on. */
+struct cm_id *cm_each(void)
+{
+	u32 i;
+
+	for (i = 0; i + 1 < IDS; i++)
+		ids[i].next = &ids[i + 1];
+	return ids;
+}
+
 static void address_of(struct cm_id *id)
 {
 	id->ib.ps = choose(4) ? RDMA_PS_TCP : RDMA_PS_UDP;
