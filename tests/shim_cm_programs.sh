@@ -245,10 +245,10 @@ if command -v qperf >/dev/null; then
 	children+=("$server")
 	until grep -q "$(printf ':%04X .* 0A ' "$port")" /proc/net/tcp /proc/net/tcp6 || ! kill -0 "$server"; do sleep 0.05; done
 	for t in rc_lat rc_bw rc_rdma_write_lat rc_rdma_read_lat rc_fetch_add_mr; do
-		out=$(timeout 60 "${run[@]}" qperf -lp "$port" -cm1 -t 1 127.0.0.1 "$t" 2>&1)
+		timeout 60 "${run[@]}" qperf -lp "$port" -cm1 -t 1 127.0.0.1 "$t" >client.out 2>&1
 		status=$?
-		[ "$status" -eq 0 ] && ! grep -q fail <<<"$out"
-		verdict "qperf -cm1 $t" $? "$out"
+		[ "$status" -eq 0 ] && ! grep -q fail client.out
+		verdict "qperf -cm1 $t" $? "status $status; $(tail -n 8 client.out server.out)"
 	done
 	kill "$server"
 	wait "$server" 2>/dev/null
