@@ -277,6 +277,46 @@ static void nothing_is_left_after_the_next_start(void **state)
 	assert_int_equal(tables(name, sizeof(name)), 0);
 }
 
+/* Somebody locks a leftover table, and is stopped for a while before it is removed. */
+static void is_slow_to_remove(int ready)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat net;
+	char name[PATH_MAX];
+	int fd;
+
+	CHECK(!stat("/proc/self/ns/net", &net));
+	snprintf(name, sizeof(name), "%s/ports.%llu", fabric, (unsigned long long)net.st_ino);
+	fd = open(name, O_RDWR | O_CREAT, 0600);
+	CHECK(fd >= 0 && !fcntl(fd, F_OFD_SETLK, &whole));
+	CHECK(write(ready, "", 1) == 1);
+	usleep(500000);
+	CHECK(!unlink(name));
+	_exit(0);
+}
+
+static void waits_for_the_remover(long unused)
+{
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	CHECK(!pipe(ready));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid)
+		is_slow_to_remove(ready[1]);
+	CHECK(read(ready[0], &byte, 1) == 1);
+	works(unused);
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+}
+
+static void a_table_that_is_removed_is_waited_for(void **state)
+{
+	(void)state;
+	in_child(waits_for_the_remover, 0);
+}
+
 static void port_is_taken(long port)
 {
 	struct rdma_event_channel *ch = rdma_create_event_channel();
@@ -362,6 +402,7 @@ int main(void)
 		cmocka_unit_test(an_entry_in_use_is_not_given_out),
 		cmocka_unit_test(a_bad_table_may_be_followed_by_a_good_one),
 		cmocka_unit_test(nothing_is_left_after_the_next_start),
+		cmocka_unit_test(a_table_that_is_removed_is_waited_for),
 		cmocka_unit_test(a_table_that_is_used_stays),
 		cmocka_unit_test(no_owner_dies_for_want_of_descriptors),
 	};

@@ -18,7 +18,6 @@
 #include "shim/hooks.h"
 
 #define LOCK_NS 4000000000ull
-#define OPEN_TRIES 100
 
 static int file = -1;
 static u64 birth; /* of the table that this process uses; 0: it has seen none yet */
@@ -109,13 +108,14 @@ static bool is_named(int dir, const char *name, int fd)
 	       st.st_dev == at.st_dev;
 }
 
-/* While somebody removes a leftover of that name, it is locked. Return: a descriptor, or a negative errno */
+/* While somebody removes a leftover of that name, it is locked: on a busy machine for long. Return: a descriptor, or a negative errno */
 static int open_named(int dir, const char *name)
 {
 	struct flock whole = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
-	int i, fd, err;
+	u64 end = hca_now_ns() + LOCK_NS;
+	int fd, err;
 
-	for (i = 0; i < OPEN_TRIES; i++) {
+	do {
 		fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 		if (fd < 0)
 			return -errno;
@@ -127,7 +127,7 @@ static int open_named(int dir, const char *name)
 			return err;
 		if (err)
 			pause_turn();
-	}
+	} while (hca_now_ns() < end);
 	return -EBUSY;
 }
 
