@@ -28,8 +28,9 @@ as_client() {
 	done
 }
 
-# pair "SERVER'S WORDS" "CLIENT'S WORDS" - both must succeed. A client with many connections whose first ones came before the server
-# listened ends both of them: then they begin again.
+# pair "SERVER'S WORDS" "CLIENT'S WORDS" - both must succeed. They begin again if a client with many connections, whose first ones came
+# before the server listened, ended both of them; or if libfabric's ofi_rxm took the flush of its own end for an error: on a busy machine
+# it does at times, after all has been transferred and compared.
 pair() {
 	local client status s c again
 	read -ra s <<<"$1"
@@ -44,7 +45,8 @@ pair() {
 		client=$?
 		wait "$server"
 		status=$?
-		if [ $again = 5 ] || [ "$client" -eq 0 ] || ! grep -q 'REJECTED, error: 8' client.out; then break; fi
+		if [ "$client" -eq 0 ] && [ "$status" -eq 0 ]; then break; fi
+		if [ $again = 5 ] || ! grep -qE 'REJECTED, error: 8|Work Request Flushed Error' client.out server.out; then break; fi
 	done
 	[ "$client" -eq 0 ] && [ "$status" -eq 0 ]
 	verdict "$1, $2" $? "client $client, server $status; $(tail -n 8 client.out server.out)"
