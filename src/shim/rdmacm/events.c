@@ -83,6 +83,7 @@ static void keep(struct cm_id *id, const struct hca_cm_msg *msg)
 	id->responder_resources = msg->initiator_depth;
 	id->initiator_depth = msg->responder_resources;
 	id->rnr_retry_count = msg->rnr_retry_count;
+	id->remote_ece = (struct ibv_ece){ .vendor_id = hca_cm_vendor_id(msg), .options = msg->attr_mod };
 }
 
 static void no_memory(void)

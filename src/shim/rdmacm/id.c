@@ -288,19 +288,25 @@ CM_EXPORT int rdma_set_option(struct rdma_cm_id *ib, int level, int optname, voi
 	return cm_result(err);
 }
 
+#define VENDOR_MAX 0xffffffu /* as much as a message has room for */
+
 CM_EXPORT int rdma_set_local_ece(struct rdma_cm_id *ib, struct ibv_ece *ece)
 {
-	if (!ib || !ece || ib->qp)
+	if (!ib || !ece || ib->qp || !ece->vendor_id || ece->vendor_id > VENDOR_MAX || ece->comp_mask)
 		return cm_fail(EINVAL);
+	pthread_mutex_lock(&cm_lock);
 	cm_id_of(ib)->ece = *ece;
+	pthread_mutex_unlock(&cm_lock);
 	return 0;
 }
 
-/* The port has no options that peers could agree on. */
+/* For queue pairs of the program's own: one of rdma_create_qp() has no options. */
 CM_EXPORT int rdma_get_remote_ece(struct rdma_cm_id *ib, struct ibv_ece *ece)
 {
 	if (!ib || !ece || ib->qp)
 		return cm_fail(EINVAL);
-	*ece = (struct ibv_ece){ 0 };
+	pthread_mutex_lock(&cm_lock);
+	*ece = cm_id_of(ib)->remote_ece;
+	pthread_mutex_unlock(&cm_lock);
 	return 0;
 }

@@ -251,6 +251,15 @@ static int find_queues(struct rdma_cm_id *ib, struct ibv_qp_init_attr_ex *attr)
 	return 0;
 }
 
+/* The device has no options that peers could agree on: those that the program set were for a queue pair of its own. */
+static void publish(struct cm_id *id, struct ibv_qp *qp)
+{
+	pthread_mutex_lock(&cm_lock);
+	id->ece = (struct ibv_ece){ 0 };
+	pthread_mutex_unlock(&cm_lock);
+	id->ib.qp = qp;
+}
+
 CM_EXPORT int rdma_create_qp_ex(struct rdma_cm_id *ib, struct ibv_qp_init_attr_ex *attr)
 {
 	struct ibv_qp *qp;
@@ -273,7 +282,7 @@ CM_EXPORT int rdma_create_qp_ex(struct rdma_cm_id *ib, struct ibv_qp_init_attr_e
 	if (err)
 		goto destroy_qp;
 	ib->pd = qp->pd ? qp->pd : ib->pd;
-	ib->qp = qp;
+	publish(cm_id_of(ib), qp);
 	return 0;
 destroy_qp:
 	ibv_destroy_qp(qp);

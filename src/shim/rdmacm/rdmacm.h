@@ -175,6 +175,7 @@ struct cm_peer {
  * @knocks: it is looked for a listener that may come back; @patience: until when, in ns, @param and @data: to send what
  * @gone: the peer's process ended, and that is to be told; @lost: it was
  * @failed: a queue pair couldn't be made ready, and the program knows; what the peer says of it isn't told
+ * @ece, @remote_ece: options for enhanced connection establishment: our next message's, and those of the peer's; vendor 0: none
  * @init, @init_pd: of a listener of rdma_create_ep(): what its connections' queue pairs are made with, or NULL
  */
 struct cm_id {
@@ -227,6 +228,7 @@ struct cm_id {
 	u8 sgid_index;
 	struct ibv_sa_path_rec path;
 	struct ibv_ece ece;
+	struct ibv_ece remote_ece;
 
 	u32 events;
 	u32 acked;
