@@ -595,6 +595,35 @@ static void many_connections_one_after_another(void **state)
 	pair_end(&p);
 }
 
+#define DEPARTURES 50 /* not so many that numbers of queue pairs come again while the manager remembers them */
+
+/* The peer leaves; the thread that is told so moves the queue pair, if there is one, and this one makes and destroys it. */
+static void a_queue_pair_is_made_while_the_peer_leaves(void **state)
+{
+	struct rdma_conn_param param = { .retry_count = 1 };
+	pthread_t thread;
+	struct pair p;
+	void *type;
+	int i;
+
+	(void)state;
+	pair_begin(&p, RDMA_PS_TCP, "127.0.0.1");
+	for (i = 0; i < DEPARTURES; i++) {
+		assert_int_equal(rdma_connect(p.id[0], &param), 0);
+		assert_int_equal(expect(p.ch[1], RDMA_CM_EVENT_CONNECT_REQUEST, &p.id[1]), 0);
+		assert_int_equal(pthread_create(&thread, NULL, get_one, p.ch[1]), 0);
+		end_id(p.id[0]);
+		make_qp(p.id[1]);
+		rdma_destroy_qp(p.id[1]);
+		assert_int_equal(pthread_join(thread, &type), 0);
+		assert_int_equal((intptr_t)type, RDMA_CM_EVENT_REJECTED);
+		assert_int_equal(rdma_destroy_id(p.id[1]), 0);
+		p.id[1] = NULL;
+		p.id[0] = resolved(p.ch[0], RDMA_PS_TCP, "127.0.0.1", rdma_get_src_port(p.listener));
+	}
+	pair_end(&p);
+}
+
 /* --- endpoints --- */
 
 static void *serve_one(void *arg)
@@ -692,6 +721,7 @@ int main(void)
 		cmocka_unit_test(options_are_for_queue_pairs_of_the_programs_own),
 		cmocka_unit_test(datagrams_find_their_queue_pair),
 		cmocka_unit_test(many_connections_one_after_another),
+		cmocka_unit_test(a_queue_pair_is_made_while_the_peer_leaves),
 		cmocka_unit_test(endpoints_wait_for_their_events),
 	};
 

@@ -386,7 +386,7 @@ static void open_active(struct cm_id *id, struct cm_event *e)
 	static const struct hca_cm_msg rej = { .reason = HCA_CM_REJ_CONSUMER };
 	int err;
 
-	if (!id->ib.qp)
+	if (!cm_qp_is(id))
 		return;
 	err = cm_qp_ready(id);
 	pthread_mutex_lock(&cm_lock);

@@ -50,6 +50,7 @@ struct cm_id *cm_id_new(struct cm_channel *ch, void *context, enum rdma_port_spa
 	id->ib.qp_type = type;
 	id->psn = hca_random_u32() & 0xffffff;
 	id->life = cm_life;
+	pthread_mutex_init(&id->qp_lock, NULL);
 	enter_list(id);
 	return id;
 }
@@ -57,6 +58,7 @@ struct cm_id *cm_id_new(struct cm_channel *ch, void *context, enum rdma_port_spa
 void cm_id_free(struct cm_id *id)
 {
 	leave_list(id);
+	pthread_mutex_destroy(&id->qp_lock);
 	free(id);
 }
 
@@ -142,6 +144,7 @@ void cm_id_end_unseen(struct cm_id *child)
 	pthread_mutex_unlock(&cm_lock);
 	if (cm)
 		hca_cm_destroy(cm);
+	pthread_mutex_destroy(&child->qp_lock);
 	free(child);
 }
 
@@ -191,6 +194,7 @@ CM_EXPORT int rdma_destroy_id(struct rdma_cm_id *ib)
 	if (id->sync)
 		cm_channel_free(cm_channel_of(ib->channel));
 	free(id->init);
+	pthread_mutex_destroy(&id->qp_lock);
 	free(id);
 	return 0;
 }
