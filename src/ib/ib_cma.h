@@ -56,9 +56,10 @@ enum ib_cma_slot {
 	IB_CMA_SLOTS,
 };
 
-/** struct ib_cma_msg - of a peer's message what is told, or needed later; @conn is as the event has it */
+/** struct ib_cma_msg - of a peer's message what is told, or needed later; @conn and @ece are as the event has them */
 struct ib_cma_msg {
 	struct rdma_conn_param conn;
+	struct rdma_ucm_ece ece;
 	u32 psn;
 	u8 mtu;
 	u8 data[HCA_CM_PRIVATE_MAX];
@@ -82,6 +83,7 @@ struct ib_cma_id {
 	uintptr_t qp_busy; /* atomic: hca_context() of a thread that modifies or destroys @ib.qp; or 0 */
 	u32 qp_num;
 	u32 psn; /* that we send from */
+	struct rdma_ucm_ece ece; /* for the peer */
 	bool srq;
 	u8 tos;
 	u8 responder_resources; /* of the connection */
