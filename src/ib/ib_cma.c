@@ -309,9 +309,9 @@ int rdma_create_qp(struct rdma_cm_id *ib, struct ib_pd *pd, struct ib_qp_init_at
 		ib_destroy_qp(qp);
 		return err;
 	}
-	ib->qp = qp;
 	id->qp_num = qp->qp_num;
 	id->srq = qp->srq;
+	ib_cma_qp_set(id, qp);
 	return 0;
 }
 

@@ -174,6 +174,12 @@ void ib_cma_port_give(struct ib_cma_id *id);
 /** ib_cma_qp_first() - RESET to INIT, of a queue pair for datagrams to RTS */
 int ib_cma_qp_first(struct ib_cma_id *id, struct ib_qp *qp);
 
+/** ib_cma_qp_set() - the ID has it from now on */
+void ib_cma_qp_set(struct ib_cma_id *id, struct ib_qp *qp);
+
+/** ib_cma_qp_is() - is there a queue pair? */
+bool ib_cma_qp_is(struct ib_cma_id *id);
+
 /** ib_cma_qp_ready() - INIT to RTS: the peer is known */
 int ib_cma_qp_ready(struct ib_cma_id *id);
 

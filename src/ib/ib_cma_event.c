@@ -447,7 +447,7 @@ static void open_active(struct ib_cma_id *id, struct rdma_cm_event *event)
 
 	event->param.conn = id->open.conn;
 	event->ece = id->open.ece;
-	if (!id->ib.qp)
+	if (!ib_cma_qp_is(id))
 		return;
 	err = ib_cma_qp_ready(id);
 	if (!err)
