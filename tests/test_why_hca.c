@@ -251,6 +251,78 @@ static void windows(void **state)
 	assert_int_equal(other.users, 0);
 }
 
+static struct hca_mw *shared_window;
+
+static void go_on(void *arg)
+{
+	struct hca_qp_attr any = { .en_sqd_async_notify = 0 };
+
+	(void)arg;
+	modify(a.qp, &any, HCA_QPS_RTS, 0);
+}
+
+static void destroy_window(void *arg)
+{
+	(void)arg;
+	hca_mw_destroy(shared_window);
+}
+
+/* One of type 1 goes while its bind has begun, and waits for those that use what it was bound to before. */
+static void window_destroyed_meanwhile(void **state)
+{
+	const struct hca_mr_attr at = {
+		.kind = HCA_MR_LINEAR, .access = RW | HCA_ACCESS_MW_BIND, .iova = BASE, .base = BASE, .length = BYTES
+	};
+	struct hca_qp_attr any = { .en_sqd_async_notify = 0 };
+	void (*const fns[])(void *) = { go_on, destroy_window };
+	void *const args[] = { NULL, NULL };
+	struct hca_wc wc = { .status = HCA_WC_SUCCESS };
+	struct hca_mr *r;
+	u64 seed;
+
+	(void)state;
+	assert_int_equal(hca_mr_create(&a.pd, &at, &r), 0);
+	for (seed = 1; seed <= 1000 && !why_said_one_of("not bound: it was destroyed meanwhile"); seed++) {
+		assert_int_equal(hca_mw_create(&a.hca, &a.pd, HCA_MW_TYPE_1, &shared_window), 0);
+		bind(shared_window, hca_mw_next_key(shared_window), r, HCA_ACCESS_REMOTE_READ);
+		ended(&a.scq, HCA_WC_SUCCESS, HCA_VENDOR_NONE);
+		modify(a.qp, &any, HCA_QPS_SQD, 0);
+		bind(shared_window, hca_mw_next_key(shared_window), r, HCA_ACCESS_REMOTE_READ);
+		assert_int_equal(test_run_threads(seed, 2, fns, args, NULL), 0);
+		assert_int_equal(hca_cq_ring_poll(&a.scq.ring, &wc, 1), 1);
+		if (wc.status)
+			connect_again();
+	}
+	assert_int_equal(wc.status, HCA_WC_MW_BIND_ERR);
+	assert_int_equal(hca_mr_destroy(r), 0);
+}
+
+/* A request that memory is missing for is refused for that, however much room there is. */
+static void no_memory_for_pages(void **state)
+{
+	const struct hca_mr_attr at = { .kind = HCA_MR_PAGES, .max_pages = 3, .invalid = true };
+	struct hca_qp_attr any = { .en_sqd_async_notify = 0 };
+	const u64 page = BASE;
+	struct hca_send_wr wr = { .wr_id = 8, .opcode = HCA_WR_REG_MR };
+	struct hca_mr *r;
+
+	(void)state;
+	assert_int_equal(hca_mr_create(&a.pd, &at, &r), 0);
+	wr.reg.mr = r;
+	wr.reg.to = (struct hca_mr_pages){ .key = r->key, .length = 64, .page_shift = 12, .pages = &page, .npages = 1 };
+	/* The list that it has serves a request that waits. */
+	modify(a.qp, &any, HCA_QPS_SQD, 0);
+	assert_int_equal(hca_post_send(a.qp, &wr), 0);
+	test_fail_at(1);
+	REFUSED(hca_post_send(a.qp, &wr), -ENOMEM, "not registered: no memory for a list of 3 pages");
+	assert_false(why_said_one_of("queue is full"));
+	test_fail_at(1);
+	REFUSED(hca_post_sends(a.qp, &wr, 1), -ENOMEM, "not registered: no memory for a list of 3 pages");
+	modify(a.qp, &any, HCA_QPS_RTS, 0);
+	ended(&a.scq, HCA_WC_SUCCESS, HCA_VENDOR_NONE);
+	assert_int_equal(hca_mr_destroy(r), 0);
+}
+
 /* A type 1 window is on no queue pair; and a window's key is for peers alone. */
 static void windows_used(void **state)
 {
@@ -416,14 +488,24 @@ static void datagrams(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RC(adapters),  RC(queues),
-		RC(groups),    RC(queue_pairs),
-		RC(changing),  RC(posting),
-		UD(paths),     RC(fast_regions),
-		RC(windows),   RC(windows_used),
-		RC(own_keys),  RC(own_memory),
-		RC(no_reads),  RC(peer_may_not_write),
-		RC(flushed),   UD(address_gone),
+		RC(adapters),
+		RC(queues),
+		RC(groups),
+		RC(queue_pairs),
+		RC(changing),
+		RC(posting),
+		UD(paths),
+		RC(fast_regions),
+		RC(windows),
+		RC(windows_used),
+		RC(window_destroyed_meanwhile),
+		RC(no_memory_for_pages),
+		RC(own_keys),
+		RC(own_memory),
+		RC(no_reads),
+		RC(peer_may_not_write),
+		RC(flushed),
+		UD(address_gone),
 		UD(datagrams),
 	};
 

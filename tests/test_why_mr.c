@@ -61,15 +61,56 @@ static void changed_twice(void **state)
 	end(r);
 }
 
+static struct hca_mr *shared;
+static int changed;
+
+static void change_shared(void *arg)
+{
+	struct hca_mr_attr at = { .kind = HCA_MR_LINEAR, .base = 0x1000, .length = 64 };
+
+	(void)arg;
+	changed = hca_mr_change(shared, &pd, &at);
+}
+
+static void destroy_shared(void *arg)
+{
+	(void)arg;
+	while (hca_mr_destroy(shared))
+		hca_pause();
+}
+
+/* While one thread changes it another one deregisters it: whoever comes too late is told. */
+static void changed_and_destroyed(void **state)
+{
+	void (*const fns[])(void *) = { change_shared, destroy_shared };
+	bool said = false;
+	u64 seed;
+
+	(void)state;
+	for (seed = 1; seed <= 1000 && !said; seed++) {
+		shared = make(&(struct hca_mr_attr){ .kind = HCA_MR_LINEAR, .base = 0x1000, .length = 64 });
+		(void)test_why_take();
+		/* The one that changes it has a reference of its own, as a caller has. */
+		assert_int_equal(test_run_threads(seed, 2, fns, (void *const[]){ NULL, NULL }, NULL), 0);
+		said = changed && why_said_one_of("not registered anew: it was deregistered meanwhile");
+	}
+	assert_true(said);
+}
+
 static void registering(void **state)
 {
 	u64 pages[] = { 0x1000, 0x2000, 0x3010 };
 	struct hca_mr *r = make_fast(4);
 	struct hca_mr_pages p = { .key = r->key, .iova = 0x1000, .length = 8, .page_shift = 12, .pages = pages };
+	struct hca_mr_pages waits;
 
 	(void)state;
 	REFUSED(hca_mr_register(r, &p), -EINVAL, "not registered: 0 pages, must be from 1 to 4; list them by");
 	p.npages = 2;
+	assert_int_equal(hca_mr_capture(r, &p, &waits), 0);
+	test_fail_at(1);
+	REFUSED(hca_mr_register(r, &p), -ENOMEM, "not registered: no memory for a list of 4 pages");
+	hca_mr_release(r, &waits);
 	p.page_shift = 3;
 	REFUSED(hca_mr_register(r, &p), -EINVAL, "page shift 3, must be from");
 	p.page_shift = 12;
@@ -143,7 +184,8 @@ static void binding(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		W(making), W(changing), W(changed_twice), W(registering), W(invalidating), W(binding),
+		W(making),	W(changing),	 W(changed_twice), W(changed_and_destroyed),
+		W(registering), W(invalidating), W(binding),
 	};
 
 	return cmocka_run_group_tests_name("why_mr", tests, NULL, NULL);

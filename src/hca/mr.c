@@ -208,6 +208,7 @@ int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr 
 {
 	hca_irqflags_t flags;
 	int err = check_attr(attr);
+	u32 key;
 
 	if (err)
 		return err;
@@ -220,6 +221,7 @@ int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr 
 		return err;
 	hca_quiesce_wait(r->quiesce);
 	hca_spin_lock(&r->lock, flags);
+	key = r->key;
 	if (r->state == HCA_MR_BUSY) {
 		hca_fetch_add(&pd->users, 1);
 		hca_fetch_add(&r->pd->users, (u32)-1);
@@ -231,7 +233,9 @@ int hca_mr_change(struct hca_mr *r, struct hca_pd *pd, const struct hca_mr_attr 
 	}
 	hca_spin_unlock(&r->lock, flags);
 	put(r);
-	return err;
+	return err ? hca_refuse(err, "memory region with key 0x%x not registered anew: it was deregistered meanwhile",
+				key) :
+		     0;
 }
 
 /* --- fast registration --- */
@@ -356,7 +360,9 @@ int hca_mr_capture(struct hca_mr *r, const struct hca_mr_pages *p, struct hca_mr
 		pages = hca_alloc((size_t)r->max_pages * sizeof(*pages), 0);
 	if (!pages) {
 		put(r);
-		return -ENOMEM;
+		return hca_refuse(-ENOMEM,
+				  "memory region with key 0x%x not registered: no memory for a list of %u pages",
+				  p->key, r->max_pages);
 	}
 	hca_memcpy(pages, p->pages, p->npages * sizeof(*pages));
 	out->pages = pages;

@@ -211,6 +211,12 @@ int hca_mw_check(const struct hca_send_wr *wr)
 	return 0;
 }
 
+static int refuse_bind(const struct hca_qp *qp, u32 key, const char *why)
+{
+	return hca_refuse(-EINVAL, "%s QP %u: memory window with key 0x%x not bound: %s", qp->hca->name, qp->qpn, key,
+			  why);
+}
+
 /* Make it ours to bind. If it was bound before, @old is set, and the wait for that is the caller's. */
 static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 {
@@ -239,9 +245,7 @@ static int begin(struct hca_mw *w, const struct hca_qp *qp, u32 key, bool *old)
 	if (*old)
 		take_down(w, HCA_MW_BUSY);
 	hca_spin_unlock(lock, flags);
-	return err == -EINVAL ? hca_refuse(err, "%s QP %u: memory window with key 0x%x not bound: %s", qp->hca->name,
-					   qp->qpn, key, why) :
-				err;
+	return err == -EINVAL ? refuse_bind(qp, key, why) : err;
 }
 
 /* It is ours, and no thread is inside with an old key of it. */
@@ -258,7 +262,7 @@ static int finish(struct hca_mw *w, struct hca_qp *qp, const struct hca_send_wr 
 	else
 		w->state = HCA_MW_FREE;
 	hca_spin_unlock(&w->hca->mw_lock, flags);
-	return err;
+	return err ? refuse_bind(qp, wr->bind.rkey, "it was destroyed meanwhile") : 0;
 }
 
 int hca_mw_bind(struct hca_qp *qp, const struct hca_send_wr *wr)

@@ -76,9 +76,12 @@ static HCA_COLD int refuse_inline(const struct hca_qp *qp, const struct hca_send
 	return refuse(qp, wr, site, -EINVAL, why);
 }
 
-/* The queue doesn't take it: its state, no room in it, or no memory for what the request names. */
-static HCA_COLD int refuse_now(const struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site, int err)
+/* The queue doesn't take it: its state, or no room in it; or it has been @said already what is wrong with it. */
+static HCA_COLD int refuse_now(const struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t site, int err,
+			       bool said)
 {
+	if (said)
+		return err;
 	if (err == -ENOMEM)
 		return refuse(qp, wr, site, err, "the send queue is full: more requests are posted than complete");
 	return refuse(qp, wr, site, err, "not in this state: move the queue pair to RTS before");
@@ -253,8 +256,8 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 	struct hca_eq *eq = qp->hca->eq;
 	struct hca_sq *sq = &qp->sq;
 	const struct hca_opcode *op;
+	bool may_carry, said = false;
 	hca_irqflags_t flags;
-	bool may_carry;
 	u64 len = 0;
 	int err;
 
@@ -277,12 +280,13 @@ int hca_post_send_at(struct hca_qp *qp, const struct hca_send_wr *wr, hca_site_t
 		err = -ENOMEM;
 	} else {
 		err = fill(hca_sq_entry(sq, sq->tail), wr, op, len, !hca_qp_is_plain(qp->type), site);
+		said = err;
 		if (!err)
 			sq->tail++;
 	}
 	if (hca_unlikely(err)) {
 		hca_spin_unlock(&qp->lock, flags);
-		return refuse_now(qp, wr, site, err);
+		return refuse_now(qp, wr, site, err, said);
 	}
 	run_or_hand_over(qp, may_carry, flags);
 posted:
@@ -328,7 +332,7 @@ static int fill_all(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 {
 	struct hca_eq *eq = qp->hca->eq;
-	bool may_carry = hca_may_carry();
+	bool may_carry = hca_may_carry(), said = false;
 	hca_irqflags_t flags;
 	int err;
 	u32 i;
@@ -342,12 +346,10 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 	else if (hca_unlikely(n > qp->sq.size - (qp->sq.tail - qp->sq.head)))
 		err = -ENOMEM;
 	else
-		err = fill_all(qp, wr, n);
+		said = (err = fill_all(qp, wr, n));
 	if (hca_unlikely(err)) {
-		bool said = err == -EINVAL && qp->state >= HCA_QPS_RTS; /* by the check of one of them */
-
 		hca_spin_unlock(&qp->lock, flags);
-		return said ? err : refuse_now(qp, wr, wr->site, err);
+		return refuse_now(qp, wr, wr->site, err, said);
 	}
 	run_or_hand_over(qp, may_carry, flags);
 	hca_eq_run(eq);

@@ -8,10 +8,12 @@
  */
 #include "internal.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STEP_LIMIT 20000000u
+#define STACK_BYTES ((size_t)512 << 10)
 #define IDLE_LIMIT 20000u /* decisions among threads that all turn without anything moving */
 
 struct test_ctx test_main = { .index = -1 };
@@ -466,11 +468,30 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/*
+ * One at a time they run: on one processor the baton goes from hand to hand without waking another one, which costs a guest
+ * dearly. Small stacks are kept by the C library for the next run.
+ */
+static void make_attr(pthread_attr_t *attr)
+{
+	cpu_set_t here;
+	int cpu = sched_getcpu();
+
+	pthread_attr_init(attr);
+	(void)pthread_attr_setstacksize(attr, STACK_BYTES);
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&here);
+	CPU_SET(cpu, &here);
+	(void)pthread_attr_setaffinity_np(attr, sizeof(here), &here);
+}
+
 int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *const args[], u64 *trace)
 {
 	static const u32 nervousness[] = { 0, 4, 8, 12, 14 };
 	static const u32 draining[] = { 0, 0, 1, 3 };
 	struct test_ctx *c = test_self();
+	pthread_attr_t attr;
 	bool bug;
 	u32 i;
 
@@ -491,12 +512,14 @@ int test_run_threads(u64 seed, u32 n, void (*const fns[])(void *arg), void *cons
 		sem_init(&c->baton, 0, 0);
 	}
 	test_scheduled = true;
+	make_attr(&attr);
 	for (i = 0; i <= n; i++) {
-		if (pthread_create(&run.ctx[i].thread, NULL, thread_main, &run.ctx[i])) {
+		if (pthread_create(&run.ctx[i].thread, &attr, thread_main, &run.ctx[i])) {
 			test_say("no thread for the schedule");
 			abort();
 		}
 	}
+	pthread_attr_destroy(&attr);
 	sem_post(&pick(NULL, TEST_BEGIN)->baton);
 	for (i = 0; i <= n; i++) {
 		pthread_join(run.ctx[i].thread, NULL);
