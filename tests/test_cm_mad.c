@@ -618,18 +618,12 @@ static void ports_have_service_ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(bytes_are_the_specifications),
-		T(fields_dont_overlap),
-		T(every_field_comes_back),
-		T(a_value_too_large_is_refused),
-		T(options_have_a_vendor_of_24_bits),
-		T(too_many_bytes_are_refused),
-		T(there_is_no_such_attribute),
-		T(another_header_is_refused),
-		T(reserved_bits_are_passed_over),
-		T(too_much_additional_information_is_refused),
-		T(ip_headers_are_the_annexs),
-		T(ports_have_service_ids),
+		T(bytes_are_the_specifications),     T(fields_dont_overlap),
+		T(every_field_comes_back),	     T(a_value_too_large_is_refused),
+		T(options_have_a_vendor_of_24_bits), T(too_many_bytes_are_refused),
+		T(there_is_no_such_attribute),	     T(another_header_is_refused),
+		T(reserved_bits_are_passed_over),    T(too_much_additional_information_is_refused),
+		T(ip_headers_are_the_annexs),	     T(ports_have_service_ids),
 	};
 
 	test_os_reset(1);

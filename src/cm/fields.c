@@ -9,8 +9,7 @@
 		.size = SIZE(member) \
 	}
 /* The vendor's ID, in the order of a wire; a REP has its bytes where three other fields leave room. */
-#define VENDOR(high, middle, low) \
-	F(high, 0, 8, vendor_id[0]), F(middle, 0, 8, vendor_id[1]), F(low, 0, 8, vendor_id[2])
+#define VENDOR(high, middle, low) F(high, 0, 8, vendor_id[0]), F(middle, 0, 8, vendor_id[1]), F(low, 0, 8, vendor_id[2])
 #define IDS F(0, 0, 32, local_comm_id), F(4, 0, 32, remote_comm_id)
 /* A path of a REQ, 44 bytes. */
 #define ROUTE(byte, path) \
