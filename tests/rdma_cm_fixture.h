@@ -27,6 +27,7 @@ struct conn {
 	int status[EVENTS];
 	struct rdma_conn_param param[EVENTS];
 	u8 data[EVENTS][256];
+	struct rdma_ucm_ece ece[EVENTS];
 	u32 events, seen;
 	bool gone; /* the library has destroyed it */
 };
@@ -99,6 +100,7 @@ static inline void note_event(struct conn *c, const struct rdma_cm_event *event)
 	c->told[i] = event->event;
 	c->status[i] = event->status;
 	c->param[i] = event->param.conn;
+	c->ece[i] = event->ece;
 	if (event->param.conn.private_data)
 		memcpy(c->data[i], event->param.conn.private_data, event->param.conn.private_data_len);
 }

@@ -21,6 +21,7 @@
 #define HEADER(id) \
 	[0] = 1, [1] = 0x07, [2] = 2, [3] = 0x03, [8] = 0x11, [9] = 0x22, [10] = 0x33, [11] = 0x44, [12] = 0x55, \
 	[13] = 0x66, [14] = 0x77, [15] = 0x88, [17] = (id)
+#define ATTR_MOD [20] = 0x0f, [21] = 0x1e, [22] = 0x2d, [23] = 0x3c
 #define TID 0x1122334455667788ull
 #define GID(first) \
 	{ \
@@ -47,6 +48,8 @@ static const struct vector vectors[] = {
 		"REQ",
 		{
 			.attr = HCA_CM_REQ,
+			.attr_mod = 0x0f1e2d3c,
+			.vendor_id = { 0xc1, 0xc2, 0xc3 },
 			.tid = TID,
 			.local_comm_id = 0xa1a2a3a4,
 			.service_id = 0x0000000001061f90,
@@ -98,8 +101,9 @@ static const struct vector vectors[] = {
 		},
 		92,
 		{
-			HEADER(0x10),
+			HEADER(0x10), ATTR_MOD,
 			B(0) = 0xa1, B(1) = 0xa2, B(2) = 0xa3, B(3) = 0xa4,
+			B(5) = 0xc1, B(6) = 0xc2, B(7) = 0xc3,
 			B(12) = 0x01, B(13) = 0x06, B(14) = 0x1f, B(15) = 0x90,
 			B(17) = 0x02, B(18) = 0xc9, B(19) = 0x03, B(21) = 0x0e, B(22) = 0x0b, B(23) = 0x72,
 			B(28) = 0x80, B(29) = 0x01,
@@ -141,6 +145,8 @@ static const struct vector vectors[] = {
 		{
 			IDS,
 			.attr = HCA_CM_REP,
+			.attr_mod = 0x0f1e2d3c,
+			.vendor_id = { 0xc1, 0xc2, 0xc3 },
 			.qkey = 0x01020304,
 			.qpn = 0xfedcba,
 			.eecn = 0x102030,
@@ -156,11 +162,11 @@ static const struct vector vectors[] = {
 		},
 		196,
 		{
-			HEADER(0x13), IDS_BYTES,
+			HEADER(0x13), ATTR_MOD, IDS_BYTES,
 			B(8) = 0x01, B(9) = 0x02, B(10) = 0x03, B(11) = 0x04,
-			B(12) = 0xfe, B(13) = 0xdc, B(14) = 0xba,
-			B(16) = 0x10, B(17) = 0x20, B(18) = 0x30,
-			B(22) = 0x01,
+			B(12) = 0xfe, B(13) = 0xdc, B(14) = 0xba, B(15) = 0xc1,
+			B(16) = 0x10, B(17) = 0x20, B(18) = 0x30, B(19) = 0xc2,
+			B(22) = 0x01, B(23) = 0xc3,
 			B(24) = 1, B(25) = 255, B(26) = 0x7d, /* 01111 10 1 */
 			B(27) = 0xb0, /* 101 1 0000 */
 			B(28) = 0x80, B(29) = 0x70, B(30) = 0x60, B(31) = 0x50, B(32) = 0x40, B(33) = 0x30, B(34) = 0x20, B(35) = 0x10,
@@ -376,6 +382,7 @@ static void every_field_comes_back(void **state)
 			fill(&msg, f);
 			msg.attr = (u16)attr;
 			msg.tid = (u64)hca_random_u32() << 32;
+			msg.attr_mod = hca_random_u32();
 			msg.ari = ari;
 			msg.ari_len = (u8)(f->ari_len_width ? hca_random_u32() % (HCA_CM_ARI_MAX + 1) : 0);
 			msg.private_data = data;
@@ -414,6 +421,21 @@ static void a_value_too_large_is_refused(void **state)
 			assert_int_equal(hca_cm_encode(&msg, out), -EINVAL);
 		}
 	}
+}
+
+static void options_have_a_vendor_of_24_bits(void **state)
+{
+	struct hca_cm_msg msg = { .attr = HCA_CM_REQ };
+
+	(void)state;
+	assert_int_equal(hca_cm_vendor_id(&msg), 0);
+	assert_int_equal(hca_cm_set_ece(&msg, 0x1000000, 5), -EINVAL);
+	assert_int_equal(hca_cm_vendor_id(&msg), 0);
+	assert_int_equal(msg.attr_mod, 0);
+	assert_int_equal(hca_cm_set_ece(&msg, 0xfedcba, 0x80000001), 0);
+	assert_int_equal(hca_cm_vendor_id(&msg), 0xfedcba);
+	assert_int_equal(msg.vendor_id[0], 0xfe);
+	assert_int_equal(msg.attr_mod, 0x80000001);
 }
 
 static void too_many_bytes_are_refused(void **state)
@@ -596,17 +618,12 @@ static void ports_have_service_ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(bytes_are_the_specifications),
-		T(fields_dont_overlap),
-		T(every_field_comes_back),
-		T(a_value_too_large_is_refused),
-		T(too_many_bytes_are_refused),
-		T(there_is_no_such_attribute),
-		T(another_header_is_refused),
-		T(reserved_bits_are_passed_over),
-		T(too_much_additional_information_is_refused),
-		T(ip_headers_are_the_annexs),
-		T(ports_have_service_ids),
+		T(bytes_are_the_specifications),     T(fields_dont_overlap),
+		T(every_field_comes_back),	     T(a_value_too_large_is_refused),
+		T(options_have_a_vendor_of_24_bits), T(too_many_bytes_are_refused),
+		T(there_is_no_such_attribute),	     T(another_header_is_refused),
+		T(reserved_bits_are_passed_over),    T(too_much_additional_information_is_refused),
+		T(ip_headers_are_the_annexs),	     T(ports_have_service_ids),
 	};
 
 	test_os_reset(1);

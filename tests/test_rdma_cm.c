@@ -391,6 +391,67 @@ static void queue_pair_refuses(void **state)
 	close_all();
 }
 
+/* --- options of vendors --- */
+
+static void is_ece(const struct rdma_ucm_ece *ece, u32 vendor_id, u32 attr_mod)
+{
+	assert_int_equal(ece->vendor_id, vendor_id);
+	assert_int_equal(ece->attr_mod, attr_mod);
+}
+
+/* With the queue pair of rdma_create_qp(), and with one of the ULP's own. */
+static void options_go_both_ways(void **state)
+{
+	struct rdma_ucm_ece ours = { .vendor_id = 0x0002c9, .attr_mod = 0x80000001 };
+	struct rdma_ucm_ece theirs = { .vendor_id = 0xfedcba, .attr_mod = 0x12345678 };
+	u32 own;
+
+	(void)state;
+	for (own = 0; own < 2; own++) {
+		open_all();
+		listen_to("10.0.0.2", 0);
+		ulp.quiet = ulp.wait = true;
+		begin(&client, "10.0.0.2", PORT);
+		client.e = &a;
+		if (!own)
+			make_qp(&client);
+		ulp.param.qp_num = ulp.accept.qp_num = 77;
+		assert_int_equal(rdma_resolve_route(client.id, 100), 0);
+		let_pass(MS);
+		assert_int_equal(rdma_connect_ece(client.id, &ulp.param, &ours), 0);
+		let_pass(MS);
+		make_qp(&peers[0]);
+		is_ece(&peers[0].ece[0], 0x0002c9, 0x80000001);
+		assert_int_equal(rdma_accept_ece(peers[0].id, &ulp.accept, &theirs), 0);
+		let_pass(MS);
+		expect_resolved(&client);
+		expect(&client, own ? RDMA_CM_EVENT_CONNECT_RESPONSE : RDMA_CM_EVENT_ESTABLISHED, 0);
+		is_ece(&client.ece[1], 0, 0);
+		is_ece(&client.ece[2], 0xfedcba, 0x12345678);
+		destroy(&client);
+		let_pass(200 * MS);
+		destroy(&peers[0]);
+		destroy(&listener);
+		close_all();
+	}
+}
+
+static void no_options(void **state)
+{
+	(void)state;
+	open_all();
+	listen_to("10.0.0.2", 0);
+	begin(&client, "10.0.0.2", PORT);
+	expect_connected(&client, &peers[0]);
+	is_ece(&peers[0].ece[0], 0, 0);
+	is_ece(&client.ece[2], 0, 0);
+	destroy(&client);
+	let_pass(200 * MS);
+	destroy(&peers[0]);
+	destroy(&listener);
+	close_all();
+}
+
 /* --- datagrams --- */
 
 static struct rdma_ud_param ud;
@@ -547,6 +608,8 @@ int main(void)
 		T(other_port_spaces),
 		T(bad_calls),
 		T(queue_pair_refuses),
+		T(options_go_both_ways),
+		T(no_options),
 		T(datagrams),
 		T(words),
 	};

@@ -463,6 +463,87 @@ static void queue_pairs_of_the_programs_own(void **state)
 	pair_end(&p);
 }
 
+/* Return: the errno of an attempt to set it. */
+static int set_ece(struct rdma_cm_id *id, uint32_t vendor, uint32_t options)
+{
+	struct ibv_ece ece = { .vendor_id = vendor, .options = options };
+
+	return rdma_set_local_ece(id, &ece) ? errno : 0;
+}
+
+static void expect_ece(struct rdma_cm_id *id, uint32_t vendor, uint32_t options)
+{
+	struct ibv_ece ece = { .vendor_id = 1, .options = 1, .comp_mask = 1 };
+
+	assert_int_equal(rdma_get_remote_ece(id, &ece), 0);
+	assert_int_equal(ece.vendor_id, vendor);
+	assert_int_equal(ece.options, options);
+	assert_int_equal(ece.comp_mask, 0);
+}
+
+/* A connection of queue pairs that the library knows by their numbers only; the manager remembers these for a while. */
+static void connect_foreign(struct pair *p, uint32_t vendor, uint32_t options)
+{
+	static uint32_t qp_num = 0x800000;
+	struct rdma_conn_param param = { .qp_num = qp_num++, .retry_count = 7, .rnr_retry_count = 7 };
+
+	rdma_destroy_qp(p->id[0]);
+	if (vendor)
+		assert_int_equal(set_ece(p->id[0], vendor, options), 0);
+	expect_ece(p->id[0], 0, 0);
+	assert_int_equal(rdma_connect(p->id[0], &param), 0);
+	assert_int_equal(expect(p->ch[1], RDMA_CM_EVENT_CONNECT_REQUEST, &p->id[1]), 0);
+	expect_ece(p->id[1], vendor, vendor ? options : 0);
+	if (vendor)
+		assert_int_equal(set_ece(p->id[1], vendor ^ 0xffffff, ~options), 0);
+	param.qp_num = qp_num++;
+	assert_int_equal(rdma_accept(p->id[1], &param), 0);
+	assert_int_equal(expect(p->ch[0], RDMA_CM_EVENT_CONNECT_RESPONSE, NULL), 0);
+	expect_ece(p->id[0], vendor ? vendor ^ 0xffffff : 0, vendor ? ~options : 0);
+	assert_int_equal(rdma_establish(p->id[0]), 0);
+	assert_int_equal(expect(p->ch[1], RDMA_CM_EVENT_ESTABLISHED, NULL), 0);
+}
+
+static void options_go_both_ways(void **state)
+{
+	static const uint32_t vendors[] = { 0, 1, 0x0002c9, 0xfffffe };
+	struct pair p;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+		pair_begin(&p, RDMA_PS_TCP, "127.0.0.1");
+		connect_foreign(&p, vendors[i], 0x80402010);
+		pair_end(&p);
+	}
+}
+
+static void options_are_for_queue_pairs_of_the_programs_own(void **state)
+{
+	struct ibv_ece ece = { .vendor_id = 5, .comp_mask = 1 };
+	struct pair p;
+
+	(void)state;
+	pair_begin(&p, RDMA_PS_TCP, "127.0.0.1");
+	assert_int_equal(set_ece(p.id[0], 5, 6), EINVAL);
+	assert_int_equal(rdma_get_remote_ece(p.id[0], &ece), -1);
+	assert_int_equal(errno, EINVAL);
+	rdma_destroy_qp(p.id[0]);
+	assert_int_equal(set_ece(p.id[0], 0, 6), EINVAL);
+	assert_int_equal(set_ece(p.id[0], 0x1000000, 6), EINVAL);
+	assert_int_equal(rdma_set_local_ece(p.id[0], &ece), -1);
+	assert_int_equal(rdma_set_local_ece(p.id[0], NULL), -1);
+	assert_int_equal(rdma_set_local_ece(NULL, &ece), -1);
+	assert_int_equal(rdma_get_remote_ece(p.id[0], NULL), -1);
+	/* A queue pair of the library's takes the place of the program's own, and has no options. */
+	assert_int_equal(set_ece(p.id[0], 5, 6), 0);
+	make_qp(p.id[0]);
+	pair_connect(&p);
+	rdma_destroy_qp(p.id[1]);
+	expect_ece(p.id[1], 0, 0);
+	pair_end(&p);
+}
+
 static void datagrams_find_their_queue_pair(void **state)
 {
 	struct rdma_conn_param param = { .private_data = "who", .private_data_len = 3 };
@@ -511,6 +592,35 @@ static void many_connections_one_after_another(void **state)
 		p.id[0] = resolved(p.ch[0], RDMA_PS_TCP, "127.0.0.1", rdma_get_src_port(p.listener));
 	}
 	p.id[0] = p.id[1] = NULL;
+	pair_end(&p);
+}
+
+#define DEPARTURES 50 /* not so many that numbers of queue pairs come again while the manager remembers them */
+
+/* The peer leaves; the thread that is told so moves the queue pair, if there is one, and this one makes and destroys it. */
+static void a_queue_pair_is_made_while_the_peer_leaves(void **state)
+{
+	struct rdma_conn_param param = { .retry_count = 1 };
+	pthread_t thread;
+	struct pair p;
+	void *type;
+	int i;
+
+	(void)state;
+	pair_begin(&p, RDMA_PS_TCP, "127.0.0.1");
+	for (i = 0; i < DEPARTURES; i++) {
+		assert_int_equal(rdma_connect(p.id[0], &param), 0);
+		assert_int_equal(expect(p.ch[1], RDMA_CM_EVENT_CONNECT_REQUEST, &p.id[1]), 0);
+		assert_int_equal(pthread_create(&thread, NULL, get_one, p.ch[1]), 0);
+		end_id(p.id[0]);
+		make_qp(p.id[1]);
+		rdma_destroy_qp(p.id[1]);
+		assert_int_equal(pthread_join(thread, &type), 0);
+		assert_int_equal((intptr_t)type, RDMA_CM_EVENT_REJECTED);
+		assert_int_equal(rdma_destroy_id(p.id[1]), 0);
+		p.id[1] = NULL;
+		p.id[0] = resolved(p.ch[0], RDMA_PS_TCP, "127.0.0.1", rdma_get_src_port(p.listener));
+	}
 	pair_end(&p);
 }
 
@@ -607,8 +717,11 @@ int main(void)
 		cmocka_unit_test(a_listener_ends_with_requests),
 		cmocka_unit_test(accept_after_the_peer_left),
 		cmocka_unit_test(queue_pairs_of_the_programs_own),
+		cmocka_unit_test(options_go_both_ways),
+		cmocka_unit_test(options_are_for_queue_pairs_of_the_programs_own),
 		cmocka_unit_test(datagrams_find_their_queue_pair),
 		cmocka_unit_test(many_connections_one_after_another),
+		cmocka_unit_test(a_queue_pair_is_made_while_the_peer_leaves),
 		cmocka_unit_test(endpoints_wait_for_their_events),
 	};
 

@@ -4,6 +4,7 @@
 
 #include <netinet/tcp.h>
 #include <rdma/rsocket.h>
+#include <sys/time.h>
 
 /* Peers are forked from a process that has threads by then. */
 const char *__tsan_default_options(void);
@@ -13,6 +14,8 @@ const char *__tsan_default_options(void)
 }
 
 #define HANG_MS 60000 /* longer than anything takes */
+#define SIGNALS 20
+#define RETURNS 200 /* of a peer that goes */
 
 /* --- connections --- */
 
@@ -555,6 +558,74 @@ static void closed_under_a_thread(void **state)
 
 /* --- datagrams --- */
 
+static int signals, closed; /* atomic */
+
+static void count_signal(int unused)
+{
+	(void)unused;
+	__atomic_fetch_add(&signals, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Signals come to this thread alone. */
+static void *close_under_signals(void *arg)
+{
+	sigset_t set;
+	intptr_t result;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	result = rclose(*(int *)arg);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	__atomic_store_n(&closed, 1, __ATOMIC_SEQ_CST);
+	return (void *)result;
+}
+
+static void send_signals(suseconds_t every)
+{
+	const struct itimerval timer = { .it_interval.tv_usec = every, .it_value.tv_usec = every };
+
+	assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+/* What is closed waits for its peer, which hasn't seen yet that it was accepted. */
+static void signals_dont_cut_a_close_short(void **state)
+{
+	const struct sigaction count = { .sa_handler = count_signal };
+	const struct linger linger = { .l_onoff = 1, .l_linger = 1000 };
+	uint16_t port;
+	int l = new_listener("127.0.0.1", &port), s[2];
+	sigset_t set, old;
+	pthread_t t;
+	void *result;
+	char c;
+
+	(void)state;
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, &old), 0);
+	assert_int_equal(sigaction(SIGALRM, &count, NULL), 0);
+	s[0] = begin_connect("127.0.0.1", port);
+	s[1] = raccept(l, NULL, NULL);
+	assert_true(s[1] >= 0);
+	assert_int_equal(rsetsockopt(s[1], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	send_signals(1000);
+	assert_int_equal(pthread_create(&t, NULL, close_under_signals, &s[1]), 0);
+	while (__atomic_load_n(&signals, __ATOMIC_SEQ_CST) < SIGNALS && !__atomic_load_n(&closed, __ATOMIC_SEQ_CST))
+		sched_yield();
+	assert_false(__atomic_load_n(&closed, __ATOMIC_SEQ_CST));
+	assert_true(wait_for_events(s[0], POLLIN) & POLLIN);
+	assert_int_equal(last_error(s[0]), 0);
+	assert_int_equal(rrecv(s[0], &c, 1, 0), 0);
+	assert_int_equal(pthread_join(t, &result), 0);
+	assert_null(result);
+	send_signals(0);
+	assert_true(signal(SIGALRM, SIG_IGN) != SIG_ERR);
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
+	assert_int_equal(rclose(s[0]), 0);
+	assert_int_equal(rclose(l), 0);
+}
+
 static void *echo(void *arg)
 {
 	struct sockaddr_storage from;
@@ -606,6 +677,66 @@ static void datagrams(void **state)
 	(void)state;
 	datagrams_of("127.0.0.1");
 	datagrams_of("::1");
+}
+
+/* A peer that comes and goes, with the same address and another queue pair each time. */
+struct guest {
+	struct sockaddr_in own, host;
+	int gone; /* atomic */
+};
+
+static int new_datagrams(const struct sockaddr_in *own)
+{
+	int s = rsocket(AF_INET, SOCK_DGRAM, 0), depth = 4;
+
+	if (s < 0 || rsetsockopt(s, SOL_RDMA, RDMA_SQSIZE, &depth, sizeof(depth)) ||
+	    rsetsockopt(s, SOL_RDMA, RDMA_RQSIZE, &depth, sizeof(depth)) ||
+	    rbind(s, (const struct sockaddr *)own, sizeof(*own)))
+		return -1;
+	return s;
+}
+
+static void *come_and_go(void *arg)
+{
+	struct guest *g = arg;
+	const char *failed = NULL;
+	int i, s;
+
+	for (i = 0; i < RETURNS && !failed; i++) {
+		s = new_datagrams(&g->own);
+		if (s < 0)
+			failed = "no socket";
+		else if (rsendto(s, "back", 4, 0, (struct sockaddr *)&g->host, sizeof(g->host)) != 4)
+			failed = "rsendto";
+		if (s >= 0 && rclose(s))
+			failed = "rclose";
+	}
+	__atomic_store_n(&g->gone, 1, __ATOMIC_SEQ_CST);
+	return (void *)failed;
+}
+
+static void a_peer_goes_while_it_is_sent_to(void **state)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct guest g = { .own = any, .host = any };
+	int s = new_datagrams(&any), first = new_datagrams(&any);
+	pthread_t t;
+	void *failed;
+
+	(void)state;
+	assert_true(s >= 0 && first >= 0);
+	g.host.sin_port = htons(port_of(s));
+	g.own.sin_port = htons(port_of(first));
+	assert_int_equal(rclose(first), 0);
+	/* What comes from there is looked at, and thrown away. */
+	assert_int_equal(rconnect(s, (struct sockaddr *)&g.own, sizeof(g.own)), 0);
+	assert_int_equal(rshutdown(s, SHUT_RD), 0);
+	assert_int_equal(pthread_create(&t, NULL, come_and_go, &g), 0);
+	while (!__atomic_load_n(&g.gone, __ATOMIC_SEQ_CST))
+		assert_true(rsend(s, "x", 1, MSG_DONTWAIT) == 1 || errno == EAGAIN || errno == ECONNREFUSED);
+	assert_int_equal(pthread_join(t, &failed), 0);
+	assert_null(failed);
+	assert_int_equal(rclose(s), 0);
 }
 
 /* --- another process --- */
@@ -720,7 +851,9 @@ int main(void)
 		cmocka_unit_test(both_ways_at_once),
 		cmocka_unit_test(sockets_among_other_descriptors),
 		cmocka_unit_test(closed_under_a_thread),
+		cmocka_unit_test(signals_dont_cut_a_close_short),
 		cmocka_unit_test(datagrams),
+		cmocka_unit_test(a_peer_goes_while_it_is_sent_to),
 		cmocka_unit_test(a_peer_is_killed),
 		cmocka_unit_test(a_killed_peer_is_seen_without_waiting),
 		cmocka_unit_test(a_child_closes_its_parents_sockets),

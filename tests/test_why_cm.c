@@ -69,6 +69,7 @@ static void bound(void **state)
 static void connected(void **state)
 {
 	struct rdma_conn_param p = { .private_data_len = 0 };
+	struct rdma_ucm_ece ece = { .vendor_id = 0x1000000 };
 	static const u8 data[150];
 
 	(void)state;
@@ -84,6 +85,9 @@ static void connected(void **state)
 	REFUSED(rdma_resolve_addr(client.id, NULL, ip("10.0.0.2", PORT), 1), -EINVAL, "an address is resolved once");
 	REFUSED(rdma_create_qp(client.id, a.pd, &(struct ib_qp_init_attr){ 0 }), -EINVAL,
 		"it has a queue pair already");
+	REFUSED(rdma_accept_ece(peers[0].id, &ulp.accept, &ece), -EINVAL,
+		"rdma_accept_ece: vendor_id 0x1000000, must have 24 bits");
+	REFUSED(rdma_connect_ece(client.id, &p, &ece), -EINVAL, "rdma_connect_ece: vendor_id 0x1000000");
 	accept_it(&peers[0]);
 	let_pass(MS);
 	REFUSED(rdma_reject(peers[0].id, NULL, 0, IB_CM_REJ_CONSUMER_DEFINED), -EINVAL,

@@ -240,6 +240,59 @@ static void *comes_and_goes(void *arg)
 	return NULL;
 }
 
+/* A request that is answered later, and whose peer leaves before. */
+static struct rdma_cm_id *late;
+static struct hca_completion asked, left;
+
+static int on_late(struct rdma_cm_id *id, struct rdma_cm_event *event)
+{
+	if (event->event == RDMA_CM_EVENT_CONNECT_REQUEST) {
+		late = id;
+		hca_complete(&asked);
+	} else if (event->event == RDMA_CM_EVENT_REJECTED) {
+		hca_complete(&left);
+	}
+	return 0;
+}
+
+static int on_leaving(struct rdma_cm_id *id, struct rdma_cm_event *event)
+{
+	struct rdma_conn_param p = { .retry_count = 7 };
+
+	if (event->event == RDMA_CM_EVENT_ADDR_RESOLVED) {
+		CHECK(!make_qp(id));
+		CHECK(!rdma_resolve_route(id, 1000));
+	} else if (event->event == RDMA_CM_EVENT_ROUTE_RESOLVED) {
+		CHECK(!rdma_connect_locked(id, &p));
+	}
+	return 0;
+}
+
+/* The worker that tells of the end looks for the queue pair that is just being made. */
+static void peers_that_leave(struct rdma_cm_id *listener)
+{
+	struct sockaddr_in src = ip(1, 0), dst = ip(2, PORT);
+	struct rdma_cm_id *id;
+	u32 i;
+
+	listener->event_handler = on_late;
+	for (i = 0; i < CONNECTIONS; i++) {
+		hca_completion_init(&asked);
+		hca_completion_init(&left);
+		id = create(on_leaving, NULL);
+		CHECK(!rdma_resolve_addr(id, (struct sockaddr *)&src, (struct sockaddr *)&dst, 1000));
+		(void)hca_wait(&asked, ~0ull);
+		rdma_destroy_qp(id);
+		rdma_destroy_id(id);
+		CHECK(!make_qp(late));
+		(void)hca_wait(&left, ~0ull);
+		rdma_destroy_qp(late);
+		rdma_destroy_id(late);
+		hca_completion_destroy(&asked);
+		hca_completion_destroy(&left);
+	}
+}
+
 static void connections_of_many_threads(void **state)
 {
 	void *(*const fns[])(void *) = { listens, comes_and_goes };
@@ -267,6 +320,7 @@ static void connections_of_many_threads(void **state)
 		pthread_join(other[i], NULL);
 	while (hca_load(&passive))
 		hca_relax(&turns);
+	peers_that_leave(listener);
 	rdma_destroy_id(listener);
 	assert_int_equal(opened + refused, THREADS * CONNECTIONS);
 	assert_in_range(refused, THREADS * (CONNECTIONS / 11), THREADS * CONNECTIONS / 2);

@@ -182,9 +182,16 @@ struct rdma_ud_param {
 	u32 qkey;
 };
 
+/** struct rdma_ucm_ece - options for enhanced connection establishment (ECE); @vendor_id: whose they are, 24 bits; 0: no options */
+struct rdma_ucm_ece {
+	u32 vendor_id;
+	u32 attr_mod;
+};
+
 /**
  * struct rdma_cm_event - @status: 0, or a negative errno; for RDMA_CM_EVENT_REJECTED a reason; for RDMA_CM_EVENT_UNREACHABLE of datagrams also the
  *	status in the peer's answer (IBTA 12.11.1.2)
+ * @ece: the peer's, for RDMA_CM_EVENT_CONNECT_REQUEST, RDMA_CM_EVENT_CONNECT_RESPONSE and the connecting side's RDMA_CM_EVENT_ESTABLISHED
  */
 struct rdma_cm_event {
 	enum rdma_cm_event_type event;
@@ -193,6 +200,7 @@ struct rdma_cm_event {
 		struct rdma_conn_param conn;
 		struct rdma_ud_param ud;
 	} param;
+	struct rdma_ucm_ece ece;
 };
 
 struct rdma_cm_id;
@@ -278,6 +286,12 @@ void rdma_destroy_qp(struct rdma_cm_id *id);
 int rdma_connect(struct rdma_cm_id *id, struct rdma_conn_param *conn_param);
 /** rdma_connect_locked() - the same, in a handler of the ID */
 int rdma_connect_locked(struct rdma_cm_id *id, struct rdma_conn_param *conn_param);
+/**
+ * rdma_connect_ece() - rdma_connect(), with options for the peer; the library only carries them
+ *
+ * Return: as rdma_connect(); -EINVAL: a vendor's ID of more than 24 bits.
+ */
+int rdma_connect_ece(struct rdma_cm_id *id, struct rdma_conn_param *conn_param, struct rdma_ucm_ece *ece);
 
 /**
  * rdma_listen() - accept requests, which become events
@@ -291,6 +305,8 @@ int rdma_listen(struct rdma_cm_id *id, int backlog);
 
 /** rdma_accept() - accept a request. Return: 0; -EINVAL: there is no request; or the error of ib_modify_qp(); then the request is rejected. */
 int rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *conn_param);
+/** rdma_accept_ece() - rdma_accept(), with options for the peer. Return: as rdma_accept(); -EINVAL: a vendor's ID of more than 24 bits; then the request still waits. */
+int rdma_accept_ece(struct rdma_cm_id *id, struct rdma_conn_param *conn_param, struct rdma_ucm_ece *ece);
 
 /** rdma_notify() - the queue pair got IB_EVENT_COMM_EST: the connection is established. Return: 0; -EINVAL. */
 int rdma_notify(struct rdma_cm_id *id, enum ib_event_type event);

@@ -8,6 +8,8 @@
 		.bit = (byte)*8 + (first), .width = (bits), .at = offsetof(struct hca_cm_msg, member), \
 		.size = SIZE(member) \
 	}
+/* The vendor's ID, in the order of a wire; a REP has its bytes where three other fields leave room. */
+#define VENDOR(high, middle, low) F(high, 0, 8, vendor_id[0]), F(middle, 0, 8, vendor_id[1]), F(low, 0, 8, vendor_id[2])
 #define IDS F(0, 0, 32, local_comm_id), F(4, 0, 32, remote_comm_id)
 /* A path of a REQ, 44 bytes. */
 #define ROUTE(byte, path) \
@@ -20,6 +22,7 @@
 /* Table 106 */
 static const struct hca_cm_field req[] = {
 	F(0, 0, 32, local_comm_id),
+	VENDOR(5, 6, 7),
 	F(8, 0, 64, service_id),
 	F(16, 0, 64, ca_guid),
 	F(28, 0, 32, qkey),
@@ -64,6 +67,7 @@ static const struct hca_cm_field rep[] = {
 	IDS,
 	F(8, 0, 32, qkey),
 	F(12, 0, 24, qpn),
+	VENDOR(15, 19, 23),
 	F(16, 0, 24, eecn),
 	F(20, 0, 24, psn),
 	F(24, 0, 8, responder_resources),

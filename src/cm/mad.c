@@ -5,6 +5,7 @@
 #define GID_BITS 128u
 /* The longest field that is a number. */
 #define NUMBER_BITS 64u
+#define VENDOR_MAX 0xffffffu
 
 /* --- bits in network order --- */
 
@@ -70,6 +71,22 @@ static void set_member(void *to, const struct hca_cm_field *f, u64 v)
 	}
 }
 
+int hca_cm_set_ece(struct hca_cm_msg *msg, u32 vendor_id, u32 options)
+{
+	if (vendor_id > VENDOR_MAX)
+		return -EINVAL;
+	msg->vendor_id[0] = (u8)(vendor_id >> 16);
+	msg->vendor_id[1] = (u8)(vendor_id >> 8);
+	msg->vendor_id[2] = (u8)vendor_id;
+	msg->attr_mod = options;
+	return 0;
+}
+
+u32 hca_cm_vendor_id(const struct hca_cm_msg *msg)
+{
+	return (u32)msg->vendor_id[0] << 16 | (u32)msg->vendor_id[1] << 8 | msg->vendor_id[2];
+}
+
 /* --- whole messages --- */
 
 int hca_mad_put(const void *from, const struct hca_cm_field *f, u8 *body)
@@ -115,6 +132,7 @@ int hca_cm_encode(const struct hca_cm_msg *msg, u8 *out)
 	out[3] = HCA_MAD_SEND;
 	put_bits(out, 64, 64, msg->tid);
 	put_bits(out, 128, 16, msg->attr);
+	put_bits(out, 160, 32, msg->attr_mod);
 	for (i = 0; i < format->count; i++)
 		if (hca_mad_put(msg, &format->fields[i], out + HCA_MAD_HEADER))
 			return -EINVAL;
@@ -141,6 +159,7 @@ int hca_cm_decode(const void *bytes, u32 len, struct hca_cm_msg *msg)
 		return -EINVAL;
 	msg->attr = (u16)get_bits(at, 128, 16);
 	msg->tid = get_bits(at, 64, 64);
+	msg->attr_mod = (u32)get_bits(at, 160, 32);
 	format = hca_cm_format(msg->attr);
 	if (!format)
 		return -EINVAL;

@@ -112,6 +112,8 @@ struct hca_cm_route {
  * struct hca_cm_msg - a message, decoded; each attribute has some of the fields
  * @attr: enum hca_cm_attr
  * @local_comm_id, @remote_comm_id: as the sender sees it; of SIDR @local_comm_id is the request's ID
+ * @attr_mod: the header's attribute modifier: of a REQ and a REP, the options of @vendor_id; else 0
+ * @vendor_id: whose options for enhanced connection establishment (ECE) a REQ or a REP has; 0: it has none
  * @ca_guid, @qpn, @eecn, @psn, @qkey: the sender's. In a DREQ and a LAP @qpn is the receiver's.
  * @remote_response_timeout: within which the receiver shall answer; @local_response_timeout: within which the sender will. Codes
  *	of 4.096 us * 2^n, 5 bits.
@@ -136,6 +138,7 @@ struct hca_cm_msg {
 	u32 eecn;
 	u32 remote_eecn;
 	u32 psn;
+	u32 attr_mod;
 	u16 attr;
 	u16 pkey;
 	u16 reason;
@@ -159,6 +162,7 @@ struct hca_cm_msg {
 	u8 status;
 	u8 ari_len;
 	u8 private_len;
+	u8 vendor_id[3];
 	struct hca_cm_route primary; /* of a LAP: the new alternate one */
 	struct hca_cm_route alternate;
 	const u8 *ari;
@@ -198,6 +202,12 @@ int hca_mad_put(const void *from, const struct hca_cm_field *f, u8 *body);
 
 /** hca_mad_get() - read one */
 void hca_mad_get(const u8 *body, const struct hca_cm_field *f, void *to);
+
+/** hca_cm_set_ece() - @vendor_id: 24 bits. Return: 0; -EINVAL: it has more. */
+int hca_cm_set_ece(struct hca_cm_msg *msg, u32 vendor_id, u32 options);
+
+/** hca_cm_vendor_id() - of a REQ or a REP; 0: it has no options */
+u32 hca_cm_vendor_id(const struct hca_cm_msg *msg);
 
 /** hca_cm_format() - how an attribute looks; NULL: there is none such */
 const struct hca_cm_format *hca_cm_format(u32 attr);

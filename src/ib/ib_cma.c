@@ -8,6 +8,8 @@
 #define RETRIES 15u
 #define ACK_TIMEOUT 14u
 
+#define VENDOR_MAX 0xffffffu
+
 #define ANY_STATE(s) (1u << (s))
 
 /* What the communication manager says to a call. Return: @err */
@@ -307,9 +309,9 @@ int rdma_create_qp(struct rdma_cm_id *ib, struct ib_pd *pd, struct ib_qp_init_at
 		ib_destroy_qp(qp);
 		return err;
 	}
-	ib->qp = qp;
 	id->qp_num = qp->qp_num;
 	id->srq = qp->srq;
+	ib_cma_qp_set(id, qp);
 	return 0;
 }
 
@@ -382,6 +384,7 @@ static int send_req(struct ib_cma_id *id, const struct rdma_conn_param *p)
 		hca_memcpy(data + HCA_CM_IP_BYTES, p->private_data, p->private_data_len);
 	if (id->ib.qp_type == IB_QPT_UD)
 		return hca_cm_sidr_ask(id->cm, &id->to, &req);
+	(void)hca_cm_set_ece(&req, id->ece.vendor_id, id->ece.attr_mod);
 	return hca_cm_connect(id->cm, &id->to, &req);
 }
 
@@ -416,6 +419,22 @@ back:
 int rdma_connect_locked(struct rdma_cm_id *id, struct rdma_conn_param *conn_param)
 {
 	return rdma_connect(id, conn_param);
+}
+
+/* Return: 0; -EINVAL: a message has no room for that. */
+static int set_ece(struct ib_cma_id *id, const struct rdma_ucm_ece *ece, const char *call)
+{
+	if (ece->vendor_id > VENDOR_MAX)
+		return hca_refuse(-EINVAL, "%s: vendor_id 0x%x, must have 24 bits", call, ece->vendor_id);
+	id->ece = *ece;
+	return 0;
+}
+
+int rdma_connect_ece(struct rdma_cm_id *id, struct rdma_conn_param *conn_param, struct rdma_ucm_ece *ece)
+{
+	int err = set_ece(ib_cma_of(id), ece, "rdma_connect_ece");
+
+	return err ? err : rdma_connect(id, conn_param);
 }
 
 /* --- the passive side --- */
@@ -469,7 +488,7 @@ int rdma_listen(struct rdma_cm_id *id, int backlog)
 
 static int send_rep(struct ib_cma_id *id, const struct rdma_conn_param *p)
 {
-	const struct hca_cm_msg rep = {
+	struct hca_cm_msg rep = {
 		.qpn = id->qp_num,
 		.psn = id->psn,
 		.responder_resources = p->responder_resources,
@@ -481,6 +500,7 @@ static int send_rep(struct ib_cma_id *id, const struct rdma_conn_param *p)
 		.private_len = p->private_data_len,
 	};
 
+	(void)hca_cm_set_ece(&rep, id->ece.vendor_id, id->ece.attr_mod);
 	return hca_cm_accept(id->cm, &rep);
 }
 
@@ -528,6 +548,13 @@ int rdma_accept(struct rdma_cm_id *ib, struct rdma_conn_param *p)
 		(void)hca_cm_reject(id->cm, &rej);
 	}
 	return err;
+}
+
+int rdma_accept_ece(struct rdma_cm_id *id, struct rdma_conn_param *conn_param, struct rdma_ucm_ece *ece)
+{
+	int err = set_ece(ib_cma_of(id), ece, "rdma_accept_ece");
+
+	return err ? err : rdma_accept(id, conn_param);
 }
 
 int rdma_notify(struct rdma_cm_id *ib, enum ib_event_type event)

@@ -56,9 +56,10 @@ enum ib_cma_slot {
 	IB_CMA_SLOTS,
 };
 
-/** struct ib_cma_msg - of a peer's message what is told, or needed later; @conn is as the event has it */
+/** struct ib_cma_msg - of a peer's message what is told, or needed later; @conn and @ece are as the event has them */
 struct ib_cma_msg {
 	struct rdma_conn_param conn;
+	struct rdma_ucm_ece ece;
 	u32 psn;
 	u8 mtu;
 	u8 data[HCA_CM_PRIVATE_MAX];
@@ -82,6 +83,7 @@ struct ib_cma_id {
 	uintptr_t qp_busy; /* atomic: hca_context() of a thread that modifies or destroys @ib.qp; or 0 */
 	u32 qp_num;
 	u32 psn; /* that we send from */
+	struct rdma_ucm_ece ece; /* for the peer */
 	bool srq;
 	u8 tos;
 	u8 responder_resources; /* of the connection */
@@ -171,6 +173,12 @@ void ib_cma_port_give(struct ib_cma_id *id);
 
 /** ib_cma_qp_first() - RESET to INIT, of a queue pair for datagrams to RTS */
 int ib_cma_qp_first(struct ib_cma_id *id, struct ib_qp *qp);
+
+/** ib_cma_qp_set() - the ID has it from now on */
+void ib_cma_qp_set(struct ib_cma_id *id, struct ib_qp *qp);
+
+/** ib_cma_qp_is() - is there a queue pair? */
+bool ib_cma_qp_is(struct ib_cma_id *id);
 
 /** ib_cma_qp_ready() - INIT to RTS: the peer is known */
 int ib_cma_qp_ready(struct ib_cma_id *id);

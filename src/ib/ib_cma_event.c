@@ -75,6 +75,7 @@ static void keep_msg(struct ib_cma_msg *to, const struct hca_cm_msg *msg, u32 sk
 
 	hca_memcpy(to->data, msg->private_data + skip, len);
 	to->psn = msg->psn;
+	to->ece = (struct rdma_ucm_ece){ .vendor_id = hca_cm_vendor_id(msg), .attr_mod = msg->attr_mod };
 	to->mtu = msg->path_mtu;
 	to->conn = (struct rdma_conn_param){
 		.private_data = to->data,
@@ -445,7 +446,8 @@ static void open_active(struct ib_cma_id *id, struct rdma_cm_event *event)
 	int err;
 
 	event->param.conn = id->open.conn;
-	if (!id->ib.qp)
+	event->ece = id->open.ece;
+	if (!ib_cma_qp_is(id))
 		return;
 	err = ib_cma_qp_ready(id);
 	if (!err)
@@ -504,6 +506,7 @@ static void tell_request(struct ib_cma_id *listener, struct ib_cma_id *child)
 	bool ends;
 
 	fill_param(child, &child->open.conn, &event);
+	event.ece = child->open.ece;
 	hca_store(&listener->in_handler, hca_context());
 	ends = call_handler(child, &event);
 	hca_store(&listener->in_handler, (uintptr_t)0);

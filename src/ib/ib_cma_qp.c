@@ -5,7 +5,7 @@
 #define TIMEOUT 14u /* 67 ms: nothing is lost inside a process */
 
 /*
- * A ULP may destroy the queue pair while a handler's thread moves it on. The holder may sleep, and run handlers, which may come here
+ * A ULP may make or destroy the queue pair while a handler's thread moves it on. The holder may sleep, and run handlers, which may come here
  * again. Return: it is to be unlocked; if not, a call of this thread above us has it.
  */
 static bool lock_qp(struct ib_cma_id *id)
@@ -52,6 +52,23 @@ int ib_cma_qp_first(struct ib_cma_id *id, struct ib_qp *qp)
 		return err;
 	at.qp_state = IB_QPS_RTS;
 	return ib_modify_qp(qp, &at, IB_QP_STATE | IB_QP_SQ_PSN);
+}
+
+void ib_cma_qp_set(struct ib_cma_id *id, struct ib_qp *qp)
+{
+	bool locked = lock_qp(id);
+
+	id->ib.qp = qp;
+	unlock_qp(id, locked);
+}
+
+bool ib_cma_qp_is(struct ib_cma_id *id)
+{
+	bool locked = lock_qp(id);
+	bool is = id->ib.qp != NULL;
+
+	unlock_qp(id, locked);
+	return is;
 }
 
 /* What the peer may do is known by now. */

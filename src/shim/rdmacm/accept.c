@@ -110,7 +110,7 @@ static void take_param(struct cm_id *id, const struct rdma_conn_param *p)
 
 static int send_rep(struct cm_id *id, const struct rdma_conn_param *p)
 {
-	const struct hca_cm_msg rep = {
+	struct hca_cm_msg rep = {
 		.qpn = id->qpn,
 		.psn = id->psn,
 		.responder_resources = id->responder_resources,
@@ -123,6 +123,7 @@ static int send_rep(struct cm_id *id, const struct rdma_conn_param *p)
 		.eecn = p ? p->private_data_len + 1u : 1,
 	};
 
+	(void)hca_cm_set_ece(&rep, id->ece.vendor_id, id->ece.options);
 	return hca_cm_accept(id->cm, &rep);
 }
 

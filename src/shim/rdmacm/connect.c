@@ -101,6 +101,7 @@ static int send_req(struct cm_id *id, const struct rdma_conn_param *p)
 	write_data(id, p, data, room);
 	if (cm_is_ud(id))
 		return hca_cm_sidr_ask(id->cm, &to, &req);
+	(void)hca_cm_set_ece(&req, id->ece.vendor_id, id->ece.options);
 	return hca_cm_connect(id->cm, &to, &req);
 }
 

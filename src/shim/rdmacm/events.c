@@ -83,6 +83,7 @@ static void keep(struct cm_id *id, const struct hca_cm_msg *msg)
 	id->responder_resources = msg->initiator_depth;
 	id->initiator_depth = msg->responder_resources;
 	id->rnr_retry_count = msg->rnr_retry_count;
+	id->remote_ece = (struct ibv_ece){ .vendor_id = hca_cm_vendor_id(msg), .options = msg->attr_mod };
 }
 
 static void no_memory(void)
@@ -385,7 +386,7 @@ static void open_active(struct cm_id *id, struct cm_event *e)
 	static const struct hca_cm_msg rej = { .reason = HCA_CM_REJ_CONSUMER };
 	int err;
 
-	if (!id->ib.qp)
+	if (!cm_qp_is(id))
 		return;
 	err = cm_qp_ready(id);
 	pthread_mutex_lock(&cm_lock);

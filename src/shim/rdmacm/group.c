@@ -126,12 +126,14 @@ void cm_group_fetched(struct cm_event *e)
 {
 	struct cm_id *id = e->owner;
 	struct cm_group *g = e->group;
-	int err;
+	bool locked = cm_qp_lock(id);
+	int err = 0;
 
-	if (!id->ib.qp)
-		return;
-	err = ibv_attach_mcast(id->ib.qp, &g->gid, group_lid());
-	g->attached = !err;
+	if (id->ib.qp) {
+		err = ibv_attach_mcast(id->ib.qp, &g->gid, group_lid());
+		g->attached = !err;
+	}
+	cm_qp_unlock(id, locked);
 	if (!err)
 		return;
 	e->ib.event = RDMA_CM_EVENT_MULTICAST_ERROR;
@@ -156,8 +158,11 @@ CM_EXPORT int rdma_join_multicast_ex(struct rdma_cm_id *id, struct rdma_cm_join_
 
 static void leave(struct cm_id *id, struct cm_group *g)
 {
+	bool locked = cm_qp_lock(id);
+
 	if (g->attached && id->ib.qp)
 		(void)ibv_detach_mcast(id->ib.qp, &g->gid, group_lid());
+	cm_qp_unlock(id, locked);
 	free(g);
 }
 

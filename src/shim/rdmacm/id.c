@@ -50,6 +50,7 @@ struct cm_id *cm_id_new(struct cm_channel *ch, void *context, enum rdma_port_spa
 	id->ib.qp_type = type;
 	id->psn = hca_random_u32() & 0xffffff;
 	id->life = cm_life;
+	pthread_mutex_init(&id->qp_lock, NULL);
 	enter_list(id);
 	return id;
 }
@@ -57,6 +58,7 @@ struct cm_id *cm_id_new(struct cm_channel *ch, void *context, enum rdma_port_spa
 void cm_id_free(struct cm_id *id)
 {
 	leave_list(id);
+	pthread_mutex_destroy(&id->qp_lock);
 	free(id);
 }
 
@@ -142,6 +144,7 @@ void cm_id_end_unseen(struct cm_id *child)
 	pthread_mutex_unlock(&cm_lock);
 	if (cm)
 		hca_cm_destroy(cm);
+	pthread_mutex_destroy(&child->qp_lock);
 	free(child);
 }
 
@@ -191,6 +194,7 @@ CM_EXPORT int rdma_destroy_id(struct rdma_cm_id *ib)
 	if (id->sync)
 		cm_channel_free(cm_channel_of(ib->channel));
 	free(id->init);
+	pthread_mutex_destroy(&id->qp_lock);
 	free(id);
 	return 0;
 }
@@ -288,19 +292,25 @@ CM_EXPORT int rdma_set_option(struct rdma_cm_id *ib, int level, int optname, voi
 	return cm_result(err);
 }
 
+#define VENDOR_MAX 0xffffffu /* as much as a message has room for */
+
 CM_EXPORT int rdma_set_local_ece(struct rdma_cm_id *ib, struct ibv_ece *ece)
 {
-	if (!ib || !ece || ib->qp)
+	if (!ib || !ece || ib->qp || !ece->vendor_id || ece->vendor_id > VENDOR_MAX || ece->comp_mask)
 		return cm_fail(EINVAL);
+	pthread_mutex_lock(&cm_lock);
 	cm_id_of(ib)->ece = *ece;
+	pthread_mutex_unlock(&cm_lock);
 	return 0;
 }
 
-/* The port has no options that peers could agree on. */
+/* For queue pairs of the program's own: one of rdma_create_qp() has no options. */
 CM_EXPORT int rdma_get_remote_ece(struct rdma_cm_id *ib, struct ibv_ece *ece)
 {
 	if (!ib || !ece || ib->qp)
 		return cm_fail(EINVAL);
-	*ece = (struct ibv_ece){ 0 };
+	pthread_mutex_lock(&cm_lock);
+	*ece = cm_id_of(ib)->remote_ece;
+	pthread_mutex_unlock(&cm_lock);
 	return 0;
 }

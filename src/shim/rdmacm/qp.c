@@ -114,22 +114,57 @@ static int move_to(struct cm_id *id, struct ibv_qp *qp, enum ibv_qp_state state)
 	return ibv_modify_qp(qp, &at, mask);
 }
 
-int cm_qp_ready(struct cm_id *id)
+/* The parent's threads are not in a child, but what they held is. */
+bool cm_qp_lock(struct cm_id *id)
+{
+	if (id->life != cm_life)
+		return false;
+	pthread_mutex_lock(&id->qp_lock);
+	return true;
+}
+
+void cm_qp_unlock(struct cm_id *id, bool locked)
+{
+	if (locked)
+		pthread_mutex_unlock(&id->qp_lock);
+}
+
+bool cm_qp_is(struct cm_id *id)
+{
+	bool locked = cm_qp_lock(id);
+	bool is = id->ib.qp != NULL;
+
+	cm_qp_unlock(id, locked);
+	return is;
+}
+
+static int make_ready(struct cm_id *id, struct ibv_qp *qp)
 {
 	/* What the peer may do is known by now. */
-	int err = move_to(id, id->ib.qp, IBV_QPS_INIT);
+	int err = move_to(id, qp, IBV_QPS_INIT);
 
 	if (!err)
-		err = move_to(id, id->ib.qp, IBV_QPS_RTR);
-	return err ? err : move_to(id, id->ib.qp, IBV_QPS_RTS);
+		err = move_to(id, qp, IBV_QPS_RTR);
+	return err ? err : move_to(id, qp, IBV_QPS_RTS);
+}
+
+int cm_qp_ready(struct cm_id *id)
+{
+	bool locked = cm_qp_lock(id);
+	int err = id->ib.qp ? make_ready(id, id->ib.qp) : EINVAL;
+
+	cm_qp_unlock(id, locked);
+	return err;
 }
 
 void cm_qp_error(struct cm_id *id)
 {
 	struct ibv_qp_attr at = { .qp_state = IBV_QPS_ERR };
+	bool locked = cm_qp_lock(id);
 
 	if (id->ib.qp && !cm_is_ud(id))
 		(void)ibv_modify_qp(id->ib.qp, &at, IBV_QP_STATE);
+	cm_qp_unlock(id, locked);
 }
 
 /* --- completion queues --- */
@@ -251,6 +286,25 @@ static int find_queues(struct rdma_cm_id *ib, struct ibv_qp_init_attr_ex *attr)
 	return 0;
 }
 
+/* The device has no options that peers could agree on: those that the program set were for a queue pair of its own. */
+static void forget_ece(struct cm_id *id)
+{
+	pthread_mutex_lock(&cm_lock);
+	id->ece = (struct ibv_ece){ 0 };
+	pthread_mutex_unlock(&cm_lock);
+}
+
+/* Return: the queue pair that was there. */
+static struct ibv_qp *set_qp(struct cm_id *id, struct ibv_qp *qp)
+{
+	bool locked = cm_qp_lock(id);
+	struct ibv_qp *old = id->ib.qp;
+
+	id->ib.qp = qp;
+	cm_qp_unlock(id, locked);
+	return old;
+}
+
 CM_EXPORT int rdma_create_qp_ex(struct rdma_cm_id *ib, struct ibv_qp_init_attr_ex *attr)
 {
 	struct ibv_qp *qp;
@@ -273,7 +327,8 @@ CM_EXPORT int rdma_create_qp_ex(struct rdma_cm_id *ib, struct ibv_qp_init_attr_e
 	if (err)
 		goto destroy_qp;
 	ib->pd = qp->pd ? qp->pd : ib->pd;
-	ib->qp = qp;
+	forget_ece(cm_id_of(ib));
+	(void)set_qp(cm_id_of(ib), qp);
 	return 0;
 destroy_qp:
 	ibv_destroy_qp(qp);
@@ -300,11 +355,13 @@ CM_EXPORT int rdma_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd, struct ib
 
 CM_EXPORT void rdma_destroy_qp(struct rdma_cm_id *id)
 {
+	struct ibv_qp *qp;
+
 	if (!id)
 		return;
-	if (id->qp)
-		ibv_destroy_qp(id->qp);
-	id->qp = NULL;
+	qp = set_qp(cm_id_of(id), NULL);
+	if (qp)
+		ibv_destroy_qp(qp);
 	if (!id->srq)
 		destroy_cqs(id);
 }

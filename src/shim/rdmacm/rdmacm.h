@@ -175,6 +175,8 @@ struct cm_peer {
  * @knocks: it is looked for a listener that may come back; @patience: until when, in ns, @param and @data: to send what
  * @gone: the peer's process ended, and that is to be told; @lost: it was
  * @failed: a queue pair couldn't be made ready, and the program knows; what the peer says of it isn't told
+ * @qp_lock: a thread that fetches an event uses @ib.qp, and another one makes or destroys it; cm_lock isn't held when it is taken
+ * @ece, @remote_ece: options for enhanced connection establishment: our next message's, and those of the peer's; vendor 0: none
  * @init, @init_pd: of a listener of rdma_create_ep(): what its connections' queue pairs are made with, or NULL
  */
 struct cm_id {
@@ -213,6 +215,7 @@ struct cm_id {
 	bool lost;
 	bool failed;
 
+	pthread_mutex_t qp_lock;
 	u32 qpn;
 	u32 psn;
 	bool srq;
@@ -227,6 +230,7 @@ struct cm_id {
 	u8 sgid_index;
 	struct ibv_sa_path_rec path;
 	struct ibv_ece ece;
+	struct ibv_ece remote_ece;
 
 	u32 events;
 	u32 acked;
@@ -372,6 +376,13 @@ u8 cm_private_len(const struct hca_cm_msg *msg, u32 skip);
 const struct hca_cm_match *cm_match(const struct cm_id *id, struct hca_cm_match *match);
 
 /* --- qp.c --- */
+
+/** cm_qp_lock() - @ib.qp stays as it is; nothing, in a forked child. Return: it is to be unlocked */
+bool cm_qp_lock(struct cm_id *id);
+void cm_qp_unlock(struct cm_id *id, bool locked);
+
+/** cm_qp_is() - is there a queue pair? */
+bool cm_qp_is(struct cm_id *id);
 
 /** cm_qp_ready() - from INIT to RTS: the peer is known. Return: 0 or an errno. */
 int cm_qp_ready(struct cm_id *id);
