@@ -6,6 +6,8 @@
 #include "shim_cm_fixture.h"
 
 #include <limits.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -317,6 +319,87 @@ static void a_table_that_is_removed_is_waited_for(void **state)
 	in_child(waits_for_the_remover, 0);
 }
 
+/* --- a listener that comes with its client --- */
+
+#define TURNS 400
+
+/* What both of them see: the server's port, and whether the client is ready; each turn has its own. */
+struct turns {
+	uint32_t port[TURNS];
+	uint32_t ready[TURNS];
+};
+
+static uint32_t wait_for(uint32_t *word)
+{
+	uint32_t value;
+
+	while (!(value = __atomic_load_n(word, __ATOMIC_ACQUIRE)))
+		sched_yield();
+	return value;
+}
+
+/* Tells its port, and listens at the moment that its client connects. */
+static void serves_late(struct turns *t, int turn)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_cm_id *l = new_id(ch, RDMA_PS_TCP), *id;
+	volatile int spin;
+
+	CHECK(!bind_to(l, "127.0.0.1", 0));
+	__atomic_store_n(&t->port[turn], ntohs(rdma_get_src_port(l)), __ATOMIC_RELEASE);
+	(void)wait_for(&t->ready[turn]);
+	for (spin = turn % 100 * 200; spin; spin--)
+		;
+	CHECK(!rdma_listen(l, 1));
+	(void)expect(ch, RDMA_CM_EVENT_CONNECT_REQUEST, &id);
+	CHECK(!rdma_reject(id, NULL, 0));
+	CHECK(!rdma_destroy_id(id) && !rdma_destroy_id(l));
+	rdma_destroy_event_channel(ch);
+}
+
+static void comes_early(struct turns *t, int turn)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+	struct rdma_conn_param param = { .retry_count = 1 };
+	struct rdma_cm_id *id = resolved(ch, RDMA_PS_TCP, "127.0.0.1", htons((uint16_t)wait_for(&t->port[turn])));
+	int status;
+
+	__atomic_store_n(&t->ready[turn], 1, __ATOMIC_RELEASE);
+	CHECK(!rdma_connect(id, &param));
+	status = expect(ch, RDMA_CM_EVENT_REJECTED, NULL);
+	CHECK(status == 28); /* by the server's program, not for want of a listener */
+	end_id(id);
+	rdma_destroy_event_channel(ch);
+}
+
+static void meets_its_listener(long arg)
+{
+	struct turns *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int i, status;
+	pid_t pid;
+
+	(void)arg;
+	CHECK(t != MAP_FAILED);
+	pid = fork();
+	CHECK(pid >= 0);
+	CHECK(pid || !prctl(PR_SET_PDEATHSIG, SIGKILL));
+	for (i = 0; i < TURNS; i++) {
+		if (pid)
+			comes_early(t, i);
+		else
+			serves_late(t, i);
+	}
+	if (!pid)
+		_exit(0);
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+}
+
+static void a_client_meets_a_listener_that_comes(void **state)
+{
+	(void)state;
+	in_child(meets_its_listener, 0);
+}
+
 static void port_is_taken(long port)
 {
 	struct rdma_event_channel *ch = rdma_create_event_channel();
@@ -403,6 +486,7 @@ int main(void)
 		cmocka_unit_test(a_bad_table_may_be_followed_by_a_good_one),
 		cmocka_unit_test(nothing_is_left_after_the_next_start),
 		cmocka_unit_test(a_table_that_is_removed_is_waited_for),
+		cmocka_unit_test(a_client_meets_a_listener_that_comes),
 		cmocka_unit_test(a_table_that_is_used_stays),
 		cmocka_unit_test(no_owner_dies_for_want_of_descriptors),
 	};

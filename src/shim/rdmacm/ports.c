@@ -236,14 +236,14 @@ static u32 fits(const struct hca_ports_entry *e, const struct cm_addr *a)
 	return has.version == 6 && !(e->flags & HCA_PORTS_AFONLY);
 }
 
-/* The best of those that listen, or of those that don't. Return: there is one, and @best is it */
-static bool find(enum rdma_port_space ps, const struct cm_addr *a, bool listens, struct hca_ports_entry *best)
+/* The best of those that listen. */
+static void find_listener(enum rdma_port_space ps, const struct cm_addr *a, struct hca_ports_entry *best)
 {
 	struct cm_walk w = cm_table_list(a->port);
 	u32 found = 0, fit;
 
 	for (; cm_walk_look(&w); cm_walk_pass(&w)) {
-		if (w.e.space != ps || w.e.port != a->port || !(w.e.flags & HCA_PORTS_LISTENS) == listens)
+		if (w.e.space != ps || w.e.port != a->port || !(w.e.flags & HCA_PORTS_LISTENS))
 			continue;
 		fit = fits(&w.e, a);
 		if (fit > found && is_alive(&w.e)) {
@@ -251,7 +251,17 @@ static bool find(enum rdma_port_space ps, const struct cm_addr *a, bool listens,
 			*best = w.e;
 		}
 	}
-	return found;
+}
+
+/* Has anybody that lives bound it? */
+static bool is_bound(enum rdma_port_space ps, const struct cm_addr *a)
+{
+	struct cm_walk w = cm_table_list(a->port);
+
+	for (; cm_walk_look(&w); cm_walk_pass(&w))
+		if (w.e.space == ps && w.e.port == a->port && fits(&w.e, a) && is_alive(&w.e))
+			return true;
+	return false;
 }
 
 int cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u32 *qpn, u64 *stamp)
@@ -261,7 +271,7 @@ int cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u32 *qpn, u64
 
 	if (err)
 		return err;
-	(void)find(ps, a, true, &e);
+	find_listener(ps, a, &e);
 	err = cm_table_leave(0);
 	if (err)
 		return err;
@@ -272,14 +282,13 @@ int cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u32 *qpn, u64
 
 bool cm_port_may_open(enum rdma_port_space ps, const struct cm_addr *a)
 {
-	struct hca_ports_entry e;
 	u64 closed;
 	bool may;
 
 	if (cm_table_enter())
 		return false;
 	closed = cm_table_closed(a->port);
-	may = (closed && hca_now_ns() - closed < RECENT_NS) || find(ps, a, false, &e);
+	may = (closed && hca_now_ns() - closed < RECENT_NS) || is_bound(ps, a);
 	return !cm_table_leave(0) && may;
 }
 

@@ -332,7 +332,11 @@ int cm_port_listen(struct cm_id *id);
 /** cm_port_find() - find the listener. @qpn: the queue pair of its manager, 0: there is no listener; @stamp: its node's. Return: 0 or an errno of the table */
 int cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u32 *qpn, u64 *stamp);
 
-/** cm_port_may_open() - nobody listens; but did somebody do so seconds ago, or has bound the port? Another port may be taken for this one. */
+/**
+ * cm_port_may_open() - nobody listened a moment ago; but did somebody do so seconds ago, or has bound the port, and may listen by now?
+ *
+ * Another port may be taken for this one.
+ */
 bool cm_port_may_open(enum rdma_port_space ps, const struct cm_addr *a);
 
 /** cm_port_forget() - in a forked child */
