@@ -614,14 +614,19 @@ static void ends(void **state)
 {
 	DECLARE_WORK(work, queues_itself);
 
+	int i;
+
 	(void)state;
-	init_completion(&timer_called);
-	timer_setup(&timer, starts_itself, 0);
-	mod_timer(&timer, jiffies);
-	wait_for_completion(&timer_called);
-	timer_shutdown_sync(&timer);
-	mod_timer(&timer, jiffies);
-	assert_false(timer_pending(&timer));
+	/* It is shut down while it is called, and while it waits for its time. */
+	for (i = 0; i < 500; i++) {
+		init_completion(&timer_called);
+		timer_setup(&timer, starts_itself, 0);
+		mod_timer(&timer, jiffies);
+		wait_for_completion(&timer_called);
+		timer_shutdown_sync(&timer);
+		mod_timer(&timer, jiffies);
+		assert_false(timer_pending(&timer));
+	}
 	wq = alloc_workqueue("chain", 0, 1);
 	queue_work(wq, &work);
 	drain_workqueue(wq);

@@ -431,24 +431,28 @@ int del_timer_sync(struct timer_list *t)
 	return was;
 }
 
-/* A timer without a function isn't started. */
-static void end_function(struct timer_list *t)
+/* A timer without a function isn't started, and none that is started is without one. Return: it was started. */
+static int end_function(struct timer_list *t)
 {
+	int was;
+
 	pthread_mutex_lock(&lock);
+	was = stop_timer(t);
 	t->function = NULL;
 	pthread_mutex_unlock(&lock);
+	return was;
 }
 
 int timer_shutdown(struct timer_list *t)
 {
-	end_function(t);
-	return del_timer(t);
+	return end_function(t);
 }
 
 int timer_shutdown_sync(struct timer_list *t)
 {
-	end_function(t);
-	return del_timer_sync(t);
+	int was = end_function(t);
+
+	return del_timer_sync(t) || was;
 }
 
 /* --- delayed work --- */
