@@ -191,6 +191,21 @@ programs_of() {
 	done
 }
 
+# begin_scsi VARIANT SUFFIX - the suite of SCSI takes long and waits most of the time: whole, it runs beside all other tests. In no
+# job table, for they wait for their jobs; it has a lock for as long as it runs.
+begin_scsi() {
+	exec 7>"$CHECK/scsi"
+	flock 7
+	(tap "$1/cli_iscsi$2" "${TEST_SECONDS:-1200}" tests/cli_iscsi.sh "$CHECK/$1/src/softhca" &)
+	exec 7>&-
+}
+
+end_scsi() {
+	exec 7>"$CHECK/scsi"
+	flock 7
+	exec 7>&-
+}
+
 # run_tests VARIANT [SUFFIX] - unit tests two at a time, and those that have a clock of their own; then thread tests alone, which
 # want both processors; then, two at a time again, the drop-in's, models, and the scripts that call the softhca
 # program; none of them once it's late
@@ -199,13 +214,14 @@ run_tests() {
 	[ "$v" != tsan ] || wrap=(without_aslr)
 	n=$(($(for p in unit deliver thread; do programs "$v" $p; done | wc -l) - $(for p in unit deliver thread; do programs_of "$v" $p; done | wc -l)))
 	[ "$n" = 0 ] || echo "  $n programs are to the byte those that gcc's run has tested, and aren't run again"
+	[ "$v" != gcc ] || late || begin_scsi "$v" "${2:-}"
 	# The address sanitizer's run is clang's, too.
 	if [ "$v" != tsan ] && [ "$v" != clang ]; then
 		two_at_a_time "$v" "${2:-}" unit
 	fi
 	two_at_a_time "$v" "${2:-}" deliver
 	for p in $(programs_of "$v" thread); do
-		late && return
+		late && break
 		if [ "$v" = tsan ]; then
 			without_aslr tools/tap.sh "$v/$p${2:-}" "${TEST_SECONDS:-300}" "$CHECK/$v/tests/$p"
 		else
@@ -225,12 +241,14 @@ run_tests() {
 	for p in tests/cli_*.sh; do
 		[ "$v" != clang ] || break
 		case $v/$p in
+		gcc/*_iscsi.sh) continue ;; # it has begun
 		joined/*_devices.sh | joined/*_run.sh | joined/*_status.sh) continue ;; # as with the drop-in libibverbs
 		classic/*_devices.sh | classic/*_run.sh | classic/*_status.sh) continue ;;
 		esac
 		beside "${wrap[@]}" tools/tap.sh "$v/$(basename "$p" .sh)${2:-}" "${TEST_SECONDS:-600}" "$p" "$CHECK/$v/src/softhca"
 	done
 	wait
+	end_scsi
 }
 
 fuzzers() {
