@@ -5,7 +5,6 @@
 #define GID_BITS 128u
 /* The longest field that is a number. */
 #define NUMBER_BITS 64u
-#define VENDOR_MAX 0xffffffu
 
 /* --- bits in network order --- */
 
@@ -73,7 +72,7 @@ static void set_member(void *to, const struct hca_cm_field *f, u64 v)
 
 int hca_cm_set_ece(struct hca_cm_msg *msg, u32 vendor_id, u32 options)
 {
-	if (vendor_id > VENDOR_MAX)
+	if (vendor_id > HCA_CM_VENDOR_MAX)
 		return -EINVAL;
 	msg->vendor_id[0] = (u8)(vendor_id >> 16);
 	msg->vendor_id[1] = (u8)(vendor_id >> 8);

@@ -203,7 +203,10 @@ int hca_mad_put(const void *from, const struct hca_cm_field *f, u8 *body);
 /** hca_mad_get() - read one */
 void hca_mad_get(const u8 *body, const struct hca_cm_field *f, void *to);
 
-/** hca_cm_set_ece() - @vendor_id: 24 bits. Return: 0; -EINVAL: it has more. */
+/* A vendor's ID has 24 bits. */
+#define HCA_CM_VENDOR_MAX 0xffffffu
+
+/** hca_cm_set_ece() - @vendor_id: up to HCA_CM_VENDOR_MAX. Return: 0; -EINVAL: it is larger. */
 int hca_cm_set_ece(struct hca_cm_msg *msg, u32 vendor_id, u32 options);
 
 /** hca_cm_vendor_id() - of a REQ or a REP; 0: it has no options */

@@ -8,8 +8,6 @@
 #define RETRIES 15u
 #define ACK_TIMEOUT 14u
 
-#define VENDOR_MAX 0xffffffu
-
 #define ANY_STATE(s) (1u << (s))
 
 /* What the communication manager says to a call. Return: @err */
@@ -424,7 +422,7 @@ int rdma_connect_locked(struct rdma_cm_id *id, struct rdma_conn_param *conn_para
 /* Return: 0; -EINVAL: a message has no room for that. */
 static int set_ece(struct ib_cma_id *id, const struct rdma_ucm_ece *ece, const char *call)
 {
-	if (ece->vendor_id > VENDOR_MAX)
+	if (ece->vendor_id > HCA_CM_VENDOR_MAX)
 		return hca_refuse(-EINVAL, "%s: vendor_id 0x%x, must have 24 bits", call, ece->vendor_id);
 	id->ece = *ece;
 	return 0;

@@ -56,7 +56,7 @@ enum ib_cma_slot {
 	IB_CMA_SLOTS,
 };
 
-/** struct ib_cma_msg - of a peer's message what is told, or needed later; @conn and @ece are as the event has them */
+/** struct ib_cma_msg - the parts of a peer's message that an event or a later call needs; an event gets @conn and @ece as they are */
 struct ib_cma_msg {
 	struct rdma_conn_param conn;
 	struct rdma_ucm_ece ece;

@@ -131,7 +131,7 @@ static int send_rep(struct cm_id *id, const struct rdma_conn_param *p)
 static int accept_connection(struct cm_id *id, const struct rdma_conn_param *p)
 {
 	static const struct hca_cm_msg rej = { .reason = HCA_CM_REJ_CONSUMER };
-	int err = id->ib.qp ? cm_qp_ready(id) : 0;
+	int err = cm_qp_is(id) ? cm_qp_ready(id) : 0;
 
 	pthread_mutex_lock(&cm_lock);
 	if (!err)

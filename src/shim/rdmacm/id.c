@@ -292,12 +292,10 @@ CM_EXPORT int rdma_set_option(struct rdma_cm_id *ib, int level, int optname, voi
 	return cm_result(err);
 }
 
-#define VENDOR_MAX 0xffffffu /* as much as a message has room for */
-
 /* What ibv_query_ece() gives of this device, no options, may be set too: programs hand on one to the other. */
 CM_EXPORT int rdma_set_local_ece(struct rdma_cm_id *ib, struct ibv_ece *ece)
 {
-	if (!ib || !ece || ib->qp || ece->vendor_id > VENDOR_MAX || ece->comp_mask)
+	if (!ib || !ece || ib->qp || ece->vendor_id > HCA_CM_VENDOR_MAX || ece->comp_mask)
 		return cm_fail(EINVAL);
 	pthread_mutex_lock(&cm_lock);
 	cm_id_of(ib)->ece = *ece;

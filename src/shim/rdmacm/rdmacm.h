@@ -333,9 +333,10 @@ int cm_port_listen(struct cm_id *id);
 int cm_port_find(enum rdma_port_space ps, const struct cm_addr *a, u32 *qpn, u64 *stamp);
 
 /**
- * cm_port_may_open() - nobody listened a moment ago; but did somebody do so seconds ago, or has bound the port, and may listen by now?
+ * cm_port_may_open() - may somebody listen soon?
  *
- * Another port may be taken for this one.
+ * Return: a process has bound the port, or a listener left it less than three seconds ago. Ports are kept by a hash: another port
+ *	may be taken for this one.
  */
 bool cm_port_may_open(enum rdma_port_space ps, const struct cm_addr *a);
 
