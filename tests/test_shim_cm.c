@@ -597,7 +597,7 @@ static void many_connections_one_after_another(void **state)
 
 #define DEPARTURES 50 /* not so many that numbers of queue pairs come again while the manager remembers them */
 
-/* The peer leaves; the thread that is told so moves the queue pair, if there is one, and this one makes and destroys it. */
+/* The peer leaves. A second thread gets the event and changes the queue pair's state. This thread makes and destroys the queue pair. */
 static void a_queue_pair_is_made_while_the_peer_leaves(void **state)
 {
 	struct rdma_conn_param param = { .retry_count = 1 };

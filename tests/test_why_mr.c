@@ -79,7 +79,7 @@ static void destroy_shared(void *arg)
 		hca_pause();
 }
 
-/* While one thread changes it another one deregisters it: whoever comes too late is told. */
+/* One thread changes the region, and another one deregisters it. The change fails if it comes second, and says why. */
 static void changed_and_destroyed(void **state)
 {
 	void (*const fns[])(void *) = { change_shared, destroy_shared };
