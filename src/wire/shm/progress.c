@@ -105,10 +105,12 @@ static void stay_away(struct hca_shm *shm)
 /*
  * struct nap - what the helper knows of its last sleep
  * @soon: it was short, or wasn't needed
+ * @polls: what the program had polled then, or when it armed
  * @busy_until: others need the CPU until then
  */
 struct nap {
 	u64 busy_until;
+	u32 polls;
 	bool soon;
 };
 
@@ -126,18 +128,21 @@ static bool awaits(const struct hca_shm *shm)
  */
 static bool look_on(struct hca_shm *shm, struct nap *nap)
 {
-	u32 polls = hca_load(&shm->polls);
 	u64 began = hca_now_ns(), before = began, now;
 
 	nap->soon = false;
 	if (began < nap->busy_until)
 		return false;
+	if (hca_load(&shm->armed)) {
+		hca_store(&shm->armed, 0u);
+		nap->polls = hca_load(&shm->polls);
+	}
 	while (awaits(shm)) {
 		hca_pause();
 		now = hca_now_ns();
 		if (now - before > LOST_NS)
 			nap->busy_until = now + BUSY_NS;
-		if (now < nap->busy_until || now - began > SOON_NS || hca_load(&shm->polls) - polls > STREAK)
+		if (now < nap->busy_until || now - began > SOON_NS || hca_load(&shm->polls) - nap->polls > STREAK)
 			return false;
 		before = now;
 	}
@@ -162,6 +167,7 @@ static void sleep_on_bell(struct hca_shm *shm, struct nap *nap)
 		began = hca_now_ns();
 		futex_wait(&node->bell, bell, 0);
 		nap->soon = hca_now_ns() - began < SOON_NS;
+		nap->polls = hca_load(&shm->polls);
 	}
 	hca_store(&node->sleeping, 0u);
 }
