@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +36,22 @@ struct bed {
 	uint8_t *mem[2];
 	struct ibv_mr *mr[2];
 };
+
+/* TSan chooses by itself where memory is. */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define BED_ALONE NULL
+#endif
+#endif
+#ifndef BED_ALONE
+#define BED_ALONE ((void *)(uintptr_t)(sizeof(void *) == 8 ? 1ull << 45 : 1u << 29))
+#endif
+
+/* Memory that a test unmaps: where nothing else is mapped, so that nothing comes into its place. @fd: of its file; -1: none */
+static inline void *bed_map(size_t bytes, int fd)
+{
+	return mmap(BED_ALONE, bytes, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+}
 
 static inline struct ibv_context *bed_open(void)
 {

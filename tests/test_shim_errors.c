@@ -20,7 +20,7 @@
 /* A region on memory that is unmapped when bytes are to move. */
 static uint8_t *map_region(struct bed *b, struct ibv_mr **mr, int access)
 {
-	uint8_t *p = mmap(NULL, PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = bed_map(PAGES, -1);
 
 	assert_ptr_not_equal(p, MAP_FAILED);
 	*mr = ibv_reg_mr(b->pd, p, PAGES, access);
@@ -224,7 +224,7 @@ static void memory_that_is_not_there_is_refused(void **state)
 
 	(void)state;
 	bed_begin(&b);
-	p = mmap(NULL, PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p = bed_map(PAGES, -1);
 	munmap(p + 4096, 4096);
 	assert_null(ibv_reg_mr(b.pd, p, PAGES, BED_ACCESS));
 	assert_int_equal(errno, EFAULT);
@@ -253,7 +253,7 @@ static bool refused(const struct bed *b, void *p, size_t len, int access)
 static bool rights_are_looked_at(const struct bed *b)
 {
 	const int local = IBV_ACCESS_LOCAL_WRITE, remote = local | IBV_ACCESS_REMOTE_WRITE;
-	uint8_t *p = mmap(NULL, PAGES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = bed_map(PAGES, -1);
 	struct ibv_mr *mr = ibv_reg_mr(b->pd, p, PAGES, 0);
 	bool ok = p != MAP_FAILED && mr && !refused(b, p, PAGES, remote);
 

@@ -6,18 +6,12 @@
 #include "shim_fixture.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #define BYTES (1u << 20)
 #define NEED(c) ((c) ? (void)0 : _exit(__LINE__ & 0x7f))
-
-static uint8_t *map_bytes(void)
-{
-	return mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
 
 static uint8_t byte_at(uint32_t i)
 {
@@ -36,7 +30,7 @@ static void be_receiver(int line, bool gone)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	bed_begin(&b);
 	b.qp[0] = bed_qp(&b, IBV_QPT_RC, NULL);
-	p = map_bytes();
+	p = bed_map(BYTES, -1);
 	mr = ibv_reg_mr(b.pd, p, BYTES, BED_ACCESS);
 	NEED(p != MAP_FAILED && mr);
 	qpn = b.qp[0]->qp_num;
@@ -87,7 +81,7 @@ static struct result send_long(bool ours_gone, bool theirs_gone, bool waits)
 	close(pair[1]);
 	bed_begin(&b);
 	b.qp[0] = bed_qp(&b, IBV_QPT_RC, NULL);
-	p = map_bytes();
+	p = bed_map(BYTES, -1);
 	assert_ptr_not_equal(p, MAP_FAILED);
 	for (i = 0; i < BYTES; i++)
 		p[i] = byte_at(i);

@@ -163,7 +163,7 @@ static void be_target(int line, bool file)
 	fd = file ? memfd_create("cut", MFD_CLOEXEC) : -1;
 	if (file && ftruncate(fd, PAGES))
 		_exit(1);
-	p = mmap(NULL, PAGES, PROT_READ | PROT_WRITE, file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+	p = bed_map(PAGES, fd);
 	mr = ibv_reg_mr(b.pd, p, PAGES, BED_ACCESS);
 	own = (struct name){ b.qp[0]->qp_num, mr->rkey, (uintptr_t)p };
 	if (write(line, &own, sizeof(own)) != sizeof(own) || read(line, &peer, sizeof(peer)) != sizeof(peer))

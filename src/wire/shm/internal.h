@@ -91,6 +91,7 @@ struct hca_shm {
 	u32 streak; /* atomic: polls since the last arming */
 	u32 away; /* atomic: the program polls, and the helper only checks for that */
 	u32 armed; /* atomic */
+	u32 arms; /* atomic: they go up */
 	u32 kick; /* atomic; a futex: the helper is to look now */
 	u32 stop; /* atomic */
 	struct shm_alive alive; /* the helper's */

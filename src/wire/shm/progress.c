@@ -22,9 +22,14 @@
 #define AWAY_NS 2000000l
 /* If the last entry came this soon after the helper fell asleep, it looks for the next one as long before it sleeps. */
 #define SOON_NS 50000ull
-/* Between two looks somebody else had the CPU this long: then it is needed, and the helper doesn't look on for a while. */
+/*
+ * Between two looks somebody else had the CPU this long: then it is needed, and the helper doesn't look on for a while, each time longer,
+ * until it has looked on many times in a row without that.
+ */
 #define LOST_NS 20000ull
 #define BUSY_NS 10000000ull
+#define BUSIEST_NS 10000000000ull
+#define QUIET_LOOKS 64u
 #define STACK_BYTES ((size_t)256 << 10)
 #define EVENTS 16
 
@@ -79,6 +84,7 @@ void hca_shm_arm(struct hca_shm *shm)
 	if (hca_unlikely(shm->child))
 		return;
 	hca_store(&shm->streak, 0u);
+	hca_store(&shm->arms, hca_load(&shm->arms) + 1);
 	hca_store(&shm->armed, 1u);
 	hca_mb(); /* pairs with that of stay_away() */
 	if (!hca_load(&shm->away))
@@ -105,12 +111,16 @@ static void stay_away(struct hca_shm *shm)
 /*
  * struct nap - what the helper knows of its last sleep
  * @soon: it was short, or wasn't needed
- * @polls: what the program had polled then, or when it armed
- * @busy_until: others need the CPU until then
+ * @polls, @arms: how often the program had polled and armed then, or when it armed
+ * @busy_until: others need the CPU until then; @busy: how long they will the next time
+ * @quiet: how often in a row they didn't
  */
 struct nap {
 	u64 busy_until;
+	u64 busy;
+	u32 quiet;
 	u32 polls;
+	u32 arms;
 	bool soon;
 };
 
@@ -133,19 +143,24 @@ static bool look_on(struct hca_shm *shm, struct nap *nap)
 	nap->soon = false;
 	if (began < nap->busy_until)
 		return false;
-	if (hca_load(&shm->armed)) {
-		hca_store(&shm->armed, 0u);
+	if (nap->arms != hca_load(&shm->arms)) {
+		nap->arms = hca_load(&shm->arms);
 		nap->polls = hca_load(&shm->polls);
 	}
 	while (awaits(shm)) {
 		hca_pause();
 		now = hca_now_ns();
-		if (now - before > LOST_NS)
-			nap->busy_until = now + BUSY_NS;
+		if (hca_unlikely(now - before > LOST_NS)) {
+			nap->busy_until = now + nap->busy;
+			nap->busy = HCA_MIN(nap->busy * 4, BUSIEST_NS);
+			nap->quiet = 0;
+		}
 		if (now < nap->busy_until || now - began > SOON_NS || hca_load(&shm->polls) - nap->polls > STREAK)
 			return false;
 		before = now;
 	}
+	if (++nap->quiet == QUIET_LOOKS)
+		nap->busy = BUSY_NS;
 	nap->soon = true;
 	return true;
 }
@@ -175,7 +190,7 @@ static void sleep_on_bell(struct hca_shm *shm, struct nap *nap)
 static void *help(void *arg)
 {
 	struct hca_shm *shm = arg;
-	struct nap nap = { 0 };
+	struct nap nap = { .busy = BUSY_NS };
 	u32 turns = 0;
 	bool busy;
 
