@@ -6,6 +6,7 @@
 # gives root up.
 set -u
 
+tests=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/shim_head.sh
 . "$(dirname "$0")/shim_head.sh"
 
@@ -23,7 +24,7 @@ as_client() {
 	while :; do
 		timeout 60 "${run[@]}" "$@" >client.out 2>&1
 		status=$?
-		grep -qE 'REJECTED|UNREACHABLE|refused|blka 8|rejected' client.out && kill -0 "$server" 2>/dev/null || return "$status"
+		grep -qE 'REJECTED|UNREACHABLE|refused|blka 8|rejected|ould not connect' client.out && kill -0 "$server" 2>/dev/null || return "$status"
 		sleep 0.1
 	done
 }
@@ -289,6 +290,7 @@ fi_pair() {
 }
 fi_pair msg verbs
 fi_pair rdm 'verbs;ofi_rxm'
+fi_pair rdm 'verbs;ofi_rxd'
 fi_pair dgram verbs
 if command -v fi_info >/dev/null; then
 	out=$("${run[@]}" fi_info -p verbs 2>&1)
@@ -298,6 +300,95 @@ if command -v fi_info >/dev/null; then
 	done
 else
 	skip fi_info
+fi
+
+# --- uDAPL, whose ports are its own ---
+if command -v dapltest >/dev/null; then
+	echo 'ofa-v2-lo u2.0 nonthreadsafe default libdaplofa.so.2 dapl.2.0 "lo 0" ""' >dat.conf
+	plain=("${run[@]}")
+	run+=("DAT_OVERRIDE=$dir/dat.conf")
+	for t in 'dtest -b 4096' dtestsrq 'dtestcm -c 50'; do
+		pair "$t -P ofa-v2-lo" "$t -P ofa-v2-lo -h 127.0.0.1"
+	done
+	start server.out dapltest -T S -D ofa-v2-lo
+	children+=("$server")
+	for t in 'T -i 20 -t 2 -w 4 -V client SR 4096 server SR 4096' 'T -i 20 -t 2 -w 2 -V client RW 4096 server RR 4096' \
+		'P -i 100 -p 10 -m b RR 65536 3' 'P -i 100 -p 10 -m p RW 4096 2' Q; do
+		read -ra words <<<"$t"
+		as_client dapltest -T "${words[0]}" -s 127.0.0.1 -D ofa-v2-lo "${words[@]:1}"
+		verdict "dapltest -T $t" $? "$(tail -n 8 client.out server.out)"
+	done
+	wait "$server"
+	verdict 'dapltest -T S ends' $? "$(tail -n 8 server.out)"
+	run=("${plain[@]}")
+else
+	skip dapltest
+fi
+
+# --- librpma: a program of ours, as the package has none ---
+if [ -f /usr/include/librpma.h ]; then
+	out=$(gcc -Wall -o rpma "$tests/shim_rpma.c" -lrpma -libverbs 2>&1)
+	verdict 'librpma: the program builds' $? "$out"
+	port=$((port + 1))
+	start server.out ./rpma 127.0.0.1 "$port" server
+	as_client ./rpma 127.0.0.1 "$port"
+	client=$?
+	wait "$server"
+	status=$?
+	[ "$client" -eq 0 ] && [ "$status" -eq 0 ]
+	verdict 'librpma' $? "client $client, server $status; $(tail -n 8 client.out server.out)"
+else
+	skip 'librpma'
+fi
+
+# --- QEMU: live migration; the memory is compared ---
+if command -v qemu-system-x86_64 >/dev/null && [ -x $python ]; then
+	cp "$tests/shim_migrate.py" migrate.py
+	mkdir machines
+	chmod 777 machines
+	chmod 644 migrate.py
+	for t in '' rdma-pin-all source-dies destination-dies; do
+		port=$((port + 1))
+		# shellcheck disable=SC2086 # a word or none
+		out=$(cd machines && rm -f ./* && timeout 120 "${run[@]}" $python -B ../migrate.py "$port" $t 2>&1)
+		verdict "qemu-system-x86_64, live migration $t" $? "$out"
+	done
+else
+	skip 'qemu-system-x86_64, live migration'
+fi
+
+# --- MPI over libfabric, and UCX with connections by address ---
+if [ -x $python ] && $python -c 'import importlib.util as u; exit(not u.find_spec("mpi4py"))'; then
+	cp "$tests/shim_sum.py" sum.py
+	chmod 644 sum.py
+	mpi=("${run[@]}" HOME=/ OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 'FI_PROVIDER=verbs;ofi_rxm')
+	out=$(timeout 60 "${mpi[@]}" mpirun.openmpi -n 3 --oversubscribe --mca pml cm --mca mtl ofi \
+		--mca mtl_ofi_provider_include 'verbs;ofi_rxm' $python -B sum.py 2>&1)
+	grep -q 'the sum is 6' <<<"$out"
+	verdict 'mpirun --mca mtl ofi, verbs;ofi_rxm' $? "$out"
+else
+	skip 'mpirun --mca mtl ofi'
+fi
+if ! command -v io_demo >/dev/null; then
+	skip io_demo
+elif ! device_file; then
+	skip io_demo 'no mount namespace of its own'
+else
+	gid=$(gid_of_loopback)
+	plain=("${run[@]}")
+	run=("${with_file[@]}" "${run[@]}" "UCX_TLS=rc_v,ud_v,self" "UCX_IB_GID_INDEX=$gid" UCX_SOCKADDR_TLS_PRIORITY=rdmacm
+		UCX_WARN_UNUSED_ENV_VARS=n)
+	for t in '' ' -A'; do
+		port=$((port + 1))
+		words=(-p "$port" -d 64:300000 -q ${t:+-A})
+		start server.out io_demo "${words[@]}"
+		children+=("$server")
+		as_client io_demo "${words[@]}" -i 200 -o read,write -c inf -y 0.1 "127.0.0.1:$port"
+		verdict "io_demo -q$t" $? "$(tail -n 8 client.out server.out)"
+		kill "$server"
+		wait "$server" 2>/dev/null
+	done
+	run=("${plain[@]}")
 fi
 
 echo "1..$number"

@@ -63,3 +63,39 @@ skip() {
 	number=$((number + 1))
 	echo "ok $number - $1 # SKIP ${2:-not installed}"
 }
+
+# device_file - afterwards "${with_file[@]}" runs a program in a mount namespace in which the device has a file, whichever: here /dev/null.
+# UCX uses a device only if it finds one. Fails if there is no such namespace.
+device_file() {
+	cat >with_file.sh <<'END'
+set -e
+mount -t tmpfs none "$1"
+cd "$1"
+shift
+for f in null zero full random urandom tty ptmx; do
+	[ -e "/dev/$f" ] || continue
+	: >"$f"
+	mount --bind "/dev/$f" "$f"
+done
+for d in shm pts; do
+	mkdir "$d"
+	[ ! -d "/dev/$d" ] || mount --rbind "/dev/$d" "$d"
+done
+ln -s /proc/self/fd fd
+mkdir infiniband
+: >infiniband/uverbs0
+mount --bind /dev/null infiniband/uverbs0
+mount --rbind . /dev
+cd "$OLDPWD"
+exec "$@"
+END
+	mkdir -p dev
+	with_file=(unshare -m bash "$dir/with_file.sh" "$dir/dev")
+	[ ${#as_user[@]} -gt 0 ] || with_file=(unshare -rm bash "$dir/with_file.sh" "$dir/dev")
+	"${with_file[@]}" true 2>/dev/null
+}
+
+# gid_of_loopback - the index of the device's GID that 127.0.0.1 has
+gid_of_loopback() {
+	"${run[@]}" ibv_devinfo -v | sed -n 's/.*GID\[ *\([0-9]*\)\]:[[:space:]]*::ffff:127\.0\.0\.1,.*/\1/p'
+}

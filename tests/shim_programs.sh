@@ -5,6 +5,7 @@
 # user; two processes of each, where it has two ends. As TAP. Run by root it takes a network of its own, and gives root up.
 set -u
 
+tests=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/shim_head.sh
 . "$(dirname "$0")/shim_head.sh"
 
@@ -251,41 +252,15 @@ else
 	skip qperf
 fi
 
-# --- UCX, alone and under Open MPI. It uses a device only if it finds a device file for it, whichever: here /dev/null. ---
-cat >with_file.sh <<'END'
-set -e
-mount -t tmpfs none "$1"
-cd "$1"
-shift
-for f in null zero full random urandom tty ptmx; do
-	[ -e "/dev/$f" ] || continue
-	: >"$f"
-	mount --bind "/dev/$f" "$f"
-done
-for d in shm pts; do
-	mkdir "$d"
-	[ ! -d "/dev/$d" ] || mount --rbind "/dev/$d" "$d"
-done
-ln -s /proc/self/fd fd
-mkdir infiniband
-: >infiniband/uverbs0
-mount --bind /dev/null infiniband/uverbs0
-mount --rbind . /dev
-cd "$OLDPWD"
-exec "$@"
-END
-mkdir dev
-with_file=(unshare -m bash "$dir/with_file.sh" "$dir/dev")
-[ ${#as_user[@]} -gt 0 ] || with_file=(unshare -rm bash "$dir/with_file.sh" "$dir/dev")
-
+# --- UCX, alone and under two MPIs ---
 # ucx TRANSPORTS PAIR... - both ends between addresses of IPv4
 ucx() {
 	local gid status plain=("${run[@]}")
-	if ! "${with_file[@]}" true 2>/dev/null; then
+	if ! device_file; then
 		skip "UCX_TLS=$1 ${*:2}" 'no mount namespace of its own'
 		return
 	fi
-	gid=$("${run[@]}" ibv_devinfo -v | sed -n 's/.*GID\[ *\([0-9]*\)\]:[[:space:]]*::ffff:127\.0\.0\.1,.*/\1/p')
+	gid=$(gid_of_loopback)
 	run=("${with_file[@]}" "${run[@]}" "UCX_TLS=$1" "UCX_IB_GID_INDEX=$gid" UCX_WARN_UNUSED_ENV_VARS=n HOME=/
 		OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1)
 	"${@:2}"
@@ -300,20 +275,20 @@ ucx rc_v,ud_v,self pair ucx_perftest -t ucp_put_bw -s 1048577 -n 10 -w 10
 ucx ud_v,self pair ucx_perftest -t tag_lat -n 200 -w 10
 ucx ud_v,self pair ucx_perftest -t tag_bw -s 65537 -n 50 -w 10
 if [ -x $python ] && $python -c 'import importlib.util as u; exit(not u.find_spec("mpi4py"))'; then
-	cat >sum.py <<-'END'
-		from mpi4py import MPI
-		c = MPI.COMM_WORLD
-		for n in (1, 1000, 1 << 20):
-		    got = c.sendrecv(bytes([c.rank]) * n, (c.rank + 1) % c.size, source=(c.rank - 1) % c.size)
-		    assert got == bytes([(c.rank - 1) % c.size]) * n
-		total = c.allreduce(c.rank + 1)
-		assert total == c.size * (c.size + 1) // 2
-		if not c.rank:
-		    print("the sum is", total)
-	END
+	cp "$tests/shim_sum.py" sum.py
+	chmod 644 sum.py
 	ucx rc_v,ud_v,self says 'the sum is 6' mpirun -n 3 --oversubscribe --mca pml ucx $python -B sum.py
 else
 	skip mpirun
+fi
+
+if command -v mpicc.mpich >/dev/null; then
+	out=$(mpicc.mpich -o sum "$tests/shim_sum.c" 2>&1)
+	verdict 'MPICH: the program builds' $? "$out"
+	ucx rc_v,ud_v,self says 'the sum is 6, the counter 300' mpirun.mpich -launcher fork -n 3 ./sum
+	ucx ud_v,self says 'the sum is 6, the counter 300' mpirun.mpich -launcher fork -n 3 ./sum
+else
+	skip mpirun.mpich
 fi
 
 # --- a peer that dies is told of ---

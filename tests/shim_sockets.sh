@@ -140,5 +140,50 @@ else
 	skip socat
 fi
 
+# --- servers that wait by poll(): one alone, one before it, and one of several threads ---
+if command -v lighttpd >/dev/null && command -v curl >/dev/null; then
+	port=$((port + 1))
+	printf '%s\n' "server.document-root = \"$dir/work\"" "server.port = $port" 'server.bind = "127.0.0.1"' \
+		'server.event-handler = "poll"' >lighttpd.conf
+	chmod 644 lighttpd.conf
+	start lighttpd.out lighttpd -D -f lighttpd.conf
+	as_client curl -sS --noproxy '*' -o work/to.bin "http://127.0.0.1:$port/from.bin"
+	cmp work/from.bin work/to.bin && no_tcp
+	verdict 'lighttpd and curl' $? "$(tail -n 5 client.out lighttpd.out)"
+	echo program >work/program
+	as_client curl -sS --noproxy '*' -Z --parallel-max 8 -f -o 'work/part#1' "http://127.0.0.1:$port/program?[1-40]"
+	status=$?
+	for i in {1..40}; do cmp work/program "work/part$i" || status=1; done
+	verdict 'lighttpd and curl, eight connections at once' "$status" "$(tail -n 5 client.out lighttpd.out)"
+	if command -v haproxy >/dev/null; then
+		behind=$port port=$((port + 1))
+		printf '%s\n' defaults 'mode http' 'timeout connect 20s' 'timeout client 60s' 'timeout server 60s' 'frontend f' \
+			"bind 127.0.0.1:$port" 'default_backend b' 'backend b' "server s 127.0.0.1:$behind" >haproxy.cfg
+		chmod 644 haproxy.cfg
+		start haproxy.out haproxy -db -de -f haproxy.cfg
+		as_client curl -sS --noproxy '*' -f -o work/to.bin "http://127.0.0.1:$port/from.bin"
+		cmp work/from.bin work/to.bin && no_tcp
+		verdict 'haproxy -de, before lighttpd' $? "$(tail -n 5 client.out haproxy.out)"
+	else
+		skip 'haproxy'
+	fi
+else
+	skip 'lighttpd and curl'
+fi
+if command -v memcached >/dev/null && command -v memcslap >/dev/null; then
+	port=$((port + 1))
+	# libevent's word for "not by epoll"
+	sockets+=(EVENT_NOEPOLL=1)
+	start server.out memcached -l 127.0.0.1 -p "$port" -U 0 -t 2
+	until "${sockets[@]}" memcping --servers="127.0.0.1:$port" >client.out 2>&1 || ! kill -0 "$server" 2>/dev/null; do sleep 0.1; done
+	for t in set get; do
+		as_client memcslap --servers="127.0.0.1:$port" --concurrency=4 --execute-number=200 --test=$t && no_tcp &&
+			grep -q "800 keys by" client.out
+		verdict "memcached and memcslap --test=$t" $? "$(tail -n 5 client.out server.out)"
+	done
+else
+	skip 'memcached and memcslap'
+fi
+
 echo "1..$number"
 [ "$failures" -eq 0 ]

@@ -33,7 +33,10 @@ native=$(dpkg --print-architecture 2>/dev/null)
 # variant NAME - what a variant of the check needs
 variant() {
 	case $1 in
-	gcc) echo "$cli spin perftest qperf curl iperf3 socat python3-pyverbs rdmacm-utils iproute2 ucx-utils libfabric-bin openmpi-bin python3-mpi4py" ;;
+	gcc)
+		echo "$cli spin perftest qperf curl iperf3 socat python3-pyverbs rdmacm-utils iproute2 ucx-utils libfabric-bin openmpi-bin"
+		echo "python3-mpi4py mpich libmpich-dev dapl2-utils librpma-dev qemu-system-x86 lighttpd haproxy memcached libmemcached-tools"
+		;;
 	clang) echo "$tests $clang" ;;
 	joined | classic) echo "$cli" ;;
 	asan | tsan) echo "$cli $clang" ;;
@@ -59,7 +62,7 @@ check | soak)
 	[ $# -gt 0 ] || set -- $("$(dirname "$0")/check.sh" --names)
 	want=
 	for v in "$@"; do
-		want="$want $(variant "$v")" || exit 1
+		want="$want $(variant "$v" | tr '\n' ' ')" || exit 1
 	done
 	[ "$set" = check ] || want="$want valgrind"
 	;;
