@@ -29,31 +29,12 @@
 
 #include <cmocka.h>
 
+#include "shim_fabric.h"
+
 #define DEPTH 4
 
 /* In a child: cmocka's assertions are the parent's. */
 #define CHECK(c) ((c) ? (void)0 : (fprintf(stderr, "# pid %d, line %d: %s\n", (int)getpid(), __LINE__, #c), _exit(1)))
-
-static char fabric[] = "/dev/shm/test-softhca-XXXXXX";
-
-static inline int make_fabric(void **state)
-{
-	(void)state;
-	return mkdtemp(fabric) && !setenv("SOFTHCA_FABRIC", fabric, 1) ? 0 : -1;
-}
-
-static inline int remove_fabric(void **state)
-{
-	DIR *d = opendir(fabric);
-	struct dirent *e;
-
-	(void)state;
-	while (d && (e = readdir(d)))
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d)
-		closedir(d);
-	return rmdir(fabric);
-}
 
 /* --- addresses --- */
 

@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "shim_fabric.h"
+
 #define BED_BYTES 65536
 #define BED_ACCESS \
 	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC)

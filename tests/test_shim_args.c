@@ -712,5 +712,5 @@ int main(void)
 	log_fd = memfd_create("log", MFD_CLOEXEC);
 	if (own_stderr < 0 || log_fd < 0 || fcntl(log_fd, F_SETFL, O_APPEND))
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

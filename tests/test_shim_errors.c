@@ -619,5 +619,5 @@ int main(void)
 		cmocka_unit_test(a_forked_child_begins_anew),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

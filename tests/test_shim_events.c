@@ -253,5 +253,5 @@ int main(void)
 		cmocka_unit_test(an_overflow_is_told),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

@@ -592,5 +592,5 @@ int main(void)
 		cmocka_unit_test(what_there_is_not),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

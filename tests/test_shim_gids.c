@@ -153,5 +153,5 @@ int main(void)
 	};
 
 	alone = !unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET);
-	return cmocka_run_group_tests_name("shim_gids", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("shim_gids", tests, make_fabric, remove_fabric);
 }

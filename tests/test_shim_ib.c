@@ -127,5 +127,5 @@ int main(void)
 	/* Before the library's first call, which reads them. */
 	setenv("SOFTHCA_LINK", "ib", 1);
 	setenv("SOFTHCA_LID", "0x1234", 1);
-	return cmocka_run_group_tests_name("shim_ib", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("shim_ib", tests, make_fabric, remove_fabric);
 }

@@ -127,5 +127,5 @@ int main(void)
 
 	/* Others change their interfaces, which would be a reason to wake up. */
 	(void)!unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET);
-	return cmocka_run_group_tests_name("shim_idle", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("shim_idle", tests, make_fabric, remove_fabric);
 }

@@ -32,8 +32,6 @@
 /* What the survivor does; the victim receives and lets the other one write and read. */
 enum work { SENDS, WRITES, READS, ADDS, ALL_KINDS, RECEIVES, SLEEPS, UNRELIABLE, WORKS };
 
-static char dir[] = "/dev/shm/test-softhca-XXXXXX";
-
 struct end {
 	struct ibv_context *ctx;
 	struct ibv_pd *pd;
@@ -465,7 +463,7 @@ static void peers_that_are_killed(void **state)
 	others_end(&others);
 	printf("# the slowest survivor heard of it after %u ms\n", (unsigned int)(slowest / 1000000u));
 	next_start();
-	assert_true(is_empty(dir));
+	assert_true(is_empty(fabric));
 }
 
 /* No error, if the retries outlast it; whichever of the two it is. */
@@ -485,28 +483,13 @@ static void a_peer_that_is_stopped(void **state)
 		usleep(50000);
 		others_end(&o);
 	}
-	assert_true(is_empty(dir));
+	assert_true(is_empty(fabric));
 }
 
-static int make_fabric(void **state)
+static int make_group(void **state)
 {
-	(void)state;
 	signal(SIGPIPE, SIG_IGN);
-	return !mkdtemp(dir) || setenv("SOFTHCA_FABRIC", dir, 1);
-}
-
-/* With what a test that failed has left in it. */
-static int remove_fabric(void **state)
-{
-	DIR *d = opendir(dir);
-	const struct dirent *f;
-
-	(void)state;
-	while (d && (f = readdir(d)))
-		unlinkat(dirfd(d), f->d_name, 0);
-	if (d)
-		closedir(d);
-	return rmdir(dir);
+	return make_fabric(state);
 }
 
 int main(void)
@@ -516,5 +499,5 @@ int main(void)
 		cmocka_unit_test(a_peer_that_is_stopped),
 	};
 
-	return cmocka_run_group_tests_name("shim_kill", tests, make_fabric, remove_fabric);
+	return cmocka_run_group_tests_name("shim_kill", tests, make_group, remove_fabric);
 }

@@ -21,8 +21,6 @@
 #define PAGES (16 * 4096)
 #define PATIENT 20 /* 4 s, eight times: the other process is on a busy machine */
 
-static char dir[] = "/dev/shm/test-softhca-XXXXXX";
-
 /* --- descriptors --- */
 
 static int descriptors(void)
@@ -84,7 +82,7 @@ static int unmake(struct things *t)
 
 static bool is_empty(void)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(fabric);
 	const struct dirent *f;
 	bool empty = d;
 
@@ -342,27 +340,6 @@ static void signals_at_any_time(void **state)
 	setitimer(ITIMER_REAL, &none, NULL);
 	sigaction(SIGALRM, &before, NULL);
 	bed_end(&b);
-}
-
-/* --- where it happens --- */
-
-static int make_fabric(void **state)
-{
-	(void)state;
-	return !mkdtemp(dir) || setenv("SOFTHCA_FABRIC", dir, 1);
-}
-
-static int remove_fabric(void **state)
-{
-	DIR *d = opendir(dir);
-	const struct dirent *f;
-
-	(void)state;
-	while (d && (f = readdir(d)))
-		unlinkat(dirfd(d), f->d_name, 0);
-	if (d)
-		closedir(d);
-	return rmdir(dir);
 }
 
 int main(void)

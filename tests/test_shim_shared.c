@@ -311,5 +311,5 @@ int main(void)
 		cmocka_unit_test(the_target_is_killed), cmocka_unit_test(memory_on_demand),
 	};
 
-	return cmocka_run_group_tests_name("shim_shared", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("shim_shared", tests, make_fabric, remove_fabric);
 }

@@ -422,5 +422,5 @@ int main(void)
 		cmocka_unit_test(memory_window_of_type_2_and_send_with_invalidate),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

@@ -275,5 +275,5 @@ int main(void)
 		TEST(each_handle_is_told),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

@@ -434,5 +434,5 @@ int main(void)
 		TEST(what_the_device_can_do),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

@@ -273,5 +273,5 @@ int main(void)
 		cmocka_unit_test_setup(the_target_is_destroyed, begin),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_fabric, remove_fabric);
 }

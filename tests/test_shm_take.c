@@ -98,6 +98,63 @@ static void hints_of_idle_nodes_go(void **state)
 		close_station(&once[i]);
 }
 
+/* --- the helper's sleep --- */
+
+#define NS_PER_US 1000ull
+
+static bool sleeps(const struct station *s)
+{
+	return hca_load(&s->shm->node.head->sleeping);
+}
+
+/* Whether the helper sleeps, looks on, or is on its way from one to the other when an entry comes: it takes the entry in. */
+static void entries_at_any_distance(void **state)
+{
+	u32 n, turns = 0;
+	u64 until;
+
+	(void)state;
+	for (n = 0; n < 3000; n++) {
+		assert_int_equal(send_one(&a, &b, n, 8, false), HCA_ANSWER_PENDING);
+		wait_for(&b, &b.messages, n + 1);
+		for (until = hca_now_ns() + n * 37 % 120 * NS_PER_US; hca_now_ns() < until;)
+			hca_pause();
+	}
+	while (!sleeps(&b))
+		hca_relax(&turns);
+}
+
+static u32 enough; /* atomic */
+
+static void *send_all_the_time(void *arg)
+{
+	u32 n, turns = 0;
+
+	(void)arg;
+	for (n = 0; !hca_load(&enough); n++)
+		while (send_one(&a, &b, n, 8, false) == HCA_ANSWER_LATER && !hca_load(&enough))
+			hca_relax(&turns);
+	return NULL;
+}
+
+/* Though there is always an entry that the helper could take. */
+static void a_program_that_polls_takes_over(void **state)
+{
+	pthread_t sender;
+	u32 turns;
+
+	(void)state;
+	hca_store(&enough, 0u);
+	assert_int_equal(pthread_create(&sender, NULL, send_all_the_time, NULL), 0);
+	/* The helper has begun to look on. */
+	for (turns = 0; hca_load(&b.messages) < 10000;)
+		hca_relax(&turns);
+	while (!hca_load(&b.shm->away))
+		hca_shm_poll(b.shm);
+	hca_store(&enough, 1u);
+	pthread_join(sender, NULL);
+}
+
 /* --- replies that have no room --- */
 
 #define MANY 5000u /* more than a lane of replies holds */
@@ -241,6 +298,8 @@ int main(void)
 		WITH_ALL(a_reply_comes_before_what_followed_it),
 		WITH_ALL(hints_stay_while_it_polls),
 		WITH_ALL(hints_of_idle_nodes_go),
+		WITH_ALL(entries_at_any_distance),
+		WITH_ALL(a_program_that_polls_takes_over),
 		WITH_ALL(messages_stay_where_replies_have_no_room),
 		WITH_ALL(late_replies_wait),
 		WITH_ALL(own_replies_come_by_the_poll),

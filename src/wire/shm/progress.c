@@ -20,6 +20,11 @@
 #define STREAK 64u
 /* How long the helper stays away before it looks. */
 #define AWAY_NS 2000000l
+/* If the last entry came this soon after the helper fell asleep, it looks for the next one as long before it sleeps. */
+#define SOON_NS 50000ull
+/* Between two looks somebody else had the CPU this long: then it is needed, and the helper doesn't look on for a while. */
+#define LOST_NS 20000ull
+#define BUSY_NS 10000000ull
 #define STACK_BYTES ((size_t)256 << 10)
 #define EVENTS 16
 
@@ -97,24 +102,80 @@ static void stay_away(struct hca_shm *shm)
 		hca_store(&shm->away, 0u);
 }
 
-static void sleep_on_bell(struct hca_shm *shm)
+/*
+ * struct nap - what the helper knows of its last sleep
+ * @soon: it was short, or wasn't needed
+ * @polls: what the program had polled then, or when it armed
+ * @busy_until: others need the CPU until then
+ */
+struct nap {
+	u64 busy_until;
+	u32 polls;
+	bool soon;
+};
+
+static bool awaits(const struct hca_shm *shm)
+{
+	const struct hca_fabric_node *node = shm->node.head;
+
+	return !hca_load(&node->summary) && !hca_load(&node->ended) && !hca_load(&shm->stop) && !hca_load(&shm->away);
+}
+
+/*
+ * Wait for the next entry without sleeping. To wake a thread takes its sender longer than to write the entry, and takes effect later than
+ * most answers come. A program that polls needs no helper: then it ends, so that the program takes over.
+ * Return: there is something to do
+ */
+static bool look_on(struct hca_shm *shm, struct nap *nap)
+{
+	u64 began = hca_now_ns(), before = began, now;
+
+	nap->soon = false;
+	if (began < nap->busy_until)
+		return false;
+	if (hca_load(&shm->armed)) {
+		hca_store(&shm->armed, 0u);
+		nap->polls = hca_load(&shm->polls);
+	}
+	while (awaits(shm)) {
+		hca_pause();
+		now = hca_now_ns();
+		if (now - before > LOST_NS)
+			nap->busy_until = now + BUSY_NS;
+		if (now < nap->busy_until || now - began > SOON_NS || hca_load(&shm->polls) - nap->polls > STREAK)
+			return false;
+		before = now;
+	}
+	nap->soon = true;
+	return true;
+}
+
+static void sleep_on_bell(struct hca_shm *shm, struct nap *nap)
 {
 	struct hca_fabric_node *node = shm->node.head;
 	u32 bell = hca_load_acquire(&node->bell);
+	u64 began;
 
+	if (nap->soon && look_on(shm, nap))
+		return;
 	if (hca_load(&shm->stop) || hca_load(&shm->away))
 		return;
 	hca_store(&shm->armed, 0u);
 	hca_store(&node->sleeping, 1u);
 	hca_mb(); /* pairs with those of shm_node_tell() */
-	if (!hca_load(&node->summary) && !hca_load(&node->ended))
+	if (awaits(shm)) {
+		began = hca_now_ns();
 		futex_wait(&node->bell, bell, 0);
+		nap->soon = hca_now_ns() - began < SOON_NS;
+		nap->polls = hca_load(&shm->polls);
+	}
 	hca_store(&node->sleeping, 0u);
 }
 
 static void *help(void *arg)
 {
 	struct hca_shm *shm = arg;
+	struct nap nap = { 0 };
 	u32 turns = 0;
 	bool busy;
 
@@ -130,7 +191,7 @@ static void *help(void *arg)
 			continue;
 		}
 		if (!hca_load(&shm->node.head->summary))
-			sleep_on_bell(shm);
+			sleep_on_bell(shm, &nap);
 		busy = false;
 		if (hca_load(&shm->node.head->summary) && !hca_load(&shm->away))
 			shm_take(shm, &busy);
