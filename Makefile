@@ -37,7 +37,7 @@ help:
 	@echo 'ONLY of make bench:'
 	@echo '  dma (dma-count dma-map), hca (hca-count hca-rc hca-keys hca-threads hca-bulk hca-many), srp,'
 	@echo '  verbs (verbs-latency verbs-bulk verbs-turns verbs-both verbs-idle verbs-many),'
-	@echo '  cm'
+	@echo '  cm, kernel (an emulated machine; the first time it downloads a kernel)'
 
 build:
 	@tools/deps.sh build

@@ -400,6 +400,12 @@ void bench_row(const char *name, const char *unit, double ours, double other, do
 	fflush(stdout);
 }
 
+void bench_row_without(const char *name, const char *reason)
+{
+	if (!count_only)
+		printf("%-54s not measured: %s\n", name, reason);
+}
+
 void bench_totals(void)
 {
 	if (!count_only)

@@ -108,6 +108,9 @@ void bench_title(const char *title);
 void bench_row(const char *name, const char *unit, double ours, double other, double ratio,
 	       const struct bench_goal *goals);
 
+/** bench_row_without() - print a line of a figure that can't be measured here, and why */
+void bench_row_without(const char *name, const char *reason);
+
 /* --- bench_floor.c: what a figure is compared with on any machine --- */
 
 /** bench_floor_lock() - take and release a lock that nobody else wants; @ctx: a zeroed cache line of its own, struct bench_lock */
@@ -187,7 +190,7 @@ extern const struct bench_part bench_hca_count, bench_hca_rc, bench_hca_keys, be
 extern const struct bench_part bench_srp;
 extern const struct bench_part bench_verbs_latency, bench_verbs_bulk, bench_verbs_turns, bench_verbs_both,
 	bench_verbs_idle, bench_verbs_many;
-extern const struct bench_part bench_cm;
+extern const struct bench_part bench_cm, bench_kernel;
 
 /** bench_init() - pin this thread; @count: 0, or iterations of each loop, run once instead of measured (for a simulator that counts) */
 void bench_init(u64 count);

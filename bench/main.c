@@ -12,10 +12,10 @@
 #include "bench.h"
 
 static const struct bench_part *const parts[] = {
-	&bench_dma_count,  &bench_dma_map,	 &bench_hca_count,     &bench_hca_rc,
-	&bench_hca_keys,   &bench_hca_threads,	 &bench_hca_bulk_part, &bench_hca_many,
-	&bench_srp,	   &bench_verbs_latency, &bench_verbs_bulk,    &bench_verbs_turns,
-	&bench_verbs_both, &bench_verbs_idle,	 &bench_verbs_many,    &bench_cm
+	&bench_dma_count,   &bench_dma_map,	  &bench_hca_count,  &bench_hca_rc,	&bench_hca_keys,
+	&bench_hca_threads, &bench_hca_bulk_part, &bench_hca_many,   &bench_srp,	&bench_verbs_latency,
+	&bench_verbs_bulk,  &bench_verbs_turns,	  &bench_verbs_both, &bench_verbs_idle, &bench_verbs_many,
+	&bench_cm,	    &bench_kernel
 };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))

@@ -66,7 +66,7 @@ check | soak)
 	done
 	[ "$set" = check ] || want="$want valgrind"
 	;;
-bench) want=$bench ;;
+bench) want="$bench $(variant kernel)" ;;
 *) die 'usage: tools/deps.sh build|run|check|bench|soak [VARIANT...]' ;;
 esac
 want=$(tr ' ' '\n' <<<"$want" | grep . | awk '!seen[$0]++' | tr '\n' ' ')

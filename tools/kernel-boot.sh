@@ -5,7 +5,7 @@
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
 # is shown if the machine hung, or a kernel complained. MACHINE list: which there are; known NAME...: whether there are these. TURNS is how often the modules
 # are loaded and unloaded, in place of what the machine has for it. ULPS=only runs nothing but the kernel's upper layers, ULPS= none
-# of them, ULP='NAME...' those of tools/kernel-ulp. LINKS is how often an adapter of theirs is added and deleted.
+# of them, ULPS=bench measures them (tools/kernel-bench.sh), ULP='NAME...' those of tools/kernel-ulp. LINKS is how often an adapter of theirs is added and deleted.
 set -u
 
 # Those that take longest first, as two run at a time.
@@ -51,6 +51,8 @@ all='links verbs nvme srp rds smc ipoib'
 turns=${TURNS:-$turns} ulps=${ULPS-$ulps}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
+# Its clock counts instructions, one in a nanosecond, whatever else this machine does; while it waits for a timer no time passes.
+[ "$ulps" != bench ] || args+=(-icount 'shift=0,sleep=off')
 [ "$iommu" = off ] || args+=(-machine kernel-irqchip=split -device 'intel-iommu,intremap=on')
 
 # What the kernel's upper layers need: themselves, and programs, which look for their libraries in /lib.
@@ -60,7 +62,11 @@ pack_ulps() {
 		install -m 755 tools/kernel-ulp.sh "$work/root/ulp" && cp -r tools/kernel-ulp "$work/root/ulps" &&
 		mv "$work/root/tools/lib" "$work/root/lib" && ln -s lib "$work/root/lib64" &&
 		strip -g -o "$work/root/softhca_ib.ko" "$kernels/$flavour/tree/kernel/softhca_ib.ko" &&
-		strip -g -o "$work/root/softhca_ib_test.ko" "$kernels/$flavour/tree/kernel/softhca_ib_test.ko"
+		strip -g -o "$work/root/softhca_ib_test.ko" "$kernels/$flavour/tree/kernel/softhca_ib_test.ko" || return 1
+	[ "$ulps" != bench ] || {
+		cp "$kernels/disk" "$work/root/disk" &&
+			strip -g -o "$work/root/softhca_ib_bench.ko" "$kernels/$flavour/tree/kernel/softhca_ib_bench.ko"
+	}
 }
 
 # The first process and what it needs, as a file system in memory.

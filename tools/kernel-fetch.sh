@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# tools/kernel-fetch.sh DIR - the kernels that the module is tried on: Debian 12's 6.1 for amd64 and 686-pae, and 6.12 for
-# amd64 from its security archive; their headers, and a busybox for each, unpacked below DIR/amd64, DIR/686-pae and
-# DIR/amd64-6.12. Nothing is installed on this machine: apt works in roots of its own below DIR/apt, from the Debian mirrors
+# tools/kernel-fetch.sh DIR [FLAVOUR...] - the kernels that the module is tried on, or those flavours of them: Debian 12's
+# 6.1 for amd64 and 686-pae, and 6.12 for amd64 from its security archive; their headers, and a busybox for each, unpacked below
+# DIR/amd64, DIR/686-pae and DIR/amd64-6.12. Nothing is installed on this machine: apt works in roots of its own below DIR/apt, from the Debian mirrors
 # that the machine uses. A flavour that is there is not fetched again; then no network is needed.
 #
 #   DIR/FLAVOUR/vmlinuz config busybox version    what is booted
@@ -14,10 +14,13 @@
 set -u
 
 dir=$1
-flavours='amd64 686-pae amd64-6.12'
+all='amd64 686-pae amd64-6.12'
+flavours=${*:2}
+flavours=${flavours:-$all}
 # Modules that a machine loads, with whatever these need; and programs, from these packages.
 modules='rdma_cm ib_cm nvme_rdma nvmet_rdma ib_srp ib_srpt sd_mod target_core_iblock target_core_file brd loop ext4 crc32c_generic
-	crct10dif_generic dummy veth bridge ib_iser ib_isert rds_rdma smc smc_diag rpcrdma nfsd nfsv4 ib_ipoib'
+	crct10dif_generic dummy veth bridge ib_iser ib_isert rds_rdma smc smc_diag rpcrdma nfsd nfsv4 ib_ipoib
+	rdma_rxe crc32_generic nvme_loop tcm_loop iscsi_tcp'
 packages='iproute2 e2fsprogs libc6 libmnl0 libbsd0 libcap2 libmd0 libbpf1 libelf1 zlib1g libext2fs2 libcom-err2 libblkid1 libuuid1
 	open-iscsi libopeniscsiusr libisns0 libkmod2 libmount1 libssl3 libsystemd0 libselinux1 libpcre2-8-0 liblzma5 libzstd1 liblz4-1
 	libgcrypt20 libgpg-error0 perl-base libcrypt1'
@@ -168,7 +171,8 @@ for f in $flavours; do
 	# It has this folder's path in it.
 	[ "$(cat "$dir/$f/.done" 2>/dev/null)" = "$dir $fetched" ] || get_flavour "$f"
 done
-if [ ! -f "$dir/checkpatch.pl" ]; then
+# What looks at sources comes with all of them.
+if [ "$flavours" = "$all" ] && [ ! -f "$dir/checkpatch.pl" ]; then
 	apt amd64 apt-get update >"$dir/apt.log" 2>&1 || cat "$dir/apt.log" >&2
 	fetch amd64 linux-source-6.1
 	# It is one of the first of 80,000 files; the rest isn't unpacked.

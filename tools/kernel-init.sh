@@ -5,7 +5,7 @@
 # The first process of the machine that tools/kernel-boot.sh boots: loads the modules, runs the suites, and says on the
 # console, line by line, what it finds. /job tells what to do: IOMMU (for softhca_test.ko), TURNS (how often all is
 # loaded and unloaded), ULPS (if the kernel's upper layers run over it; "only": and nothing else; "try": see
-# tools/kernel-try.sh).
+# tools/kernel-try.sh; "bench": see tools/kernel-bench.sh).
 /bin/busybox mkdir -p /proc /sys /dev /tmp /bin
 /bin/busybox --install -s /bin
 PATH=/bin
@@ -36,7 +36,10 @@ echo "softhca-init: $(uname -r), iommu $IOMMU"
 # The kernel's upper layers, where the machine has them.
 if [ "$ULPS" ]; then
 	. /ulp
-	if [ "$ULPS" = try ]; then ulps_try; else ulps; fi
+	case $ULPS in
+	try | bench) "ulps_$ULPS" ;;
+	*) ulps ;;
+	esac
 	if [ "$ULPS" != yes ]; then
 		echo 'softhca-init: end'
 		poweroff -f

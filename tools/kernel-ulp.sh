@@ -5,7 +5,8 @@
 # The kernel's own upper layers over softhca_ib.ko, in the machine that tools/kernel-boot.sh boots: unmodified modules,
 # programs and file systems of Debian's packages. /modules and /tools are what tools/kernel-fetch.sh got.
 
-MIB=8 # of each disk
+MIB=8    # of each disk
+LEDGER=1 # of each adapter
 CONFIG=/sys/kernel/config
 
 for f in /ulps/*.sh; do
@@ -69,12 +70,9 @@ rdma_devices() {
 	find /sys/class/infiniband -mindepth 1 -maxdepth 1 | wc -l
 }
 
-gid_of() {
-	cat /sys/class/infiniband/softhca0/ports/1/gids/* 2>/dev/null
-}
-
+# has_gid PATTERN [ADAPTER]
 has_gid() {
-	gid_of | grep -q "$1"
+	cat "/sys/class/infiniband/${2:-softhca0}"/ports/1/gids/* 2>/dev/null | grep -q "$1"
 }
 
 has_no_gid() {
@@ -225,7 +223,7 @@ ulps_load() {
 	echo 5 >/proc/sys/kernel/printk
 	mkdir -p /mnt
 	load configfs && mount -t configfs none "$CONFIG"
-	insmod /softhca.ko && load rdma_cm && insmod /softhca_ib.ko ledger=1
+	insmod /softhca.ko && load rdma_cm && insmod /softhca_ib.ko ledger=$LEDGER
 	verdict $? 'softhca_ib: loads'
 	load dummy && load veth && load bridge && load brd rd_nr=2 rd_size=$((MIB * 1024)) && load crc32c_generic && load crct10dif_generic && load ext4
 	verdict $? 'disks and file systems load'

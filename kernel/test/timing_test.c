@@ -18,11 +18,14 @@
 
 #define ROUNDS 25
 #define TURNS 4000
+#define LIST_PAGES 32 /* as many as an upper layer has for 128 KiB */
+#define LIST_TURNS (TURNS / 8)
 
 static struct fixture fixture;
 static struct platform_device *direct, *virt;
 static void *buf, *buf2;
 static struct page *high[2];
+static struct sg_table list;
 static struct link loop;
 static dma_addr_t from, to;
 
@@ -94,6 +97,30 @@ static void our_map_unmap(unsigned int turns)
 static void virt_map_unmap(unsigned int turns)
 {
 	map_unmap(&virt->dev, turns);
+}
+
+static void list_map_unmap(struct device *dev, unsigned int turns)
+{
+	while (turns--) {
+		if (!dma_map_sg(dev, list.sgl, list.orig_nents, DMA_TO_DEVICE))
+			return;
+		dma_unmap_sg(dev, list.sgl, list.orig_nents, DMA_TO_DEVICE);
+	}
+}
+
+static void bus_list(unsigned int turns)
+{
+	list_map_unmap(fixture.bus.dev, turns);
+}
+
+static void direct_list(unsigned int turns)
+{
+	list_map_unmap(&direct->dev, turns);
+}
+
+static void our_list(unsigned int turns)
+{
+	list_map_unmap(fixture.ipath.dev, turns);
 }
 
 /* What ib_dma_map_single() does today for a device that uses virtual addresses. */
@@ -195,6 +222,12 @@ static const struct contestant maps[] = {
 	[INLINE] = { "map_unmap_4K.mainline_ib_dma_virt", inline_virt },
 };
 
+static const struct contestant lists[] = {
+	[BUS] = { "map_unmap_list_of_32.platform_of_edu", bus_list },
+	[DIRECT] = { "map_unmap_list_of_32.platform_direct", direct_list },
+	[OURS] = { "map_unmap_list_of_32.softhca", our_list },
+};
+
 static const struct contestant copies[] = {
 	{ "copy_4K.memmove", plain_copy },
 	{ "copy_4K.softhca", our_copy },
@@ -214,7 +247,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Picoseconds for each, the median of the rounds. */
-static void race(const struct contestant *c, unsigned int n, u64 *ps)
+static void race(const struct contestant *c, unsigned int n, unsigned int turns, u64 *ps)
 {
 	static u64 round[8][ROUNDS];
 	unsigned int r, i;
@@ -224,7 +257,7 @@ static void race(const struct contestant *c, unsigned int n, u64 *ps)
 		for (i = 0; i < n; i++) {
 			preempt_disable();
 			began = ktime_get_ns();
-			c[i].fn(TURNS);
+			c[i].fn(turns);
 			round[i][r] = ktime_get_ns() - began;
 			preempt_enable();
 			cond_resched();
@@ -232,7 +265,7 @@ static void race(const struct contestant *c, unsigned int n, u64 *ps)
 	}
 	for (i = 0; i < n; i++) {
 		sort(round[i], ROUNDS, sizeof(u64), compare, NULL);
-		ps[i] = div_u64(round[i][ROUNDS / 2] * 1000, TURNS);
+		ps[i] = div_u64(round[i][ROUNDS / 2] * 1000, turns);
 		ktest_say("timing: %-36s %8llu.%03llu ns", c[i].name, div_u64(ps[i], 1000),
 			  ps[i] - div_u64(ps[i], 1000) * 1000);
 	}
@@ -246,7 +279,7 @@ static void maps_cost_no_more_than_the_platforms(struct ktest *t)
 {
 	u64 ps[ARRAY_SIZE(maps)];
 
-	race(maps, ARRAY_SIZE(maps), ps);
+	race(maps, ARRAY_SIZE(maps), TURNS, ps);
 	if (!ps[DIRECT])
 		ps[DIRECT] = 1;
 	ktest_say("timing: ratio of softhca to platform_direct: %llu %% (goal 115)",
@@ -255,14 +288,54 @@ static void maps_cost_no_more_than_the_platforms(struct ktest *t)
 	EXPECT(t, ps[BUS] && ps[OURS] <= ps[BUS] * 2);
 }
 
+static void what_lists_cost(struct ktest *t)
+{
+	u64 ps[ARRAY_SIZE(lists)];
+	unsigned int i;
+
+	race(lists, ARRAY_SIZE(lists), LIST_TURNS, ps);
+	for (i = 0; i < ARRAY_SIZE(lists); i++)
+		EXPECT(t, ps[i]);
+}
+
 static void what_the_engine_costs(struct ktest *t)
 {
 	u64 ps[ARRAY_SIZE(copies)];
 	unsigned int i;
 
-	race(copies, ARRAY_SIZE(copies), ps);
+	race(copies, ARRAY_SIZE(copies), TURNS, ps);
 	for (i = 0; i < ARRAY_SIZE(copies); i++)
 		EXPECT(t, ps[i]);
+}
+
+/* No two pages stand beside each other, so an entry is a page. */
+static int make_list(void)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+	int err = sg_alloc_table(&list, LIST_PAGES, GFP_KERNEL);
+
+	if (err)
+		return err;
+	for_each_sg(list.sgl, sg, LIST_PAGES, i) {
+		struct page *page = alloc_pages(GFP_KERNEL, 1);
+
+		if (!page)
+			return -ENOMEM;
+		sg_set_page(sg, page, PAGE_SIZE, 0);
+	}
+	return 0;
+}
+
+static void free_list(void)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sg(list.sgl, sg, list.orig_nents, i)
+		if (sg_page(sg))
+			__free_pages(sg_page(sg), 1);
+	sg_free_table(&list);
 }
 
 static int open_timing(void)
@@ -279,12 +352,16 @@ static int open_timing(void)
 	buf2 = dma_alloc_coherent(fixture.ipath.dev, PAGE_SIZE, &to, GFP_KERNEL);
 	if (!direct || !virt || !high[0] || !high[1] || !buf || !buf2)
 		return -ENOMEM;
+	err = make_list();
+	if (err)
+		return err;
 	return link_open(&loop, &fixture.ipath, &fixture.ipath);
 }
 
 static void close_timing(void)
 {
 	link_close(&loop);
+	free_list();
 	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, buf2, to);
 	dma_free_coherent(fixture.ipath.dev, PAGE_SIZE, buf, from);
 	__free_page(high[1]);
@@ -296,6 +373,7 @@ static void close_timing(void)
 
 static const struct ktest_case cases[] = {
 	{ "maps_cost_no_more_than_the_platforms", maps_cost_no_more_than_the_platforms },
+	{ "what_lists_cost", what_lists_cost },
 	{ "what_the_engine_costs", what_the_engine_costs },
 	{},
 };

@@ -5,12 +5,13 @@
 # ib_iser and ib_isert, with open-iscsi's programs as the initiator.
 
 IQN=iqn.2026-01.org.softhca:disk
+PORTAL=10.9.0.1:3260
 
 # iser_target FILE - a disk of LIO's in a file, and a portal that leads to it by RDMA
 iser_target() {
 	disk=$CONFIG/target/core/fileio_0/disk target=$CONFIG/target/iscsi/$IQN
 	tpg=$target/tpgt_1
-	portal=$tpg/np/10.9.0.1:3260
+	portal=$tpg/np/$PORTAL
 	mkdir -p "$disk" && echo "fd_dev_name=$1,fd_dev_size=$((MIB << 20))" >"$disk/control" && echo 1 >"$disk/enable" &&
 		mkdir -p "$CONFIG/target/iscsi" && mkdir "$target" && mkdir "$tpg" && mkdir "$portal" && echo 1 >"$portal/iser" &&
 		mkdir "$tpg/lun/lun_0" && ln -s "$disk" "$tpg/lun/lun_0/disk" && echo 0 >"$tpg/attrib/authentication" &&
@@ -52,7 +53,7 @@ iser_initiator_end() {
 }
 
 iser_node() {
-	iscsiadm -m node -T $IQN -p 10.9.0.1:3260 "$@" >/tmp/iscsiadm 2>&1 && return
+	iscsiadm -m node -T $IQN -p $PORTAL "$@" >/tmp/iscsiadm 2>&1 && return
 	cat /tmp/iscsiadm
 	return 1
 }

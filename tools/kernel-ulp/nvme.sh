@@ -6,21 +6,27 @@
 
 NQN=nqn.2026-01.org.softhca:disk
 
+# nvme_target DISK [ADDRESS PORT TRANSPORT] - a subsystem named $NQN, and a port that leads to it
 nvme_target() {
-	subsystem=$CONFIG/nvmet/subsystems/$NQN port=$CONFIG/nvmet/ports/1
+	subsystem=$CONFIG/nvmet/subsystems/$NQN port=$CONFIG/nvmet/ports/${3:-1}
 	mkdir "$subsystem" && echo 1 >"$subsystem/attr_allow_any_host" && mkdir "$subsystem/namespaces/1" &&
 		echo "$1" >"$subsystem/namespaces/1/device_path" && echo 1 >"$subsystem/namespaces/1/enable" &&
-		mkdir "$port" && echo rdma >"$port/addr_trtype" && echo ipv4 >"$port/addr_adrfam" &&
-		echo 10.9.0.1 >"$port/addr_traddr" && echo 4420 >"$port/addr_trsvcid" && ln -s "$subsystem" "$port/subsystems/$NQN"
+		mkdir "$port" && echo "${4:-rdma}" >"$port/addr_trtype" && echo ipv4 >"$port/addr_adrfam" &&
+		echo "${2:-10.9.0.1}" >"$port/addr_traddr" && echo 4420 >"$port/addr_trsvcid" && ln -s "$subsystem" "$port/subsystems/$NQN"
 }
 
 nvme_target_end() {
 	rm "$port/subsystems/$NQN" && echo 0 >"$subsystem/namespaces/1/enable" && rmdir "$subsystem/namespaces/1" "$subsystem" "$port"
 }
 
+# nvme_login OPTIONS - to the target that has $NQN
+nvme_login() {
+	echo "nqn=$NQN,$1,hostnqn=nqn.2026-01.org.softhca:host,hostid=5f7a9c1e-0000-4000-8000-736f66746863,nr_io_queues=4" \
+		>/dev/nvme-fabrics
+}
+
 nvme_connect() {
-	echo "nqn=$NQN,transport=rdma,traddr=10.9.0.1,trsvcid=4420,hostnqn=nqn.2026-01.org.softhca:host,hostid=5f7a9c1e-0000-4000-8000-736f66746863,nr_io_queues=4" \
-		>/dev/nvme-fabrics || return 1
+	nvme_login transport=rdma,traddr=10.9.0.1,trsvcid=4420 || return 1
 	until_true [ -b /dev/nvme0n1 ]
 }
 

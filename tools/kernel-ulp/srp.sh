@@ -6,17 +6,24 @@
 
 SRP_PORT=5555
 
-# srp_target BACKEND - a disk of LIO's, and the port that leads to it
-srp_target() {
+# srp_disk BACKEND - a disk of LIO's, and where its initiators ask
+srp_disk() {
 	disk=$CONFIG/target/core/iblock_0/disk
-	# A port of that name knows initiators by their IP address, one that is named by its whole GID does not.
-	port=$CONFIG/target/srpt/$(cut -d: -f5-8 /sys/class/infiniband/softhca0/ports/1/gids/0)
-	tpg=$port/tpg acl=$port/tpg/acls/10.9.0.1
 	mkdir -p "$disk" && echo "udev_path=$1" >"$disk/control" && echo 1 >"$disk/enable" &&
-		mkdir -p "$CONFIG/target/srpt" && echo $SRP_PORT >"$CONFIG/target/srpt/discovery_auth/rdma_cm_port" &&
-		mkdir "$port" && mkdir "$tpg" && mkdir "$tpg/lun/lun_0" &&
-		ln -s "$disk" "$tpg/lun/lun_0/disk" && mkdir "$acl" && mkdir "$acl/lun_0" &&
-		ln -s "$tpg/lun/lun_0" "$acl/lun_0/disk" && echo 1 >"$tpg/enable"
+		mkdir -p "$CONFIG/target/srpt" && echo $SRP_PORT >"$CONFIG/target/srpt/discovery_auth/rdma_cm_port"
+}
+
+# srp_port ADAPTER ADDRESS - the adapter's port, which leads to that disk
+srp_port() {
+	# A port of that name knows initiators by their IP address, one that is named by its whole GID does not.
+	port=$CONFIG/target/srpt/$(cut -d: -f5-8 "/sys/class/infiniband/$1/ports/1/gids/0")
+	tpg=$port/tpg acl=$port/tpg/acls/$2
+	mkdir "$port" && mkdir "$tpg" && mkdir "$tpg/lun/lun_0" && ln -s "$disk" "$tpg/lun/lun_0/disk" &&
+		mkdir "$acl" && mkdir "$acl/lun_0" && ln -s "$tpg/lun/lun_0" "$acl/lun_0/disk" && echo 1 >"$tpg/enable"
+}
+
+srp_target() {
+	srp_disk "$1" && srp_port softhca0 10.9.0.1
 }
 
 srp_target_end() {
@@ -25,10 +32,15 @@ srp_target_end() {
 		"$CONFIG/target/core/iblock_0"
 }
 
-srp_connect() {
+# srp_login ADAPTER ADDRESS
+srp_login() {
 	guid=$(sed 's/^0x//' /sys/module/ib_srpt/parameters/srpt_service_guid)
-	echo "id_ext=$guid,ioc_guid=$guid,dest=10.9.0.1:$SRP_PORT" 2>/dev/null \
-		>/sys/class/infiniband_srp/srp-softhca0-1/add_target || return 1
+	echo "id_ext=$guid,ioc_guid=$guid,dest=$2:$SRP_PORT" 2>/dev/null \
+		>"/sys/class/infiniband_srp/srp-$1-1/add_target"
+}
+
+srp_connect() {
+	srp_login softhca0 10.9.0.1 || return 1
 	until_true [ -b /dev/sda ]
 }
 
