@@ -30,7 +30,9 @@ int shim_cq_take(struct shim_cq *c, struct hca_wc *wc, int n)
 
 u32 shim_wc_lid(const struct shim_cq *c, const struct hca_wc *wc)
 {
-	return shim_config()->infiniband ? shim_config()->lid + shim_wire_index(c->node, wc->slid) : 0;
+	const struct shim_config *cfg = shim_config();
+
+	return cfg->infiniband ? cfg->lid + shim_wire_index(c->node, wc->slid) : 0;
 }
 
 unsigned int shim_wc_flags(const struct hca_wc *wc)

@@ -15,6 +15,7 @@
 #include "hca/qp.h"
 #include "hca/srq.h"
 #include "softhca/abi/fabric.h"
+#include "wire/shm/shm.h"
 
 /* verbs.h has macros of these names, which pick one of several functions. */
 #undef ibv_query_port
@@ -27,7 +28,6 @@
 /* Of these names compat.c has another one, in version 1.0. */
 #define SHIM_NOT_OLD(name) __asm__(".symver " #name ", " #name "@@@IBVERBS_1.1")
 
-struct hca_shm;
 struct shim_context;
 struct shim_device;
 struct shim_pd;
@@ -373,10 +373,16 @@ int shim_wire_open(struct shim_device *dev, struct hca_wire **wire, struct hca_e
 void shim_wire_close(struct shim_device *dev);
 
 /** shim_wire_poll() - take in what came for a device */
-void shim_wire_poll(struct hca_shm *node);
+static inline void shim_wire_poll(struct hca_shm *node)
+{
+	hca_shm_poll(node);
+}
 
 /** shim_wire_arm() - the program may sleep now: what comes is to be taken in without its calls */
-void shim_wire_arm(struct hca_shm *node);
+static inline void shim_wire_arm(struct hca_shm *node)
+{
+	hca_shm_arm(node);
+}
 
 /** shim_wire_lid() - the wire's address of the device that has a queue pair of this number */
 static inline u32 shim_wire_lid(u32 qpn)

@@ -6,7 +6,6 @@
 #include "shim.h"
 
 #include "shim/hooks.h"
-#include "wire/shm/shm.h"
 
 #include <unistd.h>
 
@@ -203,7 +202,7 @@ static bool is_receive(const struct hca_wc *wc)
 	return wc->opcode == HCA_WC_RECV || wc->opcode == HCA_WC_RECV_RDMA_WITH_IMM;
 }
 
-void shim_wire_count(struct hca_shm *node, const struct hca_wc *wc, int n)
+static void count_run(struct hca_shm *node, const struct hca_wc *wc, int n)
 {
 	u32 errors = 0, received = 0;
 	u64 bytes = 0;
@@ -216,21 +215,20 @@ void shim_wire_count(struct hca_shm *node, const struct hca_wc *wc, int n)
 			received++, bytes += wc[i].byte_len;
 		if (i + 1 < n && wc[i + 1].qp_num == wc[i].qp_num)
 			continue;
-		if (errors || received)
-			add(node, wc[i].qp_num, errors, received, bytes);
+		if (!(errors | received))
+			continue;
+		add(node, wc[i].qp_num, errors, received, bytes);
 		errors = received = 0;
 		bytes = 0;
 	}
 }
 
-void shim_wire_poll(struct hca_shm *node)
+void shim_wire_count(struct hca_shm *node, const struct hca_wc *wc, int n)
 {
-	hca_shm_poll(node);
-}
-
-void shim_wire_arm(struct hca_shm *node)
-{
-	hca_shm_arm(node);
+	if (n > 1 || hca_unlikely(wc->status))
+		count_run(node, wc, n);
+	else if (is_receive(wc))
+		add(node, wc->qp_num, 0, 1, wc->byte_len);
 }
 
 u32 shim_wire_index(const struct hca_shm *node, u32 lid)
