@@ -15,6 +15,7 @@
  */
 #define MOURNING_NS 2000000000ull
 
+static struct hca_shm *first_node; /* the first device's */
 static void (*hook_died)(uint32_t node, uint64_t stamp); /* atomic */
 
 struct death {
@@ -133,6 +134,13 @@ static void close_addresses(struct shim_wire *w)
 	w->addresses = -1;
 }
 
+static void set_node(struct shim_device *dev, struct hca_shm *node)
+{
+	dev->wire.node = node;
+	if (!dev->index)
+		first_node = node;
+}
+
 int shim_wire_open(struct shim_device *dev, struct hca_wire **wire, struct hca_eq **eq)
 {
 	struct hca_shm_config cfg = {
@@ -159,11 +167,12 @@ int shim_wire_open(struct shim_device *dev, struct hca_wire **wire, struct hca_e
 	err = hca_shm_open(&w->node, &cfg);
 	if (err) {
 		close_addresses(w);
-		w->node = NULL;
+		set_node(dev, NULL);
 		hca_timer_destroy(&w->mourning);
 	}
 	if (err)
 		return -err;
+	set_node(dev, w->node);
 	*wire = hca_shm_wire(w->node);
 	*eq = hca_shm_eq(w->node);
 	return 0;
@@ -174,7 +183,7 @@ void shim_wire_close(struct shim_device *dev)
 	hca_timer_destroy(&dev->wire.mourning);
 	hca_shm_close(dev->wire.node);
 	close_addresses(&dev->wire);
-	dev->wire.node = NULL;
+	set_node(dev, NULL);
 }
 
 void shim_wire_forget(struct shim_device *dev)
@@ -279,25 +288,14 @@ void shim_wire_groups(struct shim_device *dev)
 
 /* --- for the drop-in librdmacm, whose manager is on the first device; see shim/hooks.h --- */
 
-static struct hca_shm *first_node(void)
-{
-	struct shim_device *dev = shim_device(0);
-
-	return dev ? dev->wire.node : NULL;
-}
-
 SHIM_EXPORT int softhca_fabric_dir(void)
 {
-	struct hca_shm *node = first_node();
-
-	return node ? hca_shm_dir(node) : -ESRCH;
+	return first_node ? hca_shm_dir(first_node) : -ESRCH;
 }
 
 SHIM_EXPORT uint64_t softhca_node_stamp(uint32_t number)
 {
-	struct hca_shm *node = first_node();
-
-	return node ? hca_shm_stamp(node, number) : 0;
+	return first_node ? hca_shm_stamp(first_node, number) : 0;
 }
 
 SHIM_EXPORT void softhca_on_death(void (*died)(uint32_t node, uint64_t stamp))
