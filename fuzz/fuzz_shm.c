@@ -270,12 +270,22 @@ static void any_message(struct shm_lane *lane)
 		.off = what & 64 ? bytes(8) : bytes(1) % 2 * 65536,
 		.piece = what & 128 ? (u32)bytes(4) : (u32)bytes(2),
 	};
-	u32 n = 512 + (u32)bytes(2);
+	u32 n = 512 + (u32)bytes(2), i;
+	struct shm_source src;
 	void *at;
 
 	if (m.opcode >= HCA_WR_OPCODES || shm_lane_room(lane, shm_lane_bytes(n), &at))
 		return;
-	shm_message_put(at, shm_lane_bytes(n), &m);
+	src.n = (u32)bytes(1) % (HCA_PLACES + 1);
+	src.epoch = (u32)bytes(1) & 1;
+	for (i = 0; i < src.n; i++) {
+		u32 len = m.piece / src.n;
+
+		src.place[i] = (struct hca_place){ .at = (u8 *)v.ram + bytes(3), .len = len };
+		if (i + 1 == src.n)
+			src.place[i].len = what & 1 ? bytes(2) : m.piece - i * len;
+	}
+	shm_message_put(at, shm_lane_bytes(n), &m, &src);
 	shm_lane_commit(lane, shm_lane_bytes(n));
 }
 

@@ -233,4 +233,32 @@ static inline struct ibv_wc bed_rdma(struct bed *b, enum ibv_wr_opcode op, struc
 	return bed_poll(b->cq);
 }
 
+/* As bed_connect(), for two processes of which one may wait long for a processor. */
+static inline void bed_connect_to(struct ibv_qp *qp, uint32_t to)
+{
+	struct ibv_qp_attr a = { .qp_state = IBV_QPS_INIT, .port_num = 1, .qp_access_flags = BED_ACCESS };
+
+	assert_int_equal(ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS),
+			 0);
+	a = (struct ibv_qp_attr){ .qp_state = IBV_QPS_RTR,
+				  .path_mtu = IBV_MTU_1024,
+				  .dest_qp_num = to,
+				  .max_rd_atomic = 4,
+				  .max_dest_rd_atomic = 4,
+				  .min_rnr_timer = 1,
+				  .timeout = 20,
+				  .retry_cnt = 7,
+				  .rnr_retry = 7,
+				  .ah_attr = bed_path(qp->context) };
+	assert_int_equal(ibv_modify_qp(qp, &a,
+				       IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+					       IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
+			 0);
+	a.qp_state = IBV_QPS_RTS;
+	assert_int_equal(ibv_modify_qp(qp, &a,
+				       IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+					       IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC),
+			 0);
+}
+
 #endif

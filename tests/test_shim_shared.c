@@ -30,34 +30,6 @@ static int access_flags; /* beside the usual ones, of the target's region */
 static struct bed bed; /* ours */
 static struct name peer;
 
-/* As bed_connect(), for two processes of which one may wait long for a processor. */
-static void connect_to(struct ibv_qp *qp, uint32_t to)
-{
-	struct ibv_qp_attr a = { .qp_state = IBV_QPS_INIT, .port_num = 1, .qp_access_flags = BED_ACCESS };
-
-	assert_int_equal(ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS),
-			 0);
-	a = (struct ibv_qp_attr){ .qp_state = IBV_QPS_RTR,
-				  .path_mtu = IBV_MTU_1024,
-				  .dest_qp_num = to,
-				  .max_rd_atomic = 4,
-				  .max_dest_rd_atomic = 4,
-				  .min_rnr_timer = 1,
-				  .timeout = 20,
-				  .retry_cnt = 7,
-				  .rnr_retry = 7,
-				  .ah_attr = bed_path(qp->context) };
-	assert_int_equal(ibv_modify_qp(qp, &a,
-				       IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-					       IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER),
-			 0);
-	a.qp_state = IBV_QPS_RTS;
-	assert_int_equal(ibv_modify_qp(qp, &a,
-				       IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-					       IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC),
-			 0);
-}
-
 #define NEED(c) ((c) ? (void)0 : _exit(__LINE__ & 0x7f))
 
 /* Registers the memory, connects its queue pair, and deregisters for each word from the other. */
@@ -77,7 +49,7 @@ static void be_target(int to)
 	ours = (struct name){ .addr = (uintptr_t)shared, .qpn = b.qp[0]->qp_num, .rkey = mr->rkey };
 	NEED(write(to, &ours, sizeof(ours)) == sizeof(ours));
 	NEED(read(to, &qpn, sizeof(qpn)) == sizeof(qpn));
-	connect_to(b.qp[0], qpn);
+	bed_connect_to(b.qp[0], qpn);
 	NEED(write(to, &c, 1) == 1);
 	NEED(read(to, &c, 1) == 1);
 	NEED(!ibv_dereg_mr(mr));
@@ -109,7 +81,7 @@ static void begin(void)
 	bed_begin(&bed);
 	bed.qp[0] = bed_qp(&bed, IBV_QPT_RC, NULL);
 	assert_int_equal(read(line, &peer, sizeof(peer)), sizeof(peer));
-	connect_to(bed.qp[0], peer.qpn);
+	bed_connect_to(bed.qp[0], peer.qpn);
 	assert_int_equal(write(line, &bed.qp[0]->qp_num, 4), 4);
 	assert_int_equal(read(line, &c, 1), 1);
 }

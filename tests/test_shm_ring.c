@@ -129,6 +129,9 @@ static void as_the_model(void **state)
 	assert_true(w->pos > 20ull * SIZE);
 }
 
+/* A payload that is in its entry. */
+static const struct shm_source here;
+
 /* The longest entry that there is fits into the smallest ring. */
 static void the_longest_fits(void **state)
 {
@@ -136,7 +139,7 @@ static void the_longest_fits(void **state)
 	u32 payload;
 
 	(void)state;
-	assert_true(shm_message_bytes(&m, &payload) <= HCA_FABRIC_LANE_MIN);
+	assert_true(shm_message_bytes(&m, &here, &payload) <= HCA_FABRIC_LANE_MIN);
 	assert_true(shm_reply_bytes(65536) <= HCA_FABRIC_LANE_MIN);
 }
 
@@ -320,25 +323,27 @@ static void messages_come_as_they_went(void **state)
 {
 	u32 payload, bytes, read, i;
 	struct hca_msg m, back;
+	struct shm_source src;
 	void *at = NULL, *data, *end;
 
 	(void)state;
 	random_state = 7;
 	for (i = 0; i < 3000; i++) {
 		random_message(&m);
-		bytes = shm_message_bytes(&m, &payload);
+		bytes = shm_message_bytes(&m, &here, &payload);
 		assert_int_equal(shm_lane_room(w, bytes, &at), 0);
-		data = shm_message_put(at, bytes, &m);
+		data = shm_message_put(at, bytes, &m, &here);
 		assert_true((u8 *)data + payload <= (u8 *)at + bytes);
 		shm_lane_commit(w, bytes);
 		assert_int_equal(shm_lane_next(r, &bytes, &at), 1);
-		assert_int_equal(shm_message_get(at, bytes, 1, &back, &end, &read), 0);
+		assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &end, &read), 0);
 		same(&m, &back);
+		assert_int_equal(src.n, 0);
 		assert_int_equal((u8 *)data - w->data, (u8 *)end - r->data);
 		assert_int_equal(read, m.opcode == HCA_WR_RDMA_READ ? m.piece : 0);
 		/* Cut off anywhere before its end, it is refused. */
-		assert_int_equal(shm_message_get(at, chance((u32)((u8 *)end - (u8 *)at) + payload), 1, &back, &end,
-						 &read),
+		assert_int_equal(shm_message_get(at, chance((u32)((u8 *)end - (u8 *)at) + payload), 1, &back, &src,
+						 &end, &read),
 				 -EPROTO);
 		shm_lane_done(r, bytes);
 	}
@@ -372,8 +377,9 @@ static void messages_that_cant_be(void **state)
 {
 	const struct hca_msg good = { .opcode = HCA_WR_SEND, .len = 10, .piece = 10 };
 	struct hca_msg back;
-	u32 payload, read, bytes = shm_message_bytes(&good, &payload);
+	u32 payload, read, bytes = shm_message_bytes(&good, &here, &payload);
 	struct hca_fabric_message *e;
+	struct shm_source src;
 	void *at = NULL, *data;
 
 	(void)state;
@@ -381,10 +387,10 @@ static void messages_that_cant_be(void **state)
 	e = at;
 #define REFUSED(field, value) \
 	do { \
-		shm_message_put(at, bytes, &good); \
-		assert_int_equal(shm_message_get(at, bytes, 1, &back, &data, &read), 0); \
+		shm_message_put(at, bytes, &good, &here); \
+		assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &data, &read), 0); \
 		e->field = value; \
-		assert_int_equal(shm_message_get(at, bytes, 1, &back, &data, &read), -EPROTO); \
+		assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &data, &read), -EPROTO); \
 	} while (0)
 	REFUSED(opcode, 255);
 	REFUSED(opcode, HCA_WR_REG_MR);
@@ -397,7 +403,54 @@ static void messages_that_cant_be(void **state)
 	REFUSED(len, 9);
 	REFUSED(len, ~0ull);
 	e->len = e->piece = 65536;
-	assert_int_equal(shm_message_get(at, bytes, 1, &back, &data, &read), -EPROTO);
+	assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &data, &read), -EPROTO);
+#undef REFUSED
+}
+
+/* The entry has the places alone, and what they have is what the message has. */
+static void payloads_that_are_elsewhere(void **state)
+{
+	const struct hca_msg good = {
+		.opcode = HCA_WR_SEND, .flags = HCA_MSG_RELIABLE | HCA_MSG_CONNECTED, .len = 65536, .piece = 65536
+	};
+	struct shm_source there = { .n = 2, .epoch = 7 }, src;
+	struct hca_fabric_message *e;
+	struct hca_fabric_places *p;
+	u32 payload, read, bytes;
+	struct hca_msg back;
+	void *at = NULL, *data;
+
+	(void)state;
+	there.place[0] = (struct hca_place){ .at = &back, .len = 65535 };
+	there.place[1] = (struct hca_place){ .at = &src, .len = 1 };
+	bytes = shm_message_bytes(&good, &there, &payload);
+	assert_int_equal(payload, 0);
+	assert_true(bytes < 256);
+	assert_int_equal(shm_lane_room(w, bytes, &at), 0);
+	e = at;
+	p = shm_message_put(at, bytes, &good, &there);
+	assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &data, &read), 0);
+	assert_int_equal(back.piece, 65536);
+	assert_memory_equal(&there.place, &src.place, 2 * sizeof(src.place[0]));
+	assert_int_equal(src.n, 2);
+	assert_int_equal(src.epoch, 7);
+#define REFUSED(field, value) \
+	do { \
+		shm_message_put(at, bytes, &good, &there); \
+		assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &data, &read), 0); \
+		field = value; \
+		assert_int_equal(shm_message_get(at, bytes, 1, &back, &src, &data, &read), -EPROTO); \
+	} while (0)
+	REFUSED(e->places, 0); /* then all of it should be here */
+	REFUSED(e->places, 1);
+	REFUSED(e->places, 3); /* the entry ends before */
+	REFUSED(e->places, HCA_PLACES + 1);
+	REFUSED(e->places, 255);
+	REFUSED(e->flags, HCA_MSG_CONNECTED); /* whose sender doesn't wait */
+	REFUSED(e->opcode, HCA_WR_RDMA_WRITE);
+	REFUSED(p->place[0].len, 65534);
+	REFUSED(p->place[0].len, ~0ull);
+	REFUSED(p->place[1].len, 65537);
 #undef REFUSED
 }
 
@@ -480,6 +533,7 @@ int main(void)
 		RING(messages_come_as_they_went),
 		RING(replies_come_as_they_went),
 		RING(messages_that_cant_be),
+		RING(payloads_that_are_elsewhere),
 		RING(several_write),
 	};
 

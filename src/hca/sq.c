@@ -162,6 +162,7 @@ static inline int fill(struct hca_sqe *e, const struct hca_send_wr *wr, const st
 	e->op = op;
 	e->len = len;
 	e->state = HCA_SQE_QUEUED;
+	e->copy = false;
 	e->wr.sge = e->sge;
 	if (hca_unlikely(op->flags & HCA_OP_LOCAL)) {
 		if (wr->opcode == HCA_WR_REG_MR)

@@ -27,6 +27,7 @@ enum hca_sqe_state {
  * @op: its opcode's row
  * @len: bytes of all its entries
  * @psn, @packets: on a wire of packets: the PSN of its first packet, and its number of PSNs
+ * @copy: its payload can't be fetched from where it is
  * @number: on a wire of messages: its number in the queue pair's sequence
  */
 struct hca_sqe {
@@ -40,6 +41,7 @@ struct hca_sqe {
 	u32 packets;
 	u8 state; /* enum hca_sqe_state */
 	u8 status; /* enum hca_wc_status, once answered */
+	bool copy;
 	u8 why; /* enum hca_vendor_err, set with a status that is an error; HCA_WHY_SAID */
 	struct hca_sge sge[];
 };

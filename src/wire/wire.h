@@ -20,6 +20,7 @@ enum hca_answer {
 	HCA_ANSWER_REM_ACCESS, /* key, rights or bounds at the responder */
 	HCA_ANSWER_REM_OP, /* an error at the responder */
 	HCA_ANSWER_LOC_PROT, /* the requester's own memory refused */
+	HCA_ANSWER_COPY, /* the payload couldn't be fetched: carry the message again, with @copy */
 	HCA_ANSWER_NONE, /* no queue pair answers */
 	HCA_ANSWER_PENDING, /* the reply comes later */
 	HCA_ANSWER_LATER, /* not now: nothing was taken, and the client's ready is called; only from send */
@@ -103,6 +104,8 @@ struct hca_reply {
  * @get: copies the payload into @out, from within the wire's send; 0, -EACCES, -EFAULT: the requester's own memory refused
  * @local: the requester's state for it; a wire of one address space passes it on, another wire passes NULL
  * @bytes: the payload if @local is NULL; for reads, the wire's place for the @msg->piece bytes to return
+ * @fetch: if it is set, the payload is elsewhere, and @bytes is room for it: copies it to @n places; 0, or -EAGAIN, after which they have
+ *	any bytes, and the answer is HCA_ANSWER_COPY
  *
  * To a wire that answers later:
  * @right: HCA_ACCESS_REMOTE_WRITE, _READ or _ATOMIC: the piece is part of an RDMA write or read, or an atomic, which the wire may carry
@@ -111,16 +114,19 @@ struct hca_reply {
  * @places: the addresses of the piece's own bytes, up to HCA_PLACES runs; from within the wire's send. 0: unknown. A wire that then
  *	doesn't move them all calls @get as if this had not been called.
  * @pending: the answer to an earlier piece of the message is still to come: this one goes the same way, behind it
+ * @copy: the payload is to be copied before send returns; else the responder may fetch it from @places, until it has answered
  */
 struct hca_carried {
 	struct hca_msg msg;
 	int (*get)(struct hca_carried *c, void *out);
 	void *local;
 	void *bytes;
+	int (*fetch)(struct hca_carried *c, const struct hca_place *to, u32 n);
 
 	u32 right;
 	u32 (*places)(struct hca_carried *c, struct hca_place *out);
 	bool pending;
+	bool copy;
 };
 
 /* The longest: GRH, BTH, AtomicETH; a datagram with GRH, DETH and immediate data is shorter. */
@@ -302,7 +308,7 @@ struct hca_wire_share {
  * @attach: an adapter joins. May sleep. Return: 0, and the port; -ENOSPC, -ENOMEM.
  * @detach: it leaves; no call reaches its client after this has returned. May sleep.
  * @send: carry a piece to its responder. From inside the requester's adapter, any context, no lock held. The payload is copied
- *	before this returns. HCA_ANSWER_LATER: the wire has no room for it now.
+ *	before this returns, unless the responder is to fetch it. HCA_ANSWER_LATER: the wire has no room for it now.
  * @xmit: send a packet; from inside, any context, no lock held. The payload is copied before this returns, and clients are called
  *	later, not from within this call. 0, also if the packet is lost; -EAGAIN: not now: nothing was sent, and the client's
  *	ready is called; -EACCES, -EFAULT of hca_frame_write().
@@ -310,6 +316,8 @@ struct hca_wire_share {
  *	the wire, the client while the caller is inside its own adapter. NULL: no such port. Any context. NULL: ports may be elsewhere
  * @answer: of a wire that answers later: carry the reply to a piece, with its bytes, to the requester's port @lid. Bytes are copied
  *	before this returns; replies to one queue pair arrive in the order of these calls. Any context, no lock held, not inside.
+ * @withdraw: of a wire whose responders fetch payloads: what was left to be fetched so far brings no message any more, unless it was fetched
+ *	before: the responder answers HCA_ANSWER_COPY. Any context, also with a lock held. NULL: not needed
  * @share: calls for the objects that adapters share with other processes; NULL: there are none
  * @flush: a sequence of xmit or send has ended; NULL: not needed
  */
@@ -323,6 +331,7 @@ struct hca_wire_ops {
 	void *const *(*peer)(struct hca_wire *wire, u32 lid);
 	void (*answer)(struct hca_wire *wire, u32 lid, const struct hca_reply *r);
 	void (*flush)(struct hca_wire *wire, u32 lid);
+	void (*withdraw)(struct hca_wire *wire);
 	const struct hca_wire_share *share;
 };
 

@@ -15,7 +15,7 @@
 #define HCA_FABRIC_LINE __attribute__((aligned(64)))
 
 #define HCA_FABRIC_MAGIC 0x66616873u /* "shaf" */
-#define HCA_FABRIC_VERSION 1u
+#define HCA_FABRIC_VERSION 2u
 
 /* A node is a device that a process has open. Its number is its LID on the wire, and the upper bits of its queue pairs' numbers. */
 #define HCA_FABRIC_NODES 1024u /* numbers 1 to 1023 */
@@ -129,6 +129,8 @@ struct hca_fabric_key {
  * @aliases: this process reaches memory of other nodes by mappings of its own, and must be notified when a key of theirs ends; atomic
  * @ended: others write: such a key has ended; if the helper slept, the bell was rung
  * @counts: bytes from the head's beginning: an array of @qp_slots struct hca_fabric_count; 0: there is none
+ * @epoch: changes before a region ends, and before a request is given back that wasn't answered: where the payloads of earlier messages are, is
+ *	no longer true; atomic
  * @joined: the number of multicast groups of its queue pairs; senders skip nodes with 0; atomic
  * @device: which of its process's devices it is, from 0 on: ipath0, ipath1
  */
@@ -150,8 +152,9 @@ struct hca_fabric_node {
 	u32 marks;
 	u32 alive;
 	u32 aliases;
-	u32 device;
+	u32 epoch;
 	u64 counts;
+	u32 device;
 	u32 bell HCA_FABRIC_LINE;
 	u32 ended;
 	u32 sleeping HCA_FABRIC_LINE;
@@ -202,6 +205,7 @@ struct hca_fabric_ring {
 /**
  * struct hca_fabric_message - an entry of the first lane: a piece of a message (struct hca_msg has the meanings), its payload behind it
  * @bytes: of the entry, this head included; entries begin at multiples of 8
+ * @places: 0: the payload is behind the head; else a struct hca_fabric_places of so many is, and the payload is in the sender's memory
  * @compare_add, @swap: of atomics
  * @sgid and what follows: of global datagrams
  */
@@ -213,7 +217,7 @@ struct hca_fabric_message {
 	u8 traffic_class;
 	u16 pkey;
 	u8 hop_limit;
-	u8 pad;
+	u8 places;
 	u32 dlid;
 	u32 dqpn;
 	u32 sqpn;
@@ -239,6 +243,19 @@ struct hca_fabric_message {
 		};
 		u8 plain[1]; /* the payload of what is neither */
 	};
+};
+
+/**
+ * struct hca_fabric_places - where a payload is in the memory of its sender's process
+ * @epoch: of the sender's node when it wrote this; if it has another one by now, the payload may not be read
+ */
+struct hca_fabric_places {
+	u32 epoch;
+	u32 pad;
+	struct {
+		u64 at;
+		u64 len;
+	} place[];
 };
 
 /** struct hca_fabric_reply - an entry of the second lane (struct hca_reply), a read's bytes behind it */

@@ -39,6 +39,7 @@ static void reset(struct hca_qp *qp)
 	u32 turns = 0;
 
 	hca_req_unblock(qp);
+	hca_message_withdraw(qp);
 	/* The timer may fire still: it looks under the lock. */
 	hca_spin_lock(&qp->lock, flags);
 	while (mq->placing) {

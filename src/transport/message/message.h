@@ -21,12 +21,14 @@
 
 /**
  * struct hca_message_late - a piece that waits behind another one of its queue pair
+ * @missing: the payload could not be fetched
  * @refused: there was no room for it, and the peer is to be told so in its turn
  * @bytes: the payload, or room for what is read
  */
 struct hca_message_late {
 	struct hca_rx_node node;
 	struct hca_msg msg;
+	bool missing;
 	bool refused;
 	u8 bytes[];
 };
@@ -98,6 +100,15 @@ struct hca_transfer {
 static inline struct hca_message_qp *hca_message_qp(const struct hca_qp *qp)
 {
 	return qp->carrier;
+}
+
+/* A request is given back though its responder may not have answered: its memory is the consumer's again. */
+static inline void hca_message_withdraw(const struct hca_qp *qp)
+{
+	struct hca_wire *wire = qp->hca->wire;
+
+	if (wire->ops->withdraw)
+		wire->ops->withdraw(wire);
 }
 
 /* requester.c */

@@ -71,6 +71,7 @@ static void fill_later(const struct hca_qp *qp, const struct hca_sqe *e, struct 
 	t->c.right = e->op->flags & HCA_OP_ONE_SIDED ? e->op->remote : 0;
 	t->c.places = places;
 	t->c.pending = false;
+	t->c.copy = e->copy;
 }
 
 /* The lock is held: attributes don't change. */
@@ -220,6 +221,8 @@ static enum hca_wc_status status_of(enum hca_answer answer)
 		return HCA_WC_REM_ACCESS_ERR;
 	case HCA_ANSWER_REM_OP:
 		return HCA_WC_REM_OP_ERR;
+	case HCA_ANSWER_COPY: /* though it was copied */
+		return HCA_WC_BAD_RESP_ERR;
 	case HCA_ANSWER_LOC_PROT:
 		break;
 	}
@@ -237,6 +240,8 @@ static void start_timer(struct hca_qp *qp, u64 ns)
 	mq->timing = mq->armed = ns;
 	mq->renewed = false;
 }
+
+#define AT_ONCE_NS 1u
 
 /* From the request @idx on all are carried again, after a while. */
 static void put_off(struct hca_qp *qp, u32 idx, u64 ns)
@@ -260,8 +265,15 @@ static void put_off(struct hca_qp *qp, u32 idx, u64 ns)
 /* Return: the request is to be carried again, in a while. */
 static bool retry(struct hca_qp *qp, u32 idx, enum hca_answer answer, u8 rnr_code)
 {
+	struct hca_sqe *e = hca_sq_entry(&qp->sq, idx);
+
 	if (!may_send(qp))
 		return false;
+	if (answer == HCA_ANSWER_COPY && e->op->flags & HCA_OP_TAKES_RECV && !e->copy) {
+		e->copy = true;
+		put_off(qp, idx, AT_ONCE_NS);
+		return true;
+	}
 	if (answer == HCA_ANSWER_RNR && hca_req_may_retry_rnr(qp)) {
 		put_off(qp, idx, hca_rnr_timer_ns(rnr_code));
 		return true;
@@ -478,9 +490,10 @@ static void end_oldest(struct hca_qp *qp, hca_irqflags_t *flags)
 	struct hca_failure failure;
 	bool lost = false;
 
-	if (hca_unlikely(status))
+	if (hca_unlikely(status)) {
 		failure = hca_req_failure(e, status);
-
+		hca_message_withdraw(qp);
+	}
 	retire(qp, status, &lost);
 	if (hca_likely(!status && !lost))
 		return;
@@ -502,6 +515,7 @@ static void flush_one(struct hca_qp *qp, hca_irqflags_t *flags)
 
 	if (qp->sq.issue != qp->sq.head && !answered_first(qp))
 		qp->sq.issue = qp->sq.head;
+	hca_message_withdraw(qp);
 	retire(qp, HCA_WC_WR_FLUSH_ERR, &lost);
 	if (!lost)
 		return;

@@ -23,6 +23,28 @@ static inline bool move_plain(struct hca_sge_cursor *to, struct hca_sge_cursor *
 	return true;
 }
 
+/* A piece's payload from where it is into @to. Return: 0; -EAGAIN: it can't be had from there; others with @side set */
+static int fetch(struct hca_sge_cursor *to, hca_site_t site, struct hca_carried *c, enum hca_sge_side *side)
+{
+	struct hca_place place[HCA_PLACES];
+	u32 n = hca_sge_places(to, c->msg.piece, place);
+	int err;
+
+	*side = HCA_SGE_SRC;
+	if (hca_likely(n)) {
+		err = c->fetch(c, place, n);
+		if (!err)
+			hca_sge_skip(to, c->msg.piece);
+		return err;
+	}
+	place[0] = (struct hca_place){ .at = c->bytes, .len = c->msg.piece };
+	err = c->fetch(c, place, 1);
+	if (err)
+		return err;
+	*side = HCA_SGE_DST;
+	return hca_sge_put(to, c->bytes, c->msg.piece, site);
+}
+
 /* A piece's payload into @to. @side: which end refused. */
 static inline int take_in(struct hca_sge_cursor *to, hca_site_t site, struct hca_carried *c, enum hca_sge_side *side)
 {
@@ -31,6 +53,8 @@ static inline int take_in(struct hca_sge_cursor *to, hca_site_t site, struct hca
 	*side = HCA_SGE_DST;
 	if (hca_unlikely(!c->msg.piece))
 		return 0;
+	if (hca_unlikely(!t && c->fetch))
+		return fetch(to, site, c, side);
 	if (hca_unlikely(!t))
 		return hca_sge_put(to, c->bytes, c->msg.piece, site);
 	if (hca_unlikely(t->inline_data))
@@ -87,6 +111,8 @@ static inline enum hca_answer respond_write(struct hca_qp *qp, u64 pd, const str
 	err = take_in(&to, site_of(c), c, &side);
 	if (hca_likely(!err))
 		return HCA_ANSWER_ACK;
+	if (err == -EAGAIN)
+		return HCA_ANSWER_COPY;
 	return side == HCA_SGE_DST ? hca_resp_refuse(qp, hca_resp_failed(err), hca_resp_failed_why(err)) :
 				     HCA_ANSWER_LOC_PROT;
 }
@@ -176,6 +202,7 @@ static enum hca_answer send_piece(struct hca_qp *qp, struct hca_carried *c, stru
 	const struct hca_msg *m = &c->msg;
 	struct hca_rx *rx = &qp->rx;
 	enum hca_sge_side side;
+	int err;
 
 	/* A message that is too long is refused before a key is looked at (IBTA 9.7.4.1.6). */
 	if (hca_unlikely(rx->room < m->len)) {
@@ -187,7 +214,10 @@ static enum hca_answer send_piece(struct hca_qp *qp, struct hca_carried *c, stru
 		hca_resp_spoil(qp, wc, HCA_WC_LOC_PROT_ERR, hca_resp_recv_why(qp, m->len));
 		return HCA_ANSWER_REM_OP;
 	}
-	if (hca_unlikely(take_in(&rx->to, rx->wqe->site, c, &side))) {
+	err = take_in(&rx->to, rx->wqe->site, c, &side);
+	if (hca_unlikely(err == -EAGAIN))
+		return HCA_ANSWER_COPY;
+	if (hca_unlikely(err)) {
 		if (side == HCA_SGE_SRC && !(m->flags & HCA_MSG_RELIABLE))
 			return drop(qp, HCA_ANSWER_LOC_PROT);
 		hca_resp_spoil(qp, wc, side == HCA_SGE_DST ? HCA_WC_LOC_PROT_ERR : HCA_WC_REM_ABORT_ERR,
@@ -206,6 +236,8 @@ static enum hca_answer write_piece(struct hca_qp *qp, u64 pd, const struct hca_o
 
 	if (hca_likely(!answer))
 		qp->rx.done += c->msg.piece;
+	else if (answer == HCA_ANSWER_COPY)
+		return answer;
 	else if (!(c->msg.flags & HCA_MSG_RELIABLE))
 		drop(qp, answer);
 	else
@@ -437,7 +469,12 @@ static struct hca_message_late *keep(struct hca_carried *c, int *err)
 	if (!c->msg.piece || hca_opcode(c->msg.opcode)->flags & HCA_OP_READS)
 		return l;
 	if (!t) {
-		hca_memcpy(l->bytes, c->bytes, c->msg.piece);
+		struct hca_place to = { .at = l->bytes, .len = c->msg.piece };
+
+		if (c->fetch)
+			l->missing = c->fetch(c, &to, 1);
+		else
+			hca_memcpy(l->bytes, c->bytes, c->msg.piece);
 		return l;
 	}
 	data = t->data;
@@ -466,6 +503,14 @@ static bool leave_behind(struct hca_qp *qp, struct hca_carried *c, enum hca_answ
 	return entered == HCA_RX_OURS;
 }
 
+static int cannot_fetch(struct hca_carried *c, const struct hca_place *to, u32 n)
+{
+	(void)c;
+	(void)to;
+	(void)n;
+	return -EAGAIN;
+}
+
 bool hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 {
 	struct hca_message_late *l = hca_container_of(node, struct hca_message_late, node);
@@ -476,6 +521,7 @@ bool hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 	struct hca_reply r = { 0 };
 	bool done;
 
+	c.fetch = l->missing ? cannot_fetch : NULL;
 	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, c.msg.piece);
 	if (!l->refused) {
 		answer = take_piece(qp, hca_opcode(c.msg.opcode), &c, &r, &later.finish);

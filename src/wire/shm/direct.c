@@ -191,6 +191,17 @@ static bool move_few(struct shm_target *p, const struct hca_carried *c, u64 remo
 	return moved == (ssize_t)len;
 }
 
+/* What the last system call says of the next ones. */
+static void note_failure(struct shm_direct *d, struct shm_target *p, ssize_t moved)
+{
+	if (moved < 0 && errno == ENOSYS)
+		hca_store(&d->refused, true);
+	else if (moved < 0 && errno == EPERM)
+		hca_store(&p->vm, false);
+	else if (moved < 0 && errno == ESRCH)
+		hca_store(&p->gone, true);
+}
+
 /*
  * A process that says so when it ends has its number to itself as long as it lives: the guard was there when we met. So of a read it is
  * enough to ask afterwards. A write must be right before, and names the guard. Return: all of it was moved, from or to the process that we
@@ -219,12 +230,7 @@ static bool move(struct shm_direct *d, struct shm_target *p, const struct hca_ca
 		moved = process_vm_readv(p->pid, local + skip, n - skip, there + skip, 2 - skip, 0);
 	if (hca_likely(moved == (ssize_t)((skip ? 0 : WORD) + c->msg.piece)))
 		return writes || (alive ? shm_alive_still(&p->head->alive, alive) : word == p->cookie);
-	if (moved < 0 && errno == ENOSYS)
-		hca_store(&d->refused, true);
-	else if (moved < 0 && errno == EPERM)
-		hca_store(&p->vm, false);
-	else if (moved < 0 && errno == ESRCH)
-		hca_store(&p->gone, true);
+	note_failure(d, p, moved);
 	return false;
 }
 
@@ -502,6 +508,86 @@ static int carry_out(struct shm_direct *d, struct hca_carried *c)
 	return err;
 }
 
+/* --- a payload that is fetched --- */
+
+static u32 runs_of(struct iovec *io, const struct hca_place *place, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		io[i] = (struct iovec){ .iov_base = place[i].at, .iov_len = (size_t)place[i].len };
+	return n;
+}
+
+/* As move() reads. Return: all of it is here, from the process that we mean */
+static bool fetch_all(struct shm_direct *d, struct shm_target *p, const struct hca_place *from, u32 m,
+		      const struct hca_place *to, u32 n)
+{
+	u32 alive = p->mem < 0 ? 0 : shm_alive_as(&p->head->alive), skip = alive ? 1 : 0, i;
+	struct iovec local[1 + HCA_PLACES], there[1 + HCA_PLACES];
+	ssize_t moved, all = skip ? 0 : WORD;
+	u64 word = 0;
+
+	for (i = 0; i < n; i++)
+		all += (ssize_t)to[i].len;
+	there[0] = (struct iovec){ .iov_base = (void *)(uintptr_t)p->guard, .iov_len = WORD };
+	local[0] = (struct iovec){ .iov_base = &word, .iov_len = WORD };
+	n = 1 + runs_of(local + 1, to, n);
+	m = 1 + runs_of(there + 1, from, m);
+	moved = process_vm_readv(p->pid, local + skip, n - skip, there + skip, m - skip, 0);
+	if (hca_likely(moved == all))
+		return alive ? shm_alive_still(&p->head->alive, alive) : word == p->cookie;
+	note_failure(d, p, moved);
+	return false;
+}
+
+/* Were the bytes those of the message when they were read? Its sender changes the epoch before it lets go of them. */
+static bool still(const struct shm_target *p, u32 epoch)
+{
+	hca_mb();
+	return hca_load(&p->head->epoch) == epoch;
+}
+
+/* Return: 0; -EAGAIN: not before the caller knows more; -EACCES */
+static int attempt_fetch(struct shm_direct *d, u32 number, u32 epoch, const struct hca_place *from, u32 m,
+			 const struct hca_place *to, u32 n)
+{
+	u64 *at = mark(d, number);
+	struct shm_target *p;
+	int err = -EACCES;
+
+	if (hca_unlikely(!at))
+		return -EACCES;
+	p = hca_load_acquire(&d->peer[number]);
+	if (hca_unlikely(!p || hca_load(&p->gone) || hca_load(&p->head->magic) != HCA_FABRIC_MAGIC))
+		err = -EAGAIN;
+	else if (p->known && hca_load(&p->vm) && hca_load_acquire(&p->head->epoch) == epoch &&
+		 fetch_all(d, p, from, m, to, n) && still(p, epoch))
+		err = 0;
+	unmark(at);
+	return err;
+}
+
+int shm_direct_fetch(struct shm_direct *d, u32 node, u32 epoch, const struct hca_place *from, u32 m,
+		     const struct hca_place *to, u32 n)
+{
+	int err, saved = errno;
+	struct shm_target *p;
+
+	if (hca_load(&d->refused) || !node || node >= HCA_FABRIC_NODES)
+		return -EAGAIN;
+	err = attempt_fetch(d, node, epoch, from, m, to, n);
+	if (hca_unlikely(err == -EAGAIN)) {
+		p = find(d, node);
+		if (p) {
+			put(p);
+			err = attempt_fetch(d, node, epoch, from, m, to, n);
+		}
+	}
+	errno = saved;
+	return err ? -EAGAIN : 0;
+}
+
 bool shm_direct_do(struct shm_direct *d, struct hca_carried *c)
 {
 	return !carry_out(d, c);
@@ -627,7 +713,8 @@ void shm_direct_settle(struct shm_direct *d, u32 node)
 	if (number >= HCA_FABRIC_NODES)
 		return;
 
-	hca_mb();
+	/* Full barrier: who doesn't see it has set its mark before. */
+	hca_fetch_add(&d->self->epoch, 1u);
 	while ((p = next_user(d, &number, end, &again)) || again) {
 		if (again)
 			wait_for_room(number, &named);

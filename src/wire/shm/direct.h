@@ -58,6 +58,16 @@ bool shm_direct_do(struct shm_direct *d, struct hca_carried *c);
  */
 bool shm_direct_atomic(struct shm_direct *d, struct hca_carried *c, enum hca_answer *answer);
 
+/**
+ * shm_direct_fetch() - copy a payload out of another node's memory, from @m places to @n of ours, of as many bytes in all
+ * @epoch: that node's, when it said where the payload is
+ *
+ * Return: 0; -EAGAIN: not, or not all of it was copied: the node has another epoch, or ended, or its memory or ours can't be reached.
+ * From inside an adapter.
+ */
+int shm_direct_fetch(struct shm_direct *d, u32 node, u32 epoch, const struct hca_place *from, u32 m,
+		     const struct hca_place *to, u32 n);
+
 /** shm_direct_meet() - open a node's file before the first piece for it. May sleep. */
 void shm_direct_meet(struct shm_direct *d, u32 node);
 
@@ -68,7 +78,7 @@ void shm_direct_forget(struct shm_direct *d, u32 node);
 void shm_direct_ended(struct shm_direct *d);
 
 /**
- * shm_direct_settle() - return when every access to this node's memory that began before the call, by one or all nodes, has ended
+ * shm_direct_settle() - begin another epoch, and return when every access to this node's memory that began before the call, by one or all nodes, has ended
  * @node: its number; 0: all
  *
  * Not from inside an adapter.

@@ -32,6 +32,7 @@ struct shm_late {
  * @bad: the stamp of a node that wrote an invalid entry
  * @blocked: the wire said "not now" for want of room to it; since when, and the tail then
  * @named: the log has named it because it reads nothing
+ * @copies: payloads that go through the ring before the peer is asked again to fetch one; @refusals: how many the next time. Under @lock.
  * @late, @late_end: replies that wait for room; of the own node, those to itself; @late is atomic, looked at without the lock
  * @in: while @taking
  * @gone: atomic: it has ended, or wrote an invalid entry; the watcher must drop it
@@ -49,6 +50,8 @@ struct shm_peer {
 	bool named;
 	u64 blocked_since;
 	u64 blocked_tail;
+	u32 copies;
+	u32 refusals;
 	struct shm_late *late;
 	struct shm_late **late_end;
 	struct shm_ring in;
@@ -142,6 +145,7 @@ void shm_take_end(struct hca_shm *shm);
 
 /* send.c */
 enum hca_answer shm_send_to(struct hca_shm *shm, u32 number, struct hca_carried *c);
+void shm_send_copies(struct shm_peer *p);
 void shm_stalled(void *arg);
 bool shm_send_idle(struct hca_shm *shm, u32 number);
 

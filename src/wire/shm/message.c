@@ -25,6 +25,11 @@ static bool is_atomic(const struct hca_msg *m)
 	return hca_opcodes[m->opcode].flags & HCA_OP_ATOMIC;
 }
 
+static bool takes_recv(const struct hca_msg *m)
+{
+	return hca_opcodes[m->opcode].flags & HCA_OP_TAKES_RECV;
+}
+
 static u32 head_bytes(const struct hca_msg *m)
 {
 	if (is_atomic(m))
@@ -32,19 +37,40 @@ static u32 head_bytes(const struct hca_msg *m)
 	return PLAIN + (m->flags & HCA_MSG_GLOBAL ? 2 * sizeof(struct hca_gid) : 0);
 }
 
-u32 shm_message_bytes(const struct hca_msg *m, u32 *payload)
+static u32 source_bytes(u32 n)
 {
-	*payload = reads(m) ? 0 : m->piece;
-	return shm_lane_bytes(head_bytes(m) + *payload);
+	const struct hca_fabric_places *p = NULL;
+
+	return (u32)(sizeof(*p) + n * sizeof(p->place[0]));
 }
 
-void *shm_message_put(void *at, u32 bytes, const struct hca_msg *m)
+u32 shm_message_bytes(const struct hca_msg *m, const struct shm_source *src, u32 *payload)
+{
+	*payload = reads(m) || src->n ? 0 : m->piece;
+	return shm_lane_bytes(head_bytes(m) + (src->n ? source_bytes(src->n) : *payload));
+}
+
+static void put_source(void *at, const struct shm_source *src)
+{
+	struct hca_fabric_places *p = at;
+	u32 i;
+
+	p->epoch = src->epoch;
+	p->pad = 0;
+	for (i = 0; i < src->n; i++) {
+		p->place[i].at = (uintptr_t)src->place[i].at;
+		p->place[i].len = src->place[i].len;
+	}
+}
+
+void *shm_message_put(void *at, u32 bytes, const struct hca_msg *m, const struct shm_source *src)
 {
 	struct hca_fabric_message *e = at;
 
 	e->opcode = m->opcode;
 	e->flags = m->flags;
 	e->sl = m->sl;
+	e->places = (u8)src->n;
 	e->pkey = m->pkey;
 	e->dlid = m->dlid;
 	e->dqpn = m->dqpn;
@@ -69,6 +95,8 @@ void *shm_message_put(void *at, u32 bytes, const struct hca_msg *m)
 		e->hop_limit = m->ud.hop_limit;
 		e->flow_label = m->ud.flow_label;
 	}
+	if (src->n)
+		put_source((u8 *)at + head_bytes(m), src);
 	hca_store(&e->bytes, bytes);
 	return (u8 *)at + head_bytes(m);
 }
@@ -81,7 +109,31 @@ static bool possible(const struct hca_msg *m)
 	return m->piece <= HCA_PIECE && m->len <= HCA_MAX_MSG && m->off <= m->len && m->piece <= m->len - m->off;
 }
 
-int shm_message_get(const void *at, u32 bytes, u32 from, struct hca_msg *m, void **payload, u32 *read)
+/* Only of a message whose answer its sender awaits, and no more and no less than the piece. */
+static int get_source(const void *at, u32 bytes, const struct hca_msg *m, u32 n, struct shm_source *src)
+{
+	const struct hca_fabric_places *p = at;
+	u64 sum = 0;
+	u32 i;
+
+	if (n > HCA_PLACES || source_bytes(n) > bytes || !(m->flags & HCA_MSG_RELIABLE) || !takes_recv(m))
+		return -EPROTO;
+	src->n = n;
+	src->epoch = hca_load(&p->epoch);
+	for (i = 0; i < n; i++) {
+		struct hca_place *place = &src->place[i];
+
+		place->at = (void *)(uintptr_t)hca_load(&p->place[i].at);
+		place->len = hca_load(&p->place[i].len);
+		if (place->len > m->piece)
+			return -EPROTO;
+		sum += place->len;
+	}
+	return sum == m->piece ? 0 : -EPROTO;
+}
+
+int shm_message_get(const void *at, u32 bytes, u32 from, struct hca_msg *m, struct shm_source *src, void **payload,
+		    u32 *read)
 {
 	struct hca_fabric_message e;
 	u32 head, data;
@@ -113,7 +165,7 @@ int shm_message_get(const void *at, u32 bytes, u32 from, struct hca_msg *m, void
 	if (!possible(m))
 		return -EPROTO;
 	head = head_bytes(m);
-	data = reads(m) ? 0 : m->piece;
+	data = reads(m) || e.places ? 0 : m->piece;
 	if (head > bytes || data > bytes - head)
 		return -EPROTO;
 	if (is_atomic(m)) {
@@ -126,6 +178,9 @@ int shm_message_get(const void *at, u32 bytes, u32 from, struct hca_msg *m, void
 		m->ud.hop_limit = e.hop_limit;
 		m->ud.flow_label = e.flow_label & 0xfffff;
 	}
+	src->n = 0;
+	if (e.places && get_source((const u8 *)at + head, bytes - head, m, e.places, src))
+		return -EPROTO;
 	*payload = (u8 *)(uintptr_t)at + head;
 	*read = reads(m) && !is_atomic(m) ? m->piece : 0;
 	return 0;

@@ -10,21 +10,33 @@
 #include "softhca/abi/fabric.h"
 #include "wire/wire.h"
 
-/** shm_message_bytes() - of the entry that @m takes. @payload: of those, bytes that its sender's memory has */
-u32 shm_message_bytes(const struct hca_msg *m, u32 *payload);
+/**
+ * struct shm_source - where a payload is that isn't in its entry: in its sender's memory
+ * @n: how many places; 0: the payload is in the entry
+ * @epoch: of the sender's node when it said so
+ */
+struct shm_source {
+	u32 n;
+	u32 epoch;
+	struct hca_place place[HCA_PLACES];
+};
 
-/** shm_message_put() - all but the payload. Return: where that goes. @bytes: of shm_message_bytes() */
-void *shm_message_put(void *at, u32 bytes, const struct hca_msg *m);
+/** shm_message_bytes() - of the entry that @m takes. @payload: of those, bytes that its sender's memory has */
+u32 shm_message_bytes(const struct hca_msg *m, const struct shm_source *src, u32 *payload);
+
+/** shm_message_put() - all but a payload that is in the entry. Return: where that goes. @bytes: of shm_message_bytes() */
+void *shm_message_put(void *at, u32 bytes, const struct hca_msg *m, const struct shm_source *src);
 
 /**
  * shm_message_get() - an entry of @bytes at @at
  * @from: the node that wrote it
- * @payload: where it is
+ * @payload: where it is, unless @src says where
  * @read: bytes that its reply brings, if it has success
  *
  * Return: 0; -EPROTO: it can't be from an adapter.
  */
-int shm_message_get(const void *at, u32 bytes, u32 from, struct hca_msg *m, void **payload, u32 *read);
+int shm_message_get(const void *at, u32 bytes, u32 from, struct hca_msg *m, struct shm_source *src, void **payload,
+		    u32 *read);
 
 /** shm_reply_bytes() - of a reply that brings @len bytes */
 u32 shm_reply_bytes(u32 len);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Messages into rings: the wire's send, by threads of this process. */
+#include "hca/opcode.h"
 #include "wire/shm/internal.h"
 #include "wire/shm/message.h"
 
 #define NS_PER_MS 1000000ull
 #define STALL_NS (100 * NS_PER_MS)
 #define NAME_NS (1000 * NS_PER_MS)
+#define FETCH_MIN 16384u /* bytes: fewer are copied into the ring faster than a system call is made */
+#define MOST_COPIES 65536u /* messages, between two that a peer may fetch */
 
 /* --- a ring that is full --- */
 
@@ -74,11 +77,44 @@ void shm_stalled(void *arg)
 
 /* --- to one node --- */
 
+/*
+ * Where the peer is to fetch a payload from: it copies the bytes once, and we not at all. The epoch comes first: what ends after that
+ * changes it, and waits for those who use it then.
+ */
+static void offer(struct hca_shm *shm, struct shm_peer *p, struct hca_carried *c, struct shm_source *src)
+{
+	const struct hca_msg *m = &c->msg;
+
+	src->n = 0;
+	if (m->piece < FETCH_MIN || !(m->flags & HCA_MSG_RELIABLE) || c->copy || !c->places ||
+	    !(hca_opcodes[m->opcode].flags & HCA_OP_TAKES_RECV) || !hca_load(&shm->node.head->vm))
+		return;
+	if (p->copies) {
+		p->copies--;
+		return;
+	}
+	src->epoch = hca_load_acquire(&shm->node.head->epoch);
+	src->n = c->places(c, src->place);
+	p->refusals -= p->refusals ? 1 : 0;
+}
+
+/* A node that may not read our memory says so each time: it is asked ever more seldom. */
+void shm_send_copies(struct shm_peer *p)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&p->lock, flags);
+	p->refusals = HCA_MIN(p->refusals * 2 + 4, MOST_COPIES);
+	p->copies = p->refusals;
+	hca_spin_unlock(&p->lock, flags);
+}
+
 /* The peer's lock is held. */
 static enum hca_answer put(struct hca_shm *shm, struct shm_peer *p, struct hca_carried *c)
 {
 	struct shm_lane *lane = &p->out.lane[HCA_FABRIC_REQUESTS];
-	u32 payload, bytes = shm_message_bytes(&c->msg, &payload);
+	u32 payload, bytes;
+	struct shm_source src;
 	bool was = p->blocked;
 	void *at, *data;
 	int err;
@@ -86,6 +122,8 @@ static enum hca_answer put(struct hca_shm *shm, struct shm_peer *p, struct hca_c
 	/* Small ones don't pass large ones that wait. */
 	if (hca_unlikely(was && !shm_lane_wait_half_empty(lane)))
 		return not_now(shm, p, was, &c->msg);
+	offer(shm, p, c, &src);
+	bytes = shm_message_bytes(&c->msg, &src, &payload);
 	err = shm_lane_room(lane, bytes, &at);
 	if (hca_unlikely(err == -EAGAIN)) {
 		/* Before the reader is asked to tell of room: the thread that is told looks at @blocked without the lock. */
@@ -99,7 +137,7 @@ static enum hca_answer put(struct hca_shm *shm, struct shm_peer *p, struct hca_c
 		shm_peer_mistrust(shm, p, "the tail of a ring");
 		return HCA_ANSWER_NONE;
 	}
-	data = shm_message_put(at, bytes, &c->msg);
+	data = shm_message_put(at, bytes, &c->msg, &src);
 	if (payload && hca_unlikely(c->get(c, data)))
 		return HCA_ANSWER_LOC_PROT;
 	shm_lane_commit(lane, bytes);

@@ -219,6 +219,12 @@ static void wait_for_others(struct hca_wire *wire, u32 lid, u32 peer)
 		shm_direct_settle(&to_shm(wire)->direct, peer);
 }
 
+static void withdraw(struct hca_wire *wire)
+{
+	if (!to_shm(wire)->child)
+		hca_fetch_add(&to_shm(wire)->node.head->epoch, 1u);
+}
+
 static const struct hca_wire_share share_ops = {
 	.qp = tell_qp,
 	.room = make_room,
@@ -232,6 +238,7 @@ static const struct hca_wire_ops global_ops = {
 	.detach = shm_detach,
 	.send = shm_send,
 	.answer = shm_answer,
+	.withdraw = withdraw,
 	.share = &share_ops,
 };
 
@@ -241,6 +248,7 @@ static const struct hca_wire_ops lid_ops = {
 	.detach = shm_detach,
 	.send = shm_send,
 	.answer = shm_answer,
+	.withdraw = withdraw,
 	.share = &share_ops,
 };
 

@@ -66,6 +66,8 @@ static void take_replies(struct hca_shm *shm, struct shm_peer *p, struct turn *t
 		got = shm_reply_get(at, bytes, &r);
 		if (got)
 			break;
+		if (hca_unlikely(r.answer == HCA_ANSWER_COPY))
+			shm_send_copies(p);
 		if (shm->client_ops)
 			shm->client_ops->answered(shm->client, &r);
 		shm_lane_done(lane, bytes);
@@ -103,21 +105,38 @@ static void bring(struct hca_shm *shm, struct hca_carried *c, u32 read_bytes)
 	shm_answer(&shm->wire, m->slid, &r);
 }
 
+/* A message whose payload is in its sender's memory. */
+struct elsewhere {
+	struct hca_carried c;
+	struct shm_source src;
+	struct hca_shm *shm;
+};
+
+static int fetch(struct hca_carried *c, const struct hca_place *to, u32 n)
+{
+	struct elsewhere *e = hca_container_of(c, struct elsewhere, c);
+	const struct shm_source *src = &e->src;
+
+	return shm_direct_fetch(&e->shm->direct, c->msg.slid, src->epoch, src->place, src->n, to, n);
+}
+
 /* Return: 1: it was brought, 0: its reply has no room, -EPROTO */
 static int take_message(struct hca_shm *shm, struct shm_peer *p, void *at, u32 bytes)
 {
-	struct hca_carried c = { .local = NULL };
+	struct elsewhere e = { .c = { .local = NULL }, .shm = shm };
+	struct hca_carried *c = &e.c;
 	u32 read_bytes;
 	int err;
 
-	err = shm_message_get(at, bytes, p->number, &c.msg, &c.bytes, &read_bytes);
+	err = shm_message_get(at, bytes, p->number, &c->msg, &e.src, &c->bytes, &read_bytes);
 	if (err)
 		return err;
-	if (c.msg.flags & HCA_MSG_RELIABLE && !shm_reply_has_room(shm, p, shm_reply_bytes(read_bytes)))
+	if (c->msg.flags & HCA_MSG_RELIABLE && !shm_reply_has_room(shm, p, shm_reply_bytes(read_bytes)))
 		return 0;
-	if (read_bytes)
-		c.bytes = shm->read_bytes;
-	bring(shm, &c, read_bytes);
+	if (read_bytes || e.src.n)
+		c->bytes = shm->read_bytes;
+	c->fetch = e.src.n ? fetch : NULL;
+	bring(shm, c, read_bytes);
 	return 1;
 }
 
