@@ -229,7 +229,7 @@ def lock(name):
     held.append(fd)
 
 
-def node(number, qps=(), keys=(), pid=None, start=START, stamp=None, magic=MAGIC, version=1, as_number=None,
+def node(number, qps=(), keys=(), pid=None, start=START, stamp=None, magic=MAGIC, version=2, as_number=None,
          qps_at=8192, keys_at=8192 + 65536, qp_slots=2048, key_slots=1024, vm=1, joined=0, sleeping=0, marks=0, uses=(),
          plain=(), users=(), hold=True, size=None):
     head = bytearray(8192)
@@ -256,7 +256,7 @@ def node(number, qps=(), keys=(), pid=None, start=START, stamp=None, magic=MAGIC
         lock(f'node.{number}')
 
 
-def ring(a, b, lanes=((5, 5, 0), (0, 0, 0)), magic=MAGIC, version=1, from_=None, stamps=None, sizes=(1 << 17, 1 << 18),
+def ring(a, b, lanes=((5, 5, 0), (0, 0, 0)), magic=MAGIC, version=2, from_=None, stamps=None, sizes=(1 << 17, 1 << 18),
          size=None):
     head = bytearray(4096)
     s = stamps or (1000 + a, 1000 + b)
@@ -296,7 +296,7 @@ def known():
 def nonsense():
     q, r = 1 << 14, 1 << 31
     node(1, magic=1)
-    node(2, version=2)
+    node(2, version=1)
     node(3, as_number=4)
     node(4, qp_slots=3)
     node(5, qp_slots=1 << 20)
