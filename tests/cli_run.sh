@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'chmod -R u+rwx "$dir"; rm -rf "$dir"' EXIT
 export LC_ALL=C
-unset LD_LIBRARY_PATH SOFTHCA_LINK SOFTHCA_FABRIC SOFTHCA_LOG SOFTHCA_NO_VM
+unset LD_LIBRARY_PATH SOFTHCA_LINK SOFTHCA_DEVICES SOFTHCA_FABRIC SOFTHCA_LOG SOFTHCA_NO_VM
 number=0 failures=0
 
 # A command without the libraries, and one beside which they lie: none of the programs here loads them.
@@ -75,6 +75,11 @@ ends 'the path' 0 "$dir/full/bin||||" "$full" run -- sh -c "$show"
 ends 'a path from before stays behind it' 0 "$dir/full/bin:/x:/y|" env LD_LIBRARY_PATH=/x:/y "$full" run -- sh -c "$show"
 ends 'all options' 0 "|ib|/f|debug:qp|1" \
 	"$full" run --link=ib --fabric /f --log debug:qp --no-vm -- sh -c "$show"
+# shellcheck disable=SC2016 # the program expands it
+number_of='echo "|$SOFTHCA_DEVICES|"'
+ends 'several devices' 0 "|3|" "$full" run --devices 3 -- sh -c "$number_of"
+ends 'how many devices is for the library to judge' 0 "|9|" "$full" run --devices=9 -- sh -c "$number_of"
+ends 'devices without a number' 2 '--devices needs its argument' "$full" run --devices
 ends 'a variable that no option sets stays' 0 '|roce|||' env SOFTHCA_LINK=roce "$full" run -- sh -c "$show"
 ends 'an option counts more than a variable' 0 '|ib|' env SOFTHCA_LINK=roce "$full" run --link ib -- sh -c "$show"
 (eval "$("$full" run --print --fabric "/a'b c")" && [ "$SOFTHCA_FABRIC" = "/a'b c" ] && [ "$LD_LIBRARY_PATH" = "$dir/full/bin" ])

@@ -138,6 +138,7 @@ programs() {
 	ends 'a server that waits' 0 "pid $server, ibv_rc_pingpong, since 2" "${status[@]}"
 	says 'its queue pair' '^ +16384 +RC +INIT +- +-$'
 	says 'its helper' 'its helper sleeps$'
+	says 'its device' '^  device: ipath0$'
 	json 'the same as JSON' "
 n = node[1]
 assert list(node) == [1] and f['rings'] == [] and n['state'] == 'live'
@@ -147,20 +148,22 @@ age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisofo
 assert datetime.timedelta(seconds=-3) < age < datetime.timedelta(seconds=300), age
 q, = n['queue_pairs']
 assert (q['number'], q['type'], q['state'], q['peer_node'], q['peer_number']) == (16384, 'RC', 'INIT', None, None), q
-assert n['keys'] == 0 and n['damaged'] == 0 and n['uses'] == []"
+assert n['device'] == 'ipath0' and n['keys'] == 0 and n['damaged'] == 0 and n['uses'] == []"
 
-	"${run[@]}" 127.0.0.1 >"$dir/client.out" 2>&1 &
+	SOFTHCA_DEVICES=2 "${run[@]}" -d ipath1 127.0.0.1 >"$dir/client.out" 2>&1 &
 	client=$!
 	children+=("$client")
 	await test -e "$fabric/ring.1.2"
 	await bash -c "'$softhca' status --fabric '$fabric' | grep -qE '^ +32768 +RC +RTS'"
 	ends 'two that talk' 0 "pid $server, ibv_rc_pingpong" "${status[@]}"
 	says 'the client' "^node 2: pid $client, ibv_rc_pingpong"
+	says "the client's device" '^  device: ipath1$'
 	says "the server's queue pair" '^ +16384 +RC +RTS +node 2, 32768 '
 	says "the client's queue pair" '^ +32768 +RC +RTS +node 1, 16384 '
 	says 'a ring' '^ +1 +2 +requests +[0-9]+ +[0-9]+ +[0-9]+$'
 	json 'the same as JSON, bytes that were written' "
 assert node[1]['users'] == [2] and node[2]['users'] == [1]
+assert node[1]['device'] == 'ipath0' and node[2]['device'] == 'ipath1'
 assert set(ring) == {(1, 2), (2, 1)}
 for r in ring.values():
     assert r['state'] == 'live', r
@@ -226,7 +229,7 @@ def lock(name):
     held.append(fd)
 
 
-def node(number, qps=(), keys=(), pid=None, start=START, stamp=None, magic=MAGIC, version=1, as_number=None,
+def node(number, qps=(), keys=(), pid=None, start=START, stamp=None, magic=MAGIC, version=2, as_number=None,
          qps_at=8192, keys_at=8192 + 65536, qp_slots=2048, key_slots=1024, vm=1, joined=0, sleeping=0, marks=0, uses=(),
          plain=(), users=(), hold=True, size=None):
     head = bytearray(8192)
@@ -253,7 +256,7 @@ def node(number, qps=(), keys=(), pid=None, start=START, stamp=None, magic=MAGIC
         lock(f'node.{number}')
 
 
-def ring(a, b, lanes=((5, 5, 0), (0, 0, 0)), magic=MAGIC, version=1, from_=None, stamps=None, sizes=(1 << 17, 1 << 18),
+def ring(a, b, lanes=((5, 5, 0), (0, 0, 0)), magic=MAGIC, version=2, from_=None, stamps=None, sizes=(1 << 17, 1 << 18),
          size=None):
     head = bytearray(4096)
     s = stamps or (1000 + a, 1000 + b)
@@ -293,7 +296,7 @@ def known():
 def nonsense():
     q, r = 1 << 14, 1 << 31
     node(1, magic=1)
-    node(2, version=2)
+    node(2, version=1)
     node(3, as_number=4)
     node(4, qp_slots=3)
     node(5, qp_slots=1 << 20)

@@ -53,26 +53,33 @@ static inline void *bed_map(size_t bytes, int fd)
 	return mmap(BED_ALONE, bytes, PROT_READ | PROT_WRITE, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
 }
 
-static inline struct ibv_context *bed_open(void)
+/* That of this index. */
+static inline struct ibv_context *bed_open_on(int device)
 {
 	int n = 0;
 	struct ibv_device **list = ibv_get_device_list(&n);
 	struct ibv_context *ctx;
 
 	assert_non_null(list);
-	assert_int_equal(n, 1);
-	ctx = ibv_open_device(list[0]);
+	assert_true(n > device);
+	assert_null(list[n]);
+	ctx = ibv_open_device(list[device]);
 	assert_non_null(ctx);
 	ibv_free_device_list(list);
 	return ctx;
 }
 
-static inline void bed_begin(struct bed *b)
+static inline struct ibv_context *bed_open(void)
+{
+	return bed_open_on(0);
+}
+
+static inline void bed_begin_on(struct bed *b, int device)
 {
 	int i;
 
 	memset(b, 0, sizeof(*b));
-	b->ctx = bed_open();
+	b->ctx = bed_open_on(device);
 	b->pd = ibv_alloc_pd(b->ctx);
 	assert_non_null(b->pd);
 	b->channel = ibv_create_comp_channel(b->ctx);
@@ -85,6 +92,11 @@ static inline void bed_begin(struct bed *b)
 		b->mr[i] = ibv_reg_mr(b->pd, b->mem[i], BED_BYTES, BED_ACCESS);
 		assert_non_null(b->mr[i]);
 	}
+}
+
+static inline void bed_begin(struct bed *b)
+{
+	bed_begin_on(b, 0);
 }
 
 static inline struct ibv_qp *bed_qp(struct bed *b, enum ibv_qp_type type, struct ibv_srq *srq)

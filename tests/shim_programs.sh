@@ -33,6 +33,8 @@ says() {
 	verdict "$*" "$status" "$out"
 }
 
+client_only=() # more arguments of the client
+
 # pair PROGRAM ARGUMENT... - a server, and a client of it with the same arguments; both must succeed
 pair() {
 	local server client status
@@ -44,12 +46,18 @@ pair() {
 	timeout 120 "${run[@]}" "$@" -p "$port" >server.out 2>&1 &
 	server=$!
 	await_port "$port" "$server"
-	timeout 120 "${run[@]}" "$@" -p "$port" 127.0.0.1 >client.out 2>&1
+	timeout 120 "${run[@]}" "$@" "${client_only[@]}" -p "$port" 127.0.0.1 >client.out 2>&1
 	client=$?
 	wait "$server"
 	status=$?
 	[ "$client" -eq 0 ] && [ "$status" -eq 0 ]
-	verdict "$*" $? "client $client, server $status; $(tail -n 60 client.out server.out)"
+	verdict "$*${client_only[*]:+ to it with ${client_only[*]}}" $? "client $client, server $status; $(tail -n 60 client.out server.out)"
+}
+
+# across PROGRAM ARGUMENT... - a server on ipath0 and a client on ipath1
+across() {
+	local client_only=(-d ipath1)
+	pair "$@"
 }
 
 # clients N PROGRAM ARGUMENT... - a server of N clients at once
@@ -81,6 +89,8 @@ says ipath0 ibv_devices
 says 'GID[  0]' ibv_devinfo -v
 says PORT_ACTIVE ibv_devinfo -d ipath0 -i 1
 SOFTHCA_LINK=ib says 'link_layer:		InfiniBand' ibv_devinfo
+SOFTHCA_DEVICES=2 says ipath1 ibv_devices
+SOFTHCA_DEVICES=2 SOFTHCA_LINK=ib says 'port_lid:		2' ibv_devinfo -d ipath1
 
 # --- ibv_asyncwatch ---
 # A program that waits for events: of an address that an interface gets, in a network of its own.
@@ -162,6 +172,13 @@ pair ibv_srq_pingpong -g 0 -q 16 -n 500
 for s in 1 7 64 4095 65536 65537 1048576 8388608; do
 	pair ibv_rc_pingpong -g 0 -c -n 20 -s "$s"
 done
+# The second device, and from the first one to it.
+SOFTHCA_DEVICES=2 pair ibv_rc_pingpong -d ipath1 -g 0
+SOFTHCA_DEVICES=2 pair ibv_rc_pingpong -d ipath1 -g 1 -e -c -n 100
+SOFTHCA_DEVICES=2 SOFTHCA_LINK=ib pair ibv_rc_pingpong -d ipath1
+SOFTHCA_DEVICES=2 pair ibv_ud_pingpong -d ipath1 -g 0
+SOFTHCA_DEVICES=2 across ibv_rc_pingpong -g 0
+SOFTHCA_DEVICES=2 SOFTHCA_LINK=ib across ibv_rc_pingpong
 SOFTHCA_LINK=ib pair ibv_rc_pingpong
 SOFTHCA_LINK=ib pair ibv_ud_pingpong
 

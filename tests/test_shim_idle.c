@@ -93,6 +93,24 @@ static void an_opened_device(void **state)
 	assert_int_equal(ibv_close_device(ctx), 0);
 }
 
+static void two_opened_devices(void **state)
+{
+	struct ibv_context *ctx[2];
+	uint32_t threads;
+	int i;
+
+	(void)state;
+	ctx[0] = bed_open_on(0);
+	expect_idle();
+	threads = count().n;
+	ctx[1] = bed_open_on(1);
+	expect_idle();
+	/* Before, there were none for the other one. */
+	assert_int_equal(count().n, 2 * threads);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(ibv_close_device(ctx[i]), 0);
+}
+
 /* Connected, with receives posted and an armed queue; the program has polled long, and stopped. */
 static void after_traffic(void **state)
 {
@@ -122,9 +140,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_opened_device),
+		cmocka_unit_test(two_opened_devices),
 		cmocka_unit_test(after_traffic),
 	};
 
+	/* Before the library's first call, which reads it. */
+	setenv("SOFTHCA_DEVICES", "2", 1);
 	/* Others change their interfaces, which would be a reason to wake up. */
 	(void)!unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET);
 	return cmocka_run_group_tests_name("shim_idle", tests, make_fabric, remove_fabric);

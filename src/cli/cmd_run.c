@@ -14,10 +14,11 @@
 #include "cli.h"
 #include "shim_dir.h"
 
-enum { OPT_LINK, OPT_FABRIC, OPT_LOG, OPT_NO_VM, OPT_SOCKETS, OPT_PRINT };
+enum { OPT_LINK, OPT_DEVICES, OPT_FABRIC, OPT_LOG, OPT_NO_VM, OPT_SOCKETS, OPT_PRINT };
 
 static const struct cli_option options[] = {
 	[OPT_LINK] = { "link", "LAYER", "roce (default), or ib for programs that want a LID", 0 },
+	[OPT_DEVICES] = { "devices", "N", "how many devices there are, 1 (default) to 8: ipath0, ipath1, ...", 0 },
 	[OPT_FABRIC] = { "fabric", "DIR",
 			 "where processes find each other; default /dev/shm/softhca-UID.\n"
 			 "Programs with different directories don't reach each other",
@@ -36,14 +37,14 @@ static const struct cli_option options[] = {
 };
 
 static const char *const links[] = { "roce", "ib", NULL };
+static const char *const numbers[] = { "1", "2", "3", "4", "5", "6", "7", "8", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
-static const char *const *const words[] = { [OPT_LINK] = links, [OPT_LOG] = levels, [OPT_PRINT] = NULL };
+static const char *const
+	*const words[] = { [OPT_LINK] = links, [OPT_DEVICES] = numbers, [OPT_LOG] = levels, [OPT_PRINT] = NULL };
 
 static const char *const variables[] = {
-	[OPT_LINK] = "SOFTHCA_LINK",
-	[OPT_FABRIC] = "SOFTHCA_FABRIC",
-	[OPT_LOG] = "SOFTHCA_LOG",
-	[OPT_NO_VM] = "SOFTHCA_NO_VM",
+	[OPT_LINK] = "SOFTHCA_LINK", [OPT_DEVICES] = "SOFTHCA_DEVICES", [OPT_FABRIC] = "SOFTHCA_FABRIC",
+	[OPT_LOG] = "SOFTHCA_LOG",   [OPT_NO_VM] = "SOFTHCA_NO_VM",
 };
 
 /* Exit statuses of env(1) and of shells. */

@@ -103,6 +103,7 @@ static void put_live(const struct status_node *n, bool verbose)
 		printf("pid %d, which is no process that can be seen from here; ", n->head.pid);
 	printf("its helper %s%s\n", n->head.sleeping ? "sleeps" : "is awake",
 	       n->head.vm ? "" : "; its memory isn't copied directly");
+	printf("  device: ipath%u\n", n->head.device);
 	put_qps(n);
 	put_keys(n, verbose);
 	if (n->head.joined)

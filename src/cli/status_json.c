@@ -127,6 +127,7 @@ static void put_live(const struct status_out *o, const struct status_node *n)
 	size_t i;
 
 	put_process(n);
+	printf(", \"device\": \"ipath%u\"", n->head.device);
 	printf(",\n     \"helper_asleep\": %s, \"direct\": %s, \"groups\": %u, \"damaged\": %zu",
 	       boolean(n->head.sleeping), boolean(n->head.vm), n->head.joined, n->damaged);
 	printf(",\n     \"queue_pairs\": [");

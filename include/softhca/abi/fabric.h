@@ -17,10 +17,11 @@
 #define HCA_FABRIC_MAGIC 0x66616873u /* "shaf" */
 #define HCA_FABRIC_VERSION 2u
 
-/* A node is a process. Its number is its LID on the wire, and the upper bits of its queue pairs' numbers. */
+/* A node is a device that a process has open. Its number is its LID on the wire, and the upper bits of its queue pairs' numbers. */
 #define HCA_FABRIC_NODES 1024u /* numbers 1 to 1023 */
 #define HCA_FABRIC_QPN_BITS 14u /* queue pair numbers of a node: node << 14 up to the next node's */
 #define HCA_FABRIC_QPNS (1u << HCA_FABRIC_QPN_BITS)
+#define HCA_FABRIC_DEVICES 8u /* a process has at most so many */
 
 /* Use marks: a thread that accesses bytes of another node itself says so in its own node's file. */
 #define HCA_FABRIC_MARKS 64u
@@ -131,6 +132,7 @@ struct hca_fabric_key {
  * @epoch: changes before a region ends, and before a request is given back that wasn't answered: where the payloads of earlier messages are, is
  *	no longer true; atomic
  * @joined: the number of multicast groups of its queue pairs; senders skip nodes with 0; atomic
+ * @device: which of its process's devices it is, from 0 on: ipath0, ipath1
  */
 struct hca_fabric_node {
 	u32 magic;
@@ -152,6 +154,7 @@ struct hca_fabric_node {
 	u32 aliases;
 	u32 epoch;
 	u64 counts;
+	u32 device;
 	u32 bell HCA_FABRIC_LINE;
 	u32 ended;
 	u32 sleeping HCA_FABRIC_LINE;

@@ -20,7 +20,10 @@ static void gid_in(const union ibv_gid *gid, struct hca_gid *to)
 
 bool shim_lid_is_ours(const struct ibv_ah_attr *attr)
 {
-	return !shim_config()->infiniband || attr->dlid == shim_config()->lid;
+	const struct shim_config *c = shim_config();
+
+	return !c->infiniband ||
+	       (attr->dlid >= c->lid && attr->dlid < c->lid + HCA_FABRIC_DEVICES && attr->dlid <= SHIM_LAST_LID);
 }
 
 int shim_path(struct shim_device *dev, const struct ibv_ah_attr *a, struct hca_ah_attr *to)
@@ -49,12 +52,21 @@ int shim_path(struct shim_device *dev, const struct ibv_ah_attr *a, struct hca_a
 	return 0;
 }
 
-/* 0: the process that has the queue pair. Of a group only the address counts: its LID, or its GID. */
+/*
+ * 0: the device that has the queue pair. Of a group only the address counts: its LID, or its GID. With several devices a datagram must name
+ * the LID of the right one; with one device, nobody looks whether the first LID is the right one.
+ */
 static u16 lid_of(const struct ibv_ah_attr *attr)
 {
-	if (hca_lid_is_multicast(attr->dlid) && shim_config()->infiniband)
+	const struct shim_config *c = shim_config();
+
+	if (!c->infiniband || (attr->is_global && attr->grh.dgid.raw[0] == 0xff))
+		return 0;
+	if (hca_lid_is_multicast(attr->dlid))
 		return attr->dlid;
-	return shim_lid_is_ours(attr) || (attr->is_global && attr->grh.dgid.raw[0] == 0xff) ? 0 : SHIM_NO_LID;
+	if (!shim_lid_is_ours(attr))
+		return SHIM_NO_LID;
+	return attr->dlid == c->lid && c->devices == 1 ? 0 : attr->dlid;
 }
 
 SHIM_NOT_OLD(ibv_create_ah);
@@ -251,7 +263,7 @@ SHIM_EXPORT int ibv_attach_mcast(struct ibv_qp *qp, const union ibv_gid *gid, ui
 		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_attach_mcast: no %s", gid ? "such queue pair" : "group");
 	gid_in(gid, &group);
 	err = hca_mcast_attach(q->qp, &group, mlid_of(lid));
-	shim_wire_groups(q->qp->hca);
+	shim_wire_groups(q->obj.context->device);
 	return err ? shim_why(err, SHIM_LOG_QP, "ibv_attach_mcast: queue pair 0x%x, LID 0x%x", q->qp->qpn, lid) : 0;
 }
 
@@ -266,6 +278,6 @@ SHIM_EXPORT int ibv_detach_mcast(struct ibv_qp *qp, const union ibv_gid *gid, ui
 		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_detach_mcast: no %s", gid ? "such queue pair" : "group");
 	gid_in(gid, &group);
 	err = hca_mcast_detach(q->qp, &group, mlid_of(lid));
-	shim_wire_groups(q->qp->hca);
+	shim_wire_groups(q->obj.context->device);
 	return err ? shim_why(err, SHIM_LOG_QP, "ibv_detach_mcast: queue pair 0x%x is not in it", q->qp->qpn) : 0;
 }

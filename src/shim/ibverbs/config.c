@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MAX_LID 0xbffeu
 #define LINE_BYTES 512
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
@@ -52,10 +51,25 @@ static bool read_lid(void)
 		return true;
 	errno = 0;
 	lid = strtoul(v, &end, 0);
-	if (errno || end == v || *end || v[0] == '-' || !lid || lid > MAX_LID)
+	if (errno || end == v || *end || v[0] == '-' || !lid || lid > SHIM_LAST_LID)
 		return complain("SOFTHCA_LID", v, "a number from 1 to 49150");
 	config.lid = (u32)lid;
 	return true;
+}
+
+static bool read_devices(void)
+{
+	const char *v = secure_getenv("SOFTHCA_DEVICES");
+
+	config.devices = 1;
+	if (!v)
+		return true;
+	if (v[0] < '1' || v[0] > (char)('0' + HCA_FABRIC_DEVICES) || v[1])
+		return complain("SOFTHCA_DEVICES", v, "a number from 1 to 8");
+	config.devices = (u32)(v[0] - '0');
+	if (!config.infiniband || config.lid + config.devices - 1 <= SHIM_LAST_LID)
+		return true;
+	return complain("SOFTHCA_DEVICES", v, "fewer: the last LID would be above 49150");
 }
 
 static bool read_no_vm(void)
@@ -109,9 +123,9 @@ static bool read_log(void)
 
 static void read_all(void)
 {
-	bool link = read_link(), lid = read_lid(), log = read_log(), vm = read_no_vm();
+	bool link = read_link(), lid = read_lid(), devices = read_devices(), log = read_log(), vm = read_no_vm();
 
-	config_ok = link && lid && log && vm;
+	config_ok = link && lid && devices && log && vm;
 	/* Programs of verbs ask for what may not be there, and are used to silence: why is for those who want the log. */
 	hca_mistakes_are(HCA_LOG_INFO);
 }

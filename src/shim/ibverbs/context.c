@@ -21,11 +21,11 @@
 SHIM_NOT_OLD(ibv_open_device);
 SHIM_EXPORT struct ibv_context *ibv_open_device(struct ibv_device *ib)
 {
-	struct shim_device *dev = shim_device();
+	struct shim_device *dev = shim_device_of(ib);
 	struct shim_context *c;
 	int err;
 
-	if (ib != &dev->ib)
+	if (!dev)
 		return shim_null(shim_why(ENODEV, SHIM_LOG_DEVICE, "ibv_open_device: not a device of this library"));
 	err = shim_device_open(dev);
 	if (err)
@@ -241,7 +241,7 @@ int shim_query_port(struct ibv_context *context, uint8_t port_num, struct ibv_po
 		.port_cap_flags = IBV_PORT_CM_SUP | (ib ? 0 : IBV_PORT_IP_BASED_GIDS),
 		.max_msg_sz = HCA_MAX_MSG,
 		.pkey_tbl_len = 1,
-		.lid = (uint16_t)(ib ? shim_config()->lid : 0),
+		.lid = (uint16_t)(c ? shim_device_lid(c->device) : 0),
 		.sm_lid = (uint16_t)(ib ? shim_config()->lid : 0),
 		.max_vl_num = 1,
 		.subnet_timeout = SUBNET_TIMEOUT,

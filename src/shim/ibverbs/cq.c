@@ -15,7 +15,7 @@ int shim_cq_take(struct shim_cq *c, struct hca_wc *wc, int n)
 	int got = hca_cq_ring_poll(&c->cq.ring, wc, n);
 
 	if (!got) {
-		shim_wire_poll();
+		shim_wire_poll(c->node);
 		hca_eq_run(c->cq.eq);
 		got = hca_cq_ring_poll(&c->cq.ring, wc, n);
 	}
@@ -28,10 +28,11 @@ int shim_cq_take(struct shim_cq *c, struct hca_wc *wc, int n)
 	return got;
 }
 
-u32 shim_wc_lid(const struct hca_wc *wc)
+u32 shim_wc_lid(const struct shim_cq *c, const struct hca_wc *wc)
 {
-	(void)wc;
-	return shim_config()->infiniband ? shim_config()->lid : 0;
+	const struct shim_config *cfg = shim_config();
+
+	return cfg->infiniband ? cfg->lid + shim_wire_index(c->node, wc->slid) : 0;
 }
 
 unsigned int shim_wc_flags(const struct hca_wc *wc)
@@ -54,7 +55,7 @@ u8 shim_wc_sl(const struct hca_wc *wc)
 	return SL_UDP | (wc->wc_flags & HCA_WC_IPV4 ? SL_IPV4 : SL_IPV6);
 }
 
-static void fill_wc(const struct hca_wc *from, struct ibv_wc *to)
+static void fill_wc(const struct shim_cq *c, const struct hca_wc *from, struct ibv_wc *to)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) - it doesn't see that a poll sets as many as it returns */
 	to->wr_id = from->wr_id;
@@ -67,7 +68,7 @@ static void fill_wc(const struct hca_wc *from, struct ibv_wc *to)
 	to->src_qp = from->src_qp;
 	to->wc_flags = shim_wc_flags(from);
 	to->pkey_index = from->pkey_index;
-	to->slid = hca_unlikely(from->slid) ? (u16)shim_wc_lid(from) : 0;
+	to->slid = hca_unlikely(from->slid) ? (u16)shim_wc_lid(c, from) : 0;
 	to->sl = shim_wc_sl(from);
 	to->dlid_path_bits = from->dlid_path_bits;
 }
@@ -85,9 +86,9 @@ int shim_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc)
 			     shim_cq_take(c, batch, HCA_MIN(n, BATCH));
 		if (got <= 0)
 			break;
-		shim_wire_count(batch, got);
+		shim_wire_count(c->node, batch, got);
 		for (i = 0; i < got; i++)
-			fill_wc(&batch[i], &wc[done + i]);
+			fill_wc(c, &batch[i], &wc[done + i]);
 		done += got;
 		if (got < BATCH)
 			break;
@@ -102,7 +103,7 @@ int shim_req_notify_cq(struct ibv_cq *cq, int solicited_only)
 	if (hca_unlikely(!shim_is(&c->obj, SHIM_CQ)))
 		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_req_notify_cq: no such queue");
 	hca_cq_ring_notify(&c->cq.ring, solicited_only ? HCA_CQ_SOLICITED : HCA_CQ_NEXT);
-	shim_wire_arm();
+	shim_wire_arm(c->node);
 	return 0;
 }
 
@@ -143,6 +144,7 @@ static u32 room_for(const struct shim_context *c, u32 cqe)
 
 static void fill_cq(struct shim_cq *q, struct ibv_context *context, const struct ibv_cq_init_attr_ex *a)
 {
+	q->node = q->obj.context->device->wire.node;
 	q->ib.context = context;
 	q->ib.channel = a->channel;
 	q->ib.cq_context = a->cq_context;

@@ -27,7 +27,7 @@ static int next(struct shim_cq *c)
 
 	if (got <= 0)
 		return got ? -got : ENOENT;
-	shim_wire_count(&c->current, 1);
+	shim_wire_count(c->node, &c->current, 1);
 	c->ex.wr_id = c->current.wr_id;
 	c->ex.status = (enum ibv_wc_status)c->current.status;
 	if (hca_unlikely(c->wc_flags & IBV_WC_EX_WITH_COMPLETION_TIMESTAMP))
@@ -102,7 +102,7 @@ static unsigned int read_wc_flags(struct ibv_cq_ex *ex)
 
 static uint32_t read_slid(struct ibv_cq_ex *ex)
 {
-	return shim_wc_lid(&cq_of(ex)->current);
+	return shim_wc_lid(cq_of(ex), &cq_of(ex)->current);
 }
 
 static uint8_t read_sl(struct ibv_cq_ex *ex)

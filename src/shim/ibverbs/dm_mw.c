@@ -103,10 +103,13 @@ int shim_free_dm(struct ibv_dm *ib)
 struct ibv_mr *shim_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ib, uint64_t offset, size_t length, unsigned int access)
 {
 	struct shim_dm *dm = SHIM_OF(ib, struct shim_dm, ib);
+	struct shim_pd *p = shim_pd_get(pd);
 	struct ibv_mr *mr;
 
-	if (!ib || !shim_known(&dm->obj, SHIM_DM) || length > dm->length || offset > dm->length - length ||
-	    !(access & IBV_ACCESS_ZERO_BASED))
+	if (!p || !ib || !shim_is_of(&dm->obj, SHIM_DM, p->obj.context))
+		return shim_null(shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_reg_dm_mr: no such %s",
+					  p ? "memory of the domain's context" : "domain"));
+	if (length > dm->length || offset > dm->length - length || !(access & IBV_ACCESS_ZERO_BASED))
 		return shim_null(shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_reg_dm_mr: %zu bytes from %llu", length,
 					  (unsigned long long)offset));
 	hca_fetch_add(&dm->users, 1);

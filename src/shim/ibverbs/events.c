@@ -277,18 +277,26 @@ void shim_async_event(struct hca *hca, enum hca_event_type type, void *object)
 	add_async(&o->context->async, e, (u32)type);
 }
 
+struct port_event {
+	const struct shim_device *dev;
+	enum ibv_event_type type;
+};
+
 static void tell_context(struct shim_object *o, void *arg)
 {
 	struct shim_context *c = hca_container_of(o, struct shim_context, obj);
-	const enum ibv_event_type *type = arg;
+	const struct port_event *e = arg;
 
-	add_async(&c->async, &c->port, (u32)*type);
+	if (c->device == e->dev)
+		add_async(&c->async, &c->port, (u32)e->type);
 }
 
-void shim_port_event(enum ibv_event_type type)
+void shim_port_event(struct shim_device *dev, enum ibv_event_type type)
 {
-	shim_log(HCA_LOG_INFO, SHIM_LOG_EVENT, "%s", ibv_event_type_str(type));
-	shim_each(SHIM_CONTEXT, NULL, tell_context, &type);
+	struct port_event e = { .dev = dev, .type = type };
+
+	shim_log(HCA_LOG_INFO, SHIM_LOG_EVENT, "%s: %s", dev->ib.name, ibv_event_type_str(type));
+	shim_each(SHIM_CONTEXT, NULL, tell_context, &e);
 }
 
 static void fill_event(struct ibv_async_event *event, struct shim_event *e, u32 type)

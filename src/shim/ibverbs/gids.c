@@ -208,7 +208,7 @@ void shim_gids_follow(struct shim_device *dev, int fd)
 		changed = follow(dev);
 	pthread_mutex_unlock(&dev->gid_lock);
 	if (changed)
-		shim_port_event(IBV_EVENT_GID_CHANGE);
+		shim_port_event(dev, IBV_EVENT_GID_CHANGE);
 }
 
 /* --- looking --- */

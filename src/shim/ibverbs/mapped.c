@@ -63,24 +63,9 @@ static bool see(struct range *r, u64 start, u64 end, u32 rights)
 	return false;
 }
 
-/* While the device is open; -1: there is none. Its number is the process's, which may have closed it, or given it to another file. */
-static int maps = -1;
-
-static int open_maps(void)
+int shim_mapped_open(void)
 {
 	return open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-}
-
-void shim_mapped_open(void)
-{
-	maps = open_maps();
-}
-
-void shim_mapped_close(void)
-{
-	if (maps >= 0)
-		close(maps);
-	maps = -1;
 }
 
 /* Return: false: this kernel can't be asked so, or the descriptor is another one. */
@@ -150,7 +135,7 @@ static enum shim_mapped ask_little(const struct range *r)
 	return msync((void *)r->at, r->end - r->at, MS_ASYNC) && errno == ENOMEM ? SHIM_MAPPED_NOT : SHIM_MAPPED;
 }
 
-enum shim_mapped shim_mapped(const void *addr, size_t length, bool writable)
+enum shim_mapped shim_mapped(int maps, const void *addr, size_t length, bool writable)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE) - 1, end = (uintptr_t)addr + length;
 	struct range r = { .at = (uintptr_t)addr & ~page, .rights = READABLE | (writable ? WRITABLE : 0) };
@@ -160,7 +145,7 @@ enum shim_mapped shim_mapped(const void *addr, size_t length, bool writable)
 		return SHIM_MAPPED_NOT;
 	r.end = (end + page) & ~page;
 	r.answer = SHIM_MAPPED_UNKNOWN;
-	fd = maps >= 0 && ask(maps, &r) ? -1 : open_maps();
+	fd = maps >= 0 && ask(maps, &r) ? -1 : shim_mapped_open();
 	if (fd >= 0) {
 		if (!ask(fd, &r))
 			read_text(fd, &r);

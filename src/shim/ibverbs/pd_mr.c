@@ -154,7 +154,7 @@ static void fill_mr(void *addr, size_t length, u64 iova, u32 access, struct hca_
 #define WRITES (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC | IBV_ACCESS_MW_BIND)
 
 /* @ours: memory of the library's. Return: 0 or an errno. */
-static int check_mr(const void *addr, size_t length, u32 access, bool ours)
+static int check_mr(const struct shim_pd *p, const void *addr, size_t length, u32 access, bool ours)
 {
 	enum shim_mapped mapped;
 
@@ -163,7 +163,7 @@ static int check_mr(const void *addr, size_t length, u32 access, bool ours)
 	/* Of memory on demand it is enough that it is there when bytes move. */
 	if (ours || !length || access & IBV_ACCESS_ON_DEMAND)
 		return 0;
-	mapped = shim_mapped(addr, length, access & WRITES);
+	mapped = shim_mapped(p->obj.context->device->maps, addr, length, access & WRITES);
 	if (mapped == SHIM_MAPPED)
 		return 0;
 	return shim_why(EFAULT, SHIM_LOG_MEMORY, "ibv_reg_mr: %p + %zu is not all mapped%s", addr, length,
@@ -194,7 +194,7 @@ struct ibv_mr *shim_reg(struct ibv_pd *pd, void *addr, size_t length, u64 iova, 
 	m = shim_object_new(SHIM_MR, sizeof(*m), p->obj.context);
 	if (!m)
 		return shim_null(ENOMEM);
-	err = check_mr(addr, length, access, dm);
+	err = check_mr(p, addr, length, access, dm);
 	if (!err) {
 		fill_mr(addr, length, iova, access, &attr);
 		err = hca_mr_create(&p->pd, &attr, &m->mr);
@@ -253,10 +253,10 @@ static int change_mr(struct shim_mr *m, struct shim_pd *p, void *addr, size_t le
 	if (!addr) {
 		addr = m->ib.addr;
 		length = m->attr.length;
-		err = check_mr((void *)(uintptr_t)attr.base, length, access, m->dm);
+		err = check_mr(p, (void *)(uintptr_t)attr.base, length, access, m->dm);
 		attr.access = access & ~(u32)IBV_ACCESS_HUGETLB;
 	} else {
-		err = m->dm ? EINVAL : check_mr(addr, length, access, false);
+		err = m->dm ? EINVAL : check_mr(p, addr, length, access, false);
 		fill_mr(addr, length, (uintptr_t)addr, access, &attr);
 	}
 	if (err)
@@ -278,6 +278,10 @@ SHIM_EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, vo
 	p = flags & IBV_REREG_MR_CHANGE_PD ? shim_pd_get(pd) : m->pd;
 	if (!p || (flags & IBV_REREG_MR_CHANGE_TRANSLATION && !addr))
 		goto out;
+	if (p->obj.context != m->obj.context) {
+		err = shim_why(EINVAL, SHIM_LOG_MEMORY, "ibv_rereg_mr: the domain is of another context");
+		goto out;
+	}
 	if (!(flags & IBV_REREG_MR_CHANGE_TRANSLATION))
 		addr = NULL;
 	err = change_mr(m, p, addr, length, flags & IBV_REREG_MR_CHANGE_ACCESS ? (u32)access : m->access);

@@ -11,6 +11,14 @@ static const struct hca_sge *sges(const struct ibv_sge *list)
 	return (const struct hca_sge *)list;
 }
 
+/* A group's LID, one that leads nowhere, or a port's, which must be that of the queue pair. */
+static u32 check_lid(const struct shim_qp *qp, u32 lid, u32 qpn)
+{
+	if (lid > SHIM_LAST_LID)
+		return lid;
+	return shim_wire_leads(qp->obj.context->device, lid, qpn) ? shim_wire_lid(qpn) : SHIM_NO_LID;
+}
+
 int shim_fill_ud(const struct shim_qp *qp, const struct ibv_ah *ib, u32 qpn, u32 qkey, struct hca_send_wr *to)
 {
 	const struct shim_ah *ah = ib ? shim_ah(ib) : NULL;
@@ -28,7 +36,7 @@ int shim_fill_ud(const struct shim_qp *qp, const struct ibv_ah *ib, u32 qpn, u32
 	dgid = path->grh.dgid;
 	/* A group is reached by its LID, or by its GID under the LID that stands for every port; what has another LID isn't here. */
 	if (hca_unlikely(path->dlid))
-		to->ud.dlid = path->dlid;
+		to->ud.dlid = check_lid(qp, path->dlid, qpn);
 	else if (hca_unlikely(path->is_global && hca_gid_is_group(&dgid)))
 		to->ud.dlid = HCA_LAST_MLID + 1;
 	else

@@ -19,12 +19,19 @@ static int fill_path(struct shim_qp *q, const struct ibv_qp_attr *a, u32 mask, s
 {
 	struct shim_context *c = q->obj.context;
 	int err = shim_path(c->device, &a->ah_attr, &to->ah);
+	u32 peer;
 
 	if (err)
 		return err;
 	hca_store(&q->gone, 0ull);
-	to->ah.dlid = (u16)(shim_lid_is_ours(&a->ah_attr) ? shim_wire_lid(peer_number(q, a, mask)) : SHIM_NO_LID);
+	peer = peer_number(q, a, mask);
+	to->ah.dlid = (u16)(shim_lid_is_ours(&a->ah_attr) ? shim_wire_lid(peer) : SHIM_NO_LID);
 	shim_wire_connect(q, to->ah.dlid);
+	if (to->ah.dlid != SHIM_NO_LID && !shim_wire_leads(c->device, a->ah_attr.dlid, peer)) {
+		shim_log(HCA_LOG_INFO, SHIM_LOG_QP, "queue pair 0x%x isn't behind the port with LID 0x%x", peer,
+			 a->ah_attr.dlid);
+		to->ah.dlid = SHIM_NO_LID;
+	}
 	return 0;
 }
 
@@ -163,12 +170,32 @@ static bool receives(const struct ibv_qp_init_attr_ex *a)
 	return a->qp_type != IBV_QPT_XRC_SEND;
 }
 
-static int check_qp(const struct shim_pd *p, const struct ibv_qp_init_attr_ex *a)
+static int misfit(const char *what)
+{
+	return shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_qp: %s of the domain's context", what);
+}
+
+/* Handles are of a context, as a kernel has them; those of another device all the more. */
+static int check_queues(const struct shim_context *c, const struct ibv_qp_init_attr_ex *a)
+{
+	if (!a->send_cq || !shim_is_of(&shim_cq(a->send_cq)->obj, SHIM_CQ, c))
+		return misfit("send_cq is no queue");
+	if (!receives(a))
+		return 0;
+	if (!a->recv_cq || !shim_is_of(&shim_cq(a->recv_cq)->obj, SHIM_CQ, c))
+		return misfit("recv_cq is no queue");
+	return a->srq && !shim_is_of(&shim_srq(a->srq)->obj, SHIM_SRQ, c) ? misfit("srq is no queue") : 0;
+}
+
+/* @ib: that the program names beside the domain, or NULL */
+static int check_qp(const struct ibv_context *ib, const struct shim_pd *p, const struct ibv_qp_init_attr_ex *a)
 {
 	const u32 known = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_CREATE_FLAGS | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS;
 
 	if (!p)
 		return EINVAL;
+	if (ib && ib != &p->obj.context->verbs.context)
+		return shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_qp_ex: the domain is of another context");
 	if (a->comp_mask & ~known)
 		return EOPNOTSUPP;
 	if (a->qp_type != IBV_QPT_RC && a->qp_type != IBV_QPT_UC && a->qp_type != IBV_QPT_UD &&
@@ -176,13 +203,7 @@ static int check_qp(const struct shim_pd *p, const struct ibv_qp_init_attr_ex *a
 		return EOPNOTSUPP;
 	if (a->comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS && a->create_flags & ~(u32)IBV_QP_CREATE_BLOCK_SELF_MCAST_LB)
 		return EOPNOTSUPP;
-	if (!a->send_cq || !shim_is_of(&shim_cq(a->send_cq)->obj, SHIM_CQ, p->obj.context))
-		return EINVAL;
-	if (!receives(a))
-		return 0;
-	if (!a->recv_cq || !shim_is_of(&shim_cq(a->recv_cq)->obj, SHIM_CQ, p->obj.context))
-		return EINVAL;
-	return a->srq && !shim_is_of(&shim_srq(a->srq)->obj, SHIM_SRQ, p->obj.context) ? EINVAL : 0;
+	return check_queues(p->obj.context, a);
 }
 
 static int make_engine_qp(struct shim_qp *q, struct shim_pd *p, const struct ibv_qp_init_attr_ex *a)
@@ -239,10 +260,12 @@ struct ibv_qp *shim_create_qp_ex(struct ibv_context *context, struct ibv_qp_init
 {
 	struct shim_pd *p = a && a->comp_mask & IBV_QP_INIT_ATTR_PD ? shim_pd_get(a->pd) : NULL;
 	struct shim_qp *q = NULL;
-	int err = a ? check_qp(p, a) : EINVAL;
+	int err = EINVAL;
 
 	if (a && a->qp_type == IBV_QPT_XRC_RECV)
 		return shim_create_target(context, a);
+	if (a)
+		err = check_qp(context, p, a);
 	if (err)
 		goto out;
 	q = shim_object_new(SHIM_QP, sizeof(*q), p->obj.context);
@@ -263,7 +286,6 @@ destroy:
 out:
 	if (q)
 		shim_object_free(&q->obj);
-	(void)context;
 	return shim_null(a ? shim_why(err, SHIM_LOG_QP,
 				      "ibv_create_qp: type %d, %u+%u requests, %u+%u entries, %u inline",
 				      (int)a->qp_type, a->cap.max_send_wr, a->cap.max_recv_wr, a->cap.max_send_sge,

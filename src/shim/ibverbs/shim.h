@@ -14,6 +14,8 @@
 #include "hca/mcast.h"
 #include "hca/qp.h"
 #include "hca/srq.h"
+#include "softhca/abi/fabric.h"
+#include "wire/shm/shm.h"
 
 /* verbs.h has macros of these names, which pick one of several functions. */
 #undef ibv_query_port
@@ -42,13 +44,17 @@ struct shim_qp;
 /**
  * struct shim_config - what the SOFTHCA_* variables say
  * @infiniband: links have LIDs; else it is RoCE
- * @lid: the port's, if @infiniband
+ * @lid: of the first device's port, if @infiniband; those of the others follow
+ * @devices: how many there are
  */
 struct shim_config {
 	bool infiniband;
 	bool no_vm;
 	u32 lid;
+	u32 devices;
 };
+
+#define SHIM_LAST_LID 0xbffeu
 
 /** shim_config() - read once. Return: NULL: a variable has a value that can't be; stderr has named it. */
 const struct shim_config *shim_config(void);
@@ -213,8 +219,8 @@ void shim_cq_event(struct hca_cq *cq);
 /** shim_qp_event() - an asynchronous event of a queue pair */
 void shim_qp_event(struct shim_qp *qp, enum hca_event_type type);
 
-/** shim_port_event() - an asynchronous event of the port, for each context */
-void shim_port_event(enum ibv_event_type type);
+/** shim_port_event() - an asynchronous event of a device's port, for each of its contexts */
+void shim_port_event(struct shim_device *dev, enum ibv_event_type type);
 
 /** shim_async_event() - the engine tells of an event of a queue pair, completion queue or shared receive queue */
 void shim_async_event(struct hca *hca, enum hca_event_type type, void *object);
@@ -257,17 +263,17 @@ enum shim_mapped {
 /**
  * shim_mapped() - may this process read, and if @writable write, the pages of @length bytes at @addr? None of them is touched.
  *
+ * @maps: from shim_mapped_open(), or -1: it takes longer then. Its number is the process's, which may have closed it, or given it to another
+ *	file.
+ *
  * Where /proc isn't mounted rights are taken for granted. Return: never SHIM_MAPPED_UNKNOWN.
  */
-enum shim_mapped shim_mapped(const void *addr, size_t length, bool writable);
+enum shim_mapped shim_mapped(int maps, const void *addr, size_t length, bool writable);
 
-/** shim_mapped_open() - have it answer faster from now on */
-void shim_mapped_open(void);
-void shim_mapped_close(void);
+/** shim_mapped_open() - Return: a descriptor, or -1 */
+int shim_mapped_open(void);
 
 /* --- device.c --- */
-
-#define SHIM_NAME "ipath0"
 
 /** struct shim_gid - an entry of the port's GID table; the engine's has the same one at the same index */
 struct shim_gid {
@@ -278,8 +284,25 @@ struct shim_gid {
 };
 
 /**
- * struct shim_device - the device
+ * struct shim_wire - a device's node on the fabric
+ * @node: while the adapter is there
+ * @addresses: tells of changes of interfaces' addresses; -1: nothing does
+ * @groups_lock: one call at a time says how many groups there are
+ * @mourning: goes off when queue pairs are to learn that their peer's process ended
+ * @deaths: atomic: how many were told of
+ */
+struct shim_wire {
+	struct hca_shm *node;
+	int addresses;
+	pthread_mutex_t groups_lock;
+	struct hca_timer mourning;
+	u32 deaths;
+};
+
+/**
+ * struct shim_device - a device: an adapter of its own, which shares nothing with those of the process's other devices
  * @ib: what programs see
+ * @index: ipath0 is the first, with index 0
  * @ops, @zero: providers' libraries look behind @ib for their own marks, and must not find them
  * @opens: contexts; the adapter is there while there are any
  */
@@ -288,9 +311,13 @@ struct shim_device {
 	const void *ops;
 	u64 zero[16];
 
+	u32 index;
+	u64 guid;
+
 	pthread_mutex_t lock; /* what follows */
 	u32 opens;
-	u64 guid;
+	int maps;
+	struct shim_wire wire;
 
 	pthread_mutex_t gid_lock; /* what follows */
 	struct shim_gid gid[HCA_GIDS];
@@ -303,8 +330,17 @@ struct shim_device {
 /** shim_life - counts forks: of the process, among its ancestors; atomic */
 extern u32 shim_life;
 
-/** shim_device() - the one device */
-struct shim_device *shim_device(void);
+/** shim_device() - the device with this index. Return: NULL: there are not so many, or a variable has a value that can't be. */
+struct shim_device *shim_device(u32 index);
+
+/** shim_device_of() - the device behind a program's pointer, which may be anything; NULL: it isn't one */
+struct shim_device *shim_device_of(const struct ibv_device *ib);
+
+/** shim_device_lid() - its port's; links of Ethernet have none: 0 */
+static inline u32 shim_device_lid(const struct shim_device *dev)
+{
+	return shim_config()->infiniband ? shim_config()->lid + dev->index : 0;
+}
 
 /** shim_device_open() - one more context; the first one makes the adapter. Return: 0 or a positive errno. */
 int shim_device_open(struct shim_device *dev);
@@ -334,28 +370,46 @@ int shim_gid_index(struct shim_device *dev, const union ibv_gid *gid);
 
 /** shim_wire_open() - become a node. Return: 0 or an errno; with it, the wire, and the event queue that belongs to it. */
 int shim_wire_open(struct shim_device *dev, struct hca_wire **wire, struct hca_eq **eq);
-void shim_wire_close(void);
+void shim_wire_close(struct shim_device *dev);
 
-/** shim_wire_poll() - take in what came for this process */
-void shim_wire_poll(void);
+/** shim_wire_poll() - take in what came for a device */
+static inline void shim_wire_poll(struct hca_shm *node)
+{
+	hca_shm_poll(node);
+}
 
 /** shim_wire_arm() - the program may sleep now: what comes is to be taken in without its calls */
-void shim_wire_arm(void);
+static inline void shim_wire_arm(struct hca_shm *node)
+{
+	hca_shm_arm(node);
+}
 
-/** shim_wire_lid() - the wire's address of the process that has a queue pair of this number */
-u32 shim_wire_lid(u32 qpn);
+/** shim_wire_lid() - the wire's address of the device that has a queue pair of this number */
+static inline u32 shim_wire_lid(u32 qpn)
+{
+	return qpn >> HCA_FABRIC_QPN_BITS;
+}
 
-/* No process has this address. */
+/* No device has this address. */
 #define SHIM_NO_LID 0xbfffu
 
+/** shim_wire_leads() - is the queue pair behind the port that has this LID? Yes, if that can't be known; so too on RoCE. May sleep. */
+bool shim_wire_leads(struct shim_device *dev, u32 lid, u32 qpn);
+
+/** shim_wire_index() - which of its process's devices has the wire's address @lid; 0, if that isn't known */
+u32 shim_wire_index(const struct hca_shm *node, u32 lid);
+
 /** shim_wire_count() - what the program has polled, for those who look from outside */
-void shim_wire_count(const struct hca_wc *wc, int n);
+void shim_wire_count(struct hca_shm *node, const struct hca_wc *wc, int n);
 
 /** shim_wire_connect() - a queue pair is about to be connected to one of the process at @lid. May sleep. */
 void shim_wire_connect(struct shim_qp *q, u32 lid);
 
 /** shim_wire_groups() - queue pairs joined a group, or left one. May sleep. */
-void shim_wire_groups(const struct hca *hca);
+void shim_wire_groups(struct shim_device *dev);
+
+/** shim_wire_forget() - in a forked child: a lock of the parent's may be held for ever */
+void shim_wire_forget(struct shim_device *dev);
 
 /* --- context.c --- */
 
@@ -511,6 +565,7 @@ static inline struct shim_channel *shim_channel(const struct ibv_comp_channel *i
 
 /**
  * struct shim_cq - a completion queue
+ * @node: its device's, which is there as long as it is
  * @poll_lock: from start_poll to end_poll, unless the program promised to be one thread
  * @current: the completion that read_*() tell of; @current_ns, @current_wall: when it was polled
  */
@@ -521,6 +576,7 @@ struct shim_cq {
 		struct ibv_cq_ex ex;
 	};
 	struct hca_cq cq;
+	struct hca_shm *node;
 	struct shim_channel *channel;
 	struct shim_event comp;
 	struct shim_event async;
@@ -547,7 +603,7 @@ int shim_req_notify_cq(struct ibv_cq *cq, int solicited_only);
 int shim_cq_take(struct shim_cq *cq, struct hca_wc *wc, int n);
 
 /** shim_wc_lid() - a completion's source address as the program knows it */
-u32 shim_wc_lid(const struct hca_wc *wc);
+u32 shim_wc_lid(const struct shim_cq *cq, const struct hca_wc *wc);
 
 /** shim_wc_sl() - its service level; Ethernet has none, so on RoCE a datagram's is the type of its network's header */
 u8 shim_wc_sl(const struct hca_wc *wc);
@@ -705,7 +761,7 @@ static inline struct shim_ah *shim_ah(const struct ibv_ah *ib)
 	return SHIM_OF(ib, struct shim_ah, ib);
 }
 
-/** shim_lid_is_ours() - does a path lead to this host's ports? They all have the same LID; those of RoCE have none. */
+/** shim_lid_is_ours() - does a path lead to a port of this host's? Those of one index all have the same LID; those of RoCE have none. */
 bool shim_lid_is_ours(const struct ibv_ah_attr *attr);
 
 /** shim_path() - a path as the engine has it; dlid isn't set. Return: 0; EINVAL: the port's link layer knows no such path. */

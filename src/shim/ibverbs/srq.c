@@ -51,11 +51,14 @@ SHIM_EXPORT struct ibv_srq *ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_ini
 struct ibv_srq *shim_create_srq_ex(struct ibv_context *context, struct ibv_srq_init_attr_ex *attr)
 {
 	enum ibv_srq_type type;
+	struct shim_pd *p;
 
-	(void)context;
 	if (!attr || attr->comp_mask >= IBV_SRQ_INIT_ATTR_RESERVED || !(attr->comp_mask & IBV_SRQ_INIT_ATTR_PD))
 		return shim_null(
 			shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_srq_ex: mask 0x%x", attr ? attr->comp_mask : 0));
+	p = shim_pd_get(attr->pd);
+	if (p && context && context != &p->obj.context->verbs.context)
+		return shim_null(shim_why(EINVAL, SHIM_LOG_QP, "ibv_create_srq_ex: the domain is of another context"));
 	type = attr->comp_mask & IBV_SRQ_INIT_ATTR_TYPE ? attr->srq_type : IBV_SRQT_BASIC;
 	if (type != IBV_SRQT_BASIC && type != IBV_SRQT_XRC)
 		return shim_null(shim_why(EOPNOTSUPP, SHIM_LOG_QP, "ibv_create_srq_ex: type %d", (int)type));

@@ -6,14 +6,8 @@
 #include "shim.h"
 
 #include "shim/hooks.h"
-#include "softhca/abi/fabric.h"
-#include "wire/shm/shm.h"
 
 #include <unistd.h>
-
-static struct hca_shm *node; /* while the adapter is there */
-static int addresses = -1; /* tells of changes of interfaces' addresses; -1: nothing does */
-static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /*
  * A process ended. A queue pair that is connected to one of it hears nothing more; but mostly both ends of a program end,
@@ -21,12 +15,11 @@ static pthread_mutex_t groups_lock = PTHREAD_MUTEX_INITIALIZER;
  */
 #define MOURNING_NS 2000000000ull
 
-static struct hca_timer mourning;
-static u32 deaths; /* atomic: how many were told of */
-
+static struct hca_shm *first_node; /* the first device's */
 static void (*hook_died)(uint32_t node, uint64_t stamp); /* atomic */
 
 struct death {
+	const struct shim_device *dev;
 	u32 number;
 	u64 process;
 	bool noticed; /* by a queue pair */
@@ -39,7 +32,8 @@ static void note_gone(struct shim_object *o, void *arg)
 
 	u64 process = hca_load(&q->process);
 
-	if (hca_qp_is_datagram(q->qp->type) || hca_load(&q->qp->peer) >> 32 != d->number)
+	if (o->context->device != d->dev || hca_qp_is_datagram(q->qp->type) ||
+	    hca_load(&q->qp->peer) >> 32 != d->number)
 		return;
 	/* It is connected to another process, that has the number now. */
 	if (process && process != d->process)
@@ -51,29 +45,35 @@ static void note_gone(struct shim_object *o, void *arg)
 /* When the adapter is closed there is no queue pair, so the timer isn't started any more. */
 static void on_death(void *ctx, u32 number, u64 process)
 {
-	struct death d = { .number = number, .process = process };
+	struct shim_device *dev = ctx;
+	struct death d = { .dev = dev, .number = number, .process = process };
 	void (*hook)(uint32_t node, uint64_t stamp) = hca_load(&hook_died);
 
-	(void)ctx;
-	if (hook)
+	if (hook && !dev->index)
 		hook(number, process);
-	shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "the process of node %u ended", number);
-	hca_fetch_add(&deaths, 1u);
+	shim_log(HCA_LOG_INFO, SHIM_LOG_DEVICE, "%s: the process of node %u ended", dev->ib.name, number);
+	hca_fetch_add(&dev->wire.deaths, 1u);
 	shim_each(SHIM_QP, NULL, note_gone, &d);
 	if (d.noticed)
-		hca_timer_start(&mourning, hca_now_ns() + MOURNING_NS);
+		hca_timer_start(&dev->wire.mourning, hca_now_ns() + MOURNING_NS);
 }
 
-/* @arg: set to when the next one is due */
+/* @next: when the next one is due */
+struct mourner {
+	const struct shim_device *dev;
+	u64 next;
+};
+
 static void end_gone(struct shim_object *o, void *arg)
 {
 	struct shim_qp *q = hca_container_of(o, struct shim_qp, obj);
-	u64 gone = hca_load(&q->gone), *next = arg;
+	struct mourner *m = arg;
+	u64 gone = hca_load(&q->gone);
 
-	if (!gone)
+	if (!gone || o->context->device != m->dev)
 		return;
 	if (hca_now_ns() - gone < MOURNING_NS) {
-		*next = HCA_MIN(*next, gone + MOURNING_NS);
+		m->next = HCA_MIN(m->next, gone + MOURNING_NS);
 		return;
 	}
 	hca_store(&q->gone, 0ull);
@@ -82,13 +82,13 @@ static void end_gone(struct shim_object *o, void *arg)
 
 static void on_mourned(void *arg)
 {
-	u64 next = ~0ull;
+	struct shim_device *dev = arg;
+	struct mourner m = { .dev = dev, .next = ~0ull };
 
-	(void)arg;
-	shim_each(SHIM_QP, NULL, end_gone, &next);
-	hca_eq_kick(hca_shm_eq(node));
-	if (next != ~0ull)
-		hca_timer_start(&mourning, next);
+	shim_each(SHIM_QP, NULL, end_gone, &m);
+	hca_eq_kick(hca_shm_eq(dev->wire.node));
+	if (m.next != ~0ull)
+		hca_timer_start(&dev->wire.mourning, m.next);
 }
 
 /* --- memory of another process that this one maps too --- */
@@ -122,56 +122,77 @@ static const struct hca_shm_memory memory = { .put = put_bytes, .cmp_swap = cmp_
 
 static void on_addresses(void *ctx)
 {
-	shim_gids_follow(ctx, addresses);
+	struct shim_device *dev = ctx;
+
+	shim_gids_follow(dev, dev->wire.addresses);
 }
 
-static void close_addresses(void)
+static void close_addresses(struct shim_wire *w)
 {
-	if (addresses >= 0)
-		close(addresses);
-	addresses = -1;
+	if (w->addresses >= 0)
+		close(w->addresses);
+	w->addresses = -1;
+}
+
+static void set_node(struct shim_device *dev, struct hca_shm *node)
+{
+	dev->wire.node = node;
+	if (!dev->index)
+		first_node = node;
 }
 
 int shim_wire_open(struct shim_device *dev, struct hca_wire **wire, struct hca_eq **eq)
 {
 	struct hca_shm_config cfg = {
-		.lids = true, .died = on_death, .ctx = dev, .no_direct = shim_config()->no_vm, .memory = &memory
+		.lids = true,
+		.device = dev->index,
+		.died = on_death,
+		.ctx = dev,
+		.memory = &memory,
+		.no_direct = shim_config()->no_vm,
 	};
+	struct shim_wire *w = &dev->wire;
 	int err;
 
 	/* What a forked child has of its parent's. */
-	if (node)
-		hca_shm_close(node);
-	close_addresses();
-	err = hca_timer_init(&mourning, on_mourned, NULL);
+	if (w->node)
+		hca_shm_close(w->node);
+	close_addresses(w);
+	err = hca_timer_init(&w->mourning, on_mourned, dev);
 	if (err)
 		return -err;
-	addresses = shim_gids_socket();
-	cfg.readable = addresses >= 0 ? on_addresses : NULL;
-	cfg.fd = addresses;
-	err = hca_shm_open(&node, &cfg);
+	w->addresses = shim_gids_socket();
+	cfg.readable = w->addresses >= 0 ? on_addresses : NULL;
+	cfg.fd = w->addresses;
+	err = hca_shm_open(&w->node, &cfg);
 	if (err) {
-		close_addresses();
-		node = NULL;
-		hca_timer_destroy(&mourning);
+		close_addresses(w);
+		set_node(dev, NULL);
+		hca_timer_destroy(&w->mourning);
 	}
 	if (err)
 		return -err;
-	*wire = hca_shm_wire(node);
-	*eq = hca_shm_eq(node);
+	set_node(dev, w->node);
+	*wire = hca_shm_wire(w->node);
+	*eq = hca_shm_eq(w->node);
 	return 0;
 }
 
-void shim_wire_close(void)
+void shim_wire_close(struct shim_device *dev)
 {
-	hca_timer_destroy(&mourning);
-	hca_shm_close(node);
-	close_addresses();
-	node = NULL;
+	hca_timer_destroy(&dev->wire.mourning);
+	hca_shm_close(dev->wire.node);
+	close_addresses(&dev->wire);
+	set_node(dev, NULL);
+}
+
+void shim_wire_forget(struct shim_device *dev)
+{
+	pthread_mutex_init(&dev->wire.groups_lock, NULL);
 }
 
 /* Any thread may poll the queue, so that what is added is added by the processor; for a whole run of completions at once. */
-static void add(u32 qpn, u32 errors, u32 received, u64 bytes)
+static void add(struct hca_shm *node, u32 qpn, u32 errors, u32 received, u64 bytes)
 {
 	struct hca_fabric_count *c = hca_shm_count(node, qpn);
 
@@ -190,7 +211,7 @@ static bool is_receive(const struct hca_wc *wc)
 	return wc->opcode == HCA_WC_RECV || wc->opcode == HCA_WC_RECV_RDMA_WITH_IMM;
 }
 
-void shim_wire_count(const struct hca_wc *wc, int n)
+static void count_run(struct hca_shm *node, const struct hca_wc *wc, int n)
 {
 	u32 errors = 0, received = 0;
 	u64 bytes = 0;
@@ -203,63 +224,78 @@ void shim_wire_count(const struct hca_wc *wc, int n)
 			received++, bytes += wc[i].byte_len;
 		if (i + 1 < n && wc[i + 1].qp_num == wc[i].qp_num)
 			continue;
-		if (errors || received)
-			add(wc[i].qp_num, errors, received, bytes);
+		if (!(errors | received))
+			continue;
+		add(node, wc[i].qp_num, errors, received, bytes);
 		errors = received = 0;
 		bytes = 0;
 	}
 }
 
-void shim_wire_poll(void)
+void shim_wire_count(struct hca_shm *node, const struct hca_wc *wc, int n)
 {
-	hca_shm_poll(node);
+	if (n > 1 || hca_unlikely(wc->status))
+		count_run(node, wc, n);
+	else if (is_receive(wc))
+		add(node, wc->qp_num, 0, 1, wc->byte_len);
 }
 
-void shim_wire_arm(void)
+u32 shim_wire_index(const struct hca_shm *node, u32 lid)
 {
-	hca_shm_arm(node);
+	int index = hca_shm_device(node, lid);
+
+	return index < 0 ? 0 : (u32)index;
 }
 
-u32 shim_wire_lid(u32 qpn)
+bool shim_wire_leads(struct shim_device *dev, u32 lid, u32 qpn)
 {
-	return qpn >> HCA_FABRIC_QPN_BITS;
+	struct hca_shm *node = dev->wire.node;
+	int index;
+
+	if (!shim_config()->infiniband)
+		return true;
+	index = hca_shm_device(node, shim_wire_lid(qpn));
+	if (index < 0 && !hca_shm_watch(node, shim_wire_lid(qpn), NULL))
+		index = hca_shm_device(node, shim_wire_lid(qpn));
+	return index < 0 || lid == shim_config()->lid + (u32)index;
 }
 
 /* A death that comes before the queue pair says which process it is of isn't noted at it: then it is looked again whether that lives. */
 void shim_wire_connect(struct shim_qp *q, u32 lid)
 {
+	struct shim_wire *w = &q->obj.context->device->wire;
 	u32 before;
 	u64 stamp;
 	int err;
 
 	do {
-		before = hca_load_acquire(&deaths);
+		before = hca_load_acquire(&w->deaths);
 		stamp = 0;
-		err = hca_shm_watch(node, lid, &stamp);
+		err = hca_shm_watch(w->node, lid, &stamp);
 		hca_store(&q->process, stamp);
 		hca_mb();
-	} while (hca_load(&deaths) != before);
+	} while (hca_load(&w->deaths) != before);
 	if (err)
 		shim_log(HCA_LOG_INFO, SHIM_LOG_QP, "node %u isn't there: %s", lid, strerror(-err));
 }
 
-void shim_wire_groups(const struct hca *hca)
+void shim_wire_groups(struct shim_device *dev)
 {
-	pthread_mutex_lock(&groups_lock);
-	hca_shm_joined(node, hca_load(&hca->mcast_members));
-	pthread_mutex_unlock(&groups_lock);
+	pthread_mutex_lock(&dev->wire.groups_lock);
+	hca_shm_joined(dev->wire.node, hca_load(&dev->hca.mcast_members));
+	pthread_mutex_unlock(&dev->wire.groups_lock);
 }
 
-/* --- for the drop-in librdmacm; see shim/hooks.h --- */
+/* --- for the drop-in librdmacm, whose manager is on the first device; see shim/hooks.h --- */
 
 SHIM_EXPORT int softhca_fabric_dir(void)
 {
-	return node ? hca_shm_dir(node) : -ESRCH;
+	return first_node ? hca_shm_dir(first_node) : -ESRCH;
 }
 
 SHIM_EXPORT uint64_t softhca_node_stamp(uint32_t number)
 {
-	return node ? hca_shm_stamp(node, number) : 0;
+	return first_node ? hca_shm_stamp(first_node, number) : 0;
 }
 
 SHIM_EXPORT void softhca_on_death(void (*died)(uint32_t node, uint64_t stamp))

@@ -43,7 +43,7 @@ struct shim_domain {
 	struct hca_xrcd xrcd;
 };
 
-/* Everything that these lists lead to, and struct shim_xrcd.users. The event queue's handlers take it: don't run that queue inside. */
+/* Of all devices; a file has a domain of each. Everything that these lists lead to, and struct shim_xrcd.users. The event queue's handlers take it: don't run that queue inside. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shim_domain *domains;
 
@@ -60,12 +60,12 @@ void shim_xrc_forget(void)
 
 /* --- domains --- */
 
-static struct shim_domain *find_domain(const struct stat *st)
+static struct shim_domain *find_domain(const struct hca *hca, const struct stat *st)
 {
 	struct shim_domain *d;
 
 	for (d = domains; d; d = d->next)
-		if (d->named && d->dev == st->st_dev && d->ino == st->st_ino)
+		if (d->named && d->xrcd.hca == hca && d->dev == st->st_dev && d->ino == st->st_ino)
 			break;
 	return d;
 }
@@ -109,7 +109,7 @@ static int get_domain(struct hca *hca, const struct ibv_xrcd_init_attr *a, struc
 	if (named && fstat(a->fd, &st))
 		return errno;
 	if (named)
-		d = find_domain(&st);
+		d = find_domain(hca, &st);
 	if (named && !d && !(a->oflags & O_CREAT))
 		return EAGAIN;
 	if (d && a->oflags & O_EXCL)

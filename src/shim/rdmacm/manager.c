@@ -29,11 +29,12 @@
 pthread_mutex_t cm_lock = PTHREAD_MUTEX_INITIALIZER;
 u32 cm_life;
 
-/** struct process - what the manager has; @device: its own context, so that programs' contexts have their own objects alone */
+/** struct process - what the manager has; @device: its own context, so that programs' contexts have their own objects alone; @others: of the devices that it isn't on, opened when a program asks for all */
 struct process {
 	struct cm_manager m;
 	struct hca_eq eq;
 	struct ibv_context *device;
+	struct ibv_context *others[HCA_FABRIC_DEVICES];
 	struct ibv_pd *pd;
 	struct ibv_comp_channel *channel;
 	struct ibv_cq *cq;
@@ -234,6 +235,7 @@ static void on_death(u32 node, u64 stamp)
 
 /* --- the beginning --- */
 
+/* The first one: an address belongs to one device. */
 static struct ibv_context *open_device(void)
 {
 	struct ibv_device **list = ibv_get_device_list(NULL);
@@ -468,20 +470,57 @@ u8 cm_gid(const struct cm_addr *a, union ibv_gid *gid)
 	return 0;
 }
 
+/* @n: how many devices there are. Return: 0 or an errno; those that could be opened stay open. */
+static int open_others(struct process *p, struct ibv_device **devices, int n)
+{
+	int err = 0, i;
+
+	pthread_mutex_lock(&starting);
+	for (i = 1; i < n && !err; i++) {
+		if (!p->others[i])
+			p->others[i] = ibv_open_device(devices[i]);
+		if (!p->others[i])
+			err = why();
+	}
+	pthread_mutex_unlock(&starting);
+	return err;
+}
+
+/* A context of each device. Return: NULL and errno. */
+static struct ibv_context **list_all(struct process *p, int *count)
+{
+	struct ibv_device **devices;
+	struct ibv_context **list;
+	int n, err;
+
+	devices = ibv_get_device_list(&n);
+	if (!devices)
+		return NULL;
+	list = calloc((size_t)n + 1, sizeof(struct ibv_context *));
+	err = list ? open_others(p, devices, n) : ENOMEM;
+	ibv_free_device_list(devices);
+	if (err) {
+		free(list);
+		return cm_null(err);
+	}
+	memcpy(list, p->others, (size_t)n * sizeof(struct ibv_context *));
+	list[0] = p->m.verbs;
+	*count = n;
+	return list;
+}
+
 CM_EXPORT struct ibv_context **rdma_get_devices(int *num_devices)
 {
-	struct cm_manager *m;
 	struct ibv_context **list;
+	struct cm_manager *m;
+	int n = 0;
 
 	if (num_devices)
 		*num_devices = 0;
 	m = cm_start();
-	list = m ? calloc(2, sizeof(struct ibv_context *)) : NULL;
-	if (!list)
-		return m ? cm_null(ENOMEM) : NULL;
-	list[0] = m->verbs;
+	list = m ? list_all(hca_container_of(m, struct process, m), &n) : NULL;
 	if (num_devices)
-		*num_devices = 1;
+		*num_devices = n;
 	return list;
 }
 

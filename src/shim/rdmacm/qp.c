@@ -399,6 +399,8 @@ CM_EXPORT int rdma_create_srq_ex(struct rdma_cm_id *ib, struct ibv_srq_init_attr
 		attr->pd = ib->pd;
 		attr->comp_mask |= IBV_SRQ_INIT_ATTR_PD;
 	}
+	if (attr->pd && attr->pd->context != ib->verbs)
+		return cm_fail(EINVAL);
 	err = find_srq_queue(ib, attr);
 	if (err)
 		return cm_fail(err);

@@ -28,6 +28,7 @@ struct shm_late {
  * struct shm_peer - another node; made when its number is first used, and stays until the wire closes
  * @node, @out: mapped and unmapped by a thread that is @connecting and holds @lock; to unmap them, it is also @taking. So a thread that is
  *	@taking, or holds @lock, may use them. Both lanes of @out are written under @lock.
+ * @device: atomic: of the last node that had the number, one more than which of its process's devices it is; 0: there was none
  * @bad: the stamp of a node that wrote an invalid entry
  * @blocked: the wire said "not now" for want of room to it; since when, and the tail then
  * @named: the log has named it because it reads nothing
@@ -43,6 +44,7 @@ struct shm_peer {
 	struct shm_node node;
 	struct shm_ring out;
 	u64 stamp;
+	u32 device;
 	u64 bad;
 	bool blocked;
 	bool named;

@@ -85,6 +85,14 @@ static void stop_watching(struct shm_peer *p)
 	p->pidfd = -1;
 }
 
+/* What can't be is as good as the first. */
+static u32 device_of(const struct shm_node *node)
+{
+	u32 device = hca_load(&node->head->device);
+
+	return device < HCA_FABRIC_DEVICES ? device : 0;
+}
+
 static int connect_node(struct hca_shm *shm, struct shm_peer *p)
 {
 	struct shm_node node = { .fd = -1 };
@@ -105,6 +113,7 @@ static int connect_node(struct hca_shm *shm, struct shm_peer *p)
 	p->node.number = node.number;
 	p->out = out;
 	p->stamp = stamp;
+	hca_store(&p->device, device_of(&node) + 1);
 	hca_store(&p->gone, 0u);
 	hca_store_release(&p->node.head, node.head);
 	hca_spin_unlock(&p->lock, flags);

@@ -286,6 +286,18 @@ u64 hca_shm_stamp(const struct hca_shm *shm, u32 node)
 	return node == shm->node.number ? hca_load(&shm->node.head->stamp) : shm_node_stamp(shm->dir, node);
 }
 
+int hca_shm_device(const struct hca_shm *shm, u32 node)
+{
+	const struct shm_peer *p;
+	u32 device;
+
+	if (node == shm->node.number)
+		return (int)shm->cfg.device;
+	p = node < HCA_FABRIC_NODES ? hca_load_acquire(&shm->peer[node]) : NULL;
+	device = p ? hca_load(&p->device) : 0;
+	return device ? (int)device - 1 : -ESRCH;
+}
+
 int hca_shm_watch(struct hca_shm *shm, u32 node, u64 *stamp)
 {
 	struct shm_peer *p;
@@ -327,7 +339,7 @@ static int settle_config(struct hca_shm_config *cfg)
 		cfg->gids = 1;
 	}
 	return good_bytes(cfg->request_bytes) && good_bytes(cfg->reply_bytes) && cfg->max_node <= LAST_NODE &&
-			       cfg->gids <= HCA_WIRE_GIDS ?
+			       cfg->gids <= HCA_WIRE_GIDS && cfg->device < HCA_FABRIC_DEVICES ?
 		       0 :
 		       -EINVAL;
 }
@@ -365,6 +377,7 @@ static int start(struct hca_shm *shm)
 	err = shm_node_create(shm->dir, shm->cfg.max_node, &shm->node);
 	if (err)
 		goto close_dir;
+	shm->node.head->device = shm->cfg.device;
 	err = start_sharing(shm);
 	if (err)
 		goto remove;

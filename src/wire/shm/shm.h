@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A wire between adapters of different processes of one host and user (docs/fabric.md).
- * Each process that opens it is a node of the fabric, and has one adapter on it. For the
+ * Each wire that is opened is a node of the fabric, with one adapter; a process may open several. For the
  * faces of a process; not core, as it is made of files, mappings, futexes and threads.
  */
 #ifndef HCA_SHM_H
@@ -33,6 +33,7 @@ struct hca_shm_memory {
  *	/dev/shm/softhca-UID
  * @request_bytes, @reply_bytes: of each ring that this node writes: HCA_FABRIC_LANE_MIN to _MAX, powers of two; 0: HCA_SHM_*_BYTES
  * @max_node: the highest number that this node may take; 0: 1023
+ * @device: which of the process's devices this is: less than HCA_FABRIC_DEVICES
  * @lids: the link layer has LIDs (InfiniBand); else paths are global (RoCE)
  * @gid, @gids: the port's addresses, the same in every process of the host; none: a link-local one
  * @no_direct: leave all one-sided work to messages, as where the system forbids to reach other processes' memory
@@ -50,6 +51,7 @@ struct hca_shm_config {
 	u32 request_bytes;
 	u32 reply_bytes;
 	u32 max_node;
+	u32 device;
 	bool lids;
 	u32 gids;
 	struct hca_gid gid[HCA_WIRE_GIDS];
@@ -119,6 +121,14 @@ int hca_shm_dir(const struct hca_shm *shm);
 
 /** hca_shm_stamp() - a number that this life of a node's process has, and no other process; 0: there is no such node; HCA_FABRIC_STAMP_UNKNOWN. May sleep. */
 u64 hca_shm_stamp(const struct hca_shm *shm, u32 node);
+
+/**
+ * hca_shm_device() - which of its process's devices a node is
+ *
+ * Cheap: what was learned when this node first had to do with the other one, or with the last that had its number.
+ * Return: a number less than HCA_FABRIC_DEVICES; -ESRCH: this one had nothing to do with it yet.
+ */
+int hca_shm_device(const struct hca_shm *shm, u32 node);
 
 /** hca_shm_joined() - @groups: how many memberships in multicast groups the adapter has now. One call at a time. May sleep. */
 void hca_shm_joined(struct hca_shm *shm, u32 groups);
