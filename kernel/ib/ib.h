@@ -125,9 +125,9 @@ void softhca_ib_leave(struct softhca_ib *s);
 /** softhca_ib_path() - a path in the engine's words; one that leads nowhere gets a LID that no adapter has. Any context. */
 void softhca_ib_path(struct softhca_ib *s, const struct rdma_ah_attr *from, struct hca_ah_attr *to);
 
-/* mr.c, cq.c, qp.c, srq.c, post.c */
+/* mr.c, cq.c, qp.c, srq.c, post.c, stat.c */
 extern const struct ib_device_ops softhca_ib_mr_ops, softhca_ib_cq_ops, softhca_ib_qp_ops, softhca_ib_srq_ops,
-	softhca_ib_post_ops;
+	softhca_ib_post_ops, softhca_ib_stat_ops;
 
 /** softhca_ib_event() - the engine's asynchronous events: of a CQ, SRQ or queue pair */
 void softhca_ib_event(struct hca *hca, enum hca_event_type type, void *object);

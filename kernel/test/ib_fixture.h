@@ -50,6 +50,9 @@ static inline struct ib_sge ibt_sge(u32 off, u32 len)
 	return (struct ib_sge){ .addr = ibt.dma + off, .length = len, .lkey = ibt.pd->local_dma_lkey };
 }
 
+/* The suite of ib_shown_test.c. */
+extern const struct ktest_suite ibt_shown;
+
 /** ibt_faulty() - make each mistake that a ULP can make with what it maps, once. Return: 0 or an error. */
 int ibt_faulty(void);
 

@@ -35,12 +35,17 @@ enum hca_cq_added {
  * @last: the ring's lock: place of its newest completion, so that purging goes through its own alone
  * @any: it has completed something here
  * @moved: place of its newest completion that the pass @pass has gone by
+ * @done, @done_bytes, @failed, @flushed: completions so far: with success, their bytes, with an error, flushed
  */
 struct hca_cq_source {
 	u32 last;
 	bool any;
 	u32 pass;
 	u32 moved;
+	u64 done;
+	u64 done_bytes;
+	u32 failed;
+	u32 flushed;
 };
 
 /* @from: NULL of one that was purged. @before: place of the one before it of the same source, if @chained. */
@@ -104,6 +109,19 @@ static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
 	from->any = true;
 }
 
+/* It is counted, in the cache line that was just written. */
+static inline void hca_cq_count(struct hca_cq_source *from, const struct hca_wc *wc)
+{
+	if (hca_likely(!wc->status)) {
+		from->done++;
+		from->done_bytes += wc->byte_len;
+	} else if (wc->status == HCA_WC_WR_FLUSH_ERR) {
+		from->flushed++;
+	} else {
+		from->failed++;
+	}
+}
+
 /**
  * hca_cq_ring_full() - the slow path of adding: the ring is full, or entries were purged; the lock is held
  *
@@ -148,6 +166,7 @@ static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct h
 		hca_wc_put(&e->wc, wc);
 		e->from = from;
 		hca_cq_chain(e, tail);
+		hca_cq_count(from, wc);
 		hca_store_release(&cq->tail, tail + 1);
 		if (hca_unlikely(cq->arm) && (cq->arm == HCA_CQ_NEXT || solicited || wc->status)) {
 			cq->arm = HCA_CQ_DISARMED;
