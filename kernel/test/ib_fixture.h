@@ -56,4 +56,8 @@ extern const struct ktest_suite ibt_shown;
 /** ibt_faulty() - make each mistake that a ULP can make with what it maps, once. Return: 0 or an error. */
 int ibt_faulty(void);
 
+/** ibt_show() - one object of each kind, as tools/kernel-ulp/resources.sh expects them, until ibt_show_end(). Return: 0 or an error. */
+int ibt_show(void);
+void ibt_show_end(void);
+
 #endif

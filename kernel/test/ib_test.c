@@ -355,16 +355,24 @@ static bool faulty;
 module_param(faulty, bool, 0444);
 MODULE_PARM_DESC(faulty, "be a ULP that makes mistakes, for a ledger to report, and nothing else");
 
+static bool show;
+module_param(show, bool, 0444);
+MODULE_PARM_DESC(show, "have objects for rdma -dd resource show, and do nothing else");
+
 static int __init softhca_ib_test_init(void)
 {
 	if (faulty)
 		return ibt_faulty();
+	if (show)
+		return ibt_show();
 	ktest_run(all, NULL);
 	return 0;
 }
 
 static void __exit softhca_ib_test_exit(void)
 {
+	if (show)
+		ibt_show_end();
 }
 
 module_init(softhca_ib_test_init);

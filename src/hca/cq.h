@@ -221,6 +221,18 @@ static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
 	return head != hca_load_acquire(&cq->tail);
 }
 
+/** hca_cq_ring_used() - the number of completions that weren't polled; of one without a ring any more as well */
+static inline u32 hca_cq_ring_used(struct hca_cq_ring *cq)
+{
+	hca_irqflags_t flags;
+	u32 n;
+
+	hca_spin_lock(&cq->lock, flags);
+	n = cq->tail - cq->head - cq->purged;
+	hca_spin_unlock(&cq->lock, flags);
+	return n;
+}
+
 /**
  * hca_cq_ring_notify() - ask for a call of the handler
  *
