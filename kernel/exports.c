@@ -17,6 +17,7 @@ EXPORT_SYMBOL_GPL(hca_close);
 EXPORT_SYMBOL_GPL(hca_counts);
 EXPORT_SYMBOL_GPL(hca_cq_fini);
 EXPORT_SYMBOL_GPL(hca_cq_init);
+EXPORT_SYMBOL_GPL(hca_cq_moderate);
 EXPORT_SYMBOL_GPL(hca_cq_ring_notify);
 EXPORT_SYMBOL_GPL(hca_cq_ring_poll_odd);
 EXPORT_SYMBOL_GPL(hca_key_allows_odd);

@@ -5,6 +5,7 @@
  */
 #include "ib_pair.h"
 
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <rdma/ib_cache.h>
 
@@ -333,6 +334,89 @@ static void nobody_answers(struct ktest *t)
 	close_pair(t);
 }
 
+/* --- moderation --- */
+
+static atomic_t calls;
+static ktime_t called; /* when the last one was */
+
+static void on_completion(struct ib_cq *cq, void *context)
+{
+	called = ktime_get();
+	atomic_inc(&calls);
+}
+
+static void expect_call(struct ktest *t, int n)
+{
+	int i;
+
+	for (i = 0; i < 20000 && atomic_read_acquire(&calls) < n; i++)
+		usleep_range(100, 1000);
+	EXPECT_EQ(t, atomic_read(&calls), n);
+}
+
+static void write_some(struct ktest *t, u64 n)
+{
+	u64 i;
+
+	for (i = 1; i <= n; i++)
+		post_rdma(t, IB_WR_RDMA_WRITE, i, 0, IBT_HALF, 64, ibt.all->rkey);
+}
+
+static void take_some(struct ktest *t, u64 n)
+{
+	struct ib_wc wc;
+	u64 i;
+
+	for (i = 1; i <= n; i++)
+		expect_wc(t, i, IB_WC_SUCCESS, IB_WC_RDMA_WRITE, &wc);
+}
+
+/* One completion waits as long as was said; several are reported by one call; without moderation none waits. */
+static void moderates_cq(struct ktest *t)
+{
+	u64 begun = ktime_get_ns();
+
+	EXPECT_EQ(t, rdma_set_cq_moderation(ibt.cq, 3, 20000), 0);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 1);
+	expect_call(t, 1);
+	EXPECT(t, ktime_to_ns(called) - begun >= 20000000);
+	take_some(t, 1);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 3);
+	expect_call(t, 2);
+	take_some(t, 3);
+	EXPECT_EQ(t, rdma_set_cq_moderation(ibt.cq, 0, 0), 0);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 1);
+	expect_call(t, 3);
+	take_some(t, 1);
+	/* It ends while a completion waits. */
+	EXPECT_EQ(t, rdma_set_cq_moderation(ibt.cq, 3, 65535), 0);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 1);
+}
+
+static void moderates(struct ktest *t)
+{
+	const struct ib_cq_init_attr attr = { .cqe = 64 };
+	struct ib_cq *own, *usual = ibt.cq;
+
+	EXPECT_EQ(t, ibt.dev->attrs.cq_caps.max_cq_moderation_count, 65535);
+	EXPECT_EQ(t, ibt.dev->attrs.cq_caps.max_cq_moderation_period, 65535);
+	own = ib_create_cq(ibt.dev, on_completion, NULL, NULL, &attr);
+	EXPECT_EQ(t, PTR_ERR_OR_ZERO(own), 0);
+	if (IS_ERR(own))
+		return;
+	atomic_set(&calls, 0);
+	ibt.cq = own;
+	if (open_pair(t, IB_QPT_RC))
+		moderates_cq(t);
+	close_pair(t);
+	ibt.cq = usual;
+	ib_destroy_cq(own);
+}
+
 /* --- all --- */
 
 static const struct ktest_case cases[] = { { "says_what_it_is", says_what_it_is },
@@ -346,6 +430,7 @@ static const struct ktest_case cases[] = { { "says_what_it_is", says_what_it_is 
 					   { "sends_datagrams", sends_datagrams },
 					   { "groups_get_copies", groups_get_copies },
 					   { "nobody_answers", nobody_answers },
+					   { "moderates", moderates },
 					   {} };
 
 static const struct ktest_suite suite = { .name = "verbs", .cases = cases, .init = ibt_open, .exit = ibt_close };

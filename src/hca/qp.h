@@ -251,9 +251,7 @@ static inline bool hca_qp_note_at(struct hca_qp *qp, struct hca_cq *cq, struct h
 	added = hca_cq_ring_add(&cq->ring, from, wc, solicited);
 	if (hca_likely(added == HCA_CQ_QUIET))
 		return false;
-	if (added != HCA_CQ_LOST)
-		hca_cq_want(cq, added == HCA_CQ_NOTIFY ? HCA_WANT_COMP : HCA_WANT_CQ_ERR);
-	return added != HCA_CQ_NOTIFY;
+	return hca_cq_tell(cq, added);
 }
 
 /**
