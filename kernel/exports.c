@@ -6,6 +6,7 @@
  */
 #include "dma/ledger.h"
 #include "dma/mem.h"
+#include "hca/count.h"
 #include "hca/mcast.h"
 #include "hca/srq.h"
 #include "transport/transport.h"
@@ -13,8 +14,10 @@
 #include <linux/export.h>
 
 EXPORT_SYMBOL_GPL(hca_close);
+EXPORT_SYMBOL_GPL(hca_counts);
 EXPORT_SYMBOL_GPL(hca_cq_fini);
 EXPORT_SYMBOL_GPL(hca_cq_init);
+EXPORT_SYMBOL_GPL(hca_cq_moderate);
 EXPORT_SYMBOL_GPL(hca_cq_ring_notify);
 EXPORT_SYMBOL_GPL(hca_cq_ring_poll_odd);
 EXPORT_SYMBOL_GPL(hca_key_allows_odd);

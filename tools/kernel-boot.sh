@@ -45,7 +45,7 @@ amd64-off) append='intel_iommu=off' ;;
 	exit 2
 	;;
 esac
-all='links verbs nvme srp rds smc ipoib'
+all='links verbs counters resources nvme srp rds smc ipoib'
 # rpcrdma reads pages by addresses that pages of high memory don't have.
 [ "$flavour" = 686-pae ] || all="$all iser nfs"
 turns=${TURNS:-$turns} ulps=${ULPS-$ulps}

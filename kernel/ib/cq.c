@@ -124,9 +124,15 @@ static int resize_cq(struct ib_cq *ib, int cqe, struct ib_udata *udata)
 	return err;
 }
 
+static int modify_cq(struct ib_cq *ib, u16 count, u16 period)
+{
+	return hca_cq_moderate(&softhca_ib_cq_of(ib)->cq, count, period);
+}
+
 const struct ib_device_ops softhca_ib_cq_ops = {
 	.create_cq = create_cq,
 	.destroy_cq = destroy_cq,
+	.modify_cq = modify_cq,
 	.poll_cq = poll_cq,
 	.req_notify_cq = req_notify_cq,
 	.resize_cq = resize_cq,

@@ -49,6 +49,8 @@ static int query_device(struct ib_device *dev, struct ib_device_attr *a, struct 
 		.max_total_mcast_qp_attach = (int)hca->attr.max_mcast,
 		.max_fast_reg_page_list_len = MAX_FAST_REG_PAGES,
 		.max_pkeys = (u16)hca->limits.pkeys,
+		.cq_caps = { .max_cq_moderation_count = HCA_CQ_MAX_MODERATION,
+			     .max_cq_moderation_period = HCA_CQ_MAX_MODERATION },
 	};
 	return 0;
 }

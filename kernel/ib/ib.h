@@ -11,6 +11,7 @@
 #include "softhca.h"
 
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <rdma/ib_verbs.h>
 
@@ -76,9 +77,15 @@ struct softhca_ib_ah {
 	struct hca_ah_attr path;
 };
 
-/* @av: the path that was set last; its sgid_attr isn't held, and NULL */
+/**
+ * struct softhca_ib_qp - a queue pair
+ * @life: who looks at @qp but is not its consumer holds it: ib_core shows a queue pair until a moment after it was destroyed
+ * @qp: the engine's; NULL when it has ended. A consumer needs no lock, as it doesn't use what it destroys.
+ * @av: the path that was set last; its sgid_attr isn't held, and NULL
+ */
 struct softhca_ib_qp {
 	struct ib_qp ib;
+	struct mutex life;
 	struct hca_qp *qp;
 	struct ib_qp_cap cap;
 	struct rdma_ah_attr av;
@@ -125,9 +132,9 @@ void softhca_ib_leave(struct softhca_ib *s);
 /** softhca_ib_path() - a path in the engine's words; one that leads nowhere gets a LID that no adapter has. Any context. */
 void softhca_ib_path(struct softhca_ib *s, const struct rdma_ah_attr *from, struct hca_ah_attr *to);
 
-/* mr.c, cq.c, qp.c, srq.c, post.c */
+/* mr.c, cq.c, qp.c, srq.c, post.c, stat.c, res.c */
 extern const struct ib_device_ops softhca_ib_mr_ops, softhca_ib_cq_ops, softhca_ib_qp_ops, softhca_ib_srq_ops,
-	softhca_ib_post_ops;
+	softhca_ib_post_ops, softhca_ib_stat_ops, softhca_ib_res_ops;
 
 /** softhca_ib_event() - the engine's asynchronous events: of a CQ, SRQ or queue pair */
 void softhca_ib_event(struct hca *hca, enum hca_event_type type, void *object);

@@ -63,6 +63,8 @@ static void describe(struct softhca_ib *s)
 	ib_set_device_ops(dev, &softhca_ib_qp_ops);
 	ib_set_device_ops(dev, &softhca_ib_srq_ops);
 	ib_set_device_ops(dev, &softhca_ib_post_ops);
+	ib_set_device_ops(dev, &softhca_ib_stat_ops);
+	ib_set_device_ops(dev, &softhca_ib_res_ops);
 	dev->node_type = RDMA_NODE_IB_CA;
 	dev->phys_port_cnt = 1;
 	dev->num_comp_vectors = num_possible_cpus();

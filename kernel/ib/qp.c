@@ -117,6 +117,7 @@ static int create_qp(struct ib_qp *ib, struct ib_qp_init_attr *a, struct ib_udat
 	a->cap.max_send_wr = p->qp->sq.size;
 	a->cap.max_recv_wr = init.max_recv_wr;
 	a->cap.max_recv_sge = init.max_recv_sge;
+	mutex_init(&p->life);
 	p->cap = a->cap;
 	p->sq_sig_type = a->sq_sig_type;
 	ib->qp_num = p->qp->qpn;
@@ -125,7 +126,15 @@ static int create_qp(struct ib_qp *ib, struct ib_qp_init_attr *a, struct ib_udat
 
 static int destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 {
-	hca_qp_destroy(softhca_ib_qp_of(ib)->qp);
+	struct softhca_ib_qp *p = softhca_ib_qp_of(ib);
+	struct hca_qp *qp;
+
+	/* The mutex stays of use until ib_core frees it with @p. */
+	mutex_lock(&p->life);
+	qp = p->qp;
+	p->qp = NULL;
+	mutex_unlock(&p->life);
+	hca_qp_destroy(qp);
 	return 0;
 }
 
@@ -173,13 +182,29 @@ static int modify_qp(struct ib_qp *ib, struct ib_qp_attr *a, int mask, struct ib
 	return err;
 }
 
+/* Return: 0; -EAGAIN: it has ended. Then only ib_core asks, which leaves it out of what it shows. */
+static int query_engine(struct softhca_ib_qp *p, struct hca_qp_attr *a, struct hca_qp_init *made)
+{
+	int err = 0;
+
+	mutex_lock(&p->life);
+	if (p->qp)
+		hca_qp_query(p->qp, a, made);
+	else
+		err = -EAGAIN;
+	mutex_unlock(&p->life);
+	return err;
+}
+
 static int query_qp(struct ib_qp *ib, struct ib_qp_attr *attr, int mask, struct ib_qp_init_attr *init)
 {
 	struct softhca_ib_qp *p = softhca_ib_qp_of(ib);
 	struct hca_qp_init made;
 	struct hca_qp_attr a;
+	int err = query_engine(p, &a, &made);
 
-	hca_qp_query(p->qp, &a, &made);
+	if (err)
+		return err;
 	*attr = (struct ib_qp_attr){
 		.qp_state = (enum ib_qp_state)a.qp_state,
 		.cur_qp_state = (enum ib_qp_state)a.qp_state,

@@ -50,7 +50,14 @@ static inline struct ib_sge ibt_sge(u32 off, u32 len)
 	return (struct ib_sge){ .addr = ibt.dma + off, .length = len, .lkey = ibt.pd->local_dma_lkey };
 }
 
+/* The suite of ib_shown_test.c. */
+extern const struct ktest_suite ibt_shown;
+
 /** ibt_faulty() - make each mistake that a ULP can make with what it maps, once. Return: 0 or an error. */
 int ibt_faulty(void);
+
+/** ibt_show() - one object of each kind, as tools/kernel-ulp/resources.sh expects them, until ibt_show_end(). Return: 0 or an error. */
+int ibt_show(void);
+void ibt_show_end(void);
 
 #endif

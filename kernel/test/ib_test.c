@@ -3,73 +3,11 @@
  * softhca_ib_test.ko: the ib_core face as a ULP sees it. What NVMe and SRP use is shown
  * by these; here is what they don't use, and what the values are.
  */
-#include "ib_fixture.h"
+#include "ib_pair.h"
 
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <rdma/ib_cache.h>
-
-/* --- a pair of queue pairs --- */
-
-static struct ib_qp *one, *other;
-
-static bool open_pair(struct ktest *t, enum ib_qp_type type)
-{
-	one = ibt_qp(t, type, NULL);
-	other = ibt_qp(t, type, NULL);
-	if (!one || !other)
-		return false;
-	return type == IB_QPT_UD || (ibt_connect(t, one, other->qp_num) && ibt_connect(t, other, one->qp_num));
-}
-
-static void close_pair(struct ktest *t)
-{
-	if (one)
-		EXPECT_EQ(t, ib_destroy_qp(one), 0);
-	if (other)
-		EXPECT_EQ(t, ib_destroy_qp(other), 0);
-	one = NULL;
-	other = NULL;
-}
-
-static void fill(u8 seed)
-{
-	u32 i;
-
-	for (i = 0; i < IBT_HALF; i++)
-		ibt.mem[i] = (u8)(i * 7 + i / 251 + seed);
-	memset(ibt.mem + IBT_HALF, 0, IBT_HALF);
-}
-
-static void post_recv(struct ktest *t, struct ib_qp *qp, u64 id, u32 off, u32 len)
-{
-	struct ib_sge sge = ibt_sge(off, len);
-	struct ib_recv_wr wr = { .wr_id = id, .sg_list = &sge, .num_sge = 1 };
-
-	EXPECT_EQ(t, ib_post_recv(qp, &wr, NULL), 0);
-}
-
-static void expect_wc(struct ktest *t, u64 id, enum ib_wc_status status, enum ib_wc_opcode opcode, struct ib_wc *wc)
-{
-	memset(wc, 0, sizeof(*wc));
-	if (!ibt_poll(t, wc))
-		return;
-	EXPECT_EQ(t, wc->wr_id, id);
-	EXPECT_EQ(t, wc->status, status);
-	if (!status)
-		EXPECT_EQ(t, wc->opcode, opcode);
-}
-
-static void post_rdma(struct ktest *t, enum ib_wr_opcode op, u64 id, u32 from, u32 to, u32 len, u32 rkey)
-{
-	struct ib_sge sge = ibt_sge(from, len);
-	struct ib_rdma_wr wr = {
-		.wr = { .wr_id = id, .sg_list = &sge, .num_sge = 1, .opcode = op, .send_flags = IB_SEND_SIGNALED },
-		.remote_addr = ibt.dma + to,
-		.rkey = rkey,
-	};
-
-	EXPECT_EQ(t, ib_post_send(one, &wr.wr, NULL), 0);
-}
 
 /* --- the device --- */
 
@@ -396,6 +334,89 @@ static void nobody_answers(struct ktest *t)
 	close_pair(t);
 }
 
+/* --- moderation --- */
+
+static atomic_t calls;
+static ktime_t called; /* when the last one was */
+
+static void on_completion(struct ib_cq *cq, void *context)
+{
+	called = ktime_get();
+	atomic_inc(&calls);
+}
+
+static void expect_call(struct ktest *t, int n)
+{
+	int i;
+
+	for (i = 0; i < 20000 && atomic_read_acquire(&calls) < n; i++)
+		usleep_range(100, 1000);
+	EXPECT_EQ(t, atomic_read(&calls), n);
+}
+
+static void write_some(struct ktest *t, u64 n)
+{
+	u64 i;
+
+	for (i = 1; i <= n; i++)
+		post_rdma(t, IB_WR_RDMA_WRITE, i, 0, IBT_HALF, 64, ibt.all->rkey);
+}
+
+static void take_some(struct ktest *t, u64 n)
+{
+	struct ib_wc wc;
+	u64 i;
+
+	for (i = 1; i <= n; i++)
+		expect_wc(t, i, IB_WC_SUCCESS, IB_WC_RDMA_WRITE, &wc);
+}
+
+/* One completion waits as long as was said; several are reported by one call; without moderation none waits. */
+static void moderates_cq(struct ktest *t)
+{
+	u64 begun = ktime_get_ns();
+
+	EXPECT_EQ(t, rdma_set_cq_moderation(ibt.cq, 3, 20000), 0);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 1);
+	expect_call(t, 1);
+	EXPECT(t, ktime_to_ns(called) - begun >= 20000000);
+	take_some(t, 1);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 3);
+	expect_call(t, 2);
+	take_some(t, 3);
+	EXPECT_EQ(t, rdma_set_cq_moderation(ibt.cq, 0, 0), 0);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 1);
+	expect_call(t, 3);
+	take_some(t, 1);
+	/* It ends while a completion waits. */
+	EXPECT_EQ(t, rdma_set_cq_moderation(ibt.cq, 3, 65535), 0);
+	EXPECT_EQ(t, ib_req_notify_cq(ibt.cq, IB_CQ_NEXT_COMP), 0);
+	write_some(t, 1);
+}
+
+static void moderates(struct ktest *t)
+{
+	const struct ib_cq_init_attr attr = { .cqe = 64 };
+	struct ib_cq *own, *usual = ibt.cq;
+
+	EXPECT_EQ(t, ibt.dev->attrs.cq_caps.max_cq_moderation_count, 65535);
+	EXPECT_EQ(t, ibt.dev->attrs.cq_caps.max_cq_moderation_period, 65535);
+	own = ib_create_cq(ibt.dev, on_completion, NULL, NULL, &attr);
+	EXPECT_EQ(t, PTR_ERR_OR_ZERO(own), 0);
+	if (IS_ERR(own))
+		return;
+	atomic_set(&calls, 0);
+	ibt.cq = own;
+	if (open_pair(t, IB_QPT_RC))
+		moderates_cq(t);
+	close_pair(t);
+	ibt.cq = usual;
+	ib_destroy_cq(own);
+}
+
 /* --- all --- */
 
 static const struct ktest_case cases[] = { { "says_what_it_is", says_what_it_is },
@@ -409,25 +430,34 @@ static const struct ktest_case cases[] = { { "says_what_it_is", says_what_it_is 
 					   { "sends_datagrams", sends_datagrams },
 					   { "groups_get_copies", groups_get_copies },
 					   { "nobody_answers", nobody_answers },
+					   { "moderates", moderates },
 					   {} };
 
 static const struct ktest_suite suite = { .name = "verbs", .cases = cases, .init = ibt_open, .exit = ibt_close };
-static const struct ktest_suite *const all[] = { &suite, NULL };
+static const struct ktest_suite *const all[] = { &suite, &ibt_shown, NULL };
 
 static bool faulty;
 module_param(faulty, bool, 0444);
 MODULE_PARM_DESC(faulty, "be a ULP that makes mistakes, for a ledger to report, and nothing else");
 
+static bool show;
+module_param(show, bool, 0444);
+MODULE_PARM_DESC(show, "have objects for rdma -dd resource show, and do nothing else");
+
 static int __init softhca_ib_test_init(void)
 {
 	if (faulty)
 		return ibt_faulty();
+	if (show)
+		return ibt_show();
 	ktest_run(all, NULL);
 	return 0;
 }
 
 static void __exit softhca_ib_test_exit(void)
 {
+	if (show)
+		ibt_show_end();
 }
 
 module_init(softhca_ib_test_init);

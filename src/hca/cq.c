@@ -332,12 +332,124 @@ bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm)
 	return waiting;
 }
 
+/* --- moderation; the lock is held where a function doesn't take it --- */
+
+static void report(struct hca_cq_ring *cq)
+{
+	cq->held = 0;
+	cq->arm = HCA_CQ_DISARMED;
+}
+
+enum hca_cq_added hca_cq_ring_hold(struct hca_cq_ring *cq)
+{
+	hca_spin_assert(&cq->lock);
+	cq->held++;
+	if (cq->held == cq->held_most) {
+		report(cq);
+		return HCA_CQ_NOTIFY;
+	}
+	if (cq->held > 1)
+		return HCA_CQ_QUIET;
+	cq->due = hca_now_ns() + cq->period;
+	return HCA_CQ_HELD;
+}
+
+bool hca_cq_ring_moderate(struct hca_cq_ring *cq, u32 most, u64 period)
+{
+	hca_irqflags_t flags;
+	bool waited;
+
+	hca_spin_lock(&cq->lock, flags);
+	cq->held_most = most;
+	cq->period = most == 1 ? 0 : period;
+	waited = cq->held;
+	if (waited)
+		report(cq);
+	hca_spin_unlock(&cq->lock, flags);
+	return waited;
+}
+
+bool hca_cq_ring_due(struct hca_cq_ring *cq)
+{
+	hca_irqflags_t flags;
+	bool due;
+
+	hca_spin_lock(&cq->lock, flags);
+	/* A timer that was started for completions that were reported since may fire when others wait, which began later. */
+	due = cq->held && hca_now_ns() >= cq->due;
+	if (due)
+		report(cq);
+	hca_spin_unlock(&cq->lock, flags);
+	return due;
+}
+
 /* --- the consumer's handler --- */
 
 void hca_cq_want(struct hca_cq *cq, u32 what)
 {
 	hca_fetch_or(&cq->wants, what);
 	hca_eq_add(cq->eq, &cq->event);
+}
+
+/* The time of those that wait now: they may be others than those that this was called for. */
+static void start_timer(struct hca_cq *cq)
+{
+	hca_irqflags_t flags;
+
+	hca_spin_lock(&cq->ring.lock, flags);
+	if (cq->ring.held)
+		hca_timer_start(&cq->timer, cq->ring.due);
+	hca_spin_unlock(&cq->ring.lock, flags);
+}
+
+bool hca_cq_tell(struct hca_cq *cq, enum hca_cq_added added)
+{
+	switch (added) {
+	case HCA_CQ_NOTIFY:
+		hca_cq_want(cq, HCA_WANT_COMP);
+		return false;
+	case HCA_CQ_HELD:
+		start_timer(cq);
+		return false;
+	case HCA_CQ_OVERFLOW:
+		hca_cq_want(cq, HCA_WANT_CQ_ERR);
+		return true;
+	case HCA_CQ_LOST:
+		return true;
+	case HCA_CQ_QUIET:
+		break;
+	}
+	return false;
+}
+
+/* A timer calls no handler: a worker does. */
+static void on_timer(void *arg)
+{
+	struct hca_cq *cq = arg;
+
+	if (!hca_cq_ring_due(&cq->ring))
+		return;
+	hca_cq_want(cq, HCA_WANT_COMP);
+	hca_eq_kick(cq->eq);
+}
+
+int hca_cq_moderate(struct hca_cq *cq, u32 count, u32 period_us)
+{
+	int err;
+
+	if (count > HCA_CQ_MAX_MODERATION || period_us > HCA_CQ_MAX_MODERATION)
+		return hca_refuse(-EINVAL, "completion queue not moderated: count %u, period %u us; may be %u at most",
+				  count, period_us, HCA_CQ_MAX_MODERATION);
+	if (count != 1 && period_us && !cq->timed) {
+		err = hca_timer_init(&cq->timer, on_timer, cq);
+		if (err)
+			return err;
+		cq->timed = true;
+	}
+	if (hca_cq_ring_moderate(&cq->ring, count, (u64)period_us * 1000))
+		hca_cq_want(cq, HCA_WANT_COMP);
+	hca_eq_run(cq->eq);
+	return 0;
 }
 
 int hca_cq_quiet(struct hca_cq *cq)
@@ -347,6 +459,9 @@ int hca_cq_quiet(struct hca_cq *cq)
 	if (users)
 		return hca_refuse(-EBUSY, "completion queue not destroyed: %u queues of queue pairs use it still",
 				  users);
+	if (cq->timed)
+		hca_timer_destroy(&cq->timer);
+	cq->timed = false;
 	hca_eq_cancel(cq->eq, &cq->event);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Completion queues: a ring of completions, its notification, resize and overflow, and
- * the consumer's handler.
+ * Completion queues: a ring of completions, its notification, moderation, resize and
+ * overflow, and the consumer's handler.
  *
  * The engine adds, the consumer polls; both in any context. A handler is never called
  * while a completion is added: the queue is handed to the engine's event queue, which
@@ -26,6 +26,7 @@ enum hca_cq_arm {
 enum hca_cq_added {
 	HCA_CQ_QUIET,
 	HCA_CQ_NOTIFY, /* the handler must be called */
+	HCA_CQ_HELD, /* and will be, as the queue is moderated: this is the first completion that waits for it */
 	HCA_CQ_OVERFLOW, /* the first completion without room: the queue is in error now */
 	HCA_CQ_LOST, /* a later completion without room */
 };
@@ -35,12 +36,17 @@ enum hca_cq_added {
  * @last: the ring's lock: place of its newest completion, so that purging goes through its own alone
  * @any: it has completed something here
  * @moved: place of its newest completion that the pass @pass has gone by
+ * @done, @done_bytes, @failed, @flushed: completions so far: with success, their bytes, with an error, flushed
  */
 struct hca_cq_source {
 	u32 last;
 	bool any;
 	u32 pass;
 	u32 moved;
+	u64 done;
+	u64 done_bytes;
+	u32 failed;
+	u32 flushed;
 };
 
 /* @from: NULL of one that was purged. @before: place of the one before it of the same source, if @chained. */
@@ -76,6 +82,12 @@ struct hca_cq_ring {
 	u32 old_end;
 
 	enum hca_cq_arm arm;
+	/* Moderation: completions that are to call the handler, and wait together; the first one until @due. */
+	u32 held;
+	u32 held_most; /* the number that calls it at once; 0: any number waits */
+	u64 period; /* ns that the first one waits; 0: the queue isn't moderated */
+	u64 due;
+
 	u32 error; /* it overflowed: no completion is added any more (IBTA 11.6.3.1) */
 	u32 users; /* atomic: queue pairs that complete here */
 };
@@ -104,6 +116,19 @@ static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
 	from->any = true;
 }
 
+/* It is counted, in the cache line that was just written. */
+static inline void hca_cq_count(struct hca_cq_source *from, const struct hca_wc *wc)
+{
+	if (hca_likely(!wc->status)) {
+		from->done++;
+		from->done_bytes += wc->byte_len;
+	} else if (wc->status == HCA_WC_WR_FLUSH_ERR) {
+		from->flushed++;
+	} else {
+		from->failed++;
+	}
+}
+
 /**
  * hca_cq_ring_full() - the slow path of adding: the ring is full, or entries were purged; the lock is held
  *
@@ -130,6 +155,9 @@ static inline void hca_wc_put(struct hca_wc *to, const struct hca_wc *wc)
 	to->qp_num = wc->qp_num;
 }
 
+/** hca_cq_ring_hold() - a completion that calls the handler was added to a moderated queue; the lock is held. Return: HCA_CQ_NOTIFY, _HELD, _QUIET. */
+enum hca_cq_added hca_cq_ring_hold(struct hca_cq_ring *cq);
+
 /** hca_cq_ring_add() - a work request of @from ended; @solicited: its sender asked for an event */
 static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct hca_cq_source *from,
 						const struct hca_wc *wc, bool solicited)
@@ -148,10 +176,12 @@ static inline enum hca_cq_added hca_cq_ring_add(struct hca_cq_ring *cq, struct h
 		hca_wc_put(&e->wc, wc);
 		e->from = from;
 		hca_cq_chain(e, tail);
+		hca_cq_count(from, wc);
 		hca_store_release(&cq->tail, tail + 1);
 		if (hca_unlikely(cq->arm) && (cq->arm == HCA_CQ_NEXT || solicited || wc->status)) {
-			cq->arm = HCA_CQ_DISARMED;
-			result = HCA_CQ_NOTIFY;
+			result = hca_likely(!cq->period) ? HCA_CQ_NOTIFY : hca_cq_ring_hold(cq);
+			if (hca_likely(result == HCA_CQ_NOTIFY))
+				cq->arm = HCA_CQ_DISARMED;
 		}
 	}
 	hca_spin_unlock(&cq->lock, flags);
@@ -202,6 +232,18 @@ static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
 	return head != hca_load_acquire(&cq->tail);
 }
 
+/** hca_cq_ring_used() - the number of completions that weren't polled; of one without a ring any more as well */
+static inline u32 hca_cq_ring_used(struct hca_cq_ring *cq)
+{
+	hca_irqflags_t flags;
+	u32 n;
+
+	hca_spin_lock(&cq->lock, flags);
+	n = cq->tail - cq->head - cq->purged;
+	hca_spin_unlock(&cq->lock, flags);
+	return n;
+}
+
 /**
  * hca_cq_ring_notify() - ask for a call of the handler
  *
@@ -209,6 +251,18 @@ static inline bool hca_cq_ring_waiting(const struct hca_cq_ring *cq)
  * Return: true: there are completions that may be older than the request.
  */
 bool hca_cq_ring_notify(struct hca_cq_ring *cq, enum hca_cq_arm arm);
+
+/**
+ * hca_cq_ring_moderate() - how many completions may wait together to be reported, and how long
+ * @most: as many are reported at once; 0: any number may wait
+ * @period: ns that the first one waits at most; 0: none waits
+ *
+ * Return: true: some waited; they are reported now
+ */
+bool hca_cq_ring_moderate(struct hca_cq_ring *cq, u32 most, u64 period);
+
+/** hca_cq_ring_due() - a timer fired. Return: true: completions have waited long enough, and are reported now */
+bool hca_cq_ring_due(struct hca_cq_ring *cq);
 
 /** hca_cq_ring_purge() - remove the completions of a source that was reset or ends. Takes time for each of them, and the lock for some hundred at a time. */
 void hca_cq_ring_purge(struct hca_cq_ring *cq, struct hca_cq_source *from);
@@ -221,13 +275,36 @@ struct hca_cq {
 	struct hca_eq_node event;
 	void (*handler)(struct hca_cq *cq);
 	u32 wants; /* atomic, HCA_WANT_* */
+	bool timed; /* @timer is there: the queue was moderated */
+	struct hca_timer timer;
 };
+
+/* Of both numbers of a moderation: as faces take them. */
+#define HCA_CQ_MAX_MODERATION 65535u
 
 #define HCA_WANT_COMP 1u
 #define HCA_WANT_CQ_ERR 2u
 
 /** hca_cq_want() - have its handlers called for @what. Any context. */
 void hca_cq_want(struct hca_cq *cq, u32 what);
+
+/**
+ * hca_cq_tell() - the rest of adding a completion: what hca_cq_ring_add() returned, unless HCA_CQ_QUIET. Any context.
+ *
+ * Return: true: the completion was lost
+ */
+bool hca_cq_tell(struct hca_cq *cq, enum hca_cq_added added);
+
+/**
+ * hca_cq_moderate() - have the handler called less often
+ * @count: so many completions that would each call it call it once; 0: as many as come in @period_us
+ * @period_us: microseconds that the first of them waits at most
+ *
+ * Completions are counted while the queue is armed. With a count of 1, or a period of 0, none waits; so it is at first. What waits
+ * when this is called is reported at once. May sleep; by one thread at a time. Return: 0; -EINVAL: more than
+ * HCA_CQ_MAX_MODERATION; -ENOMEM: nothing has changed.
+ */
+int hca_cq_moderate(struct hca_cq *cq, u32 count, u32 period_us);
 
 /** hca_cq_again() - from its handler: call it again, after the other nodes */
 static inline void hca_cq_again(struct hca_cq *cq)

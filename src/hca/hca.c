@@ -123,6 +123,7 @@ int hca_cq_init(struct hca_cq *cq, struct hca *hca, u32 capacity, void (*handler
 	cq->eq = hca->eq;
 	cq->handler = handler;
 	cq->wants = 0;
+	cq->timed = false;
 	cq->event = (struct hca_eq_node){ .fire = fire_cq };
 	return 0;
 }

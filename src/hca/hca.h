@@ -6,6 +6,7 @@
 #ifndef HCA_HCA_H
 #define HCA_HCA_H
 
+#include "hca/count.h"
 #include "hca/cq.h"
 #include "hca/gid.h"
 #include "hca/mr.h"
@@ -98,11 +99,19 @@ struct hca {
 	u32 qp_slots; /* a power of two */
 	u32 qp_next; /* where the search for a free number begins, so that numbers are reused late */
 	u32 qps;
+	u64 counts[HCA_COUNTS] HCA_ALIGNED(8); /* up to HCA_COUNTS_QP: @qp_lock; the others: atomic */
+	u32 counts_ended; /* @qp_lock: how often a queue pair's counts were added to them */
 	struct hca_quiesce quiesce;
 };
 
 /** hca_init() - an adapter without a port. Return: 0, -EINVAL, -ENOMEM. May sleep. */
 int hca_init(struct hca *hca, struct hca_eq *eq, struct hca_mem *mem, const struct hca_attr *attr);
+
+/** hca_count() - one more of what no queue pair counts. Any context. */
+static inline void hca_count(struct hca *hca, enum hca_count what)
+{
+	hca_fetch_add(&hca->counts[what], 1);
+}
 
 /** hca_busy() - it has queue pairs or keys */
 bool hca_busy(const struct hca *hca);

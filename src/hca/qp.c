@@ -158,17 +158,6 @@ static int enter(struct hca *hca, struct hca_qp *qp)
 	return 0;
 }
 
-static void set_place(struct hca *hca, struct hca_qp *qp, struct hca_qp *to)
-{
-	hca_irqflags_t flags;
-
-	hca_spin_lock(&hca->qp_lock, flags);
-	hca_store(place(hca, qp->qpn), to);
-	if (to == hca_no_qp)
-		hca->qps--;
-	hca_spin_unlock(&hca->qp_lock, flags);
-}
-
 /* --- making --- */
 
 static HCA_COLD int bad_init(const struct hca *hca, const struct hca_qp_init *in, const char *why)
@@ -367,6 +356,29 @@ free_qp:
 /* --- ending --- */
 
 /*
+ * Its place in the table is @to from now on, and what it has counted since @told goes to the adapter's own counts: at one moment, so
+ * that the two together are all.
+ */
+static void leave_place(struct hca *hca, struct hca_qp *qp, struct hca_qp *to, u64 *told)
+{
+	u64 now[HCA_COUNTS_QP];
+	hca_irqflags_t flags;
+	u32 i;
+
+	hca_qp_counts(qp, now);
+	hca_spin_lock(&hca->qp_lock, flags);
+	for (i = 0; i < HCA_COUNTS_QP; i++) {
+		hca->counts[i] += now[i] - told[i];
+		told[i] = now[i];
+	}
+	hca->counts_ended++;
+	hca_store(place(hca, qp->qpn), to);
+	if (to == hca_no_qp)
+		hca->qps--;
+	hca_spin_unlock(&hca->qp_lock, flags);
+}
+
+/*
  * The state tells the threads that are at it to stop after the piece they move; wait for that, and be the thread that runs it:
  * a worker that comes late would find a queue that is half dropped.
  */
@@ -410,9 +422,10 @@ static void wait_for_users(struct hca_qp *qp)
 void hca_qp_destroy(struct hca_qp *qp)
 {
 	struct hca *hca = qp->hca;
+	u64 told[HCA_COUNTS_QP] = { 0 };
 	u32 turns = 0;
 
-	set_place(hca, qp, &leaving); /* no message finds it from now on */
+	leave_place(hca, qp, &leaving, told); /* no message finds it from now on */
 	hca_mcast_end_qp(qp);
 	stop(qp);
 	hca_rx_idle(qp);
@@ -427,7 +440,7 @@ void hca_qp_destroy(struct hca_qp *qp)
 	forget(qp);
 	count_users(qp, (u32)-1);
 	hca->transport->destroy(qp);
-	set_place(hca, qp, hca_no_qp);
+	leave_place(hca, qp, hca_no_qp, told);
 	free_queues(qp);
 	hca_free(qp);
 }

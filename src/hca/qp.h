@@ -161,13 +161,20 @@ struct hca_qp {
 	struct hca_qp *next_blocked; /* hca->blocked_lock: list of queue pairs that wait for the wire */
 	bool is_blocked; /* the same; atomic */
 	struct hca_mw *mws; /* hca->mw_lock: of type 2, bound here */
+	u32 why; /* atomic: enum hca_vendor_err: why something of the peer's was refused last */
 	struct hca_cq_source sends; /* send_cq's lock */
 	struct hca_cq_source recvs; /* recv_cq's lock */
-	u32 why; /* atomic: enum hca_vendor_err: why something of the peer's was refused last */
 
 	struct hca_rx rx;
 	struct hca_rq rq;
+	u64 send_counts[HCA_COUNTS_SEND]; /* lock: enum hca_count, from HCA_COUNT_FIRST_SEND on */
 };
+
+/* One more of a thing that the send queue counts; the lock is held. */
+static inline void hca_count_send(struct hca_qp *qp, enum hca_count what)
+{
+	qp->send_counts[what - HCA_COUNT_FIRST_SEND]++;
+}
 
 /* The entry of a table without a queue pair; it accepts no message. */
 extern struct hca_qp *const hca_no_qp;
@@ -244,9 +251,7 @@ static inline bool hca_qp_note_at(struct hca_qp *qp, struct hca_cq *cq, struct h
 	added = hca_cq_ring_add(&cq->ring, from, wc, solicited);
 	if (hca_likely(added == HCA_CQ_QUIET))
 		return false;
-	if (added != HCA_CQ_LOST)
-		hca_cq_want(cq, added == HCA_CQ_NOTIFY ? HCA_WANT_COMP : HCA_WANT_CQ_ERR);
-	return added != HCA_CQ_NOTIFY;
+	return hca_cq_tell(cq, added);
 }
 
 /**

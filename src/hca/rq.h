@@ -55,6 +55,18 @@ void hca_rq_arm(struct hca_rq *rq, u32 limit);
 /** hca_rq_query() - the size and the limit that is armed */
 void hca_rq_query(struct hca_rq *rq, u32 *size, u32 *limit);
 
+/** hca_rq_used() - the number of requests that wait in it; of one without a ring any more as well */
+static inline u32 hca_rq_used(struct hca_rq *rq)
+{
+	hca_irqflags_t flags;
+	u32 n;
+
+	hca_spin_lock(&rq->lock, flags);
+	n = rq->tail - hca_load(&rq->head);
+	hca_spin_unlock(&rq->lock, flags);
+	return n;
+}
+
 /** hca_rq_resize() - keeps the requests. Return: 0; -EINVAL: there are more; -ENOMEM. May sleep. */
 int hca_rq_resize(struct hca_rq *rq, u32 size);
 

@@ -221,6 +221,8 @@ static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, 
 	if (hca_unlikely(!done))
 		return false;
 	sq->issue = next;
+	sq->done++;
+	sq->done_bytes += len;
 	if (qp->sq_sig_all || wr->flags & HCA_SEND_SIGNALED) {
 		struct hca_wc wc = {
 			.wr_id = wr->wr_id,
@@ -359,6 +361,16 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 
 /* --- leaving --- */
 
+static inline void count(struct hca_qp *qp, const struct hca_sqe *e, enum hca_wc_status status)
+{
+	if (hca_unlikely(status)) {
+		hca_count_send_failure(qp, status);
+	} else if (hca_likely(!(e->op->flags & HCA_OP_LOCAL))) {
+		qp->sq.done++;
+		qp->sq.done_bytes += e->len;
+	}
+}
+
 bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status)
 {
 	struct hca_sqe *e = hca_sq_entry(&qp->sq, qp->sq.head);
@@ -369,6 +381,7 @@ bool hca_sq_retire(struct hca_qp *qp, enum hca_wc_status status)
 		lost = note(qp, e, status);
 	if (hca_unlikely(e->op->flags & HCA_OP_LOCAL))
 		let_go(e);
+	count(qp, e, status);
 	qp->sq.head++;
 	return lost;
 }

@@ -55,6 +55,8 @@ struct hca_sq {
 	u32 head; /* the oldest request */
 	u32 issue; /* the next to be issued, where a transport answers whole requests; else as head */
 	u32 tail; /* where the next is put */
+	u64 done; /* HCA_COUNT_SENT */
+	u64 done_bytes; /* HCA_COUNT_SENT_BYTES */
 };
 
 /** hca_sq_init() - room for @size requests of so many entries or inline bytes. Return: 0 or -ENOMEM. May sleep. */

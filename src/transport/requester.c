@@ -102,6 +102,7 @@ bool hca_req_may_retry_rnr(struct hca_qp *qp)
 	hca_spin_assert(&qp->lock);
 	/* It is an answer all the same: what was missed before it doesn't count any more. */
 	qp->retries = 0;
+	hca_count_send(qp, HCA_COUNT_RNR_RECEIVED);
 	/* 7 is for ever, here alone (IBTA 9.7.5.2.8). */
 	if (qp->attr.rnr_retry != 7 && qp->rnr_retries++ >= qp->attr.rnr_retry)
 		return false;
@@ -114,6 +115,7 @@ bool hca_req_may_retry(struct hca_qp *qp)
 	hca_spin_assert(&qp->lock);
 	if (qp->retries++ >= qp->attr.retry_cnt)
 		return false;
+	hca_count_send(qp, HCA_COUNT_RETRIES);
 	hca_req_repeated(qp);
 	return true;
 }

@@ -163,6 +163,18 @@ enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer, enum 
 	return answer;
 }
 
+void hca_resp_count(struct hca_qp *qp, enum hca_answer answer)
+{
+	if (!hca_qp_is_reliable(qp->type))
+		return;
+	if (answer == HCA_ANSWER_RNR)
+		hca_count(qp->hca, HCA_COUNT_RNR_SENT);
+	else if (answer == HCA_ANSWER_REM_ACCESS)
+		hca_count(qp->hca, HCA_COUNT_REFUSED_ACCESS);
+	else if (answer == HCA_ANSWER_INV_REQ)
+		hca_count(qp->hca, HCA_COUNT_REFUSED_INVALID);
+}
+
 /*
  * No look-up finds the key any more. Its users must have left before the receive completes, and we can't wait for them from
  * inside. rx stays busy until then: what arrives meanwhile comes behind it.

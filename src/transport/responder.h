@@ -122,6 +122,9 @@ enum hca_vendor_err hca_resp_recv_why(struct hca_qp *qp, u64 len) HCA_COLD;
  */
 enum hca_answer hca_resp_refuse(struct hca_qp *qp, enum hca_answer answer, enum hca_vendor_err why) HCA_COLD;
 
+/** hca_resp_count() - the peer of a connected queue pair gets this answer, which is no ACK */
+void hca_resp_count(struct hca_qp *qp, enum hca_answer answer) HCA_COLD;
+
 /** hca_resp_begin_invalidate() - a key goes with this message; hca_resp_finish() has the rest. Return: may it? */
 bool hca_resp_begin_invalidate(struct hca_qp *qp, u32 key, const struct hca_wc *wc, bool solicited,
 			       struct hca_resp_finish *f);

@@ -191,6 +191,7 @@ int shim_query_device_ex(struct ibv_context *context, const struct ibv_query_dev
 						 .ud_odp_caps = both | IBV_ODP_SUPPORT_SRQ_RECV },
 		.completion_timestamp_mask = ~0ull,
 		.hca_core_clock = NS_CLOCK_KHZ,
+		.cq_mod_caps = { .max_cq_count = HCA_CQ_MAX_MODERATION, .max_cq_period = HCA_CQ_MAX_MODERATION },
 		.max_dm_size = MAX_DM_BYTES,
 		.xrc_odp_caps = all,
 		.phys_port_cnt_ex = 1,

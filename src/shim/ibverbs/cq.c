@@ -230,13 +230,16 @@ SHIM_EXPORT int ibv_resize_cq(struct ibv_cq *cq, int cqe)
 	return 0;
 }
 
-/* How long completions may be held back together: never is within any limit. */
 int shim_modify_cq(struct ibv_cq *cq, struct ibv_modify_cq_attr *attr)
 {
+	int err = 0;
+
 	if (!cq || !attr || !shim_known(&shim_cq(cq)->obj, SHIM_CQ) || attr->attr_mask >= IBV_CQ_ATTR_RESERVED)
 		return shim_why(EINVAL, SHIM_LOG_CQ, "ibv_modify_cq: mask 0x%x, or no such queue",
 				attr ? attr->attr_mask : 0);
-	return 0;
+	if (attr->attr_mask & IBV_CQ_ATTR_MODERATE)
+		err = hca_cq_moderate(&shim_cq(cq)->cq, attr->moderate.cq_count, attr->moderate.cq_period);
+	return err ? shim_why(err, SHIM_LOG_CQ, "ibv_modify_cq: no timer") : 0;
 }
 
 int shim_end_cq(struct shim_object *o, bool abandon)

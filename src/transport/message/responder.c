@@ -366,8 +366,9 @@ static enum hca_answer take_piece(struct hca_qp *qp, const struct hca_opcode *op
 }
 
 /* An answer that refuses says why. */
-static void tell_why(const struct hca_qp *qp, enum hca_answer answer, struct hca_reply *r)
+static void tell_why(struct hca_qp *qp, enum hca_answer answer, struct hca_reply *r)
 {
+	hca_resp_count(qp, answer);
 	if (answer == HCA_ANSWER_INV_REQ || answer == HCA_ANSWER_REM_ACCESS || answer == HCA_ANSWER_REM_OP)
 		r->code = (u8)hca_load(&qp->why);
 }
@@ -525,11 +526,13 @@ bool hca_message_late(struct hca_qp *qp, struct hca_rx_node *node)
 	hca_quiesce_enter_for(&qp->hca->quiesce, &mark, c.msg.piece);
 	if (!l->refused) {
 		answer = take_piece(qp, hca_opcode(c.msg.opcode), &c, &r, &later.finish);
-		tell_why(qp, answer, &r);
+		if (hca_unlikely(answer))
+			tell_why(qp, answer, &r);
 	} else {
 		answer = listens(qp) ? judge(qp, &c.msg) : HCA_ANSWER_NONE;
 		if (!answer)
 			answer = HCA_ANSWER_RNR;
+		hca_resp_count(qp, answer);
 		r.code = (u8)hca_load(&qp->rnr_timer);
 	}
 	hca_quiesce_leave(&mark);

@@ -99,6 +99,7 @@ static void owe_last_words(struct hca_qp *qp, u32 psn, u32 msn, enum hca_answer 
 	hca_spin_lock(&qp->lock, flags);
 	hca_packet_qp(qp)->last_words = true;
 	hca_spin_unlock(&qp->lock, flags);
+	hca_resp_count(qp, answer);
 	hca_resp_refuse(qp, answer, not_noted(qp, answer));
 }
 
@@ -605,6 +606,7 @@ static void in_order(struct hca_qp *qp, const struct hca_packet *p, const struct
 
 	pq->nak_sent = answer == HCA_ANSWER_RNR;
 	if (answer == HCA_ANSWER_RNR) {
+		hca_resp_count(qp, answer);
 		owe_ack(qp, p, p->psn, HCA_AETH_RNR | (hca_load(&qp->rnr_timer) & HCA_AETH_VALUE));
 		return;
 	}
