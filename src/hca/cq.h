@@ -119,6 +119,8 @@ static inline void hca_cq_chain(struct hca_cqe *e, u32 i)
 /* It is counted, in the cache line that was just written. */
 static inline void hca_cq_count(struct hca_cq_source *from, const struct hca_wc *wc)
 {
+	if (!HCA_OS_COUNTS)
+		return;
 	if (hca_likely(!wc->status)) {
 		from->done++;
 		from->done_bytes += wc->byte_len;

@@ -221,8 +221,10 @@ static inline bool run_at_once(struct hca_qp *qp, const struct hca_send_wr *wr, 
 	if (hca_unlikely(!done))
 		return false;
 	sq->issue = next;
-	sq->done++;
-	sq->done_bytes += len;
+	if (HCA_OS_COUNTS) {
+		sq->done++;
+		sq->done_bytes += len;
+	}
 	if (qp->sq_sig_all || wr->flags & HCA_SEND_SIGNALED) {
 		struct hca_wc wc = {
 			.wr_id = wr->wr_id,
@@ -363,6 +365,8 @@ int hca_post_sends(struct hca_qp *qp, const struct hca_send_wr *wr, u32 n)
 
 static inline void count(struct hca_qp *qp, const struct hca_sqe *e, enum hca_wc_status status)
 {
+	if (!HCA_OS_COUNTS)
+		return;
 	if (hca_unlikely(status)) {
 		hca_count_send_failure(qp, status);
 	} else if (hca_likely(!(e->op->flags & HCA_OP_LOCAL))) {

@@ -53,6 +53,7 @@ enum {
 #define hca_likely(x) __builtin_expect(!!(x), 1)
 #define hca_unlikely(x) __builtin_expect(!!(x), 0)
 #define HCA_CACHE_LINE 64
+#define HCA_OS_COUNTS 1
 #define HCA_ALIGNED(n) __attribute__((aligned(n)))
 #define HCA_ALWAYS_INLINE inline __attribute__((always_inline))
 #define HCA_PRINTF(f, a) __attribute__((format(printf, f, a)))

@@ -34,6 +34,7 @@
 #define hca_unlikely(x) unlikely(x)
 
 #define HCA_CACHE_LINE SMP_CACHE_BYTES
+#define HCA_OS_COUNTS 1
 #define HCA_ALIGNED(n) __aligned(n)
 #define HCA_ALWAYS_INLINE __always_inline
 #define HCA_PRINTF(f, a) __printf(f, a)

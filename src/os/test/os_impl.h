@@ -13,6 +13,8 @@
 
 #include "user/compiler.h"
 
+#define HCA_OS_COUNTS 1
+
 #ifndef TEST_NO_SITES /* this folder defines the functions that the macros hide */
 #define HCA_OS_SITES 1 /* os.h and arena.h include os_sites.h and arena_sites.h */
 #endif

@@ -13,6 +13,9 @@
 
 #include "user/compiler.h"
 
+/* What programs do is counted by the wire and the drop-in library, for other processes to read. */
+#define HCA_OS_COUNTS 0
+
 /*
  * liburcu's read side is meant to be inlined (its functions are short, and it says
  * so); only that part of it is included, for the rest takes over names like
