@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BYTES 65536u
 #define MESSAGE 4096u
+#define TRIES 300
 #define ALL \
 	(RPMA_MR_USAGE_READ_SRC | RPMA_MR_USAGE_READ_DST | RPMA_MR_USAGE_WRITE_SRC | RPMA_MR_USAGE_WRITE_DST | \
 	 RPMA_MR_USAGE_SEND | RPMA_MR_USAGE_RECV | RPMA_MR_USAGE_FLUSH_TYPE_VISIBILITY)
@@ -98,14 +100,22 @@ static void expect_event(struct rpma_conn *conn, enum rpma_conn_event expected)
 	EXPECT(event == expected);
 }
 
-/* The connection is there, whichever side asked for it. */
-static void connected(struct side *s, struct rpma_conn_req *req, const struct rpma_conn_private_data *data)
+/* Whichever side asked for it. Return: the connection is there; else nobody listened. */
+static bool connected(struct side *s, struct rpma_conn_req *req, const struct rpma_conn_private_data *data)
 {
+	enum rpma_conn_event event;
+
 	DO(rpma_conn_req_recv(req, s->mr, BYTES, MESSAGE, NULL));
 	DO(rpma_conn_req_connect(&req, data, &s->conn));
-	expect_event(s->conn, RPMA_CONN_ESTABLISHED);
+	DO(rpma_conn_next_event(s->conn, &event));
+	if (event == RPMA_CONN_REJECTED) {
+		DO(rpma_conn_delete(&s->conn));
+		return false;
+	}
+	EXPECT(event == RPMA_CONN_ESTABLISHED);
 	DO(rpma_conn_get_cq(s->conn, &s->cq));
 	DO(rpma_conn_get_rcq(s->conn, &s->rcq));
+	return true;
 }
 
 static void end(struct side *s)
@@ -136,7 +146,7 @@ static void server(const char *address, const char *port)
 	data.len = (uint8_t)bytes;
 	DO(rpma_ep_listen(s.peer, address, port, &ep));
 	DO(rpma_ep_next_conn_req(ep, s.cfg, &req));
-	connected(&s, req, &data);
+	EXPECT(connected(&s, req, &data));
 
 	wc = wait_for(s.rcq, IBV_WC_RECV);
 	EXPECT(wc.byte_len == MESSAGE && filled(s.mem + BYTES, MESSAGE, 3));
@@ -163,10 +173,17 @@ static void client(const char *address, const char *port)
 	struct rpma_mr_remote *remote;
 	size_t bytes;
 	struct ibv_wc wc;
+	int i;
 
 	begin(&s, address, RPMA_UTIL_IBV_CONTEXT_REMOTE);
-	DO(rpma_conn_req_new(s.peer, address, port, s.cfg, &req));
-	connected(&s, req, NULL);
+	/* The server may not listen yet. */
+	for (i = 0; i < TRIES; i++) {
+		DO(rpma_conn_req_new(s.peer, address, port, s.cfg, &req));
+		if (connected(&s, req, NULL))
+			break;
+		usleep(100000);
+	}
+	EXPECT(i < TRIES);
 	DO(rpma_conn_get_private_data(s.conn, &data));
 	DO(rpma_mr_remote_from_descriptor(data.ptr, data.len, &remote));
 	DO(rpma_mr_remote_get_size(remote, &bytes));

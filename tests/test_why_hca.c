@@ -41,6 +41,7 @@ static void queues(void **state)
 
 	(void)state;
 	REFUSED(hca_cq_init(&cq, &a.hca, 0, NULL), -EINVAL, "completion queue: 0 entries, must be from 1 to");
+	REFUSED(hca_cq_moderate(&a.scq, 70000, 1), -EINVAL, "completion queue not moderated: count 70000, period 1 us");
 	REFUSED(hca_rq_init(&rq, ~0u, 1), -EINVAL, "receive queue: 4294967295 requests, must be from 0 to");
 	assert_int_equal(hca_rq_init(&rq, 2, 1), 0);
 	REFUSED(hca_rq_resize(&rq, 0), -EINVAL, "receive queue: no room for no requests");
