@@ -18,10 +18,15 @@ iser_target() {
 		echo 1 >"$tpg/attrib/generate_node_acls" && echo 0 >"$tpg/attrib/demo_mode_write_protect" && echo 1 >"$tpg/enable"
 }
 
+# What a session that ends still holds goes a little later.
 iser_target_end() {
 	echo 0 >"$tpg/enable"
-	rm "$tpg/lun/lun_0/disk" && rmdir "$tpg/lun/lun_0" "$portal" "$tpg" "$target" "$CONFIG/target/iscsi" "$disk" \
-		"$CONFIG/target/core/fileio_0"
+	rm "$tpg/lun/lun_0/disk" || return 1
+	for dir in "$tpg/lun/lun_0" "$portal" "$tpg" "$target" "$CONFIG/target/iscsi" "$disk" "$CONFIG/target/core/fileio_0"; do
+		until_true rmdir "$dir" 2>/tmp/rmdir && continue
+		tail -n 1 /tmp/rmdir
+		return 1
+	done
 }
 
 # The daemon that logs in, and what it knows of the target.
