@@ -100,7 +100,7 @@ static void expect_event(struct rpma_conn *conn, enum rpma_conn_event expected)
 	EXPECT(event == expected);
 }
 
-/* Whichever side asked for it. Return: the connection is there; else nobody listened. */
+/* For the client and the server. Return: true: it is established; false: the server does not listen yet */
 static bool connected(struct side *s, struct rpma_conn_req *req, const struct rpma_conn_private_data *data)
 {
 	enum rpma_conn_event event;

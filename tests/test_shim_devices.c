@@ -352,7 +352,7 @@ static struct name name_of(const struct bed *b)
 	return (struct name){ b->qp[0]->qp_num, b->mr[1]->rkey, (uintptr_t)b->mem[1] };
 }
 
-/* A peer with a queue pair on each of two devices, connected to those that it is told of. It waits until it is killed. */
+/* A peer with a queue pair on each of two devices, connected to the ones that its parent names. It waits until it is killed. */
 static void be_peer(int in, int out)
 {
 	struct name name[2], to[2];
@@ -455,7 +455,7 @@ static void between_two_processes(void **state)
 	}
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	/* Each device hears of the end of its peer. */
+	/* Each device has an event for the end of its peer. */
 	for (i = 0; i < 2; i++)
 		assert_int_equal(next_event(b[i].ctx, b[i].qp[0]), IBV_EVENT_QP_FATAL);
 	for (i = 0; i < 2; i++)

@@ -249,6 +249,38 @@ static void one_that_cant_fetch(void **state)
 	assert_true(twice >= 1 && twice < 10);
 }
 
+/* Another process of its number may be able to: the first long send to it is offered. */
+static void the_next_one_is_asked(void **state)
+{
+	const struct hca_shm_config plain = { .lids = true };
+	struct shm_peer *p = a.shm->peer[bn.node];
+	u32 i, was = bn.node, turns = 0;
+	u64 before;
+
+	(void)state;
+	for (i = 0; i < 20; i++)
+		carry(HCA_WR_SEND, 65536, i);
+	assert_true(p->copies);
+	hca_store(&a.peer, 0u); /* its queue pair isn't for the watcher */
+	side_close(&b);
+	while (shm_peer_is_there(p))
+		hca_relax(&turns);
+	hca_qp_destroy(a.qp);
+	a.qp = NULL;
+	assert_int_equal(side_open_as(&b, &plain), 0);
+	assert_int_equal(side_qp(&a, HCA_QPT_RC), 0);
+	assert_int_equal(side_qp(&b, HCA_QPT_RC), 0);
+	an = side_name(&a);
+	bn = side_name(&b);
+	assert_int_equal(bn.node, was);
+	assert_int_equal(side_connect(&a, &bn), 0);
+	assert_int_equal(side_connect(&b, &an), 0);
+	carry(HCA_WR_SEND, 300, 1); /* there is a ring */
+	before = written();
+	carry(HCA_WR_SEND, 65536, 2);
+	assert_true(written() - before < 1000);
+}
+
 /* Many under way, and one in sixteen is refused: they complete in their order (IBTA vol. 1, 10.8.5.1). */
 static void many_under_way(void **state)
 {
@@ -287,6 +319,7 @@ int main(void)
 		BOTH(its_queue_pair_is_reset_before),
 		BOTH(many_under_way),
 		cmocka_unit_test_setup_teardown(one_that_cant_fetch, open_refused, close_both),
+		cmocka_unit_test_setup_teardown(the_next_one_is_asked, open_refused, close_both),
 	};
 
 	return cmocka_run_group_tests_name("shm_fetch", tests, NULL, NULL);

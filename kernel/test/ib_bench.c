@@ -281,7 +281,7 @@ static int connections(void)
 /*
  * struct wait_probe - an interrupt that raises a softirq
  * @raised, @ran: when; ns
- * @done: @ran is told
+ * @done: completed when @ran is set
  */
 static struct wait_probe {
 	struct hrtimer timer;

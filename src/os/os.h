@@ -44,7 +44,7 @@
  *   HCA_ALWAYS_INLINE               inline, however many callers there are
  *   HCA_PRINTF(f, a)                format check for hca_log, hca_refuse and hca_snprintf
  *   HCA_SITE hca_site(s)            a hca_site_t in a format for hca_refuse, and its argument
- *   HCA_OS_COUNTS                   1: requests are counted, for somebody reads hca_counts(); 0: nobody does
+ *   HCA_OS_COUNTS                   1: queue pairs count their requests for hca_counts(); 0: they do not
  *   HCA_COLD                        a function that is seldom called: its callers' code for that is laid apart
  *   hca_memcpy/hca_memmove/hca_memset/hca_memcmp
  *

@@ -54,7 +54,7 @@ int shim_path(struct shim_device *dev, const struct ibv_ah_attr *a, struct hca_a
 
 /*
  * 0: the device that has the queue pair. Of a group only the address counts: its LID, or its GID. With several devices a datagram must name
- * the LID of the right one; with one device, nobody looks whether the first LID is the right one.
+ * the LID of the right one. With one device, the first LID is not checked.
  */
 static u16 lid_of(const struct ibv_ah_attr *attr)
 {

@@ -272,6 +272,7 @@ bool shm_peer_drop(struct hca_shm *shm, struct shm_peer *p, u64 *stamp)
 	p->out = (struct shm_ring){ 0 };
 	hca_store(&p->blocked, false);
 	p->named = false;
+	p->copies = p->refusals = 0; /* the next node of this number may be able to fetch */
 	forget_late(p);
 	hca_store(&p->gone, 0u);
 	hca_spin_unlock(&p->lock, flags);
