@@ -249,16 +249,17 @@ static void one_that_cant_fetch(void **state)
 	assert_true(twice >= 1 && twice < 10);
 }
 
-/* How many of our payloads go to this node through the ring before it is asked to fetch one again. */
-static u32 copies(struct shm_peer *p)
+/* Return: it is there. *@copies: payloads that go to it through the ring before it is asked to fetch one again. */
+static bool look_at_peer(struct shm_peer *p, u32 *copies)
 {
 	hca_irqflags_t flags;
-	u32 n;
+	bool is_there;
 
 	hca_spin_lock(&p->lock, flags);
-	n = p->copies;
+	is_there = shm_peer_is_there(p);
+	*copies = p->copies;
 	hca_spin_unlock(&p->lock, flags);
-	return n;
+	return is_there;
 }
 
 /* Another process of its number may be able to: the first long send to it is offered. */
@@ -266,16 +267,17 @@ static void the_next_one_is_asked(void **state)
 {
 	const struct hca_shm_config plain = { .lids = true };
 	struct shm_peer *p = a.shm->peer[bn.node];
-	u32 i, was = bn.node, turns = 0;
+	u32 i, copies, was = bn.node, turns = 0;
 	u64 before;
 
 	(void)state;
 	for (i = 0; i < 20; i++)
 		carry(HCA_WR_SEND, 65536, i);
-	assert_true(copies(p) > 0);
+	assert_true(look_at_peer(p, &copies));
+	assert_true(copies > 0);
 	hca_store(&a.peer, 0u); /* its queue pair isn't for the watcher */
 	side_close(&b);
-	while (shm_peer_is_there(p))
+	while (look_at_peer(p, &copies))
 		hca_relax(&turns);
 	hca_qp_destroy(a.qp);
 	a.qp = NULL;
