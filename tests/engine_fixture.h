@@ -66,6 +66,8 @@ static struct lossy_wire lossy;
 #define settle() deliver_settle()
 /* At the beginning of a test whose checks need the packets in order: one at a time is brought, by any of the threads. */
 #define ONE_DELIVERER() ((void)(lossy.lanes = 1))
+/* Each adapter's packets come in order, beside the other's; or each packet may overtake any other. Nothing is under way. */
+#define DELIVER_BY_PORT(is) ((void)(lossy.by_port = (is)))
 /* Where threads are real, a seed decides little and takes long. */
 #define SEED_COUNT(n) 5u
 

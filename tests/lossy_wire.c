@@ -75,6 +75,12 @@ bool lossy_due(const struct lossy_wire *w)
 	return w->queue && w->queue->due <= hca_now_ns();
 }
 
+/* Those that go to port @to. */
+static u32 lane_of(struct lossy_wire *w, u32 to)
+{
+	return (w->by_port ? to : w->next_lane++) % w->lanes;
+}
+
 static void wake_lane(struct lossy_wire *w, u32 lane)
 {
 	hca_eq_add(w->bring, &w->lane[lane].node);
@@ -91,7 +97,7 @@ static void enqueue(struct lossy_wire *w, struct lossy_packet *p, u64 wait)
 
 	p->due = now + wait;
 	hca_spin_lock(&w->lock, flags);
-	lane = w->next_lane++ % w->lanes;
+	lane = lane_of(w, p->to);
 	for (at = &w->queue; *at && (*at)->due <= p->due; at = &(*at)->next)
 		;
 	p->next = *at;
@@ -145,18 +151,32 @@ static void tell_ready(struct lossy_wire *w)
 	}
 }
 
+/* The next packet that this lane is to bring; the lock is held. */
+static struct lossy_packet *next_of(struct lossy_wire *w, const struct lossy_lane *lane)
+{
+	struct lossy_packet **at = &w->queue, *p;
+
+	while (w->by_port && *at && w->lane + lane_of(w, (*at)->to) != lane)
+		at = &(*at)->next;
+	p = *at;
+	if (!p || p->due > hca_now_ns())
+		return NULL;
+	*at = p->next;
+	w->queued--;
+	return p;
+}
+
 static void fire(struct hca_eq_node *node)
 {
-	struct lossy_wire *w = hca_container_of(node, struct lossy_lane, node)->wire;
+	const struct lossy_lane *lane = hca_container_of(node, struct lossy_lane, node);
+	struct lossy_wire *w = lane->wire;
 	struct lossy_packet *p;
 	hca_irqflags_t flags;
 	struct lossy_port to;
 	u32 port;
 
 	hca_spin_lock(&w->lock, flags);
-	while ((p = w->queue) && p->due <= hca_now_ns()) {
-		w->queue = p->next;
-		w->queued--;
+	while ((p = next_of(w, lane))) {
 		port = p->to < LOSSY_PORTS ? p->to : 0; /* where nobody is */
 		to = w->port[port];
 		w->delivering[port]++;
@@ -167,8 +187,8 @@ static void fire(struct hca_eq_node *node)
 		hca_spin_lock(&w->lock, flags);
 		w->delivering[port]--;
 	}
-	if (p)
-		hca_timer_start(&w->timer, p->due);
+	if (w->queue && !lossy_due(w))
+		hca_timer_start(&w->timer, w->queue->due);
 	hca_spin_unlock(&w->lock, flags);
 	if (w->full)
 		tell_ready(w);
@@ -177,8 +197,10 @@ static void fire(struct hca_eq_node *node)
 static void on_time(void *arg)
 {
 	struct lossy_wire *w = arg;
+	u32 i;
 
-	wake_lane(w, 0);
+	for (i = 0; i < (w->by_port ? w->lanes : 1); i++)
+		wake_lane(w, i);
 	hca_eq_run(&w->eq);
 }
 

@@ -38,6 +38,7 @@ struct lossy_packet;
  * @bring: whose threads bring packets: @eq, or another one's
  * @kick: packets wait in @bring; or NULL: who sends runs it
  * @lanes: how many threads may bring packets at once; 1, so that they stay in order
+ * @by_port: a port's packets all go by one lane: in order, while those of another port come beside them
  * @lose, @twice, @late: chances in a thousand; @delay: how late a late one is at most, ns
  * @full: how many packets it holds before it takes no more; 0: any number
  * @seen: packets handed to the wire, by opcode
@@ -55,6 +56,7 @@ struct lossy_wire {
 		struct lossy_wire *wire;
 	} lane[LOSSY_LANES];
 	u32 lanes;
+	bool by_port;
 
 	struct hca_spinlock lock; /* what follows */
 	struct lossy_port {
