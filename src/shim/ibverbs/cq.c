@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Completion queues: making, polling, arming and ending them. */
+#include "idle.h"
 #include "shim.h"
 
 #include <sched.h>
 
 #define BATCH 16
-#define IDLE_POLLS 64u
 
 /* --- polling --- */
 
+static HCA_COLD void offer(struct shim_idle *idle)
+{
+	u64 since = hca_now_ns();
+
+	sched_yield();
+	shim_idle_offered(idle, hca_now_ns() - since);
+}
+
 int shim_cq_take(struct shim_cq *c, struct hca_wc *wc, int n)
 {
-	static _Thread_local u32 idle __attribute__((tls_model("initial-exec")));
+	static _Thread_local struct shim_idle idle __attribute__((tls_model("initial-exec")));
 	int got = hca_cq_ring_poll(&c->cq.ring, wc, n);
 
 	if (!got) {
@@ -19,12 +27,10 @@ int shim_cq_take(struct shim_cq *c, struct hca_wc *wc, int n)
 		hca_eq_run(c->cq.eq);
 		got = hca_cq_ring_poll(&c->cq.ring, wc, n);
 	}
-	/* A program that polls without an end may keep its peer, which is no adapter but a process, from running. */
-	idle = got ? 0 : idle + 1;
-	if (idle == IDLE_POLLS) {
-		idle = 0;
-		sched_yield();
-	}
+	if (got)
+		shim_idle_got(&idle);
+	else if (shim_idle_empty(&idle))
+		offer(&idle);
 	return got;
 }
 
