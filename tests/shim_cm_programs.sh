@@ -101,6 +101,7 @@ if command -v rping >/dev/null; then
 	verdict 'rping -s -P with six clients at once' "$status" "$(tail -n 4 client*.out server.out)"
 
 	# One whose client is killed goes on with the next.
+	: >killed.out
 	timeout 60 "${run[@]}" rping -c -a 127.0.0.1 -p "$port" -C 1000000 -v >killed.out 2>&1 &
 	killed=$!
 	until grep -q rdma-ping-9: killed.out || ! kill -0 "$killed"; do sleep 0.05; done
@@ -113,6 +114,7 @@ if command -v rping >/dev/null; then
 
 	# One that waits for a peer which is killed is told, and ends.
 	port=$((port + 1))
+	: >killed.out # what it says of another client is over
 	start server.out rping -s -a 127.0.0.1 -p "$port" -C 1000000 -d
 	timeout 60 "${run[@]}" rping -c -a 127.0.0.1 -p "$port" -C 1000000 -v >killed.out 2>&1 &
 	killed=$!
