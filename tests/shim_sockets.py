@@ -2,12 +2,16 @@
 #
 # tests/shim_sockets.py CASE PORT - a program of plain sockets that knows nothing of RDMA, for tests/shim_sockets.sh: it talks to
 # itself, or, in the cases of a client, to a server of the script. Exit status 0: what came is what was sent.
+import ctypes
 import errno
+import fcntl
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 
 HOST = '127.0.0.1'
@@ -95,14 +99,40 @@ def waiting(port):
 
 
 def options(port):
-    a, _ = pair(port)
+    a, b = pair(port)
     a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     assert a.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     a.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, 3)
     assert a.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY) == 3
     assert a.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
-    refuses(errno.ENOPROTOOPT, a.setsockopt, socket.SOL_SOCKET, socket.SO_RCVTIMEO, (1).to_bytes(16, 'little'))
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('@ll', 0, 20000))
+    refuses(errno.EAGAIN, a.recv, 1)
     a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))
+    b.send(b'12345')
+    select.select([a], [], [])
+    assert fcntl.ioctl(a.fileno(), termios.FIONREAD, bytes(4)) == struct.pack('@i', 5)
+    assert a.recv(10) == b'12345'
+    assert fcntl.ioctl(a.fileno(), termios.FIONREAD, bytes(4)) == bytes(4)
+
+
+def one_thread(port):
+    """Both ends, as a connection is there before it is accepted."""
+    listener = socket.create_server((HOST, port))
+    a = socket.create_connection((HOST, port), timeout=30)
+    a.send(b'early')
+    no_tcp(port)
+    b, where = listener.accept()
+    assert where == a.getsockname() and b.recv(10) == b'early'
+    u, v = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in '12')
+    u.bind((HOST, port))
+    v.sendto(b'word', (HOST, port))
+    assert u.recvfrom(10) == (b'word', (HOST, v.getsockname()[1]))
+    left = ctypes.create_string_buffer(struct.pack('@ll', 1000, 0))
+    ready = ctypes.create_string_buffer(128)
+    ready[b.fileno() // 8] = 1 << b.fileno() % 8
+    a.send(b'x')
+    assert ctypes.CDLL(None).select(b.fileno() + 1, ready, None, None, left) == 1
+    assert struct.unpack('@ll', left[:16])[0] in range(900, 1000)
 
 
 def numbers(port):
@@ -204,7 +234,6 @@ def exits(port):
     s.connect((HOST, port))
     s.sendall(DATA[:100000])
     sys.stdout.flush()
-    import ctypes
     ctypes.CDLL(None).exit(0)
 
 

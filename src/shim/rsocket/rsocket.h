@@ -18,6 +18,7 @@
 #include <rdma/rsocket.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/time.h>
 
 #define RS_EXPORT __attribute__((visibility("default")))
 #define RS_MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -27,6 +28,11 @@
 #define RS_INLINE_MAX 256
 #define RS_SHARED_BYTES 64u /* of struct rs_shared, and what keeps the rest apart */
 #define RS_IOMAPS_MAX 64
+
+/* Those of the second line change nothing. */
+#define RS_SEND_FLAGS \
+	(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL | MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM | MSG_EOR | MSG_ZEROCOPY)
+#define RS_RECV_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_CMSG_CLOEXEC)
 
 enum rs_state {
 	RS_IDLE, /* it may be bound */
@@ -97,7 +103,11 @@ struct rs_options {
 	int nodelay;
 	int v6only;
 	int keepidle;
+	int keepcnt;
+	int keepintvl;
 	struct linger linger;
+	struct timeval rcvtimeo; /* zero: none */
+	struct timeval sndtimeo;
 };
 
 struct rs_dgram;
@@ -114,6 +124,10 @@ struct rsock {
 	enum rs_state state;
 	bool nonblocking;
 	bool bound;
+	bool up; /* it was connected */
+	bool broken; /* and ended with an error */
+	bool told_gone; /* a call that sends has failed, as the peer takes no more */
+	bool connecting; /* no call of rconnect() has said yet how it ended */
 	bool closed; /* rclose() was called */
 	bool look; /* at the channel: something is there */
 	bool armed; /* a completion will be told */
@@ -131,6 +145,11 @@ struct rsock {
 	struct rdma_cm_id *id;
 	struct rdma_cm_id *request; /* of a listener, fetched */
 	struct rs_hello asked; /* of the request */
+	struct rsock *accepted; /* of a listener: connections that the program hasn't taken, the oldest first */
+	struct rsock *next_accepted;
+	int n_accepted;
+	int backlog;
+	int accept_err; /* an errno: why there was no connection; raccept() says it once */
 	struct ibv_comp_channel *comp;
 	struct ibv_cq *cq;
 	int receives;
@@ -161,6 +180,12 @@ struct rsock {
 
 	struct rs_dgram *dgram;
 };
+
+/* A listener of streams */
+static inline bool rs_is_acceptor(const struct rsock *rs)
+{
+	return rs->state == RS_LISTENING && !rs->dgram;
+}
 
 static inline int rs_fail(int err)
 {
@@ -193,8 +218,14 @@ void rs_progress(struct rsock *rs);
 /** rs_wait() - until @ready, or the socket is closed. The lock is held, and let go meanwhile. Return: 0 or an errno */
 int rs_wait(struct rsock *rs, bool dontwait, bool (*ready)(const struct rsock *rs));
 
-/** rs_wait_until() - so too, at most until @deadline, in ns of CLOCK_MONOTONIC; then ETIMEDOUT */
+/** rs_wait_timed() - so too, at most until @deadline, in ns of CLOCK_MONOTONIC; then EAGAIN */
+int rs_wait_timed(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*ready)(const struct rsock *rs));
+
+/** rs_wait_until() - of a socket that is being closed. Return: 0 or an errno, ETIMEDOUT among them */
 int rs_wait_until(struct rsock *rs, uint64_t deadline, bool (*ready)(const struct rsock *rs));
+
+/** rs_deadline() - of a call that begins now and waits for at most @timeout; zero: for ever */
+uint64_t rs_deadline(const struct timeval *timeout);
 
 /** rs_wake() - all who wait. The lock is held. */
 void rs_wake(struct rsock *rs);
@@ -240,8 +271,29 @@ void rs_destroy(struct rsock *rs);
 /** rs_on_channel() - take the events that are on the channel. Return: there were some */
 bool rs_on_channel(struct rsock *rs);
 
+/** rs_accept_waiting() - of a listener: requests become connections, as far as its backlog goes */
+void rs_accept_waiting(struct rsock *rs);
+
 /** rs_lose() - the connection is over. @err: 0, or of SO_ERROR */
 void rs_lose(struct rsock *rs, int err);
+
+/* --- service.c --- */
+
+/**
+ * rs_serve() - a thread of the library's answers what comes for the socket on its channel from now on
+ *
+ * Return: 0 or an errno. The lock is held.
+ */
+int rs_serve(struct rsock *rs);
+
+/** rs_unserve() - it doesn't any more, and has let go of the socket. Without the lock. */
+void rs_unserve(struct rsock *rs);
+
+/** rs_serve_again() - what it couldn't do for a socket may be possible now */
+void rs_serve_again(void);
+
+/** rs_serve_none() - in a forked child, which doesn't have the thread */
+void rs_serve_none(void);
 
 /* --- memory.c; the lock is held --- */
 
