@@ -2,6 +2,7 @@
 #
 # tests/shim_sockets.py CASE PORT - a program of plain sockets that knows nothing of RDMA, for tests/shim_sockets.sh: it talks to
 # itself, or, in the cases of a client, to a server of the script. Exit status 0: what came is what was sent.
+import asyncio
 import ctypes
 import errno
 import fcntl
@@ -92,10 +93,89 @@ def waiting(port):
     os.set_blocking(a.fileno(), True)
     a.settimeout(0.01)
     refuses(None, a.recv, 1)  # Python's own: poll() says that the time is over
+
+
+def epoll(port):
+    a, b = pair(port)
+    pipe = os.pipe()
     e = select.epoll()
-    refuses(errno.EPERM, e.register, a.fileno())
     e.register(pipe[0], select.EPOLLIN)
-    assert len(e.poll()) == 1
+    e.register(a.fileno(), select.EPOLLIN)
+    refuses(errno.EEXIST, e.register, a.fileno())
+    refuses(errno.ENOENT, e.modify, b.fileno(), 0)
+    assert e.poll(0) == [] and e.poll(0.01) == []
+    b.send(b'x')
+    assert e.poll() == [(a.fileno(), select.EPOLLIN)]
+    os.write(pipe[1], b'y')
+    assert sorted(e.poll()) == sorted([(a.fileno(), select.EPOLLIN), (pipe[0], select.EPOLLIN)])
+    assert len(e.poll(maxevents=1)) == 1
+    os.read(pipe[0], 1)
+    e.modify(a.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
+    assert len(e.poll()) == 1 and e.poll(0) == []
+    # Edges: once, until it is read or has no more room
+    e.modify(a.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+    assert e.poll() == [(a.fileno(), select.EPOLLIN | select.EPOLLOUT)]
+    assert e.poll(0) == []
+    assert a.recv(10) == b'x' and e.poll(0) == []
+    b.send(b'z')
+    assert e.poll()[0][1] & select.EPOLLIN
+    a.setblocking(False)
+    try:
+        while True:
+            a.send(DATA)
+    except BlockingIOError:
+        assert a.recv(1) == b'z' and e.poll(0) == []
+    b.settimeout(30)
+    while not [x for x in e.poll(0) if x[1] & select.EPOLLOUT]:
+        b.recv(100000)
+    # A thread that waits learns of sockets that come and go.
+    for change in lambda: e.register(b.fileno(), select.EPOLLOUT), b.close:
+        got = []
+        t = threading.Thread(target=lambda: got.extend(e.poll()))
+        t.start()
+        change()
+        t.join()
+        assert got, change
+        if change != b.close:
+            e.unregister(b.fileno())
+    assert got[0][0] == a.fileno() and got[0][1] & select.EPOLLRDHUP
+    a.close()
+    assert e.poll(0) == []
+    # The first one, while a thread waits for others.
+    a, b = pair(port + 1)
+    e = select.epoll()
+    e.register(pipe[0], select.EPOLLIN)
+    got = []
+    t = threading.Thread(target=lambda: got.extend(e.poll()))
+    t.start()
+    e.register(a.fileno(), select.EPOLLOUT)
+    t.join()
+    assert got == [(a.fileno(), select.EPOLLOUT)]
+    e.close()
+    asyncio.run(many(port + 2))
+
+
+async def many(port):
+    """Python's own loop waits by epoll."""
+    async def answer(reader, writer):
+        while part := await reader.read(65536):
+            writer.write(part)
+            await writer.drain()
+        writer.close()
+
+    async def ask(i):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        words = DATA[i:i + 300000]
+        writer.write(words)
+        assert await reader.readexactly(len(words)) == words
+        writer.write_eof()
+        assert await reader.read() == b''
+        writer.close()
+
+    server = await asyncio.start_server(answer, HOST, port)
+    no_tcp(port)
+    await asyncio.gather(*(ask(i) for i in range(20)))
+    server.close()
 
 
 def options(port):

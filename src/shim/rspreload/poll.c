@@ -213,12 +213,3 @@ PRELOAD_EXPORT int pselect(int most, fd_set *in, fd_set *out, fd_set *except, co
 		return real()->pselect(most, in, out, except, timeout, mask);
 	return select_ours(p, n, &s, ms, mask);
 }
-
-/* The system would wait for a socket that nothing comes to. */
-PRELOAD_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-	if (rs_of(fd) < 0 || op == EPOLL_CTL_DEL)
-		return real()->epoll_ctl(epfd, op, fd, event);
-	errno = EPERM;
-	return -1;
-}

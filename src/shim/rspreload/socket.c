@@ -86,6 +86,7 @@ PRELOAD_EXPORT int preload_accept4(int fd, struct sockaddr *addr, socklen_t *len
 		return -1;
 	}
 	new = raccept(rs, addr, len);
+	epoll_read(fd);
 	return new < 0 ? -1 : number_for(new, fd, flags);
 }
 
@@ -111,11 +112,13 @@ static int connect_by_system(int fd, int rs, const struct sockaddr *addr, sockle
 
 PRELOAD_EXPORT int preload_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int rs = rs_of(fd);
+	int rs = rs_of(fd), err;
 
 	if (rs < 0)
 		return real()->connect(fd, addr, len);
-	if (!rconnect(rs, addr, len))
+	err = rconnect(rs, addr, len);
+	epoll_changed(fd);
+	if (!err)
 		return 0;
 	switch (errno) {
 	case EINPROGRESS:
@@ -152,14 +155,25 @@ PRELOAD_EXPORT int shutdown(int fd, int how)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->shutdown(fd, how) : rshutdown(rs, how);
+	int err;
+
+	if (rs < 0)
+		return real()->shutdown(fd, how);
+	err = rshutdown(rs, how);
+	epoll_changed(fd);
+	return err;
 }
 
 /* Its own lasts as long as the rsocket, so that nobody else gets the number meanwhile. */
 static void drop(int fd)
 {
-	int rs = map_drop(fd);
+	int rs;
 
+	if (fd < 0 || !map_is_owner())
+		return;
+	rs = map_drop(fd);
+	epoll_left(fd, false);
+	epoll_closed(fd);
 	if (rs >= 0)
 		rclose(rs);
 }
