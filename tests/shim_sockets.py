@@ -282,6 +282,24 @@ def children(port):
     assert b.recv(100) == b'still there'
 
 
+def forks(port):
+    """With RDMAV_FORK_SAFE: a child for each connection."""
+    listener = socket.create_server((HOST, port))
+    for _ in range(3):
+        a = socket.create_connection(listener.getsockname())
+        b = listener.accept()[0]
+        child = os.fork()
+        if not child:
+            try:
+                b.sendall(b.recv(5).upper())
+            finally:
+                os._exit(0)
+        b.close()
+        a.send(b'words')
+        assert read_all(a) == b'WORDS'
+        os.waitpid(child, 0)
+
+
 def falls_back(port):
     """The server is the script's, with sockets of the system."""
     s = socket.socket()

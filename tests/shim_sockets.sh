@@ -64,6 +64,10 @@ for case in stream one_thread waiting epoll options numbers files datagrams chil
 	verdict "sockets: $case" $? "$out"
 done
 
+port=$((port + 10))
+out=$(timeout 60 "${sockets[@]}" RDMAV_FORK_SAFE=1 $python program.py forks "$port" 2>&1)
+verdict 'a server that forks for each connection' $? "$out"
+
 port=$((port + 1))
 start server.out $python program.py receiver "$port"
 as_client $python program.py exits "$port"
