@@ -186,6 +186,31 @@ static void a_datagram_to_oneself(void **state)
 	close_pair((int[]){ from, to });
 }
 
+/* Of a socket of IPv6 that is bound to an address of IPv4, as Java's are */
+static void a_mapped_address(void **state)
+{
+	struct sockaddr_storage sa = address("::ffff:127.0.0.1", 0);
+	struct sockaddr_in6 is, peer;
+	socklen_t len = sizeof(is);
+	int l = rsocket(AF_INET6, SOCK_STREAM, 0), s[2];
+
+	(void)state;
+	assert_int_equal(rbind(l, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(rlisten(l, BACKLOG), 0);
+	assert_int_equal(rgetsockname(l, (struct sockaddr *)&is, &len), 0);
+	assert_int_equal(is.sin6_family, AF_INET6);
+	assert_true(IN6_IS_ADDR_V4MAPPED(&is.sin6_addr));
+	s[0] = rsocket(AF_INET6, SOCK_STREAM, 0);
+	assert_int_equal(rconnect(s[0], (struct sockaddr *)&is, sizeof(is)), 0);
+	s[1] = raccept(l, (struct sockaddr *)&peer, &len);
+	assert_true(s[1] >= 0);
+	assert_true(IN6_IS_ADDR_V4MAPPED(&peer.sin6_addr));
+	close_pair(s);
+	s[0] = connected_to(l); /* of IPv4 */
+	assert_int_equal(rclose(s[0]), 0);
+	assert_int_equal(rclose(l), 0);
+}
+
 static void set_timeout(int s, int name, suseconds_t us)
 {
 	const struct timeval set = { .tv_usec = us };
@@ -344,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_backlog_that_is_full),
 		cmocka_unit_test(a_connection_that_is_told_later),
 		cmocka_unit_test(a_datagram_to_oneself),
+		cmocka_unit_test(a_mapped_address),
 		cmocka_unit_test(timeouts),
 		cmocka_unit_test(flags),
 		cmocka_unit_test(too_many_buffers),

@@ -233,14 +233,14 @@ bool rs_on_channel(struct rsock *rs)
 
 static int bind_to(struct rsock *rs, const struct sockaddr *addr, socklen_t len)
 {
-	int err = rs_check_address(rs, addr, len);
+	struct sockaddr_in6 own;
+	int err = rs_take_address(rs, addr, len, &own);
 
 	if (err)
 		return err;
 	if (rs->bound || rs->state != RS_IDLE)
 		return EINVAL;
-	/* The manager only reads it. */
-	if (rdma_bind_addr(rs->id, (struct sockaddr *)(uintptr_t)addr))
+	if (rdma_bind_addr(rs->id, (struct sockaddr *)&own))
 		return errno;
 	rs->bound = true;
 	/* Who sends to it asks for its queue pair. */

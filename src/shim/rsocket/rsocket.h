@@ -341,13 +341,10 @@ ssize_t rs_stream_recv(struct rsock *rs, const struct iovec *iov, size_t n, int 
 
 /* --- address.c; memory for any address is as large as one of IPv6 --- */
 
-/** rs_check_address() - Return: 0; EINVAL, EAFNOSUPPORT: it can't be an address of the socket's kind */
-int rs_check_address(const struct rsock *rs, const struct sockaddr *addr, socklen_t len);
-
 /** rs_same_address() - and port */
 bool rs_same_address(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b);
 
-/** rs_take_address() - a peer's, from the program. Return: 0 or an errno */
+/** rs_take_address() - a peer's, or its own, from the program. Return: 0; EINVAL, EAFNOSUPPORT: it can't be an address of the socket's kind */
 int rs_take_address(const struct rsock *rs, const struct sockaddr *from, socklen_t len, struct sockaddr_in6 *to);
 
 /** rs_give_address() - to the program, as much as there is room for. Return: 0; EFAULT */
