@@ -264,6 +264,39 @@ def datagrams(port):
     assert data == DATA[:4000] and where[1] == a.getsockname()[1]
 
 
+def several_messages(port):
+    """sendmmsg() and recvmmsg(), which Python has no words for"""
+    class Iovec(ctypes.Structure):
+        _fields_ = [('base', ctypes.c_char_p), ('len', ctypes.c_size_t)]
+
+    class Message(ctypes.Structure):
+        _fields_ = [('name', ctypes.c_void_p), ('name_len', ctypes.c_uint), ('iov', ctypes.POINTER(Iovec)),
+                    ('n', ctypes.c_size_t), ('control', ctypes.c_void_p), ('control_len', ctypes.c_size_t),
+                    ('flags', ctypes.c_int), ('len', ctypes.c_uint)]
+
+    def messages(*words):
+        made = (Message * len(words))()
+        for m, w in zip(made, words):
+            m.iov, m.n = ctypes.pointer(Iovec(w, len(w))), 1
+        return made
+
+    a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in '12')
+    b.bind((HOST, port))
+    a.connect((HOST, port))
+    libc = ctypes.CDLL(None)
+    out = messages(b'one', b'three')
+    assert libc.sendmmsg(a.fileno(), out, 2, 0) == 2 and [m.len for m in out] == [3, 5]
+    into = messages(*(b'.' * 8 for _ in '123'))
+    got = 0
+    while got < 2:
+        part = libc.recvmmsg(b.fileno(), ctypes.byref(into, got * ctypes.sizeof(Message)), 3 - got, 0x10000, None)
+        assert part > 0
+        got += part
+    assert [m.len for m in into] == [3, 5, 0]
+    # No more in one call than there are
+    assert libc.recvmmsg(b.fileno(), into, 3, socket.MSG_DONTWAIT, None) == -1
+
+
 def children(port):
     a, b = pair(port)
     child = os.fork()

@@ -58,7 +58,7 @@ else
 fi
 
 # --- calls of sockets, from Python ---
-for case in stream one_thread waiting epoll options numbers files datagrams children; do
+for case in stream one_thread waiting epoll options numbers files datagrams several_messages children; do
 	port=$((port + 10))
 	out=$(cd work && timeout 60 "${sockets[@]}" $python ../program.py $case "$port" 2>&1)
 	verdict "sockets: $case" $? "$out"

@@ -3,6 +3,7 @@
 #include "preload.h"
 
 #include <limits.h>
+#include <time.h>
 
 static ssize_t was_read(int fd, ssize_t got)
 {
@@ -95,6 +96,60 @@ PRELOAD_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 	int rs = rs_of(fd);
 
 	return rs < 0 ? real()->writev(fd, iov, n) : was_sent(fd, rwritev(rs, iov, n), SSIZE_MAX);
+}
+
+/* --- several messages --- */
+
+PRELOAD_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
+{
+	unsigned int done;
+	ssize_t sent;
+
+	if (rs_of(fd) < 0)
+		return real()->sendmmsg(fd, messages, n, flags);
+	for (done = 0; done < n && done < IOV_MAX; done++) {
+		sent = sendmsg(fd, &messages[done].msg_hdr, flags);
+		if (sent < 0)
+			return done ? (int)done : -1;
+		messages[done].msg_len = (unsigned int)sent;
+	}
+	return (int)done;
+}
+
+static bool is_over(const struct timespec *end)
+{
+	struct timespec now;
+
+	if (!end->tv_sec)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec >= end->tv_nsec);
+}
+
+/* As the system's, it looks at the time only after a message. */
+PRELOAD_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags, struct timespec *timeout)
+{
+	struct timespec end = { 0 };
+	unsigned int done;
+	ssize_t got;
+
+	if (rs_of(fd) < 0)
+		return real()->recvmmsg(fd, messages, n, flags, timeout);
+	if (timeout) {
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		end.tv_nsec += timeout->tv_nsec;
+		end.tv_sec += timeout->tv_sec + end.tv_nsec / 1000000000;
+		end.tv_nsec %= 1000000000;
+	}
+	for (done = 0; done < n && done < IOV_MAX && !(done && is_over(&end)); done++) {
+		got = recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (got < 0)
+			return done ? (int)done : -1;
+		messages[done].msg_len = (unsigned int)got;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return (int)done;
 }
 
 /* --- of a file --- */

@@ -60,11 +60,13 @@ ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const str
 	X(recv) \
 	X(recvfrom) \
 	X(recvmsg) \
+	X(recvmmsg) \
 	X(read) \
 	X(readv) \
 	X(send) \
 	X(sendto) \
 	X(sendmsg) \
+	X(sendmmsg) \
 	X(write) \
 	X(writev) \
 	X(sendfile) \
