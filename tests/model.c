@@ -373,6 +373,25 @@ void model_say_unmap(struct model *m, struct model_map *map, u32 size, enum dma_
 	}
 }
 
+/* Was a list of as many entries unmapped here? A wrong unmap in its words is one of it, once more. */
+static bool list_ended(const struct model *m, dma_addr_t addr, u32 nents)
+{
+	u32 i;
+
+	for (i = 0; i < HCA_MIN(m->lists_ended, MODEL_ENDED); i++)
+		if (m->ended[i].addr == addr && m->ended[i].nents == nents)
+			return true;
+	return false;
+}
+
+static void note_ended(struct model *m, const struct model_map *map)
+{
+	u32 i = m->lists_ended++ % MODEL_ENDED;
+
+	m->ended[i].addr = map->addr;
+	m->ended[i].nents = map->nents;
+}
+
 /* @wrong: bit 0, another size; bit 1, another direction; what the CPU gets is the same */
 static void do_unmap(struct model *m, struct model_map *map, u32 wrong)
 {
@@ -385,6 +404,8 @@ static void do_unmap(struct model *m, struct model_map *map, u32 wrong)
 	if ((map->kind == HCA_MAP_LIST && !m->a.ledger) || map->kind == HCA_MAP_COHERENT ||
 	    model_begins_at(m, map->addr) > 1)
 		wrong = 0;
+	if (wrong & 1 && map->kind == HCA_MAP_LIST && list_ended(m, map->addr, size > 1 ? size - 1 : size + 1))
+		wrong &= ~1u;
 	if (wrong & 1) {
 		size = size > 1 ? size - 1 : size + 1;
 		reports++;
@@ -395,6 +416,8 @@ static void do_unmap(struct model *m, struct model_map *map, u32 wrong)
 	}
 	model_say_unmap(m, map, size, dir, attrs);
 	map->live = false;
+	if (map->kind == HCA_MAP_LIST)
+		note_ended(m, map);
 	for (i = 0; i < map->npieces; i++) {
 		struct model_piece *p = &map->piece[i];
 

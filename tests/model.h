@@ -16,6 +16,8 @@
 #define MODEL_BLOCK_ORDER 2
 #define MODEL_BLOCK_BYTES (4096u << MODEL_BLOCK_ORDER)
 #define MODEL_MAPS 24
+#define MODEL_WRONGS 256
+#define MODEL_ENDED 2048 /* more than a ledger remembers */
 #define MODEL_ENTRIES 6
 
 /**
@@ -80,6 +82,13 @@ struct model {
 	struct model_map map[MODEL_MAPS];
 	u64 made;
 	int expected; /* reports */
+	dma_addr_t wrong_to[MODEL_WRONGS]; /* where the latest wrong accesses ended */
+	u32 wrongs;
+	struct {
+		dma_addr_t addr;
+		u32 nents;
+	} ended[MODEL_ENDED]; /* the latest lists that were unmapped */
+	u32 lists_ended;
 };
 
 /** model_begin() - the model, with pages of its own. All memory comes from the C library: no os layer's failures reach it. */

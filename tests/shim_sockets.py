@@ -272,7 +272,7 @@ def several_messages(port):
     class Message(ctypes.Structure):
         _fields_ = [('name', ctypes.c_void_p), ('name_len', ctypes.c_uint), ('iov', ctypes.POINTER(Iovec)),
                     ('n', ctypes.c_size_t), ('control', ctypes.c_void_p), ('control_len', ctypes.c_size_t),
-                    ('flags', ctypes.c_int), ('len', ctypes.c_uint)]
+                    ('flags', ctypes.c_size_t), ('len', ctypes.c_uint)]
 
     def messages(*words):
         made = (Message * len(words))()

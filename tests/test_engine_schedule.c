@@ -189,7 +189,7 @@ static bool poll_both(void)
 static void polls(void *arg)
 {
 	(void)arg;
-	while (hca_load(&t.others) < 4)
+	while (hca_load_acquire(&t.others) < 4)
 		if (!poll_both())
 			hca_pause();
 }
@@ -199,7 +199,7 @@ static void brings(void *arg)
 	u32 i;
 
 	(void)arg;
-	while (hca_load(&t.others) < 4) {
+	while (hca_load_acquire(&t.others) < 4) {
 		for (i = 0; i < 4; i++) {
 			hca_eq_run(FIXTURE_EQ);
 			hca_pause();
@@ -245,7 +245,7 @@ static void reconnect(struct side *s, struct side *peer)
 
 static void destroy_qp(struct side *s, const u32 *users, u32 n)
 {
-	while (hca_load(users) < n)
+	while (hca_load_acquire(users) < n)
 		hca_pause();
 	hca_store(&t.forgot[s == &b], true);
 	hca_qp_destroy(s->qp);
@@ -312,7 +312,7 @@ static void makes_trouble(void *arg)
 		destroy_qp(&b, &t.receivers, 1);
 		break;
 	case TAKE_REMOTE_KEY:
-		while (hca_load(&t.posters) < 2 && wait % 2)
+		while (hca_load_acquire(&t.posters) < 2 && wait % 2)
 			hca_pause();
 		take_remote_key();
 		break;
@@ -335,7 +335,7 @@ static void makes_trouble(void *arg)
 		(void)hca_qp_modify(b.qp, &at, HCA_QP_ACCESS_FLAGS);
 		break;
 	case MARKER:
-		while (!hca_load(&t.receivers))
+		while (!hca_load_acquire(&t.receivers))
 			hca_pause();
 		CHECK(!to_state(b.qp, HCA_QPS_ERR));
 		CHECK(!post_recv(&b, MARKER_ID, 0, 0));

@@ -6,9 +6,11 @@
 #include "alias_fixture.h"
 
 #include <linux/magic.h>
+#include <fcntl.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
 static int make_file(const char *in, bool keep, char *name)
 {
@@ -114,6 +116,104 @@ static void other_kinds(void **state)
 	give(&k);
 	assert_true(stays_other(WRITE) && stays_other(READ));
 	shmdt(k.at);
+}
+
+/* --- files that only the peer maps --- */
+
+static void open_peers_file(char *name, int prot, bool keep)
+{
+	int fd = make_file("/dev/shm", true, name);
+
+	assert_int_equal(open_on(fd), 0);
+	child_maps(0, RAM, prot, MAP_SHARED, fd);
+	assert_true(mmap(ram, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == ram);
+	if (!keep)
+		unlink(name);
+	give_key();
+}
+
+static void close_peers_file(const char *name)
+{
+	close_all(NULL);
+	unlink(name);
+}
+
+/* By a name we may map it as well. */
+static void only_the_peer_maps_it(void **state)
+{
+	char name[64];
+
+	(void)state;
+	open_peers_file(name, PROT_READ | PROT_WRITE, true);
+	assert_int_equal(mappings(), 0);
+	assert_true(gets_plain(WRITE) && gets_plain(READ));
+	assert_int_equal(mappings(), 1);
+	fill(own, 1000, 3);
+	assert_true(carry_out(&us, CHILD, WRITE, A_KEY, 100, own, 1000));
+	assert_true(child_has(100, 1000, 3));
+	memset(own, 0, 1000);
+	assert_true(carry_out(&us, CHILD, READ, A_KEY, 100, own, 1000));
+	assert_true(same(own, 1000, 3));
+	close_peers_file(name);
+	/* Where the peer may only read, nobody writes. */
+	open_peers_file(name, PROT_READ, true);
+	assert_true(gets_plain(READ));
+	times(READ, 0, 10);
+	assert_false(carry_out(&us, CHILD, WRITE, A_KEY, 0, own, 8));
+	close_peers_file(name);
+	/* It has no name any more. */
+	open_peers_file(name, PROT_READ | PROT_WRITE, false);
+	assert_true(stays_other(WRITE) && stays_other(READ));
+	assert_int_equal(mappings(), 0);
+	close_peers_file(name);
+	/* Its name is another file's. */
+	open_peers_file(name, PROT_READ | PROT_WRITE, false);
+	close(open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	assert_true(stays_other(WRITE) && stays_other(READ));
+	close_peers_file(name);
+}
+
+/* Whose lock on the file is in the way of a process of its own: 0: nobody's. */
+static pid_t locker(const char *name)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(name, O_RDWR | O_CLOEXEC), pipes[2];
+	pid_t pid, found = -1;
+
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	if (!pid) {
+		fcntl(fd, F_GETLK, &lock);
+		found = lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+		_exit(write(pipes[1], &found, sizeof(found)) != sizeof(found));
+	}
+	assert_int_equal(read(pipes[0], &found, sizeof(found)), sizeof(found));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(pipes[0]);
+	close(pipes[1]);
+	return found; /* the descriptor stays: its end would be the lock's */
+}
+
+/* A process that closes a file loses its locks on it (fcntl(2)): the program's are kept, and so is its table of descriptors. */
+static void the_programs_locks(void **state)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char name[64];
+	int before, after;
+
+	(void)state;
+	open_peers_file(name, PROT_READ | PROT_WRITE, true);
+	assert_int_equal(fcntl(ram_fd, F_SETLK, &lock), 0);
+	times(WRITE, 0, 1); /* the wire has its descriptors by now */
+	before = dup(0);
+	close(before);
+	assert_true(gets_plain(WRITE));
+	after = dup(0);
+	close(after);
+	assert_int_equal(after, before);
+	assert_int_equal(mappings(), 1);
+	assert_int_equal(locker(name), getpid());
+	close_peers_file(name);
 }
 
 static void private_memory(void **state)
@@ -275,9 +375,17 @@ static void how_often(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_kind),   ON_MEMFD(other_kinds),	  ON_MEMFD(private_memory),
-		ON_MEMFD(another_file),	       ON_MEMFD(another_process), ON_MEMFD(memory_on_demand),
-		ON_MEMFD(what_may_be_written), ON_MEMFD(part_of_it),	  cmocka_unit_test(how_often),
+		cmocka_unit_test(each_kind),
+		cmocka_unit_test(only_the_peer_maps_it),
+		cmocka_unit_test(the_programs_locks),
+		ON_MEMFD(other_kinds),
+		ON_MEMFD(private_memory),
+		ON_MEMFD(another_file),
+		ON_MEMFD(another_process),
+		ON_MEMFD(memory_on_demand),
+		ON_MEMFD(what_may_be_written),
+		ON_MEMFD(part_of_it),
+		cmocka_unit_test(how_often),
 	};
 
 	return cmocka_run_group_tests_name("shm_alias", tests, NULL, NULL);

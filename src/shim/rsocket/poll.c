@@ -213,21 +213,29 @@ static int left_ms(uint64_t deadline)
 
 static int wait_for_set(struct set *s, uint64_t deadline)
 {
+	static __thread struct rs_patience patience;
 	/* Each look polls the queues of all of them. */
-	unsigned int looks = 0, most = RS_LOOKS / (unsigned int)RS_MIN(s->sockets, RS_LOOKS);
+	unsigned int looks = 0, most = rs_patience_looks(&patience) / (unsigned int)RS_MIN(s->sockets, RS_LOOKS);
+	uint64_t since;
 	int found, ms;
 
 	for (;;) {
 		found = look(s);
-		if (found)
+		if (found) {
+			rs_patience_found(&patience, looks);
 			return found;
+		}
 		ms = left_ms(deadline);
 		if (!ms)
 			return 0;
-		if (looks < most)
+		if (looks < most) {
 			rs_pause(looks++);
-		else if (sleep_on(s, ms))
+			continue;
+		}
+		since = rs_now();
+		if (sleep_on(s, ms))
 			return -1;
+		rs_patience_slept(&patience, rs_now() - since);
 	}
 }
 

@@ -20,6 +20,8 @@
 #include <stdint.h>
 #include <sys/time.h>
 
+#include "patience.h"
+
 #define RS_EXPORT __attribute__((visibility("default")))
 #define RS_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define RS_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -140,6 +142,7 @@ struct rsock {
 	int err; /* an errno, of SO_ERROR */
 	struct rs_options opt;
 	struct rs_waiter *waiters;
+	struct rs_patience patience;
 
 	struct rdma_event_channel *channel;
 	struct rdma_cm_id *id;
@@ -246,19 +249,14 @@ int rs_bell(void);
 /** rs_bell_clear() - forget that it rang */
 void rs_bell_clear(int fd);
 
-/** rs_pause() - between two looks; @looks: there were before. Without the lock. */
+/**
+ * rs_pause() - between two looks; @looks: there were before. Without the lock. More polls of a completion queue in a row would give the
+ * processor away, to threads that have nothing to do with the socket.
+ */
 void rs_pause(unsigned int looks);
 
 /** rs_now() - ns of CLOCK_MONOTONIC */
 uint64_t rs_now(void);
-
-/*
- * How often a thread looks before it sleeps: without a pause at first, later each time after RS_PAUSE ns, so that it is for 15 us in
- * all. More polls of a completion queue in a row would give the processor away, to threads that have nothing to do with the socket.
- */
-#define RS_LOOKS 48u
-#define RS_LOOKS_AT_ONCE 16u
-#define RS_PAUSE 450u
 
 /* --- connect.c; the lock is held --- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Waiting. A thread looks for a few microseconds; then it asks to be told of completions and polls the socket's two descriptors.
+ * Waiting. A thread looks for a few microseconds (patience.h); then it asks to be told of completions and polls the socket's two descriptors.
  * Another thread may take the event that it was to be woken by, so every thread has a descriptor of its own, too, by which
  * who takes events wakes the others.
  */
@@ -146,7 +146,7 @@ void rs_pause(unsigned int looks)
 static int sleep_on(struct rsock *rs, uint64_t deadline)
 {
 	struct rs_waiter w = { .fd = rs_bell() };
-	uint64_t now = deadline == UINT64_MAX ? 0 : rs_now();
+	uint64_t now = rs_now();
 	struct pollfd p[] = {
 		{ .fd = rs_is_acceptor(rs) ? -1 : rs->fd, .events = POLLIN },
 		{ .fd = rs->comp ? rs->comp->fd : -1, .events = POLLIN },
@@ -163,6 +163,7 @@ static int sleep_on(struct rsock *rs, uint64_t deadline)
 	n = poll(p, 3, deadline == UINT64_MAX ? -1 : (int)RS_MIN((deadline - now) / 1000000u + 1, (uint64_t)INT32_MAX));
 	err = n < 0 ? errno : 0;
 	pthread_mutex_lock(&rs->lock);
+	rs_patience_slept(&rs->patience, rs_now() - now);
 	rs_unwatch(&w);
 	if (n > 0) {
 		if (p[2].revents)
@@ -175,19 +176,21 @@ static int sleep_on(struct rsock *rs, uint64_t deadline)
 static int wait_for(struct rsock *rs, bool dontwait, bool closing, uint64_t deadline,
 		    bool (*ready)(const struct rsock *rs))
 {
-	unsigned int looks = 0;
+	unsigned int looks = 0, most = rs_patience_looks(&rs->patience);
 	bool looked = false;
 	int err;
 
 	for (;;) {
 		rs_progress(rs);
-		if (ready(rs))
+		if (ready(rs)) {
+			rs_patience_found(&rs->patience, looks);
 			return 0;
+		}
 		if (rs->closed && !closing)
 			return EBADF;
 		if (dontwait)
 			return EAGAIN;
-		if ((rs->state == RS_CONNECTED || rs->dgram) && looks < RS_LOOKS) {
+		if ((rs->state == RS_CONNECTED || rs->dgram) && looks < most) {
 			pthread_mutex_unlock(&rs->lock);
 			rs_pause(looks++);
 			pthread_mutex_lock(&rs->lock);

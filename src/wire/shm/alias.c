@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory of another process that this one maps as well; see alias.h.
+ * Memory of another process that this one maps as well, or can; see alias.h.
  *
  * The system alone is believed: what it says of both processes' mappings. The peer's
  * must be one shared mapping of a file over all of the key's bytes, and one of ours must have the
- * same part of the same file. We don't store through the program's mapping, which it may
+ * same part of the same file. If none has, and the file has a name by which we may open it, we map it (remap.c). We don't store through the program's mapping, which it may
  * unmap at any time and map something else in its place, but through one that the system
  * makes of it (mremap() of nothing). Between our look and this the program may have been
  * faster, so we look at what was made.
@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "wire/shm/maps.h"
+#include "wire/shm/remap.h"
 
 #define USE_BYTES 8192u /* of a piece cost as much as one more use */
 #define LOOK 128u
@@ -125,18 +126,22 @@ static bool was_regular(const struct shm_mapping *m, size_t len)
 	return stat("/dev", &st) || dev_of(&st) != m->dev;
 }
 
-static bool is_regular(const struct shm_mapping *m)
+/* Does its name lead to it? */
+static bool is_named(const struct shm_mapping *m)
 {
 	struct stat st;
+
+	return m->name[0] == '/' && !stat(m->name, &st) && S_ISREG(st.st_mode) && dev_of(&st) == m->dev &&
+	       st.st_ino == m->ino && is_plain_file_system(m->name);
+}
+
+static bool is_regular(const struct shm_mapping *m)
+{
 	size_t len;
 
 	if (m->name[0] != '/' || strlen(m->name) >= NAME_BYTES)
 		return false;
-	if (is_of_memory(m))
-		return true;
-	if (!stat(m->name, &st) && dev_of(&st) == m->dev && st.st_ino == m->ino)
-		return S_ISREG(st.st_mode) && is_plain_file_system(m->name);
-	return is_deleted(m->name, &len) && was_regular(m, len);
+	return is_of_memory(m) || is_named(m) || (is_deleted(m->name, &len) && was_regular(m, len));
 }
 
 /* --- what the peer has --- */
@@ -326,7 +331,20 @@ static u8 *make_large(const struct shm_mapping *of)
 	return keep(of, at);
 }
 
-static struct shm_alias *new_alias(struct shm_aliases *a, const struct shm_mapping *of)
+/* One of the program's. */
+static u8 *make_of_own(const struct shm_mapping *of)
+{
+	return is_regular(of) ? make(of) : make_large(of);
+}
+
+/* One of the peer's. */
+static u8 *make_of_peers(const struct shm_mapping *of)
+{
+	return is_named(of) ? keep(of, shm_remap(of)) : NULL;
+}
+
+static struct shm_alias *new_alias(struct shm_aliases *a, const struct shm_mapping *of,
+				   u8 *(*make_of)(const struct shm_mapping *of))
 {
 	size_t bytes = strlen(of->name) + 1;
 	struct shm_alias *n;
@@ -336,7 +354,7 @@ static struct shm_alias *new_alias(struct shm_aliases *a, const struct shm_mappi
 	n = hca_alloc(sizeof(*n) + bytes, HCA_MAY_SLEEP);
 	if (!n)
 		return NULL;
-	n->at = is_regular(of) ? make(of) : make_large(of);
+	n->at = make_of(of);
 	if (!n->at) {
 		hca_free(n);
 		return NULL;
@@ -373,15 +391,29 @@ static struct shm_alias *get_alias(struct shm_aliases *a, const struct part *p)
 {
 	struct shm_alias *n = old_alias(a, p), *made;
 	struct own o = { .part = p };
+	struct shm_mapping m;
 	int err;
 
 	if (n && n->writes >= p->file.writes)
 		return n;
 	err = shm_maps_each(0, look_at_own, &o);
-	if ((err && err != -E2BIG) || !o.found || (n && !o.best.writes))
+	if (err && err != -E2BIG)
 		return n;
-	made = new_alias(a, &o.best);
-	return made ? made : n;
+	if (o.found) {
+		if (n && !o.best.writes)
+			return n;
+		made = new_alias(a, &o.best, make_of_own);
+		return made ? made : n;
+	}
+	if (err || n)
+		return n;
+	m = p->file;
+	made = new_alias(a, &m, make_of_peers);
+	if (!made && m.writes) {
+		m.writes = false;
+		made = new_alias(a, &m, make_of_peers);
+	}
+	return made;
 }
 
 static void put_alias(struct shm_aliases *a, struct shm_alias *n, bool child)
