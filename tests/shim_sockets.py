@@ -341,6 +341,12 @@ def falls_back(port):
     name = s.getsockname()
     s.connect((HOST, port))
     assert s.getsockname() == name and s.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 7
+    # So too if the call doesn't wait: that nobody listens over RDMA is known at once.
+    t = socket.socket()
+    t.setblocking(False)
+    assert t.connect_ex((HOST, port)) in (0, errno.EINPROGRESS)
+    assert select.select([], [t], [])[1] == [t] and t.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    t.close()
     s.sendall(b'by TCP')
     s.shutdown(socket.SHUT_WR)
     assert read_all(s) == b'by TCP'

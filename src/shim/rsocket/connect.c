@@ -222,9 +222,6 @@ bool rs_on_channel(struct rsock *rs)
 				(void)rs_on_completions(rs);
 			rs_lose(rs, err);
 		}
-		/* The answer is the next look's, however fast it comes: a call that doesn't wait only asks. */
-		if (type == RDMA_CM_EVENT_ROUTE_RESOLVED)
-			break;
 	}
 	return some;
 }
@@ -478,6 +475,9 @@ static int connect_to(struct rsock *rs, const struct sockaddr *addr, socklen_t l
 		return first || !rs->nonblocking ? EINPROGRESS : EALREADY;
 	if (err)
 		return err;
+	/* A refusal is told at once; of success one that doesn't wait is told by the next call, however fast the peer was. */
+	if (rs->state == RS_CONNECTED && first && rs->nonblocking)
+		return EINPROGRESS;
 	rs->connecting = false;
 	if (rs->state == RS_CONNECTED)
 		return 0;
