@@ -58,11 +58,15 @@ else
 fi
 
 # --- calls of sockets, from Python ---
-for case in stream waiting options numbers files datagrams children; do
+for case in stream one_thread waiting epoll options numbers files datagrams several_messages children; do
 	port=$((port + 10))
 	out=$(cd work && timeout 60 "${sockets[@]}" $python ../program.py $case "$port" 2>&1)
 	verdict "sockets: $case" $? "$out"
 done
+
+port=$((port + 10))
+out=$(timeout 60 "${sockets[@]}" RDMAV_FORK_SAFE=1 $python program.py forks "$port" 2>&1)
+verdict 'a server that forks for each connection' $? "$out"
 
 port=$((port + 1))
 start server.out $python program.py receiver "$port"
@@ -140,7 +144,7 @@ else
 	skip socat
 fi
 
-# --- servers that wait by poll(): one alone, one before it, and one of several threads ---
+# --- servers that wait by epoll or by poll(): one alone, one before it, one of several threads ---
 if command -v lighttpd >/dev/null && command -v curl >/dev/null; then
 	port=$((port + 1))
 	printf '%s\n' "server.document-root = \"$dir/work\"" "server.port = $port" 'server.bind = "127.0.0.1"' \
@@ -160,10 +164,10 @@ if command -v lighttpd >/dev/null && command -v curl >/dev/null; then
 		printf '%s\n' defaults 'mode http' 'timeout connect 20s' 'timeout client 60s' 'timeout server 60s' 'frontend f' \
 			"bind 127.0.0.1:$port" 'default_backend b' 'backend b' "server s 127.0.0.1:$behind" >haproxy.cfg
 		chmod 644 haproxy.cfg
-		start haproxy.out haproxy -db -de -f haproxy.cfg
+		start haproxy.out haproxy -db -f haproxy.cfg
 		as_client curl -sS --noproxy '*' -f -o work/to.bin "http://127.0.0.1:$port/from.bin"
 		cmp work/from.bin work/to.bin && no_tcp
-		verdict 'haproxy -de, before lighttpd' $? "$(tail -n 5 client.out haproxy.out)"
+		verdict 'haproxy, before lighttpd' $? "$(tail -n 5 client.out haproxy.out)"
 	else
 		skip 'haproxy'
 	fi
@@ -172,8 +176,6 @@ else
 fi
 if command -v memcached >/dev/null && command -v memcslap >/dev/null; then
 	port=$((port + 1))
-	# libevent's word for "not by epoll"
-	sockets+=(EVENT_NOEPOLL=1)
 	start server.out memcached -l 127.0.0.1 -p "$port" -U 0 -t 2
 	until "${sockets[@]}" memcping --servers="127.0.0.1:$port" >client.out 2>&1 || ! kill -0 "$server" 2>/dev/null; do sleep 0.1; done
 	for t in set get; do
@@ -183,6 +185,34 @@ if command -v memcached >/dev/null && command -v memcslap >/dev/null; then
 	done
 else
 	skip 'memcached and memcslap'
+fi
+if command -v nginx >/dev/null && command -v ab >/dev/null; then
+	port=$((port + 1))
+	echo program >work/program
+	{
+		printf '%s\n' 'daemon off; master_process off; error_log stderr;' "pid $dir/work/nginx.pid;" 'events { use epoll; }' 'http {' 'access_log off;'
+		for t in client_body proxy fastcgi uwsgi scgi; do echo "${t}_temp_path $dir/work/nginx;"; done
+		printf '%s\n' "server { listen 127.0.0.1:$port; root $dir/work; } }"
+	} >nginx.conf
+	chmod 644 nginx.conf
+	start nginx.out nginx -e stderr -c "$dir/nginx.conf"
+	for t in '' -k; do
+		# shellcheck disable=SC2086 # a word or none
+		as_client ab $t -n 300 -c 8 "http://127.0.0.1:$port/program" && no_tcp && grep -q 'Complete requests: *300' client.out &&
+			grep -q 'Failed requests: *0' client.out
+		verdict "nginx and ab $t" $? "$(tail -n 5 client.out nginx.out)"
+	done
+else
+	skip 'nginx and ab'
+fi
+if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
+	port=$((port + 1))
+	start redis.out redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$dir/work"
+	as_client redis-cli -p "$port" set a b
+	as_client redis-benchmark -p "$port" -n 2000 -c 10 -q -t set,get,lrange_300 && no_tcp && grep -q 'GET: [0-9.]* requests per second' client.out
+	verdict 'redis-server and redis-benchmark' $? "$(tail -n 5 client.out redis.out)"
+else
+	skip 'redis-server and redis-benchmark'
 fi
 
 echo "1..$number"

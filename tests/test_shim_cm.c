@@ -2,6 +2,8 @@
 /* The drop-in librdmacm inside one process: ports, channels, connections from their beginning to their end, endpoints, mistakes. */
 #include "shim_cm_fixture.h"
 
+#include <netdb.h>
+
 /* --- ports --- */
 
 static void ports_are_as_with_sockets(void **state)
@@ -125,6 +127,16 @@ static void a_thousand_listeners(void **state)
 }
 
 /* --- channels --- */
+
+/* As with a socket, it is as many as there may be. */
+static void a_backlog_may_be_negative(void **state)
+{
+	struct rdma_event_channel *ch = rdma_create_event_channel();
+
+	(void)state;
+	assert_int_equal(rdma_destroy_id(listener(ch, RDMA_PS_TCP, "127.0.0.1", -1)), 0);
+	rdma_destroy_event_channel(ch);
+}
 
 static void a_channel_can_be_polled(void **state)
 {
@@ -316,6 +328,29 @@ static void a_connection_carries_messages_and_ends(void **state)
 	assert_int_equal(expect(p.ch[0], RDMA_CM_EVENT_DISCONNECTED, NULL), 0);
 	ibv_dereg_mr(mr[0]);
 	ibv_dereg_mr(mr[1]);
+	pair_end(&p);
+}
+
+/* A second answer is refused, and the connection that the first one made stays. */
+static void a_request_is_accepted_once(void **state)
+{
+	struct rdma_conn_param param = { .responder_resources = 1, .initiator_depth = 1, .retry_count = 7 };
+	struct pair p;
+
+	(void)state;
+	pair_begin(&p, RDMA_PS_TCP, "127.0.0.1");
+	assert_int_equal(rdma_connect(p.id[0], &param), 0);
+	assert_int_equal(expect(p.ch[1], RDMA_CM_EVENT_CONNECT_REQUEST, &p.id[1]), 0);
+	make_qp(p.id[1]);
+	assert_int_equal(rdma_accept(p.id[1], NULL), 0);
+	assert_int_equal(rdma_accept(p.id[1], NULL), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(expect(p.ch[0], RDMA_CM_EVENT_ESTABLISHED, NULL), 0);
+	assert_int_equal(expect(p.ch[1], RDMA_CM_EVENT_ESTABLISHED, NULL), 0);
+	assert_int_equal(rdma_accept(p.id[1], NULL), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(state_of(p.id[0]->qp), IBV_QPS_RTS);
+	assert_int_equal(state_of(p.id[1]->qp), IBV_QPS_RTS);
 	pair_end(&p);
 }
 
@@ -699,6 +734,27 @@ static void endpoints_wait_for_their_events(void **state)
 	rdma_destroy_ep(id);
 }
 
+static int names(int qp_type, int ps)
+{
+	const struct rdma_addrinfo hints = { .ai_qp_type = qp_type, .ai_port_space = ps };
+	struct rdma_addrinfo *res = NULL;
+	int err = rdma_getaddrinfo("127.0.0.1", "1", &hints, &res);
+
+	rdma_freeaddrinfo(res);
+	return err;
+}
+
+static void kinds_go_with_their_port_spaces(void **state)
+{
+	(void)state;
+	assert_int_equal(names(IBV_QPT_UD, RDMA_PS_TCP), EAI_SOCKTYPE);
+	assert_int_equal(names(IBV_QPT_RC, RDMA_PS_UDP), EAI_SOCKTYPE);
+	assert_int_equal(names(IBV_QPT_UD, RDMA_PS_UDP), 0);
+	assert_int_equal(names(IBV_QPT_UD, RDMA_PS_IPOIB), 0);
+	assert_int_equal(names(IBV_QPT_RC, 0), 0);
+	assert_int_equal(names(0, RDMA_PS_UDP), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -706,11 +762,13 @@ int main(void)
 		cmocka_unit_test(a_port_may_be_shared_but_by_listeners),
 		cmocka_unit_test(both_wildcards_on_one_port),
 		cmocka_unit_test(a_thousand_listeners),
+		cmocka_unit_test(a_backlog_may_be_negative),
 		cmocka_unit_test(a_channel_can_be_polled),
 		cmocka_unit_test(ids_end_while_a_thread_waits),
 		cmocka_unit_test(private_data_and_depths_go_both_ways),
 		cmocka_unit_test(private_data_has_its_length),
 		cmocka_unit_test(a_connection_carries_messages_and_ends),
+		cmocka_unit_test(a_request_is_accepted_once),
 		cmocka_unit_test(both_sides_disconnect_at_once),
 		cmocka_unit_test(a_request_is_refused),
 		cmocka_unit_test(nobody_is_there),
@@ -723,6 +781,7 @@ int main(void)
 		cmocka_unit_test(many_connections_one_after_another),
 		cmocka_unit_test(a_queue_pair_is_made_while_the_peer_leaves),
 		cmocka_unit_test(endpoints_wait_for_their_events),
+		cmocka_unit_test(kinds_go_with_their_port_spaces),
 	};
 
 	return cmocka_run_group_tests_name("shim_cm", tests, make_fabric, remove_fabric);

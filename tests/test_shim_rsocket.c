@@ -594,7 +594,7 @@ static void signals_dont_cut_a_close_short(void **state)
 	const struct sigaction count = { .sa_handler = count_signal };
 	const struct linger linger = { .l_onoff = 1, .l_linger = 1000 };
 	uint16_t port;
-	int l = new_listener("127.0.0.1", &port), s[2];
+	int l = new_listener("127.0.0.1", &port), before[2], s[2];
 	sigset_t set, old;
 	pthread_t t;
 	void *result;
@@ -605,9 +605,16 @@ static void signals_dont_cut_a_close_short(void **state)
 	sigaddset(&set, SIGALRM);
 	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, &old), 0);
 	assert_int_equal(sigaction(SIGALRM, &count, NULL), 0);
+	/* While another one takes up the backlog it can't be accepted, so its call doesn't see that it was. */
+	assert_int_equal(rlisten(l, 1), 0);
+	before[0] = begin_connect("127.0.0.1", port);
+	assert_int_equal(wait_for_events(l, POLLIN), POLLIN);
 	s[0] = begin_connect("127.0.0.1", port);
+	before[1] = raccept(l, NULL, NULL);
+	assert_true(before[1] >= 0);
 	s[1] = raccept(l, NULL, NULL);
 	assert_true(s[1] >= 0);
+	close_pair(before);
 	assert_int_equal(rsetsockopt(s[1], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
 	send_signals(1000);
 	assert_int_equal(pthread_create(&t, NULL, close_under_signals, &s[1]), 0);

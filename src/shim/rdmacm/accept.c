@@ -58,10 +58,11 @@ CM_EXPORT int rdma_listen(struct rdma_cm_id *ib, int backlog)
 	struct hca_cm_id *unused = NULL;
 	int err;
 
-	if (!ib || backlog < 0)
+	if (!ib)
 		return cm_fail(EINVAL);
 	pthread_mutex_lock(&cm_lock);
-	err = start_listen(id, backlog ? (u32)HCA_MIN((u32)backlog, HCA_CM_BACKLOG_MAX) : HCA_CM_BACKLOG_MAX);
+	/* None, or fewer, are as many as there may be. */
+	err = start_listen(id, backlog > 0 ? (u32)HCA_MIN((u32)backlog, HCA_CM_BACKLOG_MAX) : HCA_CM_BACKLOG_MAX);
 	if (err && id->state == CM_BOUND) {
 		unused = id->cm;
 		id->cm = NULL;
@@ -136,6 +137,7 @@ static int accept_connection(struct cm_id *id, const struct rdma_conn_param *p)
 	pthread_mutex_lock(&cm_lock);
 	if (!err)
 		err = id->cm ? send_rep(id, p) : -EINVAL;
+	id->accepted = !err;
 	if (err && id->cm)
 		(void)hca_cm_reject(id->cm, &rej);
 	pthread_mutex_unlock(&cm_lock);
@@ -151,6 +153,7 @@ static int accept_datagrams(struct cm_id *id, const struct rdma_conn_param *p)
 	pthread_mutex_lock(&cm_lock);
 	err = id->cm ? answer_sidr(id, HCA_CM_SIDR_VALID, p ? p->private_data : NULL, p ? p->private_data_len : 0) :
 		       -EINVAL;
+	id->accepted = !err;
 	pthread_mutex_unlock(&cm_lock);
 	return err;
 }
@@ -160,7 +163,7 @@ static bool may_accept(struct cm_id *id)
 	bool may;
 
 	pthread_mutex_lock(&cm_lock);
-	may = id->life == cm_life && id->state == CM_CONNECT && id->cm;
+	may = id->life == cm_life && id->state == CM_CONNECT && id->cm && !id->accepted;
 	pthread_mutex_unlock(&cm_lock);
 	return may;
 }

@@ -52,6 +52,14 @@ static void set_kind(struct rdma_addrinfo *r, const struct rdma_addrinfo *h)
 	r->ai_port_space = h->ai_port_space ? h->ai_port_space : ud ? RDMA_PS_UDP : RDMA_PS_TCP;
 }
 
+/* Datagrams and connections have port spaces of their own. */
+static bool is_kind(const struct rdma_addrinfo *h)
+{
+	if (h->ai_qp_type == IBV_QPT_UD)
+		return h->ai_port_space != RDMA_PS_TCP;
+	return !h->ai_qp_type || h->ai_port_space != RDMA_PS_UDP;
+}
+
 static int fill(struct rdma_addrinfo *r, const struct rdma_addrinfo *h, const struct addrinfo *ai)
 {
 	int err;
@@ -130,6 +138,8 @@ CM_EXPORT int rdma_getaddrinfo(const char *node, const char *service, const stru
 
 	if (!res || (!node && !service && !hints))
 		return cm_fail(EINVAL);
+	if (!is_kind(h))
+		return EAI_SOCKTYPE;
 	if (!cm_start())
 		return -1;
 	if (node || service) {

@@ -170,6 +170,7 @@ struct cm_peer {
  * @seen: of a connection: its listener, while the program has the request and has done nothing with it yet
  * @last: of a listener: the connection whose @seen is this; @idle: how often in a row that was waited for in vain
  * @request: of a connection: the event that the program hasn't fetched; @expires: when it is refused, as there was no room; 0: never
+ * @accepted: rdma_accept() was called for it, and went well
  * @established: the program was told, or was the one to say so
  * @over: it was told that the connection isn't there any more
  * @knocks: it is looked for a listener that may come back; @patience: until when, in ns, @param and @data: to send what
@@ -209,6 +210,7 @@ struct cm_id {
 	u64 patience;
 	struct rdma_conn_param param;
 	u8 data[HCA_CM_PRIVATE_MAX];
+	bool accepted;
 	bool established;
 	bool over;
 	bool gone;

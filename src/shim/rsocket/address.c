@@ -12,7 +12,8 @@ static socklen_t size_of(int family)
 	return family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
-int rs_check_address(const struct rsock *rs, const struct sockaddr *addr, socklen_t len)
+/* Return: 0; EINVAL, EAFNOSUPPORT: it can't be an address of the socket's kind */
+static int check(const struct rsock *rs, const struct sockaddr *addr, socklen_t len)
 {
 	if (!addr || len < sizeof(struct sockaddr_in))
 		return EINVAL;
@@ -36,7 +37,7 @@ int rs_take_address(const struct rsock *rs, const struct sockaddr *from, socklen
 {
 	struct sockaddr_in *to4 = (struct sockaddr_in *)to;
 	struct sockaddr_in6 from6 = { 0 };
-	int err = rs_check_address(rs, from, len);
+	int err = check(rs, from, len);
 
 	if (err)
 		return err;

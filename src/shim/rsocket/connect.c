@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define RESOLVE_MS 2000
+#define BACKLOG_MAX 4096
 #define CLOSE_SECONDS 5 /* until what was sent has arrived, if the program didn't say */
 #define MOST_SECONDS 1000000 /* whatever it says */
 
@@ -21,6 +22,9 @@ static const struct rs_options defaults = {
 	.sqsize = 384,
 	.rqsize = 384,
 	.inline_bytes = 64,
+	.keepidle = 7200,
+	.keepcnt = 9,
+	.keepintvl = 75,
 	.iomaps = RS_IOMAPS_MAX, /* of an accepted socket a program can't set it in time */
 };
 
@@ -112,6 +116,7 @@ void rs_lose(struct rsock *rs, int err)
 		return;
 	rs->state = RS_OVER;
 	rs->err = err;
+	rs->broken = err != 0;
 	if (connected)
 		(void)rdma_disconnect(rs->id);
 	rs_wake(rs);
@@ -140,6 +145,7 @@ static int on_established(struct rsock *rs, const struct rs_hello *hello)
 		(void)rdma_disconnect(rs->id);
 	else if (rs->state == RS_CONNECTING || rs->state == RS_ACCEPTING)
 		rs->state = RS_CONNECTED;
+	rs->up |= !err;
 	return err;
 }
 
@@ -224,17 +230,18 @@ bool rs_on_channel(struct rsock *rs)
 
 static int bind_to(struct rsock *rs, const struct sockaddr *addr, socklen_t len)
 {
-	int err = rs_check_address(rs, addr, len);
+	struct sockaddr_in6 own;
+	int err = rs_take_address(rs, addr, len, &own);
 
 	if (err)
 		return err;
 	if (rs->bound || rs->state != RS_IDLE)
 		return EINVAL;
-	/* The manager only reads it. */
-	if (rdma_bind_addr(rs->id, (struct sockaddr *)(uintptr_t)addr))
+	if (rdma_bind_addr(rs->id, (struct sockaddr *)&own))
 		return errno;
 	rs->bound = true;
-	return 0;
+	/* Who sends to it asks for its queue pair. */
+	return rs->type == SOCK_DGRAM ? rs_dgram_open(rs) : 0;
 }
 
 RS_EXPORT int rbind(int socket, const struct sockaddr *addr, socklen_t addrlen)
@@ -262,6 +269,8 @@ static int listen_on(struct rsock *rs, int backlog)
 		return EOPNOTSUPP;
 	if (rs->state != RS_IDLE && rs->state != RS_LISTENING)
 		return EINVAL;
+	/* As with the system's, fewer than none are as many as there may be. */
+	rs->backlog = backlog < 0 ? BACKLOG_MAX : RS_MIN(RS_MAX(backlog, 1), BACKLOG_MAX);
 	if (rs->state == RS_LISTENING)
 		return 0;
 	if (!rs->bound)
@@ -269,10 +278,10 @@ static int listen_on(struct rsock *rs, int backlog)
 	if (err)
 		return err;
 	/* The manager takes 0 for as many as there may be. */
-	if (rdma_listen(rs->id, RS_MAX(backlog, 1)))
+	if (rdma_listen(rs->id, rs->backlog))
 		return errno;
 	rs->state = RS_LISTENING;
-	return 0;
+	return rs_serve(rs);
 }
 
 RS_EXPORT int rlisten(int socket, int backlog)
@@ -289,9 +298,9 @@ RS_EXPORT int rlisten(int socket, int backlog)
 	return err ? rs_fail(err) : 0;
 }
 
-static bool has_request(const struct rsock *rs)
+static bool has_connection(const struct rsock *rs)
 {
-	return rs->request || rs->state != RS_LISTENING;
+	return rs->accepted || rs->accept_err || rs->state != RS_LISTENING;
 }
 
 static int answer(struct rsock *rs, const struct rs_hello *asked)
@@ -312,6 +321,7 @@ static int answer(struct rsock *rs, const struct rs_hello *asked)
 	param.private_data = &hello;
 	param.private_data_len = sizeof(hello);
 	rs->state = RS_ACCEPTING;
+	rs->up = true;
 	return rdma_accept(rs->id, &param) ? errno : 0;
 }
 
@@ -336,33 +346,75 @@ static struct rsock *accept_request(const struct rsock *listener, struct rdma_cm
 	return NULL;
 }
 
+static void add_accepted(struct rsock *rs, struct rsock *new)
+{
+	struct rsock **at = &rs->accepted;
+
+	while (*at)
+		at = &(*at)->next_accepted;
+	*at = new;
+	rs->n_accepted++;
+}
+
+static struct rsock *take_accepted(struct rsock *rs)
+{
+	struct rsock *new = rs->accepted;
+
+	if (!new)
+		return NULL;
+	rs->accepted = new->next_accepted;
+	new->next_accepted = NULL;
+	rs->n_accepted--;
+	return new;
+}
+
+void rs_accept_waiting(struct rsock *rs)
+{
+	struct rdma_cm_id *id;
+	struct rsock *new;
+	bool some = false;
+
+	while (!rs->closed && rs->state == RS_LISTENING && rs->n_accepted < rs->backlog) {
+		(void)rs_on_channel(rs);
+		id = rs->request;
+		if (!id)
+			break;
+		rs->request = NULL;
+		new = accept_request(rs, id, &rs->asked);
+		some = true;
+		/* A peer that has left by now, or isn't one of ours, isn't worth an error. */
+		if (new)
+			add_accepted(rs, new);
+		else if (errno == ENOMEM || errno == EMFILE || errno == ENFILE)
+			rs->accept_err = errno;
+	}
+	if (some)
+		rs_wake(rs);
+}
+
 /* Return: the connection; NULL and errno */
 static struct rsock *next_connection(struct rsock *rs)
 {
-	struct rdma_cm_id *id;
-	struct rs_hello asked;
 	struct rsock *new = NULL;
+	bool was_full;
 	int err;
 
-	while (!new) {
-		pthread_mutex_lock(&rs->lock);
-		err = rs_wait(rs, rs->nonblocking, has_request);
-		if (!err && rs->state != RS_LISTENING)
-			err = EINVAL;
-		id = rs->request;
-		asked = rs->asked;
-		if (!err)
-			rs->request = NULL;
-		pthread_mutex_unlock(&rs->lock);
-		if (err) {
-			errno = err;
-			return NULL;
-		}
-		/* A peer that has left by now, or isn't one of ours, isn't worth an error. */
-		new = accept_request(rs, id, &asked);
-		if (!new && (errno == ENOMEM || errno == EMFILE || errno == ENFILE))
-			return NULL;
+	pthread_mutex_lock(&rs->lock);
+	err = rs_wait_timed(rs, rs->nonblocking, rs_deadline(&rs->opt.rcvtimeo), has_connection);
+	if (!err && rs->state != RS_LISTENING)
+		err = EINVAL;
+	was_full = rs->n_accepted >= rs->backlog;
+	if (!err)
+		new = take_accepted(rs);
+	if (!err && !new) {
+		err = rs->accept_err;
+		rs->accept_err = 0;
 	}
+	pthread_mutex_unlock(&rs->lock);
+	if (was_full && new)
+		rs_serve_again();
+	if (!new)
+		errno = err;
 	return new;
 }
 
@@ -402,6 +454,7 @@ static int start(struct rsock *rs, const struct sockaddr *addr, socklen_t len)
 	if (rdma_resolve_addr(rs->id, NULL, (struct sockaddr *)&to, RESOLVE_MS))
 		return errno;
 	rs->state = RS_RESOLVING;
+	rs->connecting = true;
 	return 0;
 }
 
@@ -412,16 +465,22 @@ static int connect_to(struct rsock *rs, const struct sockaddr *addr, socklen_t l
 
 	if (first)
 		err = start(rs, addr, len);
-	else if (rs->state == RS_CONNECTED || rs->state == RS_ACCEPTING)
+	else if ((rs->state == RS_CONNECTED && !rs->connecting) || rs->state == RS_ACCEPTING)
 		return EISCONN;
 	else if (rs->state == RS_LISTENING)
 		return EINVAL;
 	if (!err)
-		err = rs_wait(rs, rs->nonblocking, is_decided);
+		err = rs_wait_timed(rs, rs->nonblocking, rs_deadline(&rs->opt.sndtimeo), is_decided);
 	if (err == EAGAIN)
-		return first ? EINPROGRESS : EALREADY;
-	if (err || rs->state == RS_CONNECTED)
+		return first || !rs->nonblocking ? EINPROGRESS : EALREADY;
+	if (err)
 		return err;
+	/* A refusal is told at once; of success one that doesn't wait is told by the next call, however fast the peer was. */
+	if (rs->state == RS_CONNECTED && first && rs->nonblocking)
+		return EINPROGRESS;
+	rs->connecting = false;
+	if (rs->state == RS_CONNECTED)
+		return 0;
 	err = rs->err ? rs->err : ECONNABORTED;
 	rs->err = 0;
 	return err;
@@ -443,12 +502,21 @@ RS_EXPORT int rconnect(int socket, const struct sockaddr *addr, socklen_t addrle
 
 /* --- the end --- */
 
+/* Also when the peer has closed, until this side has as well. */
+static bool has_peer(const struct rsock *rs)
+{
+	if (rs->told_gone)
+		return false;
+	return rs->state == RS_CONNECTED || rs->state == RS_ACCEPTING ||
+	       (rs->state == RS_OVER && rs->up && !rs->broken && !rs->write_shut);
+}
+
 static int shut_down(struct rsock *rs, int how)
 {
 	rs_progress(rs);
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return EINVAL;
-	if (rs->type == SOCK_DGRAM ? !rs_dgram_peer(rs) : rs->state != RS_CONNECTED && rs->state != RS_ACCEPTING)
+	if (rs->type == SOCK_DGRAM ? !rs_dgram_peer(rs) : !has_peer(rs))
 		return ENOTCONN;
 	if (how != SHUT_WR) {
 		rs->read_shut = true;
@@ -489,6 +557,17 @@ static void wait_out(struct rsock *rs, uint64_t deadline, bool (*ready)(const st
 		;
 }
 
+/* Connections that the program never took */
+static void end_accepted(struct rsock *rs)
+{
+	struct rsock *new;
+
+	while ((new = take_accepted(rs))) {
+		rs_lose(new, 0);
+		rs_destroy(new);
+	}
+}
+
 /* What was sent is in the peer's memory before this process may end. */
 static void say_goodbye(struct rsock *rs)
 {
@@ -498,6 +577,7 @@ static void say_goodbye(struct rsock *rs)
 
 	rs->closed = true;
 	rs_wake(rs);
+	end_accepted(rs);
 	if (rs->dgram && wait)
 		wait_out(rs, deadline, rs_dgram_is_idle);
 	if (rs->state != RS_CONNECTED && rs->state != RS_ACCEPTING)
@@ -528,6 +608,7 @@ RS_EXPORT int rclose(int socket)
 	pthread_mutex_lock(&rs->lock);
 	say_goodbye(rs);
 	pthread_mutex_unlock(&rs->lock);
+	rs_unserve(rs);
 	rs_put(rs);
 	return 0;
 }
@@ -566,7 +647,7 @@ RS_EXPORT int rgetpeername(int socket, struct sockaddr *addr, socklen_t *addrlen
 	pthread_mutex_lock(&rs->lock);
 	rs_progress(rs);
 	peer = rs_dgram_peer(rs);
-	if (rs->state == RS_CONNECTED || rs->state == RS_ACCEPTING)
+	if (has_peer(rs))
 		peer = rdma_get_peer_addr(rs->id);
 	err = peer ? rs_give_address(rs, peer, addr, addrlen) : ENOTCONN;
 	pthread_mutex_unlock(&rs->lock);

@@ -136,7 +136,7 @@ int rs_dgram_open(struct rsock *rs)
 		return err;
 	}
 	rs->state = RS_LISTENING;
-	return 0;
+	return rs_serve(rs);
 }
 
 void rs_dgram_end(struct rsock *rs)
@@ -275,12 +275,13 @@ static int check_destination(struct rsock *rs, const struct sockaddr *to, sockle
 static int send_one(struct rsock *rs, const struct iovec *iov, size_t n, int flags, const struct sockaddr_in6 *dest)
 {
 	bool dontwait = rs->nonblocking || flags & MSG_DONTWAIT;
+	uint64_t deadline = rs_deadline(&rs->opt.sndtimeo);
 	struct rs_peer *peer = NULL;
 	int err;
 
 	/* Others may send while it is looked for. Each wait may end what is known of the peer: a look at it is the last thing before. */
 	do {
-		err = rs_wait(rs, dontwait, rs_dgram_can_send);
+		err = rs_wait_timed(rs, dontwait, deadline, rs_dgram_can_send);
 		if (!err)
 			err = rs_peer_find(rs, dest, dontwait, &peer);
 		if (!err && rs->closed)
@@ -299,7 +300,7 @@ ssize_t rs_dgram_send(struct rsock *rs, const struct iovec *iov, size_t n, int f
 	size_t all = 0, i;
 	int err;
 
-	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL))
+	if (flags & ~RS_SEND_FLAGS)
 		return rs_fail(EOPNOTSUPP);
 	err = rs_dgram_open(rs);
 	if (!err)
@@ -341,11 +342,14 @@ ssize_t rs_dgram_recv(struct rsock *rs, const struct iovec *iov, size_t n, int f
 	size_t done;
 	int err;
 
-	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_TRUNC | MSG_CMSG_CLOEXEC))
+	if (flags & MSG_ERRQUEUE)
+		return rs_fail(EAGAIN);
+	if (flags & ~RS_RECV_FLAGS)
 		return rs_fail(EOPNOTSUPP);
 	err = rs_dgram_open(rs);
 	if (!err)
-		err = rs_wait(rs, rs->nonblocking || flags & MSG_DONTWAIT, rs_dgram_can_recv);
+		err = rs_wait_timed(rs, rs->nonblocking || flags & MSG_DONTWAIT, rs_deadline(&rs->opt.rcvtimeo),
+				    rs_dgram_can_recv);
 	if (!err && rs->closed)
 		err = EBADF;
 	if (err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where addresses are. A datagram that arrives says it of its sender; otherwise the owner of the port is asked, and answers when its
- * program next calls any function of its socket. While a thread waits for that, it answers for its own socket.
+ * Where addresses are. A datagram that arrives says it of its sender; otherwise the owner of the port is asked, and a thread
+ * of its library's answers (service.c), or one that is in a call of the socket.
  */
 #include "dgram.h"
 

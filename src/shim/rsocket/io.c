@@ -87,7 +87,7 @@ RS_EXPORT ssize_t rwritev(int socket, const struct iovec *iov, int iovcnt)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iovcnt };
 
-	return iovcnt < 0 ? rs_fail(EINVAL) : send_list(socket, &m, 0);
+	return iovcnt < 0 || iovcnt > IOV_MAX ? rs_fail(EINVAL) : send_list(socket, &m, 0);
 }
 
 RS_EXPORT ssize_t rrecvfrom(int socket, void *buf, size_t len, int flags, struct sockaddr *src_addr, socklen_t *addrlen)
@@ -130,5 +130,5 @@ RS_EXPORT ssize_t rreadv(int socket, const struct iovec *iov, int iovcnt)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iovcnt };
 
-	return iovcnt < 0 ? rs_fail(EINVAL) : recv_list(socket, &m, 0);
+	return iovcnt < 0 || iovcnt > IOV_MAX ? rs_fail(EINVAL) : recv_list(socket, &m, 0);
 }

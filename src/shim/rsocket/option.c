@@ -10,6 +10,9 @@
 
 #define BUFFER_MIN 4096
 #define BUFFER_MAX (1 << 29)
+#define KEEP_SECONDS_MAX 32767
+#define KEEP_PROBES_MAX 127
+#define SECONDS_MAX 1000000000 /* of a timeout: its nanoseconds can be counted */
 #define QUEUE_MIN 16
 #define QUEUE_MAX 8192
 
@@ -50,6 +53,15 @@ static int set_socket(struct rsock *rs, int name, int value, bool unconnected)
 	}
 }
 
+/* From one on. */
+static int set_within(int *option, int value, int most)
+{
+	if (value < 1 || value > most)
+		return EINVAL;
+	*option = value;
+	return 0;
+}
+
 static int set_tcp(struct rsock *rs, int name, int value)
 {
 	switch (name) {
@@ -57,12 +69,11 @@ static int set_tcp(struct rsock *rs, int name, int value)
 		rs->opt.nodelay = value != 0;
 		return 0;
 	case TCP_KEEPIDLE:
-		if (value <= 0)
-			return EINVAL;
-		rs->opt.keepidle = value;
-		return 0;
+		return set_within(&rs->opt.keepidle, value, KEEP_SECONDS_MAX);
 	case TCP_KEEPCNT:
+		return set_within(&rs->opt.keepcnt, value, KEEP_PROBES_MAX);
 	case TCP_KEEPINTVL:
+		return set_within(&rs->opt.keepintvl, value, KEEP_SECONDS_MAX);
 	case TCP_MAXSEG:
 		return 0;
 	default:
@@ -109,6 +120,30 @@ static int set_route(struct rsock *rs, const void *value, socklen_t len)
 	return value && len >= sizeof(struct ibv_path_data) ? 0 : EINVAL;
 }
 
+static int set_timeout(struct timeval *timeout, const void *value, socklen_t len)
+{
+	struct timeval is;
+
+	if (len < sizeof(is))
+		return EINVAL;
+	memcpy(&is, value, sizeof(is));
+	if (is.tv_usec < 0 || is.tv_usec >= 1000000)
+		return EDOM;
+	/* As with the system's, one that is over doesn't wait. */
+	if (is.tv_sec < 0)
+		is = (struct timeval){ .tv_usec = 1 };
+	is.tv_sec = RS_MIN(is.tv_sec, SECONDS_MAX);
+	*timeout = is;
+	return 0;
+}
+
+static struct timeval *timeout_of(struct rsock *rs, int level, int name)
+{
+	if (level != SOL_SOCKET)
+		return NULL;
+	return name == SO_RCVTIMEO ? &rs->opt.rcvtimeo : name == SO_SNDTIMEO ? &rs->opt.sndtimeo : NULL;
+}
+
 static int set_option(struct rsock *rs, int level, int name, const void *value, socklen_t len)
 {
 	bool unconnected = rs->state == RS_IDLE || rs->state == RS_LISTENING;
@@ -122,6 +157,8 @@ static int set_option(struct rsock *rs, int level, int name, const void *value, 
 		memcpy(&rs->opt.linger, value, sizeof(rs->opt.linger));
 		return 0;
 	}
+	if (timeout_of(rs, level, name))
+		return set_timeout(timeout_of(rs, level, name), value, len);
 	if (len < sizeof(number))
 		return EINVAL;
 	memcpy(&number, value, sizeof(number));
@@ -192,6 +229,9 @@ static int get_socket(struct rsock *rs, int name, int *value)
 	case SO_DOMAIN:
 		*value = rs->domain;
 		return 0;
+	case SO_PROTOCOL:
+		*value = rs->type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+		return 0;
 	case SO_ACCEPTCONN:
 		*value = rs->state == RS_LISTENING;
 		return 0;
@@ -218,6 +258,12 @@ static int get_tcp(struct rsock *rs, int name, int *value)
 		return 0;
 	case TCP_KEEPIDLE:
 		*value = rs->opt.keepidle;
+		return 0;
+	case TCP_KEEPCNT:
+		*value = rs->opt.keepcnt;
+		return 0;
+	case TCP_KEEPINTVL:
+		*value = rs->opt.keepintvl;
 		return 0;
 	case TCP_MAXSEG:
 		*value = segment(rs);
@@ -256,7 +302,7 @@ static int get_number(struct rsock *rs, int level, int name, int *value)
 		return get_tcp(rs, name, value);
 	case IPPROTO_IPV6:
 		*value = rs->opt.v6only;
-		return name == IPV6_V6ONLY ? 0 : ENOPROTOOPT;
+		return name == IPV6_V6ONLY && rs->domain == AF_INET6 ? 0 : ENOPROTOOPT;
 	case SOL_RDMA:
 		return get_rdma(rs, name, value);
 	default:
@@ -264,12 +310,13 @@ static int get_number(struct rsock *rs, int level, int name, int *value)
 	}
 }
 
+/* As much as there is room for. */
 static int give(const void *from, socklen_t is, void *to, socklen_t *len)
 {
-	if (*len < is)
+	if (*len > INT32_MAX)
 		return EINVAL;
-	memcpy(to, from, is);
-	*len = is;
+	*len = RS_MIN(*len, is);
+	memcpy(to, from, *len);
 	return 0;
 }
 
@@ -301,6 +348,8 @@ static int get_option(struct rsock *rs, int level, int name, void *value, sockle
 		return give(&rs->opt.linger, sizeof(rs->opt.linger), value, len);
 	if (level == SOL_RDMA && name == RDMA_ROUTE)
 		return get_route(rs, value, len);
+	if (timeout_of(rs, level, name))
+		return give(timeout_of(rs, level, name), sizeof(struct timeval), value, len);
 	err = get_number(rs, level, name, &number);
 	return err ? err : give(&number, sizeof(number), value, len);
 }

@@ -18,6 +18,16 @@ struct set {
 	nfds_t sockets;
 };
 
+/* Neither direction is open. A peer that has closed is only seen to send no more, until something is sent to it. */
+static bool hung_up(const struct rsock *rs)
+{
+	bool over = rs->state == RS_OVER;
+
+	if (over && (!rs->up || rs->broken))
+		return true;
+	return (over || rs->end || rs->read_shut) && (rs->write_shut || rs->told_gone);
+}
+
 short rs_events(const struct rsock *rs)
 {
 	bool over = rs->state == RS_OVER;
@@ -28,7 +38,7 @@ short rs_events(const struct rsock *rs)
 		return (short)(events | (rs_dgram_can_send(rs) ? POLLOUT | POLLWRNORM : 0));
 	}
 	if (rs->state == RS_LISTENING)
-		return rs->request ? POLLIN | POLLRDNORM : 0;
+		return rs->accepted || rs->accept_err ? POLLIN | POLLRDNORM : 0;
 	if (rs->state == RS_IDLE)
 		return POLLOUT | POLLHUP;
 	if (rs_can_recv(rs))
@@ -37,9 +47,9 @@ short rs_events(const struct rsock *rs)
 		events |= POLLOUT | POLLWRNORM;
 	if (rs->err)
 		events |= POLLERR;
-	if (over || (rs->end && rs->write_shut))
+	if (hung_up(rs))
 		events |= POLLHUP;
-	if (over || rs->end)
+	if (over || rs->end || rs->read_shut)
 		events |= POLLRDHUP;
 	return events;
 }
@@ -146,8 +156,7 @@ static bool watch(struct set *s, nfds_t i, int bell)
 	/* It may have been taken by another thread's look. */
 	if (rs->cq && !rs->armed)
 		ready = true;
-	/* A listener's channel stays readable while a request is at hand. */
-	s->sys[2 * i] = (struct pollfd){ .fd = rs->request ? -1 : rs->fd, .events = POLLIN };
+	s->sys[2 * i] = (struct pollfd){ .fd = rs_is_acceptor(rs) ? -1 : rs->fd, .events = POLLIN };
 	s->sys[2 * i + 1] = (struct pollfd){ .fd = rs->comp ? rs->comp->fd : -1, .events = POLLIN };
 	pthread_mutex_unlock(&rs->lock);
 	return ready;

@@ -18,6 +18,7 @@
 #include <rdma/rsocket.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/time.h>
 
 #include "patience.h"
 
@@ -29,6 +30,11 @@
 #define RS_INLINE_MAX 256
 #define RS_SHARED_BYTES 64u /* of struct rs_shared, and what keeps the rest apart */
 #define RS_IOMAPS_MAX 64
+
+/* Those of the second line change nothing. */
+#define RS_SEND_FLAGS \
+	(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL | MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM | MSG_EOR | MSG_ZEROCOPY)
+#define RS_RECV_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_CMSG_CLOEXEC)
 
 enum rs_state {
 	RS_IDLE, /* it may be bound */
@@ -99,7 +105,11 @@ struct rs_options {
 	int nodelay;
 	int v6only;
 	int keepidle;
+	int keepcnt;
+	int keepintvl;
 	struct linger linger;
+	struct timeval rcvtimeo; /* zero: none */
+	struct timeval sndtimeo;
 };
 
 struct rs_dgram;
@@ -116,6 +126,10 @@ struct rsock {
 	enum rs_state state;
 	bool nonblocking;
 	bool bound;
+	bool up; /* it was connected */
+	bool broken; /* and ended with an error */
+	bool told_gone; /* a call that sends has failed, as the peer takes no more */
+	bool connecting; /* no call of rconnect() has said yet how it ended */
 	bool closed; /* rclose() was called */
 	bool look; /* at the channel: something is there */
 	bool armed; /* a completion will be told */
@@ -134,6 +148,11 @@ struct rsock {
 	struct rdma_cm_id *id;
 	struct rdma_cm_id *request; /* of a listener, fetched */
 	struct rs_hello asked; /* of the request */
+	struct rsock *accepted; /* of a listener: connections that the program hasn't taken, the oldest first */
+	struct rsock *next_accepted;
+	int n_accepted;
+	int backlog;
+	int accept_err; /* an errno: why there was no connection; raccept() says it once */
 	struct ibv_comp_channel *comp;
 	struct ibv_cq *cq;
 	int receives;
@@ -164,6 +183,12 @@ struct rsock {
 
 	struct rs_dgram *dgram;
 };
+
+/* A listener of streams */
+static inline bool rs_is_acceptor(const struct rsock *rs)
+{
+	return rs->state == RS_LISTENING && !rs->dgram;
+}
 
 static inline int rs_fail(int err)
 {
@@ -196,8 +221,14 @@ void rs_progress(struct rsock *rs);
 /** rs_wait() - until @ready, or the socket is closed. The lock is held, and let go meanwhile. Return: 0 or an errno */
 int rs_wait(struct rsock *rs, bool dontwait, bool (*ready)(const struct rsock *rs));
 
-/** rs_wait_until() - so too, at most until @deadline, in ns of CLOCK_MONOTONIC; then ETIMEDOUT */
+/** rs_wait_timed() - so too, at most until @deadline, in ns of CLOCK_MONOTONIC; then EAGAIN */
+int rs_wait_timed(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*ready)(const struct rsock *rs));
+
+/** rs_wait_until() - of a socket that is being closed. Return: 0 or an errno, ETIMEDOUT among them */
 int rs_wait_until(struct rsock *rs, uint64_t deadline, bool (*ready)(const struct rsock *rs));
+
+/** rs_deadline() - of a call that begins now and waits for at most @timeout; zero: for ever */
+uint64_t rs_deadline(const struct timeval *timeout);
 
 /** rs_wake() - all who wait. The lock is held. */
 void rs_wake(struct rsock *rs);
@@ -238,8 +269,29 @@ void rs_destroy(struct rsock *rs);
 /** rs_on_channel() - take the events that are on the channel. Return: there were some */
 bool rs_on_channel(struct rsock *rs);
 
+/** rs_accept_waiting() - of a listener: requests become connections, as far as its backlog goes */
+void rs_accept_waiting(struct rsock *rs);
+
 /** rs_lose() - the connection is over. @err: 0, or of SO_ERROR */
 void rs_lose(struct rsock *rs, int err);
+
+/* --- service.c --- */
+
+/**
+ * rs_serve() - a thread of the library's answers what comes for the socket on its channel from now on
+ *
+ * Return: 0 or an errno. The lock is held.
+ */
+int rs_serve(struct rsock *rs);
+
+/** rs_unserve() - it doesn't any more, and has let go of the socket. Without the lock. */
+void rs_unserve(struct rsock *rs);
+
+/** rs_serve_again() - what it couldn't do for a socket may be possible now */
+void rs_serve_again(void);
+
+/** rs_serve_none() - in a forked child, which doesn't have the thread */
+void rs_serve_none(void);
 
 /* --- memory.c; the lock is held --- */
 
@@ -287,13 +339,10 @@ ssize_t rs_stream_recv(struct rsock *rs, const struct iovec *iov, size_t n, int 
 
 /* --- address.c; memory for any address is as large as one of IPv6 --- */
 
-/** rs_check_address() - Return: 0; EINVAL, EAFNOSUPPORT: it can't be an address of the socket's kind */
-int rs_check_address(const struct rsock *rs, const struct sockaddr *addr, socklen_t len);
-
 /** rs_same_address() - and port */
 bool rs_same_address(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b);
 
-/** rs_take_address() - a peer's, from the program. Return: 0 or an errno */
+/** rs_take_address() - a peer's, or its own, from the program. Return: 0; EINVAL, EAFNOSUPPORT: it can't be an address of the socket's kind */
 int rs_take_address(const struct rsock *rs, const struct sockaddr *from, socklen_t len, struct sockaddr_in6 *to);
 
 /** rs_give_address() - to the program, as much as there is room for. Return: 0; EFAULT */

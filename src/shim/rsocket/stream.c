@@ -323,17 +323,18 @@ static int why_not_send(const struct rsock *rs)
 ssize_t rs_stream_send(struct rsock *rs, const struct iovec *iov, size_t n, int flags)
 {
 	bool dontwait = rs->nonblocking || flags & MSG_DONTWAIT;
+	uint64_t deadline = rs_deadline(&rs->opt.sndtimeo);
 	struct place p;
 	uint64_t all;
 	int err = 0;
 
-	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_WAITALL))
+	if (flags & ~RS_SEND_FLAGS)
 		return rs_fail(EOPNOTSUPP);
 	if (!begin_list(&p, iov, n))
 		return rs_fail(EINVAL);
 	all = p.left;
 	while (!err && (p.left || !all)) {
-		err = rs_wait(rs, dontwait, rs_can_send);
+		err = rs_wait_timed(rs, dontwait, deadline, rs_can_send);
 		if (!err)
 			err = why_not_send(rs);
 		if (!all)
@@ -341,8 +342,10 @@ ssize_t rs_stream_send(struct rsock *rs, const struct iovec *iov, size_t n, int 
 		if (!err)
 			err = send_some(rs, &p);
 	}
-	if (err && p.left == all)
+	if (err && p.left == all) {
+		rs->told_gone |= err == EPIPE && !rs->write_shut;
 		return rs_fail(err);
+	}
 	return (ssize_t)(all - p.left);
 }
 
@@ -354,17 +357,20 @@ bool rs_can_recv(const struct rsock *rs)
 	       rs->state == RS_LISTENING;
 }
 
-static void receive_some(struct rsock *rs, struct place *p, bool peek)
+static void receive_some(struct rsock *rs, struct place *p, int flags)
 {
 	uint64_t from = rs->read, part;
 
 	while (p->left && from != rs->arrived) {
 		part = RS_MIN(p->left, rs->arrived - from);
 		part = RS_MIN(part, rs->ring_bytes - from % rs->ring_bytes);
-		copy(p, rs->ring + from % rs->ring_bytes, part, false);
+		if (flags & MSG_TRUNC)
+			p->left -= part; /* they are counted, or thrown away */
+		else
+			copy(p, rs->ring + from % rs->ring_bytes, part, false);
 		from += part;
 	}
-	if (!peek)
+	if (!(flags & MSG_PEEK))
 		rs->read = from;
 	rs_tell(rs);
 }
@@ -384,26 +390,29 @@ static int why_not_recv(struct rsock *rs)
 
 ssize_t rs_stream_recv(struct rsock *rs, const struct iovec *iov, size_t n, int flags)
 {
-	bool dontwait = rs->nonblocking || flags & MSG_DONTWAIT, peek = flags & MSG_PEEK;
+	bool dontwait = rs->nonblocking || flags & MSG_DONTWAIT;
+	uint64_t deadline = rs_deadline(&rs->opt.rcvtimeo);
 	struct place p;
 	uint64_t all;
 	int err;
 
-	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_CMSG_CLOEXEC))
+	if (flags & MSG_ERRQUEUE)
+		return rs_fail(EAGAIN); /* it is always empty */
+	if (flags & ~RS_RECV_FLAGS)
 		return rs_fail(EOPNOTSUPP);
 	if (!begin_list(&p, iov, n))
 		return rs_fail(EINVAL);
 	all = p.left;
 	do {
-		err = all ? rs_wait(rs, dontwait, rs_can_recv) : 0;
+		err = all ? rs_wait_timed(rs, dontwait, deadline, rs_can_recv) : 0;
 		if (!err && rs->arrived == rs->read) {
 			/* A failure behind bytes that came is the next call's. */
 			err = all && p.left == all ? why_not_recv(rs) : 0;
 			break;
 		}
 		if (!err)
-			receive_some(rs, &p, peek);
-	} while (!err && p.left && flags & MSG_WAITALL && !peek);
+			receive_some(rs, &p, flags);
+	} while (!err && p.left && flags & MSG_WAITALL && !(flags & MSG_PEEK));
 	if (err && p.left == all)
 		return rs_fail(err);
 	return (ssize_t)(all - p.left);

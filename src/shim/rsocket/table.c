@@ -28,6 +28,7 @@ static void after_fork(void)
 static void in_child(void)
 {
 	rs_life++;
+	rs_serve_none();
 	pthread_mutex_unlock(&table_lock);
 }
 

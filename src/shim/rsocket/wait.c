@@ -115,8 +115,8 @@ void rs_progress(struct rsock *rs)
 	bool (*completions)(struct rsock *) = rs->dgram ? rs_dgram_completions : rs_on_completions;
 	bool some = false;
 
-	/* Of a connection that is up, the completions say when there is something to look at. */
-	if (rs->look || (rs->state != RS_CONNECTED && rs->state != RS_IDLE)) {
+	/* A listener's channel is the service's. Of a connection that is up, the completions say when there is something to look at. */
+	if (!rs_is_acceptor(rs) && (rs->look || (rs->state != RS_CONNECTED && rs->state != RS_IDLE))) {
 		rs->look = false;
 		some = rs_on_channel(rs);
 	}
@@ -148,7 +148,7 @@ static int sleep_on(struct rsock *rs, uint64_t deadline)
 	struct rs_waiter w = { .fd = rs_bell() };
 	uint64_t now = rs_now();
 	struct pollfd p[] = {
-		{ .fd = rs->fd, .events = POLLIN },
+		{ .fd = rs_is_acceptor(rs) ? -1 : rs->fd, .events = POLLIN },
 		{ .fd = rs->comp ? rs->comp->fd : -1, .events = POLLIN },
 		{ .fd = w.fd, .events = POLLIN },
 	};
@@ -173,7 +173,8 @@ static int sleep_on(struct rsock *rs, uint64_t deadline)
 	return err;
 }
 
-static int wait_for(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*ready)(const struct rsock *rs))
+static int wait_for(struct rsock *rs, bool dontwait, bool closing, uint64_t deadline,
+		    bool (*ready)(const struct rsock *rs))
 {
 	unsigned int looks = 0, most = rs_patience_looks(&rs->patience);
 	bool looked = false;
@@ -185,7 +186,7 @@ static int wait_for(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*r
 			rs_patience_found(&rs->patience, looks);
 			return 0;
 		}
-		if (rs->closed && deadline == UINT64_MAX)
+		if (rs->closed && !closing)
 			return EBADF;
 		if (dontwait)
 			return EAGAIN;
@@ -208,10 +209,24 @@ static int wait_for(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*r
 
 int rs_wait(struct rsock *rs, bool dontwait, bool (*ready)(const struct rsock *rs))
 {
-	return wait_for(rs, dontwait, UINT64_MAX, ready);
+	return wait_for(rs, dontwait, false, UINT64_MAX, ready);
 }
 
 int rs_wait_until(struct rsock *rs, uint64_t deadline, bool (*ready)(const struct rsock *rs))
 {
-	return wait_for(rs, false, deadline, ready);
+	return wait_for(rs, false, true, deadline, ready);
+}
+
+int rs_wait_timed(struct rsock *rs, bool dontwait, uint64_t deadline, bool (*ready)(const struct rsock *rs))
+{
+	int err = wait_for(rs, dontwait, false, deadline, ready);
+
+	return err == ETIMEDOUT ? EAGAIN : err;
+}
+
+uint64_t rs_deadline(const struct timeval *timeout)
+{
+	uint64_t ns = (uint64_t)timeout->tv_sec * 1000000000u + (uint64_t)timeout->tv_usec * 1000u;
+
+	return ns ? rs_now() + ns : UINT64_MAX;
 }

@@ -2,13 +2,29 @@
 /* Bytes in and out. */
 #include "preload.h"
 
+#include <limits.h>
+#include <time.h>
+
+static ssize_t was_read(int fd, ssize_t got)
+{
+	epoll_read(fd);
+	return got;
+}
+
+/* @len: SSIZE_MAX: it wasn't counted */
+static ssize_t was_sent(int fd, ssize_t sent, size_t len)
+{
+	epoll_wrote(fd, sent < 0 || (size_t)sent < len);
+	return sent;
+}
+
 /* --- in --- */
 
 PRELOAD_EXPORT ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->recv(fd, buf, len, flags) : rrecv(rs, buf, len, flags);
+	return rs < 0 ? real()->recv(fd, buf, len, flags) : was_read(fd, rrecv(rs, buf, len, flags));
 }
 
 PRELOAD_EXPORT ssize_t preload_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
@@ -18,28 +34,28 @@ PRELOAD_EXPORT ssize_t preload_recvfrom(int fd, void *buf, size_t len, int flags
 
 	if (rs < 0)
 		return real()->recvfrom(fd, buf, len, flags, from, from_len);
-	return rrecvfrom(rs, buf, len, flags, from, from_len);
+	return was_read(fd, rrecvfrom(rs, buf, len, flags, from, from_len));
 }
 
 PRELOAD_EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->recvmsg(fd, msg, flags) : rrecvmsg(rs, msg, flags);
+	return rs < 0 ? real()->recvmsg(fd, msg, flags) : was_read(fd, rrecvmsg(rs, msg, flags));
 }
 
 PRELOAD_EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->read(fd, buf, len) : rread(rs, buf, len);
+	return rs < 0 ? real()->read(fd, buf, len) : was_read(fd, rread(rs, buf, len));
 }
 
 PRELOAD_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->readv(fd, iov, n) : rreadv(rs, iov, n);
+	return rs < 0 ? real()->readv(fd, iov, n) : was_read(fd, rreadv(rs, iov, n));
 }
 
 /* --- out --- */
@@ -48,7 +64,7 @@ PRELOAD_EXPORT ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->send(fd, buf, len, flags) : rsend(rs, buf, len, flags);
+	return rs < 0 ? real()->send(fd, buf, len, flags) : was_sent(fd, rsend(rs, buf, len, flags), len);
 }
 
 PRELOAD_EXPORT ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
@@ -58,28 +74,82 @@ PRELOAD_EXPORT ssize_t preload_sendto(int fd, const void *buf, size_t len, int f
 
 	if (rs < 0)
 		return real()->sendto(fd, buf, len, flags, to, to_len);
-	return rsendto(rs, buf, len, flags, to, to_len);
+	return was_sent(fd, rsendto(rs, buf, len, flags, to, to_len), len);
 }
 
 PRELOAD_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->sendmsg(fd, msg, flags) : rsendmsg(rs, msg, flags);
+	return rs < 0 ? real()->sendmsg(fd, msg, flags) : was_sent(fd, rsendmsg(rs, msg, flags), SSIZE_MAX);
 }
 
 PRELOAD_EXPORT ssize_t write(int fd, const void *buf, size_t len)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->write(fd, buf, len) : rwrite(rs, buf, len);
+	return rs < 0 ? real()->write(fd, buf, len) : was_sent(fd, rwrite(rs, buf, len), len);
 }
 
 PRELOAD_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->writev(fd, iov, n) : rwritev(rs, iov, n);
+	return rs < 0 ? real()->writev(fd, iov, n) : was_sent(fd, rwritev(rs, iov, n), SSIZE_MAX);
+}
+
+/* --- several messages --- */
+
+PRELOAD_EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags)
+{
+	unsigned int done;
+	ssize_t sent;
+
+	if (rs_of(fd) < 0)
+		return real()->sendmmsg(fd, messages, n, flags);
+	for (done = 0; done < n && done < IOV_MAX; done++) {
+		sent = sendmsg(fd, &messages[done].msg_hdr, flags);
+		if (sent < 0)
+			return done ? (int)done : -1;
+		messages[done].msg_len = (unsigned int)sent;
+	}
+	return (int)done;
+}
+
+static bool is_over(const struct timespec *end)
+{
+	struct timespec now;
+
+	if (!end->tv_sec)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec >= end->tv_nsec);
+}
+
+/* As the system's, it looks at the time only after a message. */
+PRELOAD_EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned int n, int flags, struct timespec *timeout)
+{
+	struct timespec end = { 0 };
+	unsigned int done;
+	ssize_t got;
+
+	if (rs_of(fd) < 0)
+		return real()->recvmmsg(fd, messages, n, flags, timeout);
+	if (timeout) {
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		end.tv_nsec += timeout->tv_nsec;
+		end.tv_sec += timeout->tv_sec + end.tv_nsec / 1000000000;
+		end.tv_nsec %= 1000000000;
+	}
+	for (done = 0; done < n && done < IOV_MAX && !(done && is_over(&end)); done++) {
+		got = recvmsg(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (got < 0)
+			return done ? (int)done : -1;
+		messages[done].msg_len = (unsigned int)got;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return (int)done;
 }
 
 /* --- of a file --- */
@@ -113,6 +183,7 @@ PRELOAD_EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t len)
 		return real()->sendfile(to, from, offset, len);
 	at = offset ? *offset : lseek(from, 0, SEEK_CUR);
 	sent = at < 0 ? -1 : send_file(rs, from, at, len);
+	(void)was_sent(to, sent, len);
 	if (sent > 0 && offset)
 		*offset = at + sent;
 	else if (sent > 0)

@@ -2,9 +2,9 @@
 /* Options, of sockets and of descriptors. What rsockets don't know, the system's socket keeps and answers. */
 #include "preload.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <string.h>
 
 PRELOAD_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
@@ -18,26 +18,12 @@ PRELOAD_EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_
 	return real()->getsockopt(fd, level, name, value, len);
 }
 
-/* A program that relies on a timeout would hang. */
-static bool is_timeout(int level, int name, const void *value, socklen_t len)
-{
-	static const struct timeval none;
-
-	if (level != SOL_SOCKET || (name != SO_RCVTIMEO && name != SO_SNDTIMEO))
-		return false;
-	return !value || len < sizeof(none) || memcmp(value, &none, sizeof(none)) != 0;
-}
-
 PRELOAD_EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	int rs = rs_of(fd), saved = errno, ret, err;
 
 	if (rs < 0)
 		return real()->setsockopt(fd, level, name, value, len);
-	if (is_timeout(level, name, value, len)) {
-		errno = ENOPROTOOPT;
-		return -1;
-	}
 	/* Both, for a connection that falls back. */
 	ret = real()->setsockopt(fd, level, name, value, len);
 	err = errno;
@@ -98,6 +84,26 @@ PRELOAD_EXPORT int preload_fcntl64(int fd, int cmd, ...)
 	return control(fd, cmd, arg);
 }
 
+/* Bytes of a stream, or of the next datagram */
+static int count_readable(int rs, int *n)
+{
+	int listens = 0, saved = errno;
+	socklen_t len = sizeof(listens);
+	ssize_t got;
+
+	if (!rgetsockopt(rs, SOL_SOCKET, SO_TYPE, n, &len) && *n == SOCK_STREAM &&
+	    !rgetsockopt(rs, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens) {
+		errno = EINVAL;
+		return -1;
+	}
+	got = rrecv(rs, NULL, *n == SOCK_STREAM ? INT_MAX : 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (got < 0 && errno == EBADF)
+		return -1;
+	errno = saved;
+	*n = got < 0 ? 0 : (int)got;
+	return 0;
+}
+
 PRELOAD_EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	int rs = rs_of(fd), ret;
@@ -108,10 +114,8 @@ PRELOAD_EXPORT int ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(ap, void *);
 	va_end(ap);
 	/* The system's socket has nothing to read. */
-	if (rs >= 0 && request == FIONREAD) {
-		errno = EOPNOTSUPP;
-		return -1;
-	}
+	if (rs >= 0 && request == FIONREAD)
+		return count_readable(rs, arg);
 	ret = real()->ioctl(fd, request, arg);
 	if (rs >= 0 && !ret && request == FIONBIO)
 		ret = rfcntl(rs, F_SETFL, *(const int *)arg ? O_NONBLOCK : 0);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 static bool has_ours(const struct pollfd *fds, nfds_t n)
 {
@@ -170,6 +171,14 @@ static int select_ours(struct pollfd *p, nfds_t n, const struct sets *s, int ms,
 	return to_sets(p, n, s);
 }
 
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 PRELOAD_EXPORT int select(int most, fd_set *in, fd_set *out, fd_set *except, struct timeval *timeout)
 {
 	int ms = timeout ? to_ms(timeout->tv_sec, (int64_t)timeout->tv_usec * 1000) : -1;
@@ -177,9 +186,19 @@ PRELOAD_EXPORT int select(int most, fd_set *in, fd_set *out, fd_set *except, str
 	struct pollfd p[FD_SETSIZE + 1];
 	nfds_t n = from_sets(p, most, &s);
 
+	int64_t end = timeout && ms > 0 ? now_us() + (int64_t)ms * 1000 : 0, left;
+	int found;
+
 	if (!has_ours(p, n))
 		return real()->select(most, in, out, except, timeout);
-	return select_ours(p, n, &s, ms, NULL);
+	found = select_ours(p, n, &s, ms, NULL);
+	/* As the system does, it says what is left. */
+	if (end) {
+		left = end - now_us();
+		left = left > 0 && found ? left : 0;
+		*timeout = (struct timeval){ .tv_sec = left / 1000000, .tv_usec = left % 1000000 };
+	}
+	return found;
 }
 
 PRELOAD_EXPORT int pselect(int most, fd_set *in, fd_set *out, fd_set *except, const struct timespec *timeout,
@@ -193,13 +212,4 @@ PRELOAD_EXPORT int pselect(int most, fd_set *in, fd_set *out, fd_set *except, co
 	if (!has_ours(p, n))
 		return real()->pselect(most, in, out, except, timeout, mask);
 	return select_ours(p, n, &s, ms, mask);
-}
-
-/* The system would wait for a socket that nothing comes to. */
-PRELOAD_EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-	if (rs_of(fd) < 0 || op == EPOLL_CTL_DEL)
-		return real()->epoll_ctl(epfd, op, fd, event);
-	errno = EPERM;
-	return -1;
 }

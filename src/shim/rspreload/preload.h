@@ -60,11 +60,13 @@ ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const str
 	X(recv) \
 	X(recvfrom) \
 	X(recvmsg) \
+	X(recvmmsg) \
 	X(read) \
 	X(readv) \
 	X(send) \
 	X(sendto) \
 	X(sendmsg) \
+	X(sendmmsg) \
 	X(write) \
 	X(writev) \
 	X(sendfile) \
@@ -72,7 +74,9 @@ ssize_t preload_sendto(int fd, const void *buf, size_t len, int flags, const str
 	X(ppoll) \
 	X(select) \
 	X(pselect) \
-	X(epoll_ctl)
+	X(epoll_ctl) \
+	X(epoll_wait) \
+	X(epoll_pwait)
 
 #define PRELOAD_MEMBER(name) __typeof__(&name) name;
 
@@ -85,6 +89,8 @@ struct real {
 const struct real *real(void);
 
 /* --- table.c --- */
+
+#define NUMBERS (1 << 20) /* as many descriptors as a process may have by default of the system's */
 
 /** rs_of() - the rsocket behind a number. Return: -1: none */
 int rs_of(int fd);
@@ -104,5 +110,28 @@ void map_drop_all(int rs);
 /** map_set_bound(), map_is_bound() - the program has bound it */
 void map_set_bound(int rs);
 bool map_is_bound(int rs);
+
+/** map_is_owner() - not in a child, which may have the parent's memory (vfork) */
+bool map_is_owner(void);
+
+/* --- epoll.c: what calls of a number mean for those that watch it --- */
+
+/** epoll_read() - the program has read, or accepted */
+void epoll_read(int fd);
+
+/** epoll_wrote() - it has sent; @full: not as much as it wanted */
+void epoll_wrote(int fd, bool full);
+
+/** epoll_changed() - it connects, or shuts down */
+void epoll_changed(int fd);
+
+/** epoll_left() - no rsocket stands behind it any more; @to_system: it is a socket of the system's */
+void epoll_left(int fd, bool to_system);
+
+/** epoll_closed() - of any number, which may be an epoll's */
+void epoll_closed(int epfd);
+
+/** epoll_in_child() - after fork() */
+void epoll_in_child(void);
 
 #endif

@@ -3,6 +3,7 @@
 #include "preload.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 
 /* --- creation --- */
 
@@ -43,12 +44,38 @@ PRELOAD_EXPORT int preload_bind(int fd, const struct sockaddr *addr, socklen_t l
 	return err;
 }
 
+/* From now on it is a socket of the system's, bound to the same address. */
+static int leave_to_system(int fd, int rs)
+{
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	bool bound = map_is_bound(rs) && !rgetsockname(rs, (struct sockaddr *)&local, &len);
+
+	map_drop_all(rs);
+	rclose(rs);
+	return bound ? real()->bind(fd, (struct sockaddr *)&local, len) : 0;
+}
+
 /* --- the passive side --- */
+
+/* A server that forks for each connection says so by this variable (rsocket(7)): its children can only use the system's sockets. */
+static bool server_forks(void)
+{
+	const char *says = getenv("RDMAV_FORK_SAFE");
+
+	return says && atoi(says);
+}
 
 PRELOAD_EXPORT int listen(int fd, int backlog)
 {
-	int rs = rs_of(fd);
+	int rs = rs_of(fd), type = 0;
+	socklen_t len = sizeof(type);
 
+	if (rs >= 0 && server_forks() && !rgetsockopt(rs, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_STREAM) {
+		if (leave_to_system(fd, rs))
+			return -1;
+		rs = -1;
+	}
 	return rs < 0 ? real()->listen(fd, backlog) : rlisten(rs, backlog);
 }
 
@@ -86,6 +113,7 @@ PRELOAD_EXPORT int preload_accept4(int fd, struct sockaddr *addr, socklen_t *len
 		return -1;
 	}
 	new = raccept(rs, addr, len);
+	epoll_read(fd);
 	return new < 0 ? -1 : number_for(new, fd, flags);
 }
 
@@ -96,26 +124,15 @@ PRELOAD_EXPORT int preload_accept(int fd, struct sockaddr *addr, socklen_t *len)
 
 /* --- the active side --- */
 
-static int connect_by_system(int fd, int rs, const struct sockaddr *addr, socklen_t len)
-{
-	struct sockaddr_storage local;
-	socklen_t local_len = sizeof(local);
-	bool bound = map_is_bound(rs) && !rgetsockname(rs, (struct sockaddr *)&local, &local_len);
-
-	map_drop_all(rs);
-	rclose(rs);
-	if (bound && real()->bind(fd, (struct sockaddr *)&local, local_len))
-		return -1;
-	return real()->connect(fd, addr, len);
-}
-
 PRELOAD_EXPORT int preload_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	int rs = rs_of(fd);
+	int rs = rs_of(fd), err;
 
 	if (rs < 0)
 		return real()->connect(fd, addr, len);
-	if (!rconnect(rs, addr, len))
+	err = rconnect(rs, addr, len);
+	epoll_changed(fd);
+	if (!err)
 		return 0;
 	switch (errno) {
 	case EINPROGRESS:
@@ -126,7 +143,7 @@ PRELOAD_EXPORT int preload_connect(int fd, const struct sockaddr *addr, socklen_
 	case EBADF:
 		return -1;
 	default:
-		return connect_by_system(fd, rs, addr, len);
+		return leave_to_system(fd, rs) ? -1 : real()->connect(fd, addr, len);
 	}
 }
 
@@ -152,14 +169,25 @@ PRELOAD_EXPORT int shutdown(int fd, int how)
 {
 	int rs = rs_of(fd);
 
-	return rs < 0 ? real()->shutdown(fd, how) : rshutdown(rs, how);
+	int err;
+
+	if (rs < 0)
+		return real()->shutdown(fd, how);
+	err = rshutdown(rs, how);
+	epoll_changed(fd);
+	return err;
 }
 
 /* Its own lasts as long as the rsocket, so that nobody else gets the number meanwhile. */
 static void drop(int fd)
 {
-	int rs = map_drop(fd);
+	int rs;
 
+	if (fd < 0 || !map_is_owner())
+		return;
+	rs = map_drop(fd);
+	epoll_left(fd, false);
+	epoll_closed(fd);
 	if (rs >= 0)
 		rclose(rs);
 }

@@ -9,8 +9,6 @@
 
 #include <pthread.h>
 
-#define NUMBERS (1 << 20) /* as many descriptors as a process may have by default of the system's */
-
 static int map[NUMBERS]; /* the rsocket's number, and one; 0: none */
 static int highest; /* number that was ever in the table */
 
@@ -36,6 +34,7 @@ static void in_parent(void)
 static void in_child(void)
 {
 	owner = getpid();
+	epoll_in_child();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -81,6 +80,11 @@ void map_share(int fd, int copy)
 	pthread_mutex_unlock(&lock);
 }
 
+bool map_is_owner(void)
+{
+	return getpid() == owner;
+}
+
 int map_drop(int fd)
 {
 	int rs = rs_of(fd);
@@ -101,9 +105,12 @@ void map_drop_all(int rs)
 	int fd;
 
 	pthread_mutex_lock(&lock);
-	for (fd = 0; fd <= highest; fd++)
-		if (map[fd] == rs + 1)
-			__atomic_store_n(&map[fd], 0, __ATOMIC_RELEASE);
+	for (fd = 0; fd <= highest; fd++) {
+		if (map[fd] != rs + 1)
+			continue;
+		__atomic_store_n(&map[fd], 0, __ATOMIC_RELEASE);
+		epoll_left(fd, true);
+	}
 	rsockets[rs].users = 0;
 	pthread_mutex_unlock(&lock);
 }
