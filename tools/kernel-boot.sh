@@ -45,9 +45,9 @@ amd64-off) append='intel_iommu=off' ;;
 	exit 2
 	;;
 esac
-all='links verbs counters resources nvme srp rds smc ipoib'
+all='links verbs counters resources nvme srp rds smc ipoib iser'
 # rpcrdma reads pages by addresses that pages of high memory don't have.
-[ "$flavour" = 686-pae ] || all="$all iser nfs"
+[ "$flavour" = 686-pae ] || all="$all nfs"
 turns=${TURNS:-$turns} ulps=${ULPS-$ulps}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'

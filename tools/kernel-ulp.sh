@@ -141,18 +141,21 @@ digest() {
 	dd if="$1" bs="${2:-1M}" $direct 2>/tmp/dd | md5sum | cut -d' ' -f1
 }
 
+# have_pattern SEED - one that is made once: /tmp/SEED, and its digest in want
+have_pattern() {
+	[ -f "/tmp/$1" ] || pattern "/tmp/$1" "$1"
+	want=$(digest "/tmp/$1")
+}
+
 # carries NAME DISK BACKEND - what a disk over the adapter must do
 carries() {
-	pattern /tmp/pattern 4711
-	want=$(md5sum </tmp/pattern | cut -d' ' -f1)
-	dd if=/tmp/pattern of="$2" bs=1M conv=fsync 2>/tmp/dd && [ "$(digest "$2")" = "$want" ] && [ "$(digest "$3")" = "$want" ]
+	have_pattern 4711
+	dd if=/tmp/4711 of="$2" bs=1M conv=fsync 2>/tmp/dd && [ "$(digest "$2")" = "$want" ] && [ "$(digest "$3")" = "$want" ]
 	verdict $? "$1: what was written is read at both ends, in blocks of 1 MiB"
-	pattern /tmp/pattern 815
-	want=$(md5sum </tmp/pattern | cut -d' ' -f1)
-	dd if=/tmp/pattern of="$2" bs=4k oflag=direct 2>/tmp/dd && [ "$(digest "$2" 64k)" = "$want" ] &&
+	have_pattern 815
+	dd if=/tmp/815 of="$2" bs=4k oflag=direct 2>/tmp/dd && [ "$(digest "$2" 64k)" = "$want" ] &&
 		[ "$(digest "$3")" = "$want" ]
 	verdict $? "$1: the same with direct I/O, of 4 KiB and 64 KiB"
-	rm -f /tmp/pattern
 	filesystem "$2"
 	verdict $? "$1: a file system, its files and its check"
 }
@@ -173,6 +176,118 @@ filesystem() {
 	status=$?
 	umount /mnt
 	return $status
+}
+
+# has_luns - the disks of a target's two units are there, with their sizes: lun0 and lun1. The kernel names them in any order.
+has_luns() {
+	lun0='' lun1=''
+	for d in /sys/block/sd?; do
+		[ "$(cat "$d/size" 2>/dev/null)" != 0 ] || continue
+		case $(readlink -f "$d/device") in
+		*:0) lun0=/dev/${d##*/} ;;
+		*:1) lun1=/dev/${d##*/} ;;
+		esac
+	done
+	[ -b "$lun0" ] && [ -b "$lun1" ]
+}
+
+has_no_lun() {
+	for d in /dev/sd?; do
+		is_gone "$d" || return 1
+	done
+}
+
+# --- disks under load ---
+
+# compared OPTION... - fio writes what it is told, with a number and a CRC in each block, and reads it again. Return: all was as it was
+# written
+compared() {
+	fio --output=/tmp/fio --thread --ioengine=libaio --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randrepeat=0 "$@" \
+		>/tmp/fio.err 2>&1
+}
+
+# on_each OPTIONS DISK... - a job of fio's for each of them, all at a time, after those that are named before
+on_each() {
+	options="$1 --stonewall"
+	shift
+	for d in "$@"; do
+		echo "--name=${d##*/} --filename=$d $options"
+		options=${options% --stonewall}
+	done
+}
+
+# requests DISK - that it has ended. Of NVMe's, the path to a disk counts, the disk that stands for all paths doesn't.
+requests() {
+	case $1 in
+	*nvme*) cat /sys/class/block/nvme?c*"n${1##*n}/stat" ;;
+	*) cat "/sys/class/block/${1##*/}/stat" ;;
+	esac 2>/dev/null | awk '{ print $1 + $5 }'
+}
+
+has_done() {
+	done=$(requests "$1")
+	[ "${done:-0}" -gt "$2" ]
+}
+
+# goes_on DISK - it ends requests
+goes_on() {
+	until_true has_done "$1" $(($(requests "$1") + 200))
+}
+
+# takes_large NAME DISK - what is asked for in one MiB goes to the other end in one request
+takes_large() {
+	at_first=$(requests "$2")
+	dd if="$2" of=/dev/null bs=1M count=4 iflag=direct 2>/tmp/dd
+	[ $(($(requests "$2") - at_first)) = 4 ]
+	verdict $? "$1: requests of 1 MiB are carried as they are"
+}
+
+# carries_load NAME DISK... - large requests, the page cache, and many requests at a time
+carries_load() {
+	name=$1
+	shift
+	# shellcheck disable=SC2046 # words
+	compared --size=2m $(on_each '--direct=1 --rw=write --bs=1m --iodepth=8' "$@") $(on_each '--rw=randwrite --bs=16k' "$@") \
+		$(on_each '--direct=1 --rw=randwrite --bs=4k --iodepth=128' "$@")
+	status=$?
+	[ $status = 0 ] || tail -n 20 /tmp/fio /tmp/fio.err
+	verdict $status "$name: fio compares blocks of 1 MiB, of 16 KiB through the page cache, and 128 of 4 KiB at a time"
+}
+
+# load_begin DISK... - until the end, blocks are written, read and compared, 32 at a time on each
+load_begin() {
+	# shellcheck disable=SC2046 # words
+	set -- "$1" $(on_each '--direct=1 --rw=randwrite --bs=4k --iodepth=32' "$@")
+	rm -f /tmp/enough
+	(
+		shift
+		until [ -e /tmp/enough ]; do
+			compared --size=2m "$@" || exit 1
+		done
+	) &
+	loader=$!
+	goes_on "$1"
+}
+
+# load_end - Return: all was as it was written, and nothing failed
+load_end() {
+	: >/tmp/enough
+	wait "$loader" && return
+	tail -n 20 /tmp/fio /tmp/fio.err
+	return 1
+}
+
+# load_fails - an error came, sooner or later, and nothing waits for ever
+load_fails() {
+	if wait "$loader"; then return 1; else return 0; fi
+}
+
+# are_whole DISK... - each block that a load may have written is a whole one, whichever of those that were written there
+are_whole() {
+	# shellcheck disable=SC2046 # words
+	compared --size=2m $(on_each '--direct=1 --rw=read --bs=4k --iodepth=32' "$@") && return
+	tail -n 20 /tmp/fio /tmp/fio.err
+	return 1
 }
 
 # --- to be looked at ---

@@ -18,11 +18,18 @@ iser_target() {
 		echo 1 >"$tpg/attrib/generate_node_acls" && echo 0 >"$tpg/attrib/demo_mode_write_protect" && echo 1 >"$tpg/enable"
 }
 
+# iser_memory DISK - another disk of LIO's, as the second of that target
+iser_memory() {
+	memory=$CONFIG/target/core/iblock_0/disk
+	mkdir -p "$memory" && echo "udev_path=$1" >"$memory/control" && echo 1 >"$memory/enable" && mkdir "$tpg/lun/lun_1" &&
+		ln -s "$memory" "$tpg/lun/lun_1/disk"
+}
+
 # What a session that ends still holds goes a little later.
 iser_target_end() {
 	echo 0 >"$tpg/enable"
-	rm "$tpg/lun/lun_0/disk" || return 1
-	for dir in "$tpg/lun/lun_0" "$portal" "$tpg" "$target" "$CONFIG/target/iscsi" "$disk" "$CONFIG/target/core/fileio_0"; do
+	rm "$tpg"/lun/lun_?/disk || return 1
+	for dir in "$tpg"/lun/lun_? "$portal" "$tpg" "$target" "$CONFIG/target/iscsi" "$disk" "$memory" "${disk%/*}" "${memory%/*}"; do
 		until_true rmdir "$dir" 2>/tmp/rmdir && continue
 		tail -n 1 /tmp/rmdir
 		return 1
@@ -64,34 +71,54 @@ iser_node() {
 }
 
 iser_login() {
-	iser_node --login && until_true [ -b /dev/sda ]
+	iser_node --login && until_true has_luns
 }
 
 iser_logout() {
-	iser_node --logout && until_true is_gone /dev/sda
+	iser_node --logout && until_true has_no_lun
+}
+
+iser_state_is() {
+	[ "$(cat /sys/class/iscsi_session/session*/state)" = "$1" ]
+}
+
+# The target takes nobody any more, until the initiator has seen it.
+iser_target_goes_and_comes() {
+	echo 0 >"$tpg/enable" && until_true iser_state_is FAILED && echo 1 >"$tpg/enable" && until_true iser_state_is LOGGED_IN &&
+		goes_on "$lun0" && goes_on "$lun1"
 }
 
 # A disk that has just come may not have its size yet.
 iser_is_whole() {
-	[ "$(digest /dev/sda)" = "$(digest /iser)" ]
+	[ "$(digest "$lun0")" = "$(digest /iser)" ]
 }
 
 iser() {
-	load sd_mod && load target_core_file && load ib_isert && load ib_iser
+	load sd_mod && load target_core_file && load target_core_iblock && load ib_isert && load ib_iser max_sectors=2048
 	verdict $? 'iser: modules load'
-	dd if=/dev/zero of=/iser bs=1M count="$MIB" 2>/tmp/dd && iser_target /iser
-	verdict $? 'iser: a target'
+	dd if=/dev/zero of=/iser bs=1M count="$MIB" 2>/tmp/dd && iser_target /iser && iser_memory /dev/ram1
+	verdict $? 'iser: a target, of a file and of a disk in memory'
 	iser_initiator && iser_login
 	verdict $? 'iser: an initiator logs in'
-	[ -b /dev/sda ] || {
+	[ -b "$lun1" ] || {
 		cat /tmp/iscsid
 		return
 	}
 	iscsiadm -m session -P 1 | grep -q 'Iface Transport: iser$' && has_connections 2
 	verdict $? 'iser: the session is one of RDMA'
-	carries iser /dev/sda /iser
+	carries iser "$lun0" /iser
 	iser_logout && iser_login && until_true iser_is_whole
 	verdict $? 'iser: logs out and in again'
+	takes_large iser "$lun0"
+	carries_load iser "$lun0" "$lun1"
+	load_begin "$lun0" "$lun1" && iser_target_goes_and_comes && load_end
+	verdict $? 'iser: the target is disabled under load and comes back, and no block is lost'
+	[ "$(digest "$lun0")" = "$(digest /iser)" ] && [ "$(digest "$lun1")" = "$(digest /dev/ram1)" ]
+	verdict $? 'iser: both ends have the same'
+	load_begin "$lun0" "$lun1" && iser_logout && load_fails
+	verdict $? 'iser: logs out under load, which fails'
+	iser_login && until_true iser_is_whole && are_whole "$lun0" "$lun1"
+	verdict $? 'iser: logs in again, and each block is a whole one'
 	iser_logout && iser_initiator_end && iser_target_end && rm /iser
 	verdict $? 'iser: initiator and target end'
 	unload ib_iser ib_isert
