@@ -5,7 +5,8 @@
 # tools/kernel-build.sh built, and judge what its console said, as TAP. The whole console goes to KERNELS/MACHINE.log, and
 # is shown if the machine hung, or a kernel complained. MACHINE list: which there are; known NAME...: whether there are these. TURNS is how often the modules
 # are loaded and unloaded, in place of what the machine has for it. ULPS=only runs nothing but the kernel's upper layers, ULPS= none
-# of them, ULPS=bench measures them (tools/kernel-bench.sh), ULP='NAME...' those of tools/kernel-ulp. LINKS is how often an adapter of theirs is added and deleted.
+# of them, ULPS=bench measures them (tools/kernel-bench.sh), ULP='NAME...' those of tools/kernel-ulp, LOADS='NAME...' those whose disks
+# are also tested under load (nvme, srp, iser). LINKS is how often an adapter of theirs is added and deleted.
 set -u
 
 # Those that take longest first, as two run at a time.
@@ -30,10 +31,10 @@ kernels=$1 machine=$2 limit=${3:-300}
 cd "$(dirname "$0")/.." || exit 1
 log=$kernels/$machine.log work=$kernels/$machine.work
 
-flavour=amd64 iommu=off memory=2048 turns=6 ulps='' append='' args=()
+flavour=amd64 iommu=off memory=2048 turns=6 ulps='' loads='' append='' args=()
 strict='intel_iommu=on iommu=nopt iommu.strict=1'
 case $machine in
-amd64-strict) iommu=strict append=$strict turns=50 ulps=yes ;;
+amd64-strict) iommu=strict append=$strict turns=50 ulps=yes loads=nvme ;;
 amd64-6.12) flavour=amd64-6.12 iommu=strict append=$strict args=(-smp 2) ulps=yes ;;
 amd64-lazy) iommu=lazy append='intel_iommu=on iommu=nopt iommu.strict=0 preempt=full' ;;
 amd64-pass) iommu=pass append='intel_iommu=on iommu=pt' args=(-smp 2) ;;
@@ -45,9 +46,12 @@ amd64-off) append='intel_iommu=off' ;;
 	exit 2
 	;;
 esac
-all='links verbs counters resources nvme srp rds smc ipoib iser'
+all='links verbs counters resources nvme srp rds smc ipoib'
+loads=${LOADS-$loads}
 # rpcrdma reads pages by addresses that pages of high memory don't have.
-[ "$flavour" = 686-pae ] || all="$all nfs"
+[ "$flavour" = 686-pae ] || all="$all iser nfs"
+# iSER takes a minute there.
+[ "$flavour" != 686-pae ] || [ "${loads#*iser}" = "$loads" ] || all="$all iser"
 turns=${TURNS:-$turns} ulps=${ULPS-$ulps}
 qemu='qemu-system-x86_64'
 [ "$machine" = 686-pae-2g ] && qemu='qemu-system-i386'
@@ -78,7 +82,7 @@ pack() {
 		strip -g -o "$work/root/softhca.ko" "$kernels/$flavour/tree/kernel/softhca.ko" &&
 		strip -g -o "$work/root/softhca_test.ko" "$kernels/$flavour/tree/kernel/softhca_test.ko" &&
 		pack_ulps &&
-		printf 'IOMMU=%s\nTURNS=%s\nULPS=%s\nLINKS=%s\nULP="%s"\n' "$iommu" "$turns" "$ulps" "${LINKS:-100}" "${ULP:-$all}" >"$work/root/job" &&
+		printf 'IOMMU=%s\nTURNS=%s\nULPS=%s\nLINKS=%s\nULP="%s"\nLOADS="%s"\n' "$iommu" "$turns" "$ulps" "${LINKS:-100}" "${ULP:-$all}" "$loads" >"$work/root/job" &&
 		(cd "$work/root" && find . | "$kernels/amd64/busybox" cpio -o -H newc 2>/dev/null) >"$work/initrd"
 }
 

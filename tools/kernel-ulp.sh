@@ -199,6 +199,14 @@ has_no_lun() {
 
 # --- disks under load ---
 
+# is_loaded ULP - is it to be on this machine?
+is_loaded() {
+	case " $LOADS " in
+	*" $1 "*) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
 # compared OPTION... - fio writes what it is told, with a number and a CRC in each block, and reads it again. Return: all was as it was
 # written
 compared() {

@@ -154,7 +154,7 @@ on_machines() {
 			total "kernel/$m" 0 0 1
 			continue
 		fi
-		tap "kernel/$m" $((KERNEL_SECONDS + 20)) tools/kernel-boot.sh "$PWD/build/kernel" "$m" $KERNEL_SECONDS &
+		LOADS='nvme srp iser' tap "kernel/$m" $((KERNEL_SECONDS + 20)) tools/kernel-boot.sh "$PWD/build/kernel" "$m" $KERNEL_SECONDS &
 	done
 	wait
 }

@@ -93,6 +93,19 @@ iser_is_whole() {
 	[ "$(digest "$lun0")" = "$(digest /iser)" ]
 }
 
+iser_under_load() {
+	takes_large iser "$lun0"
+	carries_load iser "$lun0" "$lun1"
+	load_begin "$lun0" "$lun1" && iser_target_goes_and_comes && load_end
+	verdict $? 'iser: the target is disabled under load and comes back, and no block is lost'
+	[ "$(digest "$lun0")" = "$(digest /iser)" ] && [ "$(digest "$lun1")" = "$(digest /dev/ram1)" ]
+	verdict $? 'iser: both ends have the same'
+	load_begin "$lun0" "$lun1" && iser_logout && load_fails
+	verdict $? 'iser: logs out under load, which fails'
+	iser_login && until_true iser_is_whole && are_whole "$lun0" "$lun1"
+	verdict $? 'iser: logs in again, and each block is a whole one'
+}
+
 iser() {
 	load sd_mod && load target_core_file && load target_core_iblock && load ib_isert && load ib_iser max_sectors=2048
 	verdict $? 'iser: modules load'
@@ -109,16 +122,7 @@ iser() {
 	carries iser "$lun0" /iser
 	iser_logout && iser_login && until_true iser_is_whole
 	verdict $? 'iser: logs out and in again'
-	takes_large iser "$lun0"
-	carries_load iser "$lun0" "$lun1"
-	load_begin "$lun0" "$lun1" && iser_target_goes_and_comes && load_end
-	verdict $? 'iser: the target is disabled under load and comes back, and no block is lost'
-	[ "$(digest "$lun0")" = "$(digest /iser)" ] && [ "$(digest "$lun1")" = "$(digest /dev/ram1)" ]
-	verdict $? 'iser: both ends have the same'
-	load_begin "$lun0" "$lun1" && iser_logout && load_fails
-	verdict $? 'iser: logs out under load, which fails'
-	iser_login && until_true iser_is_whole && are_whole "$lun0" "$lun1"
-	verdict $? 'iser: logs in again, and each block is a whole one'
+	! is_loaded iser || iser_under_load
 	iser_logout && iser_initiator_end && iser_target_end && rm /iser
 	verdict $? 'iser: initiator and target end'
 	unload ib_iser ib_isert

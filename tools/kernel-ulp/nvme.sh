@@ -127,6 +127,29 @@ nvme_adapter_is_back() {
 		ln -s "$subsystem" "$port/subsystems/$NQN" && nvme_connect
 }
 
+nvme_under_load() {
+	takes_large nvme "$in_memory"
+	carries_load nvme "$in_memory" "$in_file"
+	load_begin "$in_memory" "$in_file" && nvme_resets && load_end
+	verdict $? 'nvme: disconnects and connects under load, and no block is lost'
+	load_begin "$in_memory" "$in_file" && nvme_target_goes_and_comes && load_end
+	verdict $? 'nvme: the target is removed under load and comes back, and no block is lost'
+	[ "$(digest "$in_memory")" = "$(digest /dev/ram0)" ] && [ "$(digest "$in_file")" = "$(digest /srv/disk)" ]
+	verdict $? 'nvme: both ends have the same'
+}
+
+nvme_between_adapters() {
+	nvme_disconnect && nvme_connect_across && load_begin "$in_memory" "$in_file" && nvme_target_changes_adapter && load_end
+	verdict $? "nvme: the target's adapter is deleted under load, and no block is lost over another"
+	nvme_across_ends
+	verdict $? 'nvme: back to one adapter'
+}
+
+nvme_is_whole() {
+	are_whole "$in_file"
+	verdict $? 'nvme: each block of the file is a whole one'
+}
+
 nvme() {
 	load nvmet_rdma && load nvme_rdma
 	verdict $? 'nvme: modules load'
@@ -140,19 +163,9 @@ nvme() {
 	carries nvme "$in_memory" /dev/ram0
 	nvme_disconnect && nvme_connect && [ "$(digest "$in_memory")" = "$(digest /dev/ram0)" ]
 	verdict $? 'nvme: disconnects and connects again'
-	takes_large nvme "$in_memory"
-	carries_load nvme "$in_memory" "$in_file"
-	load_begin "$in_memory" "$in_file" && nvme_resets && load_end
-	verdict $? 'nvme: disconnects and connects under load, and no block is lost'
-	load_begin "$in_memory" "$in_file" && nvme_target_goes_and_comes && load_end
-	verdict $? 'nvme: the target is removed under load and comes back, and no block is lost'
-	[ "$(digest "$in_memory")" = "$(digest /dev/ram0)" ] && [ "$(digest "$in_file")" = "$(digest /srv/disk)" ]
-	verdict $? 'nvme: both ends have the same'
+	! is_loaded nvme || nvme_under_load
 	silent nvme
-	nvme_disconnect && nvme_connect_across && load_begin "$in_memory" "$in_file" && nvme_target_changes_adapter && load_end
-	verdict $? "nvme: the target's adapter is deleted under load, and no block is lost over another"
-	nvme_across_ends
-	verdict $? 'nvme: back to one adapter'
+	! is_loaded nvme || nvme_between_adapters
 	nvme_loses_adapter
 	verdict $? 'nvme: the adapter is deleted under load'
 	nvme_adapter_is_back && [ "$(digest "$in_memory")" = "$(digest /dev/ram0)" ]
@@ -161,8 +174,7 @@ nvme() {
 	verdict $? 'nvme: the module is unloaded under a connection'
 	insmod /softhca_ib.ko ledger=1 && nvme_adapter_is_back
 	verdict $? 'nvme: and serves when it is back'
-	are_whole "$in_file"
-	verdict $? 'nvme: each block of the file is a whole one'
+	! is_loaded nvme || nvme_is_whole
 	nvme_disconnect && nvme_target_end && umount /srv
 	verdict $? 'nvme: host and target end'
 	unload nvme_rdma nvmet_rdma

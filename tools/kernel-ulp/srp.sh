@@ -69,6 +69,20 @@ srp_target_goes_and_comes() {
 		goes_on "$lun0" && goes_on "$lun1"
 }
 
+srp_under_load() {
+	# LIO passes on what the disk in memory takes in one request, 127 KiB.
+	takes_large srp "$lun1"
+	carries_load srp "$lun0" "$lun1"
+	load_begin "$lun0" "$lun1" && srp_target_goes_and_comes && load_end
+	verdict $? 'srp: the target is disabled under load and comes back, and no block is lost'
+	[ "$(digest "$lun0")" = "$(digest /dev/ram1)" ] && [ "$(digest "$lun1")" = "$(digest /srp)" ]
+	verdict $? 'srp: both ends have the same'
+	load_begin "$lun0" "$lun1" && srp_disconnect && load_fails
+	verdict $? 'srp: logs out under load, which fails'
+	until_true srp_connect && are_whole "$lun0" "$lun1"
+	verdict $? 'srp: logs in again, and each block is a whole one'
+}
+
 srp() {
 	load sd_mod && load target_core_iblock && load target_core_file && load ib_srpt && load ib_srp reconnect_delay=1
 	verdict $? 'srp: modules load'
@@ -81,17 +95,7 @@ srp() {
 	# A worker logs out, and there is no second login to a target before it has ended.
 	srp_disconnect && until_true srp_connect && [ "$(digest "$lun0")" = "$(digest /dev/ram1)" ]
 	verdict $? 'srp: logs out and in again'
-	# LIO passes on what the disk in memory takes in one request, 127 KiB.
-	takes_large srp "$lun1"
-	carries_load srp "$lun0" "$lun1"
-	load_begin "$lun0" "$lun1" && srp_target_goes_and_comes && load_end
-	verdict $? 'srp: the target is disabled under load and comes back, and no block is lost'
-	[ "$(digest "$lun0")" = "$(digest /dev/ram1)" ] && [ "$(digest "$lun1")" = "$(digest /srp)" ]
-	verdict $? 'srp: both ends have the same'
-	load_begin "$lun0" "$lun1" && srp_disconnect && load_fails
-	verdict $? 'srp: logs out under load, which fails'
-	until_true srp_connect && are_whole "$lun0" "$lun1"
-	verdict $? 'srp: logs in again, and each block is a whole one'
+	! is_loaded srp || srp_under_load
 	srp_disconnect && srp_target_end
 	verdict $? 'srp: initiator and target end'
 	silent srp
