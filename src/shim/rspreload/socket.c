@@ -63,7 +63,7 @@ static bool server_forks(void)
 {
 	const char *says = getenv("RDMAV_FORK_SAFE");
 
-	return says && atoi(says);
+	return says && strtol(says, NULL, 0);
 }
 
 PRELOAD_EXPORT int listen(int fd, int backlog)
